@@ -1,0 +1,140 @@
+"""What a model is made of, as frozen numbers. No model name and no block-type string here."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxsd.types import Prediction
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution of a U-Net.
+
+    Attributes:
+      channels: width of every resnet of the level.
+      resnets: resnets on the way down; the way up has one more.
+      attention_depth: transformer blocks in each attention; 0 where the level has none.
+      heads: attention heads (also those of the mid block, for the last level).
+    """
+
+    channels: int
+    resnets: int
+    attention_depth: int
+    heads: int
+
+
+@dataclass(frozen=True)
+class AddedConditions:
+    """SDXL's micro-conditioning: a pooled text vector and sinusoids of a few integers."""
+
+    pooled_dim: int
+    time_ids: int
+    time_id_dim: int = 256
+
+    @property
+    def features(self) -> int:
+        """Width of the concatenated conditions, the input of `add_embedding.linear_1`."""
+        return self.pooled_dim + self.time_ids * self.time_id_dim
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """A U-Net. `mid_depth` counts transformer blocks in the mid block; `guidance_dim` is the width
+    of the embedded guidance scale of distilled (LCM) models."""
+
+    levels: tuple[Level, ...]
+    context_dim: int
+    mid_depth: int
+    in_channels: int = 4
+    out_channels: int = 4
+    norm_groups: int = 32
+    added: AddedConditions | None = None
+    guidance_dim: int | None = None
+
+    @property
+    def time_dim(self) -> int:
+        """Width of the time embedding."""
+        return 4 * self.levels[0].channels
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """An autoencoder. Latents are multiplied by `scaling_factor` after encoding."""
+
+    channels: tuple[int, ...]
+    resnets: int = 2
+    latent_channels: int = 4
+    norm_groups: int = 32
+    scaling_factor: float = 0.18215
+    image_channels: int = 3
+
+    @property
+    def downscale(self) -> int:
+        """Pixels per latent along one side."""
+        return 2 ** (len(self.channels) - 1)
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """A CLIP text encoder.
+
+    Attributes:
+      hidden_layer: which layer is the context: -1 the last one after the final norm, -2 the one
+        before the last, without a norm.
+      projection_dim: width of the pooled projection, `None` where the model has none.
+      pad_token: id that fills a prompt up to `max_length`.
+    """
+
+    width: int
+    layers: int
+    heads: int
+    mlp_width: int
+    activation: Literal["quick_gelu", "gelu"]
+    vocab_size: int = 49408
+    max_length: int = 77
+    hidden_layer: Literal[-1, -2] = -1
+    projection_dim: int | None = None
+    pad_token: int = 49407
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """The noise a model was trained with, and the sampling grid that its files ask for."""
+
+    beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "scaled_linear"
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+    train_steps: int = 1000
+    zero_terminal_snr: bool = False
+    set_alpha_to_one: bool = False
+    timestep_spacing: Literal["leading", "linspace", "trailing"] = "leading"
+    steps_offset: int = 1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Facts about files, not about networks.
+
+    Attributes:
+      linear_projection: whether `proj_in` and `proj_out` are stored as `[O, I]` (SD 2, XL) or as
+        1x1 convolutions `[O, I, 1, 1]` (SD 1).
+      single_file: naming of the original code's files: "v1" (HF CLIP-L inside), "v2" (OpenCLIP-H),
+        "xl", "refiner".
+    """
+
+    linear_projection: bool
+    single_file: Literal["v1", "v2", "xl", "refiner"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything that is known of a model before its weights."""
+
+    family: str
+    unet: UNetConfig
+    vae: VAEConfig | None
+    text: tuple[TextConfig, ...]
+    schedule: ScheduleConfig
+    prediction: Prediction
+    layout: Layout
+    default_size: int

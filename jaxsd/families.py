@@ -1,0 +1,126 @@
+"""What each model family is, as frozen data. To add one, add its numbers here."""
+
+from dataclasses import replace
+
+from jaxsd.config import (
+    AddedConditions,
+    Layout,
+    Level,
+    ModelSpec,
+    ScheduleConfig,
+    TextConfig,
+    UNetConfig,
+    VAEConfig,
+)
+
+CLIP_L = TextConfig(width=768, layers=12, heads=12, mlp_width=3072, activation="quick_gelu")
+OPENCLIP_H = TextConfig(
+    width=1024, layers=23, heads=16, mlp_width=4096, activation="gelu", pad_token=0
+)
+OPENCLIP_BIGG = TextConfig(
+    width=1280,
+    layers=32,
+    heads=20,
+    mlp_width=5120,
+    activation="gelu",
+    hidden_layer=-2,
+    projection_dim=1280,
+    pad_token=0,
+)
+
+VAE_SD = VAEConfig(channels=(128, 256, 512, 512))
+VAE_XL = replace(VAE_SD, scaling_factor=0.13025)
+
+UNET_SD1 = UNetConfig(
+    levels=(Level(320, 2, 1, 8), Level(640, 2, 1, 8), Level(1280, 2, 1, 8), Level(1280, 2, 0, 8)),
+    context_dim=768,
+    mid_depth=1,
+)
+UNET_SD2 = UNetConfig(
+    levels=(
+        Level(320, 2, 1, 5),
+        Level(640, 2, 1, 10),
+        Level(1280, 2, 1, 20),
+        Level(1280, 2, 0, 20),
+    ),
+    context_dim=1024,
+    mid_depth=1,
+)
+UNET_XL = UNetConfig(
+    levels=(Level(320, 2, 0, 5), Level(640, 2, 2, 10), Level(1280, 2, 10, 20)),
+    context_dim=2048,
+    mid_depth=10,
+    added=AddedConditions(pooled_dim=1280, time_ids=6),
+)
+UNET_XL_REFINER = UNetConfig(
+    levels=(
+        Level(384, 2, 0, 6),
+        Level(768, 2, 4, 12),
+        Level(1536, 2, 4, 24),
+        Level(1536, 2, 0, 24),
+    ),
+    context_dim=1280,
+    mid_depth=4,
+    added=AddedConditions(pooled_dim=1280, time_ids=5),
+)
+
+SD1 = ModelSpec(
+    family="sd1",
+    unet=UNET_SD1,
+    vae=VAE_SD,
+    text=(CLIP_L,),
+    schedule=ScheduleConfig(),
+    prediction="epsilon",
+    layout=Layout(linear_projection=False, single_file="v1"),
+    default_size=512,
+)
+SD2 = replace(
+    SD1,
+    family="sd2",
+    unet=UNET_SD2,
+    text=(OPENCLIP_H,),
+    layout=Layout(linear_projection=True, single_file="v2"),
+)
+SD2_V = replace(SD2, family="sd2-v", prediction="v", default_size=768)
+SDXL = ModelSpec(
+    family="sdxl",
+    unet=UNET_XL,
+    vae=VAE_XL,
+    text=(replace(CLIP_L, hidden_layer=-2), OPENCLIP_BIGG),
+    schedule=ScheduleConfig(),
+    prediction="epsilon",
+    layout=Layout(linear_projection=True, single_file="xl"),
+    default_size=1024,
+)
+SDXL_REFINER = replace(
+    SDXL,
+    family="sdxl-refiner",
+    unet=UNET_XL_REFINER,
+    text=(OPENCLIP_BIGG,),
+    layout=Layout(linear_projection=True, single_file="refiner"),
+)
+
+
+def inpainting(spec: ModelSpec) -> ModelSpec:
+    """The 9-channel inpainting variant: latents, mask, and latents of the masked image."""
+    return replace(
+        spec,
+        family=f"{spec.family}-inpainting",
+        unet=replace(spec.unet, in_channels=9),
+        prediction="epsilon",
+    )
+
+
+FAMILIES: dict[str, ModelSpec] = {
+    spec.family: spec
+    for spec in (
+        SD1,
+        SD2,
+        SD2_V,
+        SDXL,
+        SDXL_REFINER,
+        inpainting(SD1),
+        inpainting(SD2),
+        inpainting(SDXL),
+    )
+}
