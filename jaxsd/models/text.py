@@ -1,0 +1,138 @@
+"""CLIP text encoders (Radford et al. 2021): CLIP-L, OpenCLIP-H, OpenCLIP-bigG."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxsd.config import TextConfig
+from jaxsd.nn.attention import attention
+from jaxsd.nn.normalization import layer_norm
+from jaxsd.types import Array
+
+
+class TextOutput(NamedTuple):
+    """What a text encoder says of a batch of prompts."""
+
+    context: Array  # [B, L, width] float32, for cross-attention
+    pooled: Array  # [B, projection_dim or width] float32, at the first end-of-text
+
+
+class Embeddings(nn.Module):
+    """Token plus position."""
+
+    config: TextConfig
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, ids: Array) -> Array:
+        """[B, L] int32 -> [B, L, width]."""
+        config = self.config
+
+        def table(rows: int, deviation: float, name: str) -> nn.Embed:
+            init = nn.initializers.normal(deviation)
+            return nn.Embed(rows, config.width, dtype=self.dtype, embedding_init=init, name=name)
+
+        tokens = table(config.vocab_size, 0.3, "token_embedding")(ids)
+        positions = table(config.max_length, 0.1, "position_embedding")(jnp.arange(ids.shape[1]))
+        return tokens + positions[None]
+
+
+class CausalAttention(nn.Module):
+    """Multi-head self-attention in which no token sees a later one."""
+
+    heads: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, L, d] -> [B, L, d]."""
+        batch, length, width = x.shape
+
+        def project(name: str) -> Array:
+            h = nn.Dense(width, dtype=self.dtype, name=name)(x)
+            return h.reshape(batch, length, self.heads, width // self.heads)
+
+        mask = jnp.tril(jnp.ones((length, length), bool))
+        out = attention(project("q_proj"), project("k_proj"), project("v_proj"), mask)
+        return nn.Dense(width, dtype=self.dtype, name="out_proj")(out.reshape(x.shape))
+
+
+class MLP(nn.Module):
+    """Two dense layers around CLIP's own activation or OpenCLIP's exact GELU."""
+
+    config: TextConfig
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, L, d] -> [B, L, d]."""
+        h = nn.Dense(self.config.mlp_width, dtype=self.dtype, name="fc1")(x)
+        if self.config.activation == "quick_gelu":
+            h = h * jax.nn.sigmoid(1.702 * h)
+        else:
+            h = jax.nn.gelu(h, approximate=False)
+        return nn.Dense(self.config.width, dtype=self.dtype, name="fc2")(h)
+
+
+class TextLayer(nn.Module):
+    """Attention and MLP, each normalised before and residual."""
+
+    config: TextConfig
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, L, d] -> [B, L, d]."""
+        attend = CausalAttention(self.config.heads, self.dtype, name="self_attn")
+        x = x + attend(layer_norm("layer_norm1", self.dtype)(x))
+        h = layer_norm("layer_norm2", self.dtype)(x)
+        return x + MLP(self.config, self.dtype, name="mlp")(h)
+
+
+class Transformer(nn.Module):
+    """The stack of layers."""
+
+    config: TextConfig
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        """[B, L, d] -> outputs of the last layer and of the one before it."""
+        before = x
+        for i in range(self.config.layers):
+            before, x = x, TextLayer(self.config, self.dtype, name=f"layers_{i}")(x)
+        return x, before
+
+
+class TextEncoder(nn.Module):
+    """Token ids to the context of the U-Net."""
+
+    config: TextConfig
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, ids: Array) -> TextOutput:
+        """Encodes prompts.
+
+        Args:
+          ids: [B, L] int32, `L <= max_length`; the vocabulary's last id ends a prompt, and padding
+            is not masked (it is part of what the U-Net was trained with).
+
+        Returns:
+          The context of `config.hidden_layer`, and the pooled vector.
+        """
+        config = self.config
+        x = Embeddings(config, self.dtype, name="embeddings")(ids)
+        last, penultimate = Transformer(config, self.dtype, name="encoder")(x)
+        last = layer_norm("final_layer_norm", self.dtype)(last)
+        end = jnp.argmax(ids == config.vocab_size - 1, axis=-1)
+        pooled = jnp.take_along_axis(last, end[:, None, None], axis=1)[:, 0]
+        if config.projection_dim is not None:
+            project = nn.Dense(
+                config.projection_dim, use_bias=False, dtype=self.dtype, name="text_projection"
+            )
+            pooled = project(pooled)
+        context = last if config.hidden_layer == -1 else penultimate
+        return TextOutput(context.astype(jnp.float32), pooled.astype(jnp.float32))

@@ -1,0 +1,174 @@
+"""The denoising U-Net (Rombach et al. 2022; Podell et al. 2023 for XL's conditions)."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxsd.config import Level, UNetConfig
+from jaxsd.nn.convolution import SMALL, Downsample, Upsample, convolution
+from jaxsd.nn.embeddings import TimestepEmbedding, sinusoids
+from jaxsd.nn.normalization import group_norm
+from jaxsd.nn.resnet import ResnetBlock
+from jaxsd.nn.transformer import SpatialTransformer
+from jaxsd.types import Array
+
+
+class DownBlock(nn.Module):
+    """One level on the way down. Every resnet's output, and the downsampled one, is a skip."""
+
+    level: Level
+    groups: int
+    downsample: bool
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array, time: Array, context: Array) -> tuple[Array, list[Array]]:
+        """[B, h, w, c] -> the next level's input, and the skips."""
+        level, skips = self.level, []
+        for i in range(level.resnets):
+            x = _resnet(level.channels, self.groups, i, self.dtype)(x, time)
+            if level.attention_depth:
+                x = _transformer(level, self.groups, i, self.dtype)(x, context)
+            skips.append(x)
+        if self.downsample:
+            x = Downsample(level.channels, (1, 1), self.dtype, name="downsamplers_0")(x)
+            skips.append(x)
+        return x, skips
+
+
+class MidBlock(nn.Module):
+    """Resnet, transformer, resnet at the lowest resolution."""
+
+    level: Level
+    groups: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array, time: Array, context: Array) -> Array:
+        """[B, h, w, c] -> [B, h, w, c]."""
+        x = _resnet(self.level.channels, self.groups, 0, self.dtype)(x, time)
+        x = _transformer(self.level, self.groups, 0, self.dtype)(x, context)
+        return _resnet(self.level.channels, self.groups, 1, self.dtype)(x, time)
+
+
+class UpBlock(nn.Module):
+    """One level on the way up. Each resnet takes a skip; the last output grows to `size`."""
+
+    level: Level
+    groups: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Array,
+        skips: list[Array],
+        time: Array,
+        context: Array,
+        size: tuple[int, int] | None,
+    ) -> Array:
+        """[B, h, w, c] and the skips, last first -> [B, *size, channels]."""
+        level = self.level
+        for i, skip in enumerate(skips):
+            x = jnp.concatenate([x, skip], axis=-1)
+            x = _resnet(level.channels, self.groups, i, self.dtype)(x, time)
+            if level.attention_depth:
+                x = _transformer(level, self.groups, i, self.dtype)(x, context)
+        if size is not None:
+            x = Upsample(level.channels, self.dtype, name="upsamplers_0")(x, size)
+        return x
+
+
+class UNet(nn.Module):
+    """Predicts noise, velocity or sample from noisy latents, a timestep and a text."""
+
+    config: UNetConfig
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Array,
+        timestep: Array,
+        context: Array,
+        pooled: Array | None = None,
+        time_ids: Array | None = None,
+        guidance: Array | None = None,
+    ) -> Array:
+        """Runs the network.
+
+        Args:
+          x: [B, h, w, in_channels] float32 latents (with mask and masked latents when inpainting).
+          timestep: [] or [B], training steps 0..999; may be fractional.
+          context: [B, L, context_dim] text.
+          pooled: [B, pooled_dim] pooled text, for models with `added` conditions.
+          time_ids: [B, n] float32, such as original height, width, crop top, left, height, width.
+          guidance: [B] float32 guidance scale, for models with `guidance_dim`.
+
+        Returns:
+          [B, h, w, out_channels] float32.
+        """
+        config, dtype = self.config, self.dtype
+        x, context = x.astype(dtype), context.astype(dtype)
+        time = self._time(timestep, x.shape[0], pooled, time_ids, guidance)
+
+        x = convolution(config.levels[0].channels, "conv_in", dtype)(x)
+        skips = [x]
+        last = len(config.levels) - 1
+        for i, level in enumerate(config.levels):
+            block = DownBlock(level, config.norm_groups, i < last, dtype, name=f"down_blocks_{i}")
+            x, new = block(x, time, context)
+            skips += new
+        x = MidBlock(_mid_level(config), config.norm_groups, dtype, name="mid_block")(
+            x, time, context
+        )
+        for i, level in enumerate(reversed(config.levels)):
+            taken = [skips.pop() for _ in range(level.resnets + 1)]
+            size = skips[-1].shape[1:3] if skips else None
+            block = UpBlock(level, config.norm_groups, dtype, name=f"up_blocks_{i}")
+            x = block(x, taken, time, context, size)
+
+        x = nn.silu(group_norm(config.norm_groups, 1e-5, "conv_norm_out", dtype)(x))
+        x = convolution(config.out_channels, "conv_out", dtype, kernel_init=SMALL)(x)
+        return x.astype(jnp.float32)
+
+    def _time(
+        self,
+        timestep: Array,
+        batch: int,
+        pooled: Array | None,
+        time_ids: Array | None,
+        guidance: Array | None,
+    ) -> Array:
+        """The time embedding [B, time_dim], with guidance and micro-conditions where known."""
+        config, dtype = self.config, self.dtype
+        timestep = jnp.broadcast_to(jnp.asarray(timestep, jnp.float32), (batch,))
+        wave = sinusoids(timestep, config.levels[0].channels).astype(dtype)
+        condition = None
+        if config.guidance_dim is not None:
+            # Luo et al. 2023 (LCM): the scale w = guidance - 1 is embedded in thousandths, sines
+            # first, unlike timesteps.
+            assert guidance is not None, "this model takes a guidance scale"
+            wave_g = sinusoids((guidance - 1.0) * 1000.0, config.guidance_dim)
+            condition = jnp.roll(wave_g, config.guidance_dim // 2, axis=-1).astype(dtype)
+        time = TimestepEmbedding(config.time_dim, dtype, name="time_embedding")(wave, condition)
+        if config.added is None:
+            return time
+        assert pooled is not None, "this model takes pooled text"
+        assert time_ids is not None, "this model takes time_ids"
+        ids = sinusoids(time_ids.reshape(-1), config.added.time_id_dim).reshape(batch, -1)
+        added = jnp.concatenate([pooled.astype(jnp.float32), ids], axis=-1).astype(dtype)
+        return time + TimestepEmbedding(config.time_dim, dtype, name="add_embedding")(added)
+
+
+def _resnet(channels: int, groups: int, i: int, dtype: jnp.dtype) -> ResnetBlock:
+    return ResnetBlock(channels, groups, 1e-5, dtype, name=f"resnets_{i}")
+
+
+def _transformer(level: Level, groups: int, i: int, dtype: jnp.dtype) -> SpatialTransformer:
+    name = f"attentions_{i}"
+    return SpatialTransformer(level.attention_depth, level.heads, groups, dtype, name=name)
+
+
+def _mid_level(config: UNetConfig) -> Level:
+    last = config.levels[-1]
+    return Level(last.channels, 2, config.mid_depth, last.heads)

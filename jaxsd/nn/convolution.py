@@ -1,0 +1,67 @@
+"""Convolutions (NHWC, HWIO) and the two resolution changes built on them."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxsd.types import Array
+
+Initializer = Callable[..., Array]
+SMALL = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
+"""Keeps a residual branch small at the start of training without cutting its gradient."""
+
+
+def convolution(
+    channels: int,
+    name: str,
+    dtype: jnp.dtype,
+    *,
+    size: int = 3,
+    stride: int = 1,
+    padding: tuple[int, int] | None = None,
+    kernel_init: Initializer = nn.linear.default_kernel_init,
+) -> nn.Conv:
+    """A square convolution with bias, padded with zeros; `padding` (before, after) is per side."""
+    pad = (size // 2, size // 2) if padding is None else padding
+    return nn.Conv(
+        channels,
+        (size, size),
+        strides=(stride, stride),
+        padding=(pad, pad),
+        dtype=dtype,
+        kernel_init=kernel_init,
+        name=name,
+    )
+
+
+class Downsample(nn.Module):
+    """Halves height and width by a strided convolution.
+
+    Attributes:
+      padding: rows (before, after) of zeros. The U-Net pads both sides, the VAE the end only.
+    """
+
+    channels: int
+    padding: tuple[int, int]
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, h, w, c] -> [B, h/2, w/2, channels], rounded up in the U-Net."""
+        return convolution(self.channels, "conv", self.dtype, stride=2, padding=self.padding)(x)
+
+
+class Upsample(nn.Module):
+    """Repeats each pixel to the size asked for, then convolves."""
+
+    channels: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array, size: tuple[int, int]) -> Array:
+        """[B, h, w, c] -> [B, *size, channels]; `size` is 2h x 2w, or one less where a skip
+        connection had an odd side.
+        """
+        x = x.repeat(2, axis=1)[:, : size[0]].repeat(2, axis=2)[:, :, : size[1]]
+        return convolution(self.channels, "conv", self.dtype)(x)

@@ -1,0 +1,43 @@
+"""Embeddings of scalars: sinusoids and the small network after them."""
+
+import math
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxsd.types import Array
+
+
+def sinusoids(values: Array, dim: int) -> Array:
+    """Embeds scalars in cosines and sines of geometric frequencies (Vaswani et al. 2017, 3.5).
+
+    Cosines come first and the last frequency is 1/10000 exclusive: diffusers'
+    `flip_sin_to_cos=True, freq_shift=0`, which every Stable Diffusion uses.
+
+    Args:
+      values: [N] float32, such as timesteps 0..999.
+      dim: even width of the result.
+
+    Returns:
+      [N, dim] float32.
+    """
+    half = dim // 2
+    frequencies = jnp.exp(-math.log(10000.0) / half * jnp.arange(half, dtype=jnp.float32))
+    angles = values.astype(jnp.float32)[:, None] * frequencies[None]
+    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
+
+
+class TimestepEmbedding(nn.Module):
+    """Two dense layers over a sinusoid, with the guidance scale of distilled models added."""
+
+    dim: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array, condition: Array | None = None) -> Array:
+        """[B, d] -> [B, dim]; `condition` [B, g] is projected onto the input without bias."""
+        if condition is not None:
+            project = nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="cond_proj")
+            x = x + project(condition)
+        x = nn.silu(nn.Dense(self.dim, dtype=self.dtype, name="linear_1")(x))
+        return nn.Dense(self.dim, dtype=self.dtype, name="linear_2")(x)

@@ -1,0 +1,91 @@
+"""The spatial transformer of the U-Net: self-attention, cross-attention, GEGLU."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxsd.nn.attention import attention
+from jaxsd.nn.normalization import group_norm, layer_norm
+from jaxsd.types import Array
+
+
+class Attention(nn.Module):
+    """Multi-head attention without bias on queries, keys and values."""
+
+    heads: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array, context: Array | None = None) -> Array:
+        """[B, L, d] attends to itself, or to context [B, M, c] -> [B, L, d]."""
+        context = x if context is None else context
+        width = x.shape[-1]
+
+        def project(tokens: Array, name: str) -> Array:
+            tokens = nn.Dense(width, use_bias=False, dtype=self.dtype, name=name)(tokens)
+            return tokens.reshape(*tokens.shape[:2], self.heads, width // self.heads)
+
+        out = attention(project(x, "to_q"), project(context, "to_k"), project(context, "to_v"))
+        return nn.Dense(width, dtype=self.dtype, name="to_out_0")(out.reshape(x.shape))
+
+
+class GEGLU(nn.Module):
+    """A dense layer whose second half gates its first by the exact (erf) GELU (Shazeer 2020)."""
+
+    width: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, L, d] -> [B, L, width]."""
+        value, gate = jnp.split(nn.Dense(2 * self.width, dtype=self.dtype, name="proj")(x), 2, -1)
+        return value * jax.nn.gelu(gate, approximate=False)
+
+
+class FeedForward(nn.Module):
+    """GEGLU of four times the width, and back."""
+
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, L, d] -> [B, L, d]."""
+        h = GEGLU(4 * x.shape[-1], self.dtype, name="net_0")(x)
+        return nn.Dense(x.shape[-1], dtype=self.dtype, name="net_2")(h)
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, attention to the text, feed-forward; each normalised before and residual."""
+
+    heads: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array, context: Array) -> Array:
+        """[B, L, d], context [B, M, c] -> [B, L, d]."""
+        x = x + Attention(self.heads, self.dtype, name="attn1")(layer_norm("norm1", self.dtype)(x))
+        h = layer_norm("norm2", self.dtype)(x)
+        x = x + Attention(self.heads, self.dtype, name="attn2")(h, context)
+        return x + FeedForward(self.dtype, name="ff")(layer_norm("norm3", self.dtype)(x))
+
+
+class SpatialTransformer(nn.Module):
+    """Transformer blocks over the pixels of a feature map (Rombach et al. 2022, section 3.3)."""
+
+    depth: int
+    heads: int
+    groups: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array, context: Array) -> Array:
+        """[B, h, w, c], context [B, M, d] -> [B, h, w, c]."""
+        channels = x.shape[-1]
+        h = group_norm(self.groups, 1e-6, "norm", self.dtype)(x)
+        h = h.reshape(x.shape[0], -1, channels)
+        h = nn.Dense(channels, dtype=self.dtype, name="proj_in")(h)
+        for i in range(self.depth):
+            h = TransformerBlock(self.heads, self.dtype, name=f"transformer_blocks_{i}")(h, context)
+        init = nn.initializers.variance_scaling(0.3, "fan_in", "truncated_normal")
+        h = nn.Dense(channels, dtype=self.dtype, kernel_init=init, name="proj_out")(h)
+        return x + h.reshape(x.shape)
