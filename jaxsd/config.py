@@ -99,7 +99,12 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """The noise a model was trained with, and the sampling grid that its files ask for."""
+    """The noise a model was trained with, and the sampling grid that its files ask for.
+
+    `timestep_spacing` is None where the files do not say: then every sampler keeps its own (leading
+    for ddim and its kin, linspace for the others), as in diffusers when a scheduler is made from
+    another one's config.
+    """
 
     beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "scaled_linear"
     beta_start: float = 0.00085
@@ -107,7 +112,7 @@ class ScheduleConfig:
     train_steps: int = 1000
     zero_terminal_snr: bool = False
     set_alpha_to_one: bool = False
-    timestep_spacing: Literal["leading", "linspace", "trailing"] = "leading"
+    timestep_spacing: Literal["leading", "linspace", "trailing"] | None = None
     steps_offset: int = 1
 
 

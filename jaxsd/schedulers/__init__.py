@@ -1,0 +1,22 @@
+"""Noise schedules, grids and samplers as tables: host arithmetic, NumPy only.
+
+tableau = build("dpm++_2m", NoiseSchedule.from_config(spec.schedule), 20, "epsilon")
+"""
+
+from jaxsd.schedulers.build import SAMPLERS, Sampler, build
+from jaxsd.schedulers.grid import Grid, truncated
+from jaxsd.schedulers.noise import NoiseSchedule
+from jaxsd.schedulers.tableau import Tableau, check, check_point_mass, padded
+
+__all__ = [
+    "SAMPLERS",
+    "Grid",
+    "NoiseSchedule",
+    "Sampler",
+    "Tableau",
+    "build",
+    "check",
+    "check_point_mass",
+    "padded",
+    "truncated",
+]
