@@ -112,7 +112,7 @@ class ScheduleConfig:
     train_steps: int = 1000
     zero_terminal_snr: bool = False
     set_alpha_to_one: bool = False
-    timestep_spacing: Literal["leading", "linspace", "trailing"] | None = None
+    timestep_spacing: Literal["leading", "linspace", "trailing", None] = None
     steps_offset: int = 1
 
 

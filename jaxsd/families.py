@@ -87,7 +87,7 @@ SDXL = ModelSpec(
     unet=UNET_XL,
     vae=VAE_XL,
     text=(replace(CLIP_L, hidden_layer=-2), OPENCLIP_BIGG),
-    schedule=ScheduleConfig(),
+    schedule=ScheduleConfig(timestep_spacing="leading"),
     prediction="epsilon",
     layout=Layout(linear_projection=True, single_file="xl"),
     default_size=1024,
