@@ -1,0 +1,187 @@
+"""Which parameters a model has: a table path -> shape, from its numbers alone.
+
+Shapes are those of `jaxsd`'s trees: convolutions `[H, W, in, out]`, dense kernels `[in, out]`.
+It is how the converter knows what must be filled without building a network.
+"""
+
+from jaxsd.config import ModelSpec, TextConfig, UNetConfig, VAEConfig
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def _conv(path: str, inputs: int, outputs: int, size: int = 3) -> Shapes:
+    return {f"{path}/kernel": (size, size, inputs, outputs), f"{path}/bias": (outputs,)}
+
+
+def _dense(path: str, inputs: int, outputs: int) -> Shapes:
+    return {f"{path}/kernel": (inputs, outputs), f"{path}/bias": (outputs,)}
+
+
+def _norm(path: str, width: int) -> Shapes:
+    return {f"{path}/scale": (width,), f"{path}/bias": (width,)}
+
+
+def _resnet(path: str, inputs: int, outputs: int, time_dim: int | None = None) -> Shapes:
+    shapes = {
+        **_norm(f"{path}/norm1", inputs),
+        **_conv(f"{path}/conv1", inputs, outputs),
+        **_norm(f"{path}/norm2", outputs),
+        **_conv(f"{path}/conv2", outputs, outputs),
+    }
+    if time_dim is not None:
+        shapes |= _dense(f"{path}/time_emb_proj", time_dim, outputs)
+    if inputs != outputs:
+        shapes |= _conv(f"{path}/conv_shortcut", inputs, outputs, size=1)
+    return shapes
+
+
+def _attention(path: str, width: int, context_dim: int) -> Shapes:
+    return {
+        f"{path}/to_q/kernel": (width, width),
+        f"{path}/to_k/kernel": (context_dim, width),
+        f"{path}/to_v/kernel": (context_dim, width),
+        **_dense(f"{path}/to_out_0", width, width),
+    }
+
+
+def _transformer(path: str, width: int, depth: int, context_dim: int) -> Shapes:
+    shapes = _norm(f"{path}/norm", width) | _dense(f"{path}/proj_in", width, width)
+    for block in (f"{path}/transformer_blocks_{k}" for k in range(depth)):
+        shapes |= {
+            **_norm(f"{block}/norm1", width),
+            **_attention(f"{block}/attn1", width, width),
+            **_norm(f"{block}/norm2", width),
+            **_attention(f"{block}/attn2", width, context_dim),
+            **_norm(f"{block}/norm3", width),
+            **_dense(f"{block}/ff/net_0/proj", width, 8 * width),
+            **_dense(f"{block}/ff/net_2", 4 * width, width),
+        }
+    return shapes | _dense(f"{path}/proj_out", width, width)
+
+
+def _embeddings(config: UNetConfig) -> Shapes:
+    width, time_dim = config.levels[0].channels, config.time_dim
+    shapes = _dense("time_embedding/linear_1", width, time_dim)
+    shapes |= _dense("time_embedding/linear_2", time_dim, time_dim)
+    if config.guidance_dim is not None:
+        shapes["time_embedding/cond_proj/kernel"] = (config.guidance_dim, width)
+    if config.added is not None:
+        shapes |= _dense("add_embedding/linear_1", config.added.features, time_dim)
+        shapes |= _dense("add_embedding/linear_2", time_dim, time_dim)
+    return shapes
+
+
+def _down(config: UNetConfig) -> Shapes:
+    shapes: Shapes = {}
+    inputs = config.levels[0].channels
+    for i, level in enumerate(config.levels):
+        block, width = f"down_blocks_{i}", level.channels
+        for j in range(level.resnets):
+            shapes |= _resnet(f"{block}/resnets_{j}", inputs, width, config.time_dim)
+            inputs = width
+            if level.attention_depth:
+                path = f"{block}/attentions_{j}"
+                shapes |= _transformer(path, width, level.attention_depth, config.context_dim)
+        if i < len(config.levels) - 1:
+            shapes |= _conv(f"{block}/downsamplers_0/conv", width, width)
+    return shapes
+
+
+def _up(config: UNetConfig) -> Shapes:
+    shapes: Shapes = {}
+    levels = config.levels[::-1]
+    inputs = levels[0].channels
+    for i, level in enumerate(levels):
+        block, width = f"up_blocks_{i}", level.channels
+        below = levels[min(i + 1, len(levels) - 1)].channels
+        for j in range(level.resnets + 1):
+            skip = below if j == level.resnets else width
+            shapes |= _resnet(f"{block}/resnets_{j}", inputs + skip, width, config.time_dim)
+            inputs = width
+            if level.attention_depth:
+                path = f"{block}/attentions_{j}"
+                shapes |= _transformer(path, width, level.attention_depth, config.context_dim)
+        if i < len(levels) - 1:
+            shapes |= _conv(f"{block}/upsamplers_0/conv", width, width)
+    return shapes
+
+
+def unet_parameters(config: UNetConfig) -> Shapes:
+    """Path -> shape of a U-Net."""
+    first, last = config.levels[0].channels, config.levels[-1].channels
+    shapes = _conv("conv_in", config.in_channels, first) | _embeddings(config) | _down(config)
+    shapes |= _resnet("mid_block/resnets_0", last, last, config.time_dim)
+    if config.mid_depth:
+        path = "mid_block/attentions_0"
+        shapes |= _transformer(path, last, config.mid_depth, config.context_dim)
+    shapes |= _resnet("mid_block/resnets_1", last, last, config.time_dim) | _up(config)
+    return shapes | _norm("conv_norm_out", first) | _conv("conv_out", first, config.out_channels)
+
+
+def _vae_mid(path: str, width: int) -> Shapes:
+    attention = f"{path}/attentions_0"
+    shapes = _resnet(f"{path}/resnets_0", width, width) | _norm(f"{attention}/group_norm", width)
+    for name in ("to_q", "to_k", "to_v", "to_out_0"):
+        shapes |= _dense(f"{attention}/{name}", width, width)
+    return shapes | _resnet(f"{path}/resnets_1", width, width)
+
+
+def _vae_levels(path: str, sampler: str, widths: tuple[int, ...], resnets: int) -> Shapes:
+    """The levels of an encoder (down) or a decoder (up), in the order they run."""
+    shapes: Shapes = {}
+    inputs = widths[0]
+    for i, width in enumerate(widths):
+        for j in range(resnets):
+            shapes |= _resnet(f"{path}_{i}/resnets_{j}", inputs, width)
+            inputs = width
+        if i < len(widths) - 1:
+            shapes |= _conv(f"{path}_{i}/{sampler}_0/conv", width, width)
+    return shapes
+
+
+def vae_parameters(config: VAEConfig) -> Shapes:
+    """Path -> shape of an autoencoder."""
+    first, last, latent = config.channels[0], config.channels[-1], config.latent_channels
+    widths, resnets = config.channels, config.resnets
+    return {
+        **_conv("encoder/conv_in", config.image_channels, first),
+        **_vae_levels("encoder/down_blocks", "downsamplers", widths, resnets),
+        **_vae_mid("encoder/mid_block", last),
+        **_norm("encoder/conv_norm_out", last),
+        **_conv("encoder/conv_out", last, 2 * latent),
+        **_conv("quant_conv", 2 * latent, 2 * latent, size=1),
+        **_conv("post_quant_conv", latent, latent, size=1),
+        **_conv("decoder/conv_in", latent, last),
+        **_vae_mid("decoder/mid_block", last),
+        **_vae_levels("decoder/up_blocks", "upsamplers", widths[::-1], resnets + 1),
+        **_norm("decoder/conv_norm_out", first),
+        **_conv("decoder/conv_out", first, config.image_channels),
+    }
+
+
+def text_parameters(config: TextConfig) -> Shapes:
+    """Path -> shape of a CLIP text encoder."""
+    width = config.width
+    shapes: Shapes = {
+        "embeddings/token_embedding/embedding": (config.vocab_size, width),
+        "embeddings/position_embedding/embedding": (config.max_length, width),
+    }
+    for layer in (f"encoder/layers_{k}" for k in range(config.layers)):
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            shapes |= _dense(f"{layer}/self_attn/{name}", width, width)
+        shapes |= _norm(f"{layer}/layer_norm1", width)
+        shapes |= _dense(f"{layer}/mlp/fc1", width, config.mlp_width)
+        shapes |= _dense(f"{layer}/mlp/fc2", config.mlp_width, width)
+        shapes |= _norm(f"{layer}/layer_norm2", width)
+    shapes |= _norm("final_layer_norm", width)
+    if config.projection_dim is not None:
+        shapes["text_projection/kernel"] = (width, config.projection_dim)
+    return shapes
+
+
+def parameters(spec: ModelSpec) -> dict[str, Shapes]:
+    """Part (`unet`, `vae`, `text_0`, `text_1`) -> path -> shape, of a whole model."""
+    parts = {"unet": unet_parameters(spec.unet)}
+    if spec.vae is not None:
+        parts["vae"] = vae_parameters(spec.vae)
+    return parts | {f"text_{k}": text_parameters(text) for k, text in enumerate(spec.text)}

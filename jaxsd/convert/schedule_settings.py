@@ -1,0 +1,85 @@
+"""scheduler_config.json, both ways."""
+
+from dataclasses import asdict
+from typing import Any
+
+from jaxsd.config import ModelSpec, ScheduleConfig
+from jaxsd.convert.config_fields import Config, require
+from jaxsd.types import Prediction
+
+_PREDICTIONS: dict[str, Prediction] = {
+    "epsilon": "epsilon",
+    "v_prediction": "v",
+    "sample": "sample",
+}
+_NAMES = {ours: theirs for theirs, ours in _PREDICTIONS.items()}
+
+_LAST_ALPHA_IS_ONE = ("DDIMScheduler", "LCMScheduler", "TCDScheduler")
+"""Classes that end at alpha = 1 where the file does not say."""
+_BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
+_SPACINGS = (None, "leading", "linspace", "trailing")
+
+
+def schedule_config(config: Config, where: str) -> tuple[ScheduleConfig, Prediction]:
+    """The noise schedule, sampling grid and prediction of a diffusers scheduler.
+
+    Absent settings mean what the scheduler's class gives them; an absent spacing stays open.
+
+    Raises:
+      ValueError: naming a setting that is not known here.
+    """
+    require(config, {"trained_betas": None}, where)
+    kind = config.get("_class_name", "")
+    prediction = config.get("prediction_type", "epsilon")
+    _check(prediction, tuple(_PREDICTIONS), f"{where}: prediction_type")
+    betas = config.get("beta_schedule", "linear")
+    _check(betas, _BETAS, f"{where}: beta_schedule")
+    spacing = config.get("timestep_spacing")
+    _check(spacing, _SPACINGS, f"{where}: timestep_spacing")
+    last_alpha = config.get("set_alpha_to_one", kind in _LAST_ALPHA_IS_ONE)
+    schedule = ScheduleConfig(
+        beta_schedule=betas,
+        beta_start=float(config.get("beta_start", 0.0001)),
+        beta_end=float(config.get("beta_end", 0.02)),
+        train_steps=int(config.get("num_train_timesteps", 1000)),
+        zero_terminal_snr=bool(config.get("rescale_betas_zero_snr", False)),
+        set_alpha_to_one=bool(last_alpha),
+        timestep_spacing=spacing,
+        steps_offset=int(config.get("steps_offset", 0)),
+    )
+    return schedule, _PREDICTIONS[prediction]
+
+
+def _check(value: str | None, allowed: tuple[str | None, ...], where: str) -> None:
+    if value not in allowed:
+        raise ValueError(f"{where} = {value!r} is not one of {', '.join(filter(None, allowed))}")
+
+
+def scheduler_settings(spec: ModelSpec) -> dict[str, Any]:
+    """The scheduler_config.json of a model, with the class that such models come with.
+
+    PNDM for epsilon, Euler for XL, and DDIM for v, which alone knows zero terminal SNR.
+    """
+    settings = asdict(spec.schedule) | {"trained_betas": None}
+    zero_snr = settings.pop("zero_terminal_snr")
+    final_alpha = settings.pop("set_alpha_to_one")
+    if settings["timestep_spacing"] is None:
+        del settings["timestep_spacing"]
+    settings["num_train_timesteps"] = settings.pop("train_steps")
+    if settings["timestep_spacing"] is None:
+        del settings["timestep_spacing"]
+    settings["prediction_type"] = _NAMES[spec.prediction]
+    if zero_snr or (spec.prediction == "v" and spec.unet.added is None):
+        return settings | {
+            "_class_name": "DDIMScheduler",
+            "clip_sample": False,
+            "rescale_betas_zero_snr": zero_snr,
+            "set_alpha_to_one": final_alpha,
+        }
+    if spec.unet.added is not None:
+        return settings | {"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": False}
+    return settings | {
+        "_class_name": "PNDMScheduler",
+        "set_alpha_to_one": final_alpha,
+        "skip_prk_steps": True,
+    }

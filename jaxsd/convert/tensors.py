@@ -1,0 +1,105 @@
+"""Tensors that are read when asked for, so that a conversion holds one of them at a time."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import ml_dtypes
+import numpy as np
+
+from jaxsd.types import Array, Params
+
+DTYPES: dict[str, np.dtype] = {
+    "float32": np.dtype(np.float32),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+}
+"""What weights may be converted to."""
+
+
+@dataclass(frozen=True)
+class LazyTensor:
+    """An array with a known shape and dtype, whose numbers are fetched by `read()`."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    read: Callable[[], np.ndarray]
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the numbers in bytes."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def transformed(
+        self, shape: tuple[int, ...], function: Callable[[np.ndarray], np.ndarray]
+    ) -> "LazyTensor":
+        """The tensor that `function` makes of this one when it is read."""
+        return LazyTensor(shape, self.dtype, lambda: function(self.read()))
+
+
+FlatTree = dict[str, LazyTensor]
+"""Path (`conv_in/kernel`) or a file's name (`conv_in.weight`) -> tensor."""
+
+
+def in_memory(array: Array) -> LazyTensor:
+    """A lazy tensor over an array that exists already (NumPy or JAX; copied to host when read)."""
+    return LazyTensor(tuple(array.shape), np.dtype(array.dtype), lambda: np.asarray(array))
+
+
+def dtype_named(name: str) -> np.dtype:
+    """The dtype of that name.
+
+    Raises:
+      ValueError: if weights cannot be converted to it.
+    """
+    if name not in DTYPES:
+        raise ValueError(f"dtype {name!r} is not one of {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def cast(tensor: LazyTensor, dtype: np.dtype | None, path: str) -> LazyTensor:
+    """The tensor in another floating dtype; as stored where `dtype` is `None`.
+
+    Raises (when read):
+      ValueError: if a finite number does not fit, which float16 does to values above 65504.
+    """
+    if dtype is None or tensor.dtype == dtype:
+        return tensor
+
+    def read() -> np.ndarray:
+        array = tensor.read()
+        with np.errstate(over="ignore"):
+            result = array.astype(dtype)
+        if result.dtype.itemsize < array.dtype.itemsize and _overflows(array, result):
+            raise ValueError(
+                f"{path} has values that {dtype.name} cannot hold; use bfloat16 or float32"
+            )
+        return result
+
+    return LazyTensor(tensor.shape, dtype, read)
+
+
+def _overflows(array: np.ndarray, result: np.ndarray) -> bool:
+    return bool(np.any(np.isfinite(array) & ~np.isfinite(result)))
+
+
+def flatten(tree: Params) -> FlatTree:
+    """A nested dict of arrays as path -> tensor, joined by `/`."""
+    flat: FlatTree = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{name}/{path}": leaf for path, leaf in flatten(value).items()})
+        else:
+            flat[name] = in_memory(value)
+    return flat
+
+
+def load(tree: FlatTree, dtype: np.dtype | None) -> Params:
+    """Read path -> tensor into a nested dict of NumPy arrays, one tensor at a time."""
+    nested: Params = {}
+    for path, tensor in tree.items():
+        *parents, leaf = path.split("/")
+        node = nested
+        for name in parents:
+            node = node.setdefault(name, {})
+        node[leaf] = cast(tensor, dtype, path).read()
+    return nested

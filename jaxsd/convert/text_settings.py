@@ -1,0 +1,77 @@
+"""A CLIP text encoder's config.json, both ways."""
+
+from typing import Any, Literal
+
+from jaxsd.config import TextConfig
+from jaxsd.convert.config_fields import Config, numbers, require
+
+PROJECTED = "CLIPTextModelWithProjection"
+_ACTIVATIONS = ("quick_gelu", "gelu")
+
+
+def text_config(config: Config, *, hidden_layer: Literal[-1, -2], where: str) -> TextConfig:
+    """The numbers of a transformers CLIP text encoder; its padding is the tokenizer's to say.
+
+    Absent settings mean what `CLIPTextConfig` gives them.
+
+    Raises:
+      ValueError: naming a setting that the encoder here does not have.
+    """
+    require(config, {"model_type": "clip_text_model", "layer_norm_eps": 1e-5}, where)
+    activation = config.get("hidden_act", "quick_gelu")
+    if activation not in _ACTIVATIONS:
+        raise ValueError(f"{where}: hidden_act = {activation!r} is not one of {_ACTIVATIONS}")
+    projected = PROJECTED in config.get("architectures", ())
+
+    def number(name: str, default: int) -> int:
+        return numbers(config, name, 1, where, default)[0]
+
+    vocabulary = number("vocab_size", 49408)
+    if projected:
+        _check_end(config, vocabulary, where)
+    return TextConfig(
+        width=number("hidden_size", 512),
+        layers=number("num_hidden_layers", 12),
+        heads=number("num_attention_heads", 8),
+        mlp_width=number("intermediate_size", 2048),
+        activation=activation,
+        vocab_size=vocabulary,
+        max_length=number("max_position_embeddings", 77),
+        hidden_layer=hidden_layer,
+        projection_dim=number("projection_dim", 512) if projected else None,
+    )
+
+
+def _check_end(config: Config, vocabulary: int, where: str) -> None:
+    """The pooled vector is that of the highest id, which is the end token of every CLIP.
+
+    transformers takes an `eos_token_id` of 2 (a mistake in all early configs) to mean that too.
+    """
+    end = config.get("eos_token_id", 49407)
+    if end not in (2, vocabulary - 1):
+        raise ValueError(
+            f"{where}: eos_token_id = {end!r} is not supported, only 2 or the last id, "
+            f"{vocabulary - 1}"
+        )
+
+
+def text_settings(config: TextConfig) -> dict[str, Any]:
+    """The config.json that makes transformers build this text encoder."""
+    projected = config.projection_dim is not None
+    return {
+        "architectures": [PROJECTED if projected else "CLIPTextModel"],
+        "attention_dropout": 0.0,
+        "bos_token_id": config.vocab_size - 2,
+        "eos_token_id": config.vocab_size - 1,
+        "hidden_act": config.activation,
+        "hidden_size": config.width,
+        "intermediate_size": config.mlp_width,
+        "layer_norm_eps": 1e-5,
+        "max_position_embeddings": config.max_length,
+        "model_type": "clip_text_model",
+        "num_attention_heads": config.heads,
+        "num_hidden_layers": config.layers,
+        "pad_token_id": config.pad_token,
+        "projection_dim": config.projection_dim if projected else config.width,
+        "vocab_size": config.vocab_size,
+    }

@@ -1,0 +1,192 @@
+"""A U-Net's config.json, both ways."""
+
+from typing import Any
+
+from jaxsd.config import AddedConditions, Level, UNetConfig
+from jaxsd.convert.config_fields import Config, numbers, refuse_unknown, require
+
+_WANTED: dict[str, Any] = {
+    "act_fn": "silu",
+    "attention_type": "default",
+    "center_input_sample": False,
+    "class_embed_type": None,
+    "class_embeddings_concat": False,
+    "conv_in_kernel": 3,
+    "conv_out_kernel": 3,
+    "cross_attention_norm": None,
+    "downsample_padding": 1,
+    "dropout": 0.0,
+    "dual_cross_attention": False,
+    "encoder_hid_dim": None,
+    "encoder_hid_dim_type": None,
+    "flip_sin_to_cos": True,
+    "freq_shift": 0,
+    "mid_block_only_cross_attention": None,
+    "mid_block_scale_factor": 1,
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "norm_eps": 1e-5,
+    "num_attention_heads": None,
+    "num_class_embeds": None,
+    "only_cross_attention": False,
+    "resnet_out_scale_factor": 1.0,
+    "resnet_skip_time_act": False,
+    "resnet_time_scale_shift": "default",
+    "reverse_transformer_layers_per_block": None,
+    "time_embedding_act_fn": None,
+    "time_embedding_dim": None,
+    "time_embedding_type": "positional",
+    "timestep_post_act": None,
+}
+"""Settings of diffusers' `UNet2DConditionModel` that have one value in Stable Diffusion."""
+
+_READ = {
+    "addition_embed_type",
+    "addition_embed_type_num_heads",
+    "addition_time_embed_dim",
+    "attention_head_dim",
+    "block_out_channels",
+    "cross_attention_dim",
+    "down_block_types",
+    "in_channels",
+    "layers_per_block",
+    "norm_num_groups",
+    "out_channels",
+    "projection_class_embeddings_input_dim",
+    "sample_size",
+    "time_cond_proj_dim",
+    "transformer_layers_per_block",
+    "up_block_types",
+    "upcast_attention",  # about float16 only; softmax here is always float32
+    "use_linear_projection",
+}
+_CROSS, _PLAIN = "CrossAttn{}Block2D", "{}Block2D"
+_SD1_DOWN = ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"]
+_SD1_UP = ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3
+
+
+def unet_config(config: Config, *, pooled_dim: int | None, where: str) -> UNetConfig:
+    """The numbers of a diffusers U-Net.
+
+    `pooled_dim` is the width of the text encoder's pooled vector, which XL's added conditions
+    start with.
+
+    Raises:
+      ValueError: naming a setting that networks here do not have.
+    """
+    require(config, _WANTED, where)
+    refuse_unknown(config, _WANTED.keys() | _READ, where)
+    channels = list(config.get("block_out_channels", (320, 640, 1280, 1280)))
+    count = len(channels)
+    crossed = _crossed(config, count, where)
+    depths = numbers(config, "transformer_layers_per_block", count, where, default=1)
+    # Named head dim, but it is the number of heads (huggingface/diffusers#2011).
+    heads = numbers(config, "attention_head_dim", count, where, default=8)
+    resnets = numbers(config, "layers_per_block", count, where, default=2)
+    levels = tuple(
+        Level(channels[i], resnets[i], depths[i] if crossed[i] else 0, heads[i])
+        for i in range(count)
+    )
+    return UNetConfig(
+        levels=levels,
+        context_dim=numbers(config, "cross_attention_dim", 1, where, default=1280)[0],
+        mid_depth=depths[-1],
+        in_channels=config.get("in_channels", 4),
+        out_channels=config.get("out_channels", 4),
+        norm_groups=numbers(config, "norm_num_groups", 1, where, default=32)[0],
+        added=_added(config, pooled_dim, where),
+        guidance_dim=config.get("time_cond_proj_dim"),
+    )
+
+
+def _crossed(config: Config, count: int, where: str) -> list[bool]:
+    """Which levels have attention, from the names of the blocks; the way up must mirror it."""
+    down = list(config.get("down_block_types", _SD1_DOWN))
+    up = list(config.get("up_block_types", _SD1_UP))
+    for direction, types in (("Down", down), ("Up", up)):
+        known = (_CROSS.format(direction), _PLAIN.format(direction))
+        for name in types:
+            if name not in known:
+                raise ValueError(f"{where}: block type {name!r} is not one of {', '.join(known)}")
+    crossed = [name.startswith("CrossAttn") for name in down]
+    if len(down) != count or [name.startswith("CrossAttn") for name in up] != crossed[::-1]:
+        raise ValueError(
+            f"{where}: down_block_types {down} and up_block_types {up} should mirror each other, "
+            f"{count} each"
+        )
+    return crossed
+
+
+def _added(config: Config, pooled_dim: int | None, where: str) -> AddedConditions | None:
+    kind = config.get("addition_embed_type")
+    if kind is None:
+        return None
+    if kind != "text_time" or pooled_dim is None:
+        raise ValueError(
+            f"{where}: addition_embed_type = {kind!r} is not supported, only None, or 'text_time' "
+            "with a text encoder that has a projection"
+        )
+    features = numbers(config, "projection_class_embeddings_input_dim", 1, where)[0]
+    width = numbers(config, "addition_time_embed_dim", 1, where)[0]
+    return added_conditions(features=features, pooled_dim=pooled_dim, width=width, where=where)
+
+
+def added_conditions(*, features: int, pooled_dim: int, width: int, where: str) -> AddedConditions:
+    """The added conditions whose concatenation is `features` wide.
+
+    Raises:
+      ValueError: if a pooled vector and whole sinusoids of `width` do not add up to it.
+    """
+    count, rest = divmod(features - pooled_dim, width)
+    if count < 1 or rest:
+        raise ValueError(
+            f"{where}: {features} added features are not a pooled vector of {pooled_dim} and "
+            f"sinusoids of {width} each"
+        )
+    return AddedConditions(pooled_dim=pooled_dim, time_ids=count, time_id_dim=width)
+
+
+def unet_settings(
+    config: UNetConfig, *, linear_projection: bool, sample_size: int, upcast_attention: bool
+) -> dict[str, Any]:
+    """The config.json that makes diffusers build this U-Net.
+
+    Raises:
+      ValueError: if diffusers cannot build it.
+    """
+    levels, depths = config.levels, [level.attention_depth or 1 for level in config.levels]
+    if config.mid_depth == 0 or levels[-1].attention_depth not in (0, config.mid_depth):
+        raise ValueError(
+            f"diffusers has no U-Net with {config.mid_depth} transformer blocks in the middle and "
+            f"{levels[-1].attention_depth} in its last level; they must be equal, or the latter 0"
+        )
+    depths[-1] = config.mid_depth
+    crossed = [level.attention_depth > 0 for level in levels]
+    added = config.added
+    return _WANTED | {
+        "_class_name": "UNet2DConditionModel",
+        "addition_embed_type": "text_time" if added else None,
+        "addition_time_embed_dim": added.time_id_dim if added else None,
+        "attention_head_dim": _one_or_all([level.heads for level in levels]),
+        "block_out_channels": [level.channels for level in levels],
+        "cross_attention_dim": config.context_dim,
+        "down_block_types": [_block("Down", cross) for cross in crossed],
+        "in_channels": config.in_channels,
+        "layers_per_block": _one_or_all([level.resnets for level in levels]),
+        "norm_num_groups": config.norm_groups,
+        "out_channels": config.out_channels,
+        "projection_class_embeddings_input_dim": added.features if added else None,
+        "sample_size": sample_size,
+        "time_cond_proj_dim": config.guidance_dim,
+        "transformer_layers_per_block": _one_or_all(depths),
+        "up_block_types": [_block("Up", cross) for cross in crossed[::-1]],
+        "upcast_attention": upcast_attention,
+        "use_linear_projection": linear_projection,
+    }
+
+
+def _block(direction: str, crossed: bool) -> str:
+    return (_CROSS if crossed else _PLAIN).format(direction)
+
+
+def _one_or_all(values: list[int]) -> int | list[int]:
+    return values[0] if len(set(values)) == 1 else values

@@ -1,0 +1,145 @@
+"""Writing a model as a diffusers folder. It is made beside its place, then renamed."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxsd.config import ModelSpec
+from jaxsd.convert.folder import part_folder, part_slots
+from jaxsd.convert.parameters import parameters
+from jaxsd.convert.safetensors_file import write_safetensors
+from jaxsd.convert.schedule_settings import scheduler_settings
+from jaxsd.convert.slots import lay_out
+from jaxsd.convert.stored_model import StoredModel
+from jaxsd.convert.tensors import FlatTree, cast
+from jaxsd.convert.text_settings import text_settings
+from jaxsd.convert.unet_settings import unet_settings
+from jaxsd.convert.vae_settings import vae_settings
+from jaxsd.text import write_tokenizer
+
+Progress = Callable[[int], None]
+"""Is told how many bytes were written since it was last called."""
+
+_INPAINTING_CHANNELS = 9
+
+
+def save_diffusers(
+    folder: Path, model: StoredModel, *, dtype: np.dtype | None, overwrite: bool, progress: Progress
+) -> None:
+    """Write a model as a diffusers folder, one tensor at a time.
+
+    Raises:
+      ValueError: if the parameters are not those of the spec, or diffusers has no such model.
+      FileExistsError: if the folder exists and is not a model that may be overwritten.
+    """
+    spec = model.spec
+    files = {
+        part: lay_out(
+            part_slots(part, shapes, spec.layout), shapes, model.tensors[part], f"the {part} tree"
+        )
+        for part, shapes in parameters(spec).items()
+    }
+    settings = {part: _settings(part, spec) for part in files}
+    with new_folder(folder, overwrite) as beside:
+        for part, tensors in files.items():
+            name = part_folder(part, spec)
+            _write_json(beside / name / "config.json", settings[part])
+            stem = "model" if part.startswith("text_") else "diffusion_pytorch_model"
+            write_safetensors(
+                beside / name / f"{stem}.safetensors",
+                _cast_all(tensors, dtype),
+                {"format": "pt"},
+                progress,
+            )
+        for k, tokenizer in enumerate(model.tokenizers):
+            name = part_folder(f"text_{k}", spec).replace("text_encoder", "tokenizer")
+            write_tokenizer(beside / name, tokenizer)
+        _write_json(beside / "scheduler" / "scheduler_config.json", scheduler_settings(spec))
+        _write_json(beside / "model_index.json", model_index(spec))
+
+
+def _cast_all(tensors: FlatTree, dtype: np.dtype | None) -> FlatTree:
+    return {name: cast(tensor, dtype, name) for name, tensor in tensors.items()}
+
+
+def _settings(part: str, spec: ModelSpec) -> dict[str, Any]:
+    if part == "unet":
+        return unet_settings(
+            spec.unet,
+            linear_projection=spec.layout.linear_projection,
+            sample_size=spec.default_size // (spec.vae.downscale if spec.vae else 1),
+            # SD 2.1's 768 pixel model overflows in half precision without it.
+            upcast_attention=spec.layout.single_file == "v2" and spec.prediction == "v",
+        )
+    if part == "vae":
+        return vae_settings(spec.vae, spec.default_size)
+    return text_settings(spec.text[int(part.removeprefix("text_"))])
+
+
+def model_index(spec: ModelSpec) -> dict[str, Any]:
+    """model_index.json: the pipeline's class and the class of each of its parts."""
+    xl = spec.unet.added is not None
+    inpainting = spec.unet.in_channels == _INPAINTING_CHANNELS
+    refiner = spec.layout.single_file == "refiner"
+    task = "Inpaint" if inpainting else "Img2Img" if refiner else ""
+    index: dict[str, Any] = {
+        "_class_name": f"StableDiffusion{'XL' if xl else ''}{task}Pipeline",
+        "scheduler": ["diffusers", scheduler_settings(spec)["_class_name"]],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"] if spec.vae else [None, None],
+        "feature_extractor": [None, None],
+    }
+    if xl:
+        index |= {"text_encoder": [None, None], "tokenizer": [None, None]}
+        index |= {"force_zeros_for_empty_prompt": not refiner}
+        if task:
+            index |= {"requires_aesthetics_score": refiner}
+    else:
+        index |= {"safety_checker": [None, None], "requires_safety_checker": False}
+    for k in range(len(spec.text)):
+        name = part_folder(f"text_{k}", spec)
+        index[name] = ["transformers", _settings(f"text_{k}", spec)["architectures"][0]]
+        index[name.replace("text_encoder", "tokenizer")] = ["transformers", "CLIPTokenizer"]
+    return index
+
+
+def _write_json(path: Path, table: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(table, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def new_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
+    """A folder to fill beside `folder`, which takes its place when all went well.
+
+    Raises:
+      FileExistsError: if `folder` exists; with `overwrite`, if it is neither empty nor a model.
+    """
+    if folder.exists() and not _replaceable(folder, overwrite):
+        raise FileExistsError(
+            f"{folder} exists and is not a model; choose another place"
+            if overwrite
+            else f"{folder} exists; choose another place, or overwrite it with --force"
+        )
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        if folder.exists():
+            shutil.rmtree(folder)
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _replaceable(folder: Path, overwrite: bool) -> bool:
+    if not folder.is_dir():
+        return False
+    empty = next(folder.iterdir(), None) is None
+    return empty or (overwrite and (folder / "model_index.json").is_file())
