@@ -100,6 +100,35 @@ SDXL_REFINER = replace(
     layout=Layout(linear_projection=True, single_file="refiner"),
 )
 
+EMOJI = ModelSpec(
+    family="emoji",
+    unet=UNetConfig(
+        levels=(Level(96, 1, 1, 3), Level(128, 1, 1, 4), Level(128, 1, 1, 4)),
+        context_dim=128,
+        mid_depth=1,
+        norm_groups=16,
+    ),
+    vae=VAEConfig(channels=(16, 32, 64, 128), resnets=1, norm_groups=8, scaling_factor=1.0),
+    text=(
+        TextConfig(
+            width=128,
+            layers=3,
+            heads=4,
+            mlp_width=512,
+            activation="quick_gelu",
+            vocab_size=7074,
+            max_length=32,
+            pad_token=7073,
+        ),
+    ),
+    schedule=ScheduleConfig(
+        zero_terminal_snr=True, timestep_spacing="trailing", steps_offset=0, set_alpha_to_one=True
+    ),
+    prediction="v",
+    layout=Layout(linear_projection=True, single_file="v1"),
+    default_size=128,
+)
+
 
 def inpainting(spec: ModelSpec) -> ModelSpec:
     """The 9-channel inpainting variant: latents, mask, and latents of the masked image."""
@@ -119,6 +148,7 @@ FAMILIES: dict[str, ModelSpec] = {
         SD2_V,
         SDXL,
         SDXL_REFINER,
+        EMOJI,
         inpainting(SD1),
         inpainting(SD2),
         inpainting(SDXL),

@@ -1,18 +1,48 @@
 """Norms whose statistics are float32 and two-pass, whatever the compute dtype."""
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxsd.types import Array
 
-def group_norm(groups: int, epsilon: float, name: str, dtype: jnp.dtype) -> nn.GroupNorm:
+
+class GroupNorm(nn.Module):
     """Group normalisation over channels in groups (Wu and He 2018, equation 1).
 
-    The variance is the mean of squared differences: E[x^2] - E[x]^2 loses bits where the mean is
-    large, as in the VAE.
+    Sums run over pixels first, channel by channel, and over the channels of a group last: several
+    times faster on a CPU than reducing [h, w, groups, c] at once, where groups are narrow. The
+    variance is the mean of squared differences: E[x^2] - E[x]^2 loses bits where the mean is large,
+    as in the VAE.
     """
-    return nn.GroupNorm(
-        num_groups=groups, epsilon=epsilon, dtype=dtype, use_fast_variance=False, name=name
-    )
+
+    groups: int
+    epsilon: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, h, w, c] -> [B, h, w, c] in `dtype`."""
+        channels = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (channels,))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        x = x.astype(jnp.float32)
+        centred = x - self._over_group(x.mean((1, 2)))
+        deviation = jax.lax.rsqrt(self._over_group((centred**2).mean((1, 2))) + self.epsilon)
+        y = centred * (deviation * scale[None, None, None]) + bias[None, None, None]
+        return y.astype(self.dtype)
+
+    def _over_group(self, means: Array) -> Array:
+        """[B, c] means of channels -> [B, 1, 1, c] means of the groups they are in."""
+        batch, channels = means.shape
+        grouped = means.reshape(batch, self.groups, -1).mean(-1, keepdims=True)
+        spread = jnp.broadcast_to(grouped, (batch, self.groups, channels // self.groups))
+        return spread.reshape(batch, 1, 1, channels)
+
+
+def group_norm(groups: int, epsilon: float, name: str, dtype: jnp.dtype) -> GroupNorm:
+    """A `GroupNorm` by the name of its parameters."""
+    return GroupNorm(groups, epsilon, dtype, name=name)
 
 
 def layer_norm(name: str, dtype: jnp.dtype) -> nn.LayerNorm:

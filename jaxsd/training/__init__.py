@@ -1,0 +1,1 @@
+"""Training: tasks, one step, the loop around it."""

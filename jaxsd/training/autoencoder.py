@@ -1,0 +1,140 @@
+"""Task "vae": the autoencoder from random crops, then latents of unit variance."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsd.checkpoint import Checkpoints
+from jaxsd.config import VAEConfig
+from jaxsd.models import VAE
+from jaxsd.training.config import TrainConfig
+from jaxsd.training.data import crops, generator, read_pictures
+from jaxsd.training.loop import Task
+from jaxsd.types import Array, Params
+
+HELD_OUT_EVERY = 50
+
+
+def autoencoder_task(config: TrainConfig, model: VAEConfig) -> Task:
+    """Trains on all pictures of a folder but every fiftieth, whose PSNR is the probe."""
+    images = read_pictures(config.data).images
+    held_out = images[::HELD_OUT_EVERY][:64]
+    seen = images[np.arange(len(images)) % HELD_OUT_EVERY != 0]
+    vae = VAE(model)
+
+    def initialise(key: Array) -> Params:
+        return jax.jit(vae.init)(key, jnp.zeros((1, config.crop, config.crop, 3)))["params"]
+
+    def batch(step: int) -> np.ndarray:
+        return crops(seen, config.batch_size, config.crop, generator(config.seed, step))
+
+    def probe(params: Params) -> dict[str, float]:
+        return {"held_out_psnr": float(np.mean(psnr(vae, params, held_out)))}
+
+    def write(folder: Path, step: int, params: Params) -> None:
+        moments = latent_moments(vae, params, seen[:: len(seen) // 512 + 1])
+        saved = Checkpoints(folder, keep=1)
+        saved.save(step, whitened(params, *moments))
+        saved.close()
+
+    return Task(initialise, partial(reconstruction_loss, vae), batch, probe, write)
+
+
+def read_autoencoder(run: str | Path, model: VAEConfig) -> Params:
+    """The weights that a finished run of this task wrote.
+
+    Raises:
+      FileNotFoundError: the run wrote none.
+    """
+    size = 2 * model.downscale
+    like = jax.eval_shape(VAE(model).init, jax.random.key(0), jnp.zeros((1, size, size, 3)))
+    saved = Checkpoints(Path(run) / "model")
+    params = saved.restore(like["params"])
+    saved.close()
+    return jax.device_get(params)
+
+
+def to_unit(images: Array) -> Array:
+    """uint8 [..., 3] -> float32 in [-1, 1]."""
+    return jnp.asarray(images, jnp.float32) / 127.5 - 1.0
+
+
+def reconstruction_loss(
+    vae: VAE, params: Params, images: Array, key: Array
+) -> tuple[Array, dict[str, Array]]:
+    """Absolute error of pixels, of their differences and of two coarser scales, plus 1e-3 KL.
+
+    Args:
+      images: [B, H, W, 3] uint8.
+      key: consumed by the posterior's noise.
+    """
+    target = to_unit(images)
+    mean, log_variance = vae.apply({"params": params}, target, method=VAE.encode)
+    noise = jax.random.normal(key, mean.shape)
+    latents = mean + jnp.exp(0.5 * log_variance) * noise
+    error = vae.apply({"params": params}, latents, method=VAE.decode) - target
+    half = _pooled(error)
+    pixels = jnp.abs(error).mean()
+    edges = jnp.abs(jnp.diff(error, axis=1)).mean() + jnp.abs(jnp.diff(error, axis=2)).mean()
+    coarse = jnp.abs(half).mean() + jnp.abs(_pooled(half)).mean()
+    kl = 0.5 * (mean**2 + jnp.exp(log_variance) - 1.0 - log_variance).mean()
+    loss = pixels + 0.5 * edges + 0.5 * coarse + 1e-3 * kl
+    return loss, {"loss": loss, "pixels": pixels, "kl": kl}
+
+
+def _pooled(x: Array) -> Array:
+    """Means of 2 x 2 pixels."""
+    batch, height, width, channels = x.shape
+    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean((2, 4))
+
+
+def encode(vae: VAE, params: Params, images: np.ndarray, batch: int = 16) -> np.ndarray:
+    """Posterior means [N, h, w, c] float32 of uint8 pictures."""
+    means = jax.jit(lambda p, x: vae.apply({"params": p}, to_unit(x), method=VAE.encode)[0])
+    return _in_batches(lambda x: means(params, x), images, batch)
+
+
+def decode(vae: VAE, params: Params, latents: np.ndarray, batch: int = 16) -> np.ndarray:
+    """Pictures uint8 [N, H, W, 3] of unscaled latents."""
+    images = jax.jit(lambda p, z: vae.apply({"params": p}, z, method=VAE.decode))
+    decoded = _in_batches(lambda z: images(params, z), latents, batch)
+    return np.round((decoded.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+
+
+def _in_batches(function: Callable[[Array], Array], x: np.ndarray, batch: int) -> np.ndarray:
+    padded = np.concatenate([x, np.repeat(x[-1:], -len(x) % batch, axis=0)])
+    parts = [np.asarray(function(padded[i : i + batch])) for i in range(0, len(padded), batch)]
+    return np.concatenate(parts)[: len(x)]
+
+
+def psnr(vae: VAE, params: Params, images: np.ndarray) -> np.ndarray:
+    """Peak signal-to-noise ratio [N] in dB of each uint8 picture's reconstruction."""
+    again = decode(vae, params, encode(vae, params, images)).astype(np.float64)
+    error = np.mean((again - images) ** 2, axis=(1, 2, 3))
+    return 10 * np.log10(255**2 / error)
+
+
+def latent_moments(vae: VAE, params: Params, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each latent channel, [c] float32."""
+    latents = encode(vae, params, images)
+    return latents.mean((0, 1, 2)), latents.std((0, 1, 2))
+
+
+def whitened(params: Params, mean: np.ndarray, deviation: np.ndarray) -> Params:
+    """The same autoencoder with latents (z - mean) / deviation, folded into the 1x1 convolutions.
+
+    Afterwards `scaling_factor` is 1, and images are unchanged.
+    """
+    quant, post = dict(params["quant_conv"]), dict(params["post_quant_conv"])
+    scale = np.concatenate([1 / deviation, np.ones_like(deviation)]).astype(np.float32)
+    shift = np.concatenate([-mean / deviation, -2 * np.log(deviation)]).astype(np.float32)
+    quant["kernel"] = np.asarray(quant["kernel"]) * scale[None, None, None]
+    quant["bias"] = np.asarray(quant["bias"]) * scale + shift
+    kernel = np.asarray(post["kernel"])
+    post["bias"] = np.asarray(post["bias"]) + mean @ kernel[0, 0]
+    post["kernel"] = kernel * deviation[None, None, :, None]
+    return params | {"quant_conv": quant, "post_quant_conv": post}
