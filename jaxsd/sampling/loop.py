@@ -54,6 +54,9 @@ def advance(
     """Runs all rows of a table, or of a part of one made by `rows`.
 
     Args:
+      tableau: as `build` makes it; it may be an argument of the jitted program.
+      network: the model, with its guidance and conditions inside.
+      state: of `begin`, or of the rows before.
       keys: [B] typed keys, one an image; row i draws its noise from `fold_in(key, i)`.
       first_row: number of the table's first row, where the table is a part. May be traced.
       on_x0: replaces each estimate of x0 before the method uses it: clipping, thresholding.
@@ -101,6 +104,8 @@ def sample(
     Pure and differentiable. Inside `jit`, make the table an argument.
 
     Args:
+      tableau: as `build` makes it.
+      network: the model, with its guidance and conditions inside.
       x: [B, h, w, c] float32, noise of variance 1; the table scales it (see `begin`).
       keys: [B] typed keys of the rows' fresh noise, one an image.
       on_x0: see `advance`.

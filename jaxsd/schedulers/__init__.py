@@ -3,8 +3,8 @@
 tableau = build("dpm++_2m", NoiseSchedule.from_config(spec.schedule), 20, "epsilon")
 """
 
-from jaxsd.schedulers.build import SAMPLERS, Sampler, build
-from jaxsd.schedulers.grid import Grid, truncated
+from jaxsd.schedulers.samplers import SAMPLERS, Sampler, build
+from jaxsd.schedulers.grid import Grid
 from jaxsd.schedulers.noise import NoiseSchedule
 from jaxsd.schedulers.tableau import Tableau, check, check_point_mass, padded
 
@@ -18,5 +18,4 @@ __all__ = [
     "check",
     "check_point_mass",
     "padded",
-    "truncated",
 ]

@@ -1,4 +1,4 @@
-"""DPM-Solver++ 2M (Lu et al. 2022, "DPM-Solver++", algorithm 2)."""
+"""DPM-Solver++ 2M and its SDE variant (Lu et al. 2022, "DPM-Solver++", algorithm 2)."""
 
 import numpy as np
 
@@ -9,37 +9,41 @@ from jaxsd.types import Prediction
 
 
 def dpmpp_2m(schedule: NoiseSchedule, grid: Grid, prediction: Prediction) -> Tableau:
-    """Second-order multistep in half log-SNR; first and, where `first_order` says so, last step are
-    of first order.
+    """Second-order multistep in half log-SNR, whose step is h.
 
-    x' = (sigma'/sigma)*x - alpha'*(exp(-h) - 1)*D,  D = (1 + 1/(2r))*m0 - 1/(2r)*m1.
+    x' = (sigma'/sigma)*x + alpha'*(1 - exp(-h))*D
     """
     h = np.diff(grid.half_log_snr)
     rows = blank(grid.steps)
     rows.samples[:, 0, 0] = grid.sigma[1:] / grid.sigma[:-1]
     weight = -grid.alpha[1:] * np.expm1(-h)
-    rows.history[:, 0, :2] = weight[:, None] * extrapolation(h, first_order_rows(grid))
+    rows.history[:, 0, :2] = weight[:, None] * extrapolation(grid)
     return tabulate(prediction, rows, **grid._asdict())
 
 
-def extrapolation(h: np.ndarray, first_order: np.ndarray) -> np.ndarray:
-    """Weights of the newest two predictions in D, [n, 2].
+def dpmpp_2m_sde(schedule: NoiseSchedule, grid: Grid, prediction: Prediction) -> Tableau:
+    """The same for the diffusion SDE, "SDE-DPM-Solver++(2M)".
 
-    Args:
-      h: steps in half log-SNR, [n]; the last may be infinite if its row is of first order.
-      first_order: rows that use the newest prediction alone, [n] bool.
+    x' = (sigma'/sigma)*exp(-h)*x + alpha'*(1 - exp(-2h))*D + sigma'*sqrt(1 - exp(-2h))*noise
     """
-    second = np.zeros(len(h))
-    second[1:] = np.where(first_order[1:], 0, 0.5 * np.where(first_order, 0, h)[1:] / h[:-1])
-    return np.stack([1 + second, -second], axis=-1)
+    h = np.diff(grid.half_log_snr)
+    rows = blank(grid.steps)
+    rows.samples[:, 0, 0] = grid.sigma[1:] / grid.sigma[:-1] * np.exp(-h)
+    weight = -grid.alpha[1:] * np.expm1(-2 * h)
+    rows.history[:, 0, :2] = weight[:, None] * extrapolation(grid)
+    rows.noise[:, 0] = grid.sigma[1:] * np.sqrt(-np.expm1(-2 * h))
+    return tabulate(prediction, rows, **grid._asdict())
 
 
-def first_order_rows(grid: Grid) -> np.ndarray:
-    """Rows of a second-order multistep method that take one order less, [n] bool.
+def extrapolation(grid: Grid) -> np.ndarray:
+    """Weights of the newest two predictions in D = m0 + (m0 - m1)/(2r), r = h_before/h, [n, 2].
 
-    The first has no history. The last is tamed where it goes to sigma 0 or where the steps are few
-    (fewer than 15: the authors' code, "lower_order_final").
+    The first row has no m1. The last does without it where it goes to sigma 0, h being infinite, or
+    where there are fewer than 15 steps (the authors' code, "lower_order_final").
     """
-    i = np.arange(grid.steps)
-    tame_last = grid.sigma[-1] == 0 or grid.steps < 15
-    return (i == 0) | (tame_last & (i == grid.steps - 1))
+    h = np.diff(grid.half_log_snr)
+    weight = np.zeros(grid.steps)
+    weight[1:] = h[1:] / h[:-1] / 2
+    if grid.sigma[-1] == 0 or grid.steps < 15:
+        weight[-1] = 0
+    return np.stack([1 + weight, -weight], axis=-1)

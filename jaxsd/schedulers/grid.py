@@ -1,31 +1,33 @@
 """Where on the noise schedule a sampler calls the network.
 
-Three ways to lay a grid, because the original samplers had three: `training_grid` (DDIM and its
-kin: trained timesteps), `sigma_grid` (k-diffusion: fractional timesteps, down to sigma 0) and
-`solver_grid` (DPM-Solver and its kin: one point more than steps, of which the last is replaced by
-sigma 0).
+The original samplers laid their grids in four ways: `training_grid` (DDIM and its kin: trained
+timesteps), `sigma_grid` (k-diffusion: fractional timesteps), `solver_grid` (DPM-Solver and its kin:
+one point more than steps, the last replaced) and `distillation_grid` (LCM, TCD).
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import betaincinv
 
 from jaxsd.schedulers.noise import NoiseSchedule
+from jaxsd.schedulers.spacing import SIGMAS, SPACINGS
 
 
 class Grid(NamedTuple):
-    """Levels x = alpha*x0 + sigma*noise, alpha^2 + sigma^2 = 1, noisiest first; n calls, float64."""
+    """n levels at which the network is called, noisiest first, and the level of the result.
+
+    x = alpha*x0 + sigma*noise with alpha^2 + sigma^2 = 1, unless `unscaled`. Float64.
+    """
 
     timestep: np.ndarray  # [n] what the network is told, may be fractional
-    alpha: np.ndarray  # [n+1] of each call, and where sampling ends
+    alpha: np.ndarray  # [n+1]
     sigma: np.ndarray  # [n+1]
     start: float = 1.0  # scale of the unit noise that stands for the first sample
 
     @property
     def steps(self) -> int:
-        """n."""
+        """The number of calls, n."""
         return len(self.timestep)
 
     @property
@@ -39,74 +41,31 @@ class Grid(NamedTuple):
         """sigma/alpha, the sigma of Karras et al. 2022, [n+1]."""
         return self.sigma / self.alpha
 
-
-# Timesteps: table 2 of Lin et al. 2023, counted from 0. Float64, descending, [n].
-
-
-def leading_timesteps(train_steps: int, steps: int, offset: int = 0) -> np.ndarray:
-    """Multiples of T//n, plus the offset; never reaches the noisiest timestep."""
-    timesteps = (np.arange(steps) * (train_steps // steps) + offset)[::-1].astype(float)
-    if timesteps[0] >= train_steps:
-        raise ValueError(
-            f"leading spacing of {steps} steps with steps_offset {offset} asks for timestep "
-            f"{timesteps[0]:g}, but there are 0 to {train_steps - 1}: use fewer steps"
+    @property
+    def unscaled(self) -> "Grid":
+        """The same levels as x = x0 + sigma*noise, in which k-diffusion works."""
+        return self._replace(
+            alpha=np.ones_like(self.alpha),
+            sigma=self.noise_to_signal,
+            start=self.start / self.alpha[0],
         )
-    return timesteps
 
+    def visiting(self, levels: np.ndarray) -> "Grid":
+        """The grid that visits these of its levels, for methods that call twice at one."""
+        return self._replace(
+            timestep=self.timestep[levels[:-1]], alpha=self.alpha[levels], sigma=self.sigma[levels]
+        )
 
-def linspace_timesteps(train_steps: int, steps: int, offset: int = 0) -> np.ndarray:
-    """From T-1 to 0, fractional; one step is T-1. Takes no offset."""
-    return np.linspace(train_steps - 1, 0, steps)
+    def truncated(self, strength: float) -> "Grid":
+        """The last `strength` (0, 1] of the steps, at least one: the grid of image-to-image.
 
-
-def trailing_timesteps(train_steps: int, steps: int, offset: int = 0) -> np.ndarray:
-    """From T-1 down in strides of T/n, rounded; takes no offset."""
-    return np.round(train_steps - np.arange(steps) * (train_steps / steps)) - 1
-
-
-SPACINGS = {
-    "leading": leading_timesteps,
-    "linspace": linspace_timesteps,
-    "trailing": trailing_timesteps,
-}
-
-
-# Sigmas (noise over signal) between two ends. Descending, [n].
-
-
-def karras_sigmas(largest: float, smallest: float, steps: int, rho: float = 7.0) -> np.ndarray:
-    """Equally spaced in sigma^(1/rho) (Karras et al. 2022, eq. 5)."""
-    return np.linspace(largest ** (1 / rho), smallest ** (1 / rho), steps) ** rho
-
-
-def exponential_sigmas(largest: float, smallest: float, steps: int) -> np.ndarray:
-    """Equally spaced in log sigma."""
-    return np.exp(np.linspace(np.log(largest), np.log(smallest), steps))
-
-
-def beta_sigmas(largest: float, smallest: float, steps: int) -> np.ndarray:
-    """Quantiles of Beta(0.6, 0.6), dense at both ends (Lee et al. 2024, "Beta sampling")."""
-    return smallest + (largest - smallest) * betaincinv(0.6, 0.6, np.linspace(1, 0, steps))
-
-
-SIGMAS = {"karras": karras_sigmas, "exponential": exponential_sigmas, "beta": beta_sigmas}
-
-
-def timestep_of(schedule: NoiseSchedule, sigmas: np.ndarray) -> np.ndarray:
-    """Fractional timesteps whose noise over signal is `sigmas`, by interpolation of log sigma."""
-    log_sigmas = np.log(schedule.noise_to_signal)
-    return np.interp(np.log(sigmas), log_sigmas, np.arange(schedule.train_steps))
-
-
-def variance_preserving(sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(alpha, sigma) with alpha^2 + sigma^2 = 1 of noise over signal."""
-    alpha = 1 / np.sqrt(1 + sigmas**2)
-    return alpha, sigmas * alpha
-
-
-def grid_of_sigmas(schedule: NoiseSchedule, sigmas: np.ndarray) -> Grid:
-    """Grid of n+1 given noise-over-signal levels; the last, which may be 0, is where it ends."""
-    return Grid(timestep_of(schedule, sigmas[:-1]), *variance_preserving(sigmas))
+        Raises:
+          ValueError: if strength is out of range.
+        """
+        if not 0 < strength <= 1:
+            raise ValueError(f"strength must be above 0 and at most 1, not {strength}")
+        first = self.steps - max(1, int(self.steps * strength))
+        return self.visiting(np.arange(first, self.steps + 1))
 
 
 def training_grid(
@@ -118,14 +77,16 @@ def training_grid(
     set_alpha_to_one: bool | None = None,
     timesteps: Sequence[float] | None = None,
 ) -> Grid:
-    """Grid of whole timesteps, spacing "leading" unless said otherwise.
+    """Grid of whole timesteps, spacing "leading" where neither caller nor schedule says otherwise.
 
-    It ends at alpha 1, or at timestep 0's level (`set_alpha_to_one=False`). None is the schedule's.
+    It ends at alpha 1 (`set_alpha_to_one`) or at timestep 0's level. A linspace or trailing grid of
+    diffusers' DDIM and PNDM steps by T//n whatever the next timestep is; here it steps to that.
     """
-    t = _given(timesteps, steps)
-    if t is None:
+    if timesteps is None:
         spacing = spacing or schedule.spacing or "leading"
-        t = _spaced(schedule, steps, spacing, steps_offset)
+        t = spaced_timesteps(schedule, steps, spacing, steps_offset)
+    else:
+        t = given_timesteps(timesteps, steps)
     t = np.round(t)
     if set_alpha_to_one is None:
         set_alpha_to_one = schedule.set_alpha_to_one
@@ -143,24 +104,27 @@ def sigma_grid(
     timesteps: Sequence[float] | None = None,
     sigmas: str | Sequence[float] | None = None,
 ) -> Grid:
-    """Grid of k-diffusion, spacing "linspace" unless said otherwise; ends at sigma 0.
+    """Grid of k-diffusion, spacing "linspace" where neither caller nor schedule says otherwise.
 
-    `sigmas` is a name of `SIGMAS`, laid between the ends of the spaced grid, or n+1 levels.
+    It ends at sigma 0. `sigmas` is a name of `SIGMAS`, to be laid between the ends of the spaced
+    grid, or n+1 levels, the last of which is the end.
     """
-    if _is_levels(sigmas):
-        return _start_at_sigma(grid_of_sigmas(schedule, _levels(sigmas, steps)))
-    t = _given(timesteps, steps)
     spacing = spacing or schedule.spacing or "linspace"
-    if t is None:
-        t = _spaced(schedule, steps, spacing, steps_offset)
-    levels = np.interp(t, np.arange(schedule.train_steps), schedule.noise_to_signal)
-    if sigmas is not None:
-        levels = _named_sigmas(sigmas)(levels[0], levels[-1], steps)
-        t = timestep_of(schedule, levels)
-    grid = Grid(t, *variance_preserving(np.append(levels, 0.0)))
-    # k-diffusion starts from sigma*noise. diffusers does too, except on leading grids, which begin
-    # below the trained maximum; there it takes the variance of the noised sample, start = 1.
-    return grid if spacing == "leading" else _start_at_sigma(grid)
+    if sigmas is not None and not isinstance(sigmas, str):
+        grid = grid_of_sigmas(schedule, given_sigmas(sigmas, steps))
+    else:
+        if timesteps is None:
+            t = spaced_timesteps(schedule, steps, spacing, steps_offset)
+        else:
+            t = given_timesteps(timesteps, steps)
+        levels = np.interp(t, np.arange(schedule.train_steps), schedule.noise_to_signal)
+        if sigmas is not None:
+            levels = named_sigmas(sigmas, levels[0], levels[-1], steps)
+            t = timestep_of(schedule, levels)
+        grid = Grid(t, *variance_preserving(np.append(levels, 0.0)))
+    # k-diffusion starts from sigma*noise. So does diffusers, except on leading grids, which begin
+    # below the highest trained level; there it starts with the variance of a noised image.
+    return grid if spacing == "leading" else grid._replace(start=grid.sigma[0])
 
 
 def solver_grid(
@@ -171,79 +135,112 @@ def solver_grid(
     steps_offset: int | None = None,
     timesteps: Sequence[float] | None = None,
     sigmas: str | Sequence[float] | None = None,
+    final_sigma: str = "zero",
 ) -> Grid:
-    """Grid of DPM-Solver, spacing "linspace" unless said otherwise; ends at sigma 0.
+    """Grid of DPM-Solver, spacing "linspace" where neither caller nor schedule says otherwise.
 
-    `sigmas` is a name of `SIGMAS`, laid between the ends of the schedule, or n+1 levels.
+    `sigmas` is a name of `SIGMAS`, to be laid between the ends of the schedule, or n+1 levels, the
+    last of which is the end. Else it ends at `final_sigma`: "zero", or "smallest", timestep 0's.
     """
-    if _is_levels(sigmas):
-        return grid_of_sigmas(schedule, _levels(sigmas, steps))
+    if sigmas is not None and not isinstance(sigmas, str):
+        return grid_of_sigmas(schedule, given_sigmas(sigmas, steps))
+    trained = schedule.noise_to_signal
+    ends = {"zero": 0.0, "smallest": trained[0]}
+    if final_sigma not in ends:
+        raise ValueError(f"final_sigma {final_sigma!r} is unknown: choose one of {', '.join(ends)}")
     if sigmas is not None:
-        ends = schedule.noise_to_signal
-        levels = _named_sigmas(sigmas)(ends[-1], ends[0], steps)
+        levels = named_sigmas(sigmas, trained[-1], trained[0], steps)
         t = timestep_of(schedule, levels)
-        # What diffusers tells the network: whole timesteps, rounded for Karras and cut for the others.
+        # Whole timesteps, as in diffusers: rounded for Karras, cut off for the others.
         t = np.round(t) if sigmas == "karras" else np.floor(t)
-        return Grid(t, *variance_preserving(np.append(levels, 0.0)))
-    t = _given(timesteps, steps)
-    if t is None:
-        spacing = spacing or schedule.spacing or "linspace"
-        t = _spaced(schedule, steps if spacing == "trailing" else steps + 1, spacing, steps_offset)
-    t = np.round(t[:steps])
-    levels = schedule.noise_to_signal[t.astype(int)]
-    return Grid(t, *variance_preserving(np.append(levels, 0.0)))
+    else:
+        if timesteps is None:
+            spacing = spacing or schedule.spacing or "linspace"
+            points = steps if spacing == "trailing" else steps + 1
+            t = spaced_timesteps(schedule, points, spacing, steps_offset)[:steps]
+        else:
+            t = given_timesteps(timesteps, steps)
+        t = np.round(t)
+        levels = trained[t.astype(int)]
+    return Grid(t, *variance_preserving(np.append(levels, ends[final_sigma])))
 
 
-def truncated(grid: Grid, strength: float) -> Grid:
-    """The last `strength` of the steps, at least one: the grid of image-to-image.
+def distillation_grid(
+    schedule: NoiseSchedule,
+    steps: int,
+    *,
+    original_steps: int = 50,
+    timesteps: Sequence[float] | None = None,
+) -> Grid:
+    """Grid of LCM and TCD: spread over the timesteps of the distillation, every
+    (T/original_steps)th from T-1 down. It ends at timestep 0's level.
 
     Raises:
-      ValueError: if strength is not in (0, 1].
+      ValueError: for more steps than `original_steps`.
     """
-    if not 0 < strength <= 1:
-        raise ValueError(f"strength {strength} is not allowed: give a number above 0 and up to 1")
-    first = grid.steps - max(1, int(grid.steps * strength))
-    return Grid(grid.timestep[first:], grid.alpha[first:], grid.sigma[first:], grid.start)
+    if timesteps is None:
+        if steps > original_steps:
+            raise ValueError(
+                f"steps must be 1 to {original_steps}, the original_steps of a distilled model, "
+                f"not {steps}"
+            )
+        trained = np.arange(original_steps, 0, -1) * (schedule.train_steps // original_steps) - 1
+        t = trained[np.arange(steps) * original_steps // steps].astype(float)
+    else:
+        t = given_timesteps(timesteps, steps)
+    visited = np.append(np.round(t), 0).astype(int)
+    return Grid(t, schedule.alpha[visited], schedule.sigma[visited])
 
 
-def _spaced(
+def grid_of_sigmas(schedule: NoiseSchedule, sigmas: np.ndarray) -> Grid:
+    """Grid of n+1 noise-over-signal levels; the last, which may be 0, is where it ends."""
+    return Grid(timestep_of(schedule, sigmas[:-1]), *variance_preserving(sigmas))
+
+
+def timestep_of(schedule: NoiseSchedule, sigmas: np.ndarray) -> np.ndarray:
+    """Fractional timesteps of noise-over-signal levels, by interpolation of their logarithm."""
+    trained = np.log(schedule.noise_to_signal)
+    return np.interp(np.log(sigmas), trained, np.arange(schedule.train_steps))
+
+
+def variance_preserving(sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(alpha, sigma), alpha^2 + sigma^2 = 1, of noise-over-signal levels."""
+    alpha = 1 / np.sqrt(1 + sigmas**2)
+    return alpha, sigmas * alpha
+
+
+def spaced_timesteps(
     schedule: NoiseSchedule, steps: int, spacing: str, steps_offset: int | None
 ) -> np.ndarray:
+    """Timesteps of a named spacing, [n]; the schedule's offset where `steps_offset` is None."""
     if spacing not in SPACINGS:
         raise ValueError(f"spacing {spacing!r} is unknown: choose one of {', '.join(SPACINGS)}")
     offset = schedule.steps_offset if steps_offset is None else steps_offset
     return SPACINGS[spacing](schedule.train_steps, steps, offset)
 
 
-def _named_sigmas(name: str):
+def named_sigmas(name: str, largest: float, smallest: float, steps: int) -> np.ndarray:
+    """Levels of a name of `SIGMAS`, [n]."""
     if name not in SIGMAS:
         raise ValueError(
-            f"sigmas {name!r} is unknown: choose one of {', '.join(SIGMAS)}, or levels"
+            f"sigmas {name!r} is unknown: choose one of {', '.join(SIGMAS)}, or give the levels"
         )
-    return SIGMAS[name]
+    return SIGMAS[name](largest, smallest, steps)
 
 
-def _is_levels(sigmas: str | Sequence[float] | None) -> bool:
-    return sigmas is not None and not isinstance(sigmas, str)
-
-
-def _levels(sigmas: Sequence[float], steps: int) -> np.ndarray:
-    levels = np.asarray(sigmas, float)
-    if levels.shape != (steps + 1,) or np.any(np.diff(levels) >= 0) or levels[-1] < 0:
-        raise ValueError(
-            f"sigmas must be {steps + 1} falling levels for {steps} steps, the last one 0 or more"
-        )
-    return levels
-
-
-def _given(timesteps: Sequence[float] | None, steps: int) -> np.ndarray | None:
-    if timesteps is None:
-        return None
+def given_timesteps(timesteps: Sequence[float], steps: int) -> np.ndarray:
+    """A user's timesteps, [n], if they fall."""
     t = np.asarray(timesteps, float)
     if t.shape != (steps,) or np.any(np.diff(t) >= 0):
         raise ValueError(f"timesteps must be {steps} falling numbers for {steps} steps")
     return t
 
 
-def _start_at_sigma(grid: Grid) -> Grid:
-    return grid._replace(start=grid.sigma[0])
+def given_sigmas(sigmas: Sequence[float], steps: int) -> np.ndarray:
+    """A user's noise-over-signal levels, [n+1], if they fall and are not negative."""
+    levels = np.asarray(sigmas, float)
+    if levels.shape != (steps + 1,) or np.any(np.diff(levels) >= 0) or levels[-1] < 0:
+        raise ValueError(
+            f"sigmas must be {steps + 1} falling numbers for {steps} steps, the last 0 or more"
+        )
+    return levels

@@ -13,14 +13,14 @@ smallest subnormal), so that sigma/alpha at zero terminal SNR is 4096 in both.""
 
 @dataclass(frozen=True)
 class NoiseSchedule:
-    """Noise levels of the training timesteps, x = alpha*x0 + sigma*noise, and the checkpoint's grid.
+    """Noise levels x = alpha*x0 + sigma*noise of the trained timesteps, and the checkpoint's grid.
 
     Attributes:
       alphas_cumprod: [T] float64 in [0, 1], falling; alpha^2 of each timestep.
-      spacing: "leading", "linspace", "trailing", or None where the checkpoint does not say and every
-        sampler keeps its own.
+      spacing: "leading", "linspace", "trailing", or None where the checkpoint does not say and
+        every sampler keeps its own.
       steps_offset: added to the timesteps of leading spacing.
-      set_alpha_to_one: whether ddim, pndm, lcm and tcd end without noise, or at timestep 0's level.
+      set_alpha_to_one: whether ddim and pndm end without noise, or at timestep 0's level.
     """
 
     alphas_cumprod: np.ndarray
@@ -36,8 +36,9 @@ class NoiseSchedule:
           ValueError: if `beta_schedule` is none of `BETAS`.
         """
         if config.beta_schedule not in BETAS:
+            allowed = ", ".join(BETAS)
             raise ValueError(
-                f"beta_schedule {config.beta_schedule!r} is unknown: choose one of {', '.join(BETAS)}"
+                f"beta_schedule {config.beta_schedule!r} is unknown: choose one of {allowed}"
             )
         betas = BETAS[config.beta_schedule](config.beta_start, config.beta_end, config.train_steps)
         alphas_cumprod = np.cumprod(1 - betas)

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxsd.schedulers.grid import Grid
 from jaxsd.schedulers.noise import NoiseSchedule
-from jaxsd.schedulers.tableau import HISTORY, Tableau, blank, keep_noise, tabulate
+from jaxsd.schedulers.tableau import Tableau, blank, keep_noise, tabulate
 from jaxsd.types import Prediction
 
 ADAMS_BASHFORTH = (
@@ -30,15 +30,15 @@ def pndm(
     *,
     blend: str = "output",
 ) -> Tableau:
-    """Adams-Bashforth of order 4 on the noise prediction, moved by the DDIM transfer (eq. 11).
+    """Adams-Bashforth of order 4 on the noise prediction, moved by the transfer of DDIM.
 
     With v-prediction, `blend="output"` mixes the network's raw outputs and converts the mixture to
     noise at the current level, as diffusers does. They belong to different levels, so that is only
     approximately PLMS; `blend="noise"` converts each at its own level and is consistent.
 
     Raises:
-      ValueError: if `blend` is neither, or if the grid begins at alpha 0, where noise predictions do
-        not determine x0.
+      ValueError: if `blend` is neither, or if the grid begins at alpha 0, where noise predictions
+        do not determine x0.
     """
     if blend not in ("output", "noise"):
         raise ValueError(f"blend {blend!r} is unknown: choose output or noise")
@@ -59,22 +59,15 @@ def pndm(
         rows.samples[i, 0, int(i == 1)] = scale[i]  # z[1] is the first sample, kept for call 1
     rows.samples[0, 1, 0] = 1
 
-    levels = np.append(at, grid.steps)
-    tableau = tabulate(
-        prediction,
-        rows,
-        timestep=grid.timestep[at],
-        alpha=grid.alpha[levels],
-        sigma=grid.sigma[levels],
-        start=grid.start,
-        keep=keep_noise(grid.alpha[at], grid.sigma[at]),
-    )
+    visited = grid.visiting(np.append(at, grid.steps))
+    keep = keep_noise(visited.alpha[:-1], visited.sigma[:-1])
+    tableau = tabulate(prediction, rows, **visited._asdict(), keep=keep)
     if prediction == "v" and blend == "output":
         # noise = alpha*v + sigma*x, with the alpha, sigma and x of the interval's beginning.
         of_x = np.where(rows.samples[:, 0] != 0, (slope * sigma)[:, None], 0)
         tableau.samples[:, 0] += of_x
         tableau.history[:] *= alpha[:, None, None]
-        tableau.keep[:] = keep_v(grid.alpha[at], grid.sigma[at])
+        tableau.keep[:] = keep_v(visited.alpha[:-1], visited.sigma[:-1])
     return tableau
 
 

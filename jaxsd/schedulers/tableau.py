@@ -23,8 +23,8 @@ class Tableau(NamedTuple):
     with the same fresh unit noise for every j. z[0] is what the network sees and, at the end, the
     result; at the beginning all z are the first sample.
 
-    All arrays are float32, on the host as `build` returns them. None is static: a program that takes
-    a table as argument serves every table of the same number of rows.
+    All arrays are float32, on the host as `build` returns them. None is static: a program that
+    takes a table as argument serves every table of the same number of rows.
     """
 
     timestep: Array  # [S] what the network is told
@@ -65,10 +65,10 @@ def blank(rows: int) -> Rows:
 def preconditioning(
     prediction: Prediction, alpha: np.ndarray, sigma: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(c_in, c_skip, c_out) that turn a network into a denoiser (Karras et al. 2022, eq. 7), [S] each.
+    """c_in, c_skip, c_out, [S] each, that make a network a denoiser (Karras et al. 2022, eq. 7).
 
-    The network was trained on inputs with alpha^2 + sigma^2 = 1, so the sample is scaled to that, and
-    x0 = (x - sigma*epsilon)/alpha = alpha*x - sigma*v (Salimans & Ho 2022, appendix D).
+    The network was trained on inputs with alpha^2 + sigma^2 = 1, so the sample is scaled to that,
+    and x0 = (x - sigma*epsilon)/alpha = alpha*x - sigma*v (Salimans & Ho 2022, appendix D).
     """
     c_in = 1 / np.hypot(alpha, sigma)
     a, s = alpha * c_in, sigma * c_in
@@ -90,11 +90,9 @@ def tabulate(
     keep: np.ndarray | None = None,
     tolerance: float = 1e-6,
 ) -> Tableau:
-    """The checked table of a method, float64.
+    """The checked table of a method, float64, from its rows and the levels they visit.
 
-    Args:
-      keep: [S, 2]; x0 is kept where it is None.
-      tolerance: of `check_point_mass`.
+    It keeps x0 where `keep` [S, 2] is None; `tolerance` is that of `check_point_mass`.
     """
     if keep is None:
         keep = np.tile([0.0, 1.0], (len(timestep), 1))
@@ -110,8 +108,14 @@ def keep_noise(alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     return np.stack([1 / sigma, -alpha / sigma], axis=-1)
 
 
+def check_order(name: str, order: int, highest: int) -> None:
+    """Raises ValueError unless `order` is 1..highest."""
+    if order not in range(1, highest + 1):
+        raise ValueError(f"{name} has orders 1 to {highest}, not {order}")
+
+
 def check(tableau: Tableau) -> None:
-    """Raises ValueError unless the table is well formed: finite, of one size, reading only what exists."""
+    """Raises ValueError unless the table is finite, of one size, and reads only what exists."""
     s, j, k = tableau.history.shape
     shapes = Tableau(*[(s,)] * 4, (s, 2), (s, j, j), (s, j, k), (s, j), (s + 1,), (s + 1,), ())
     for field, array, shape in zip(Tableau._fields, tableau, shapes, strict=True):
@@ -149,7 +153,7 @@ def check_point_mass(tableau: Tableau, prediction: Prediction, tolerance: float 
 def _perfect_output(
     tableau: Tableau, prediction: Prediction, row: int, z: np.ndarray
 ) -> np.ndarray:
-    """What a perfect network says of a sample whose data are the point with weights (1, 0, 0, ...)."""
+    """What a perfect network says of the sample `z`, the data being the point (1, 0, 0, ...)."""
     x0 = np.eye(len(z))[0]
     alpha, sigma = tableau.alpha[row], tableau.sigma[row]
     noise = (z - alpha * x0) / sigma

@@ -1,0 +1,158 @@
+"""Prompts to pictures as pure functions: encode, denoise, decode; whole, or in parts.
+
+Weights and everything that a user changes from call to call are arguments, so that only shapes and
+the two static facts (`Networks`, `guided`) decide what is compiled.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxsd.models import VAE, TextEncoder, UNet
+from jaxsd.sampling.loop import Network, State, advance, begin
+from jaxsd.schedulers import Tableau
+from jaxsd.types import Array, Params
+
+
+class Networks(NamedTuple):
+    """The networks of a model; static."""
+
+    unet: UNet
+    vae: VAE
+    text: tuple[TextEncoder, ...]
+
+
+class Request(NamedTuple):
+    """What is asked for, as arrays. N is B, or 2B with the negative half first."""
+
+    ids: tuple[Array, ...]  # [N, L] int32, one per text encoder
+    keep: Array  # [N] float32, 0 where the text is replaced by zeros
+    time_ids: Array | None  # [N, n] float32, for models with added conditions
+    guidance: Array  # [B] float32
+    noise: Array  # [B, h, w, c] float32, unit variance
+    keys: Array  # [B] typed keys of the images
+
+
+class Conditions(NamedTuple):
+    """What the network is told beside the latents."""
+
+    context: Array  # [N, L, d] float32
+    pooled: Array | None  # [N, p] float32
+    time_ids: Array | None  # [N, n] float32
+    guidance: Array  # [B] float32
+    channels: Array | None  # [B, h, w, e] float32, appended to the latents (inpainting models)
+
+
+class Drawing(NamedTuple):
+    """What comes out."""
+
+    images: Array  # [B, H, W, 3] float32, about [-1, 1]
+    latents: Array  # [B, h, w, c] float32
+    finite: Array  # [S, B] bool, after each row
+
+
+def encode(networks: Networks, params: Params, request: Request) -> Conditions:
+    """Runs the text encoders; contexts are joined along their width, the last one's pooled kept."""
+    outputs = [
+        encoder.apply({"params": tree}, ids)
+        for encoder, tree, ids in zip(networks.text, params["text"], request.ids, strict=True)
+    ]
+    context = jnp.concatenate([output.context for output in outputs], axis=-1)
+    pooled = outputs[-1].pooled
+    added = networks.unet.config.added is not None
+    return Conditions(
+        context=context * request.keep[:, None, None],
+        pooled=pooled * request.keep[:, None] if added else None,
+        time_ids=request.time_ids,
+        guidance=request.guidance,
+        channels=_inpainting_channels(networks, params, request.noise),
+    )
+
+
+def _inpainting_channels(networks: Networks, params: Params, noise: Array) -> Array | None:
+    """For inpainting models: a mask of ones and the latents of a grey image. All is to be painted."""
+    config, vae = networks.unet.config, networks.vae
+    if config.in_channels == config.out_channels:
+        return None
+    batch, height, width, _ = noise.shape
+    scale = vae.config.downscale
+    grey = jnp.zeros((1, height * scale, width * scale, vae.config.image_channels))
+    mean, _ = vae.apply({"params": params["vae"]}, grey, method=VAE.encode)
+    latents = jnp.broadcast_to(mean * vae.config.scaling_factor, (batch, *mean.shape[1:]))
+    return jnp.concatenate([jnp.ones((batch, height, width, 1)), latents], axis=-1)
+
+
+def guided_network(
+    networks: Networks, params: Params, conditions: Conditions, guided: bool
+) -> Network:
+    """The U-Net as the loop sees it.
+
+    With guidance, one batch of 2B and u + w*(c - u) of its halves (Ho and Salimans 2022, equation
+    6, with w counted so that 1 means none).
+    """
+    context, pooled, time_ids, guidance, channels = conditions
+    embedded = guidance if networks.unet.config.guidance_dim is not None else None
+
+    def network(x: Array, timestep: Array) -> Array:
+        if channels is not None:
+            x = jnp.concatenate([x, channels], axis=-1)
+        if guided:
+            x = jnp.concatenate([x, x])
+        output = networks.unet.apply(
+            {"params": params["unet"]}, x, timestep, context, pooled, time_ids, embedded
+        )
+        if not guided:
+            return output
+        without, with_text = jnp.split(output, 2)
+        return without + guidance[:, None, None, None] * (with_text - without)
+
+    return network
+
+
+def decode(networks: Networks, params: Params, latents: Array) -> Array:
+    """Scaled latents [B, h, w, c] -> images [B, H, W, 3] float32."""
+    unscaled = latents / networks.vae.config.scaling_factor
+    return networks.vae.apply({"params": params["vae"]}, unscaled, method=VAE.decode)
+
+
+@partial(jax.jit, static_argnames=("networks", "guided"))
+def draw(
+    networks: Networks, params: Params, tableau: Tableau, request: Request, *, guided: bool
+) -> Drawing:
+    """The whole line as one program."""
+    conditions = encode(networks, params, request)
+    network = guided_network(networks, params, conditions, guided)
+    state, finite = advance(tableau, network, begin(tableau, request.noise), request.keys)
+    latents = state.samples[0]
+    return Drawing(decode(networks, params, latents), latents, finite)
+
+
+@partial(jax.jit, static_argnames="networks")
+def start(
+    networks: Networks, params: Params, tableau: Tableau, request: Request
+) -> tuple[Conditions, State]:
+    """The first part of `draw`."""
+    return encode(networks, params, request), begin(tableau, request.noise)
+
+
+@partial(jax.jit, static_argnames=("networks", "guided"))
+def go_on(
+    networks: Networks,
+    params: Params,
+    part: Tableau,
+    first_row: Array,
+    conditions: Conditions,
+    state: State,
+    keys: Array,
+    *,
+    guided: bool,
+) -> tuple[State, Array]:
+    """The middle part of `draw`: the rows of `part`, the first of them number `first_row`."""
+    network = guided_network(networks, params, conditions, guided)
+    return advance(part, network, state, keys, first_row=first_row)
+
+
+finish = jax.jit(decode, static_argnames="networks")
+"""The last part of `draw`."""

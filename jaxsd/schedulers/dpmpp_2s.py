@@ -1,0 +1,34 @@
+"""DPM-Solver++ 2S, singlestep (Lu et al. 2022, "DPM-Solver++", algorithm 1)."""
+
+import numpy as np
+
+from jaxsd.schedulers.grid import Grid
+from jaxsd.schedulers.noise import NoiseSchedule
+from jaxsd.schedulers.tableau import Tableau, blank, tabulate
+from jaxsd.types import Prediction
+
+
+def dpmpp_2s(schedule: NoiseSchedule, grid: Grid, prediction: Prediction) -> Tableau:
+    """Steps of two intervals of the grid: a first-order look at the middle, then, from the step's
+    beginning, x' = (sigma'/sigma)*x + alpha'*(1 - exp(-h))*D with D = (1 - 1/(2r))*m1 + m0/(2r).
+
+    The middle lies at r of the step. An interval left over, and both of a step that would end at
+    sigma 0, are crossed at first order.
+    """
+    alpha, sigma, half_log_snr = grid.alpha, grid.sigma, grid.half_log_snr
+    rows = blank(grid.steps)
+    second_order = np.arange(grid.steps) % 2 == 1
+    second_order[-1] &= sigma[-1] > 0
+    for i in range(grid.steps):
+        begin = i - 1 if second_order[i] else i
+        h = half_log_snr[i + 1] - half_log_snr[begin]
+        weight = -alpha[i + 1] * np.expm1(-h)
+        if second_order[i]:
+            r = (half_log_snr[i] - half_log_snr[begin]) / h
+            rows.history[i, 0, :2] = weight / (2 * r), weight * (1 - 1 / (2 * r))
+            rows.samples[i, 0, 1] = sigma[i + 1] / sigma[begin]
+        else:
+            rows.history[i, 0, 0] = weight
+            rows.samples[i, 0, 0] = sigma[i + 1] / sigma[begin]
+            rows.samples[i, 1, 0] = 1
+    return tabulate(prediction, rows, **grid._asdict())

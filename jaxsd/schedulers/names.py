@@ -1,0 +1,48 @@
+"""What people call the samplers elsewhere."""
+
+from jaxsd.schedulers.spacing import SIGMAS
+
+ALIASES = {
+    # webui, k-diffusion, ComfyUI; spaces and hyphens count as underscores
+    "plms": "pndm",
+    "euler_ancestral": "euler_a",
+    "dpmpp_2m": "dpm++_2m",
+    "dpm_2m": "dpm++_2m",
+    "dpmpp_2m_sde": "dpm++_2m_sde",
+    "dpmpp_2s": "dpm++_2s",
+    "uni_pc": "unipc",
+    "uni_pc_bh2": "unipc",
+    # diffusers
+    "ddimscheduler": "ddim",
+    "ddpmscheduler": "ddpm",
+    "pndmscheduler": "pndm",
+    "lmsdiscretescheduler": "lms",
+    "eulerdiscretescheduler": "euler",
+    "eulerancestraldiscretescheduler": "euler_a",
+    "heundiscretescheduler": "heun",
+    "dpmsolvermultistepscheduler": "dpm++_2m",
+    "dpmsolversinglestepscheduler": "dpm++_2s",
+    "unipcmultistepscheduler": "unipc",
+    "deismultistepscheduler": "deis",
+    "lcmscheduler": "lcm",
+    "tcdscheduler": "tcd",
+}
+
+
+def resolve(name: str, samplers: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+    """The sampler that is meant, and the options its name implies.
+
+    "DPM++ 2M Karras" is ("dpm++_2m", {"sigmas": "karras"}).
+
+    Raises:
+      ValueError: listing `samplers`, if none of them is meant.
+    """
+    plain = name.strip().lower().replace(" ", "_").replace("-", "_").removeprefix("k_")
+    implied = {}
+    for sigmas in SIGMAS:
+        if plain.endswith(f"_{sigmas}"):
+            plain, implied = plain.removesuffix(f"_{sigmas}"), {"sigmas": sigmas}
+    plain = ALIASES.get(plain, plain)
+    if plain not in samplers:
+        raise ValueError(f"sampler {name!r} is unknown: choose one of {', '.join(samplers)}")
+    return plain, implied

@@ -1,0 +1,114 @@
+"""The list of samplers, and `build`, which makes a checked table of a name and some numbers."""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxsd.schedulers.ddim import ddim
+from jaxsd.schedulers.ddpm import ddpm
+from jaxsd.schedulers.deis import deis
+from jaxsd.schedulers.dpmpp_2m import dpmpp_2m, dpmpp_2m_sde
+from jaxsd.schedulers.dpmpp_2s import dpmpp_2s
+from jaxsd.schedulers.euler import euler
+from jaxsd.schedulers.euler_a import euler_a
+from jaxsd.schedulers.grid import Grid, distillation_grid, sigma_grid, solver_grid, training_grid
+from jaxsd.schedulers.heun import heun
+from jaxsd.schedulers.lcm import lcm
+from jaxsd.schedulers.lms import lms
+from jaxsd.schedulers.names import resolve
+from jaxsd.schedulers.noise import SMALLEST_ALPHA_CUMPROD, NoiseSchedule
+from jaxsd.schedulers.pndm import pndm
+from jaxsd.schedulers.tableau import Tableau
+from jaxsd.schedulers.tcd import tcd
+from jaxsd.schedulers.unipc import unipc
+from jaxsd.types import PREDICTIONS, Prediction
+
+
+class Sampler(NamedTuple):
+    """A method and the grid it is laid on. Options are their keyword-only arguments."""
+
+    builder: Callable[..., Tableau]  # (schedule, grid, prediction, **options)
+    grid: Callable[..., Grid]  # (schedule, steps, **options)
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "ddim": Sampler(ddim, training_grid),
+    "ddpm": Sampler(ddpm, partial(training_grid, set_alpha_to_one=True)),
+    "pndm": Sampler(pndm, training_grid),
+    "lms": Sampler(lms, sigma_grid),
+    "euler": Sampler(euler, sigma_grid),
+    "euler_a": Sampler(euler_a, sigma_grid),
+    "heun": Sampler(heun, sigma_grid),
+    "dpm++_2m": Sampler(dpmpp_2m, solver_grid),
+    "dpm++_2m_sde": Sampler(dpmpp_2m_sde, solver_grid),
+    "dpm++_2s": Sampler(dpmpp_2s, solver_grid),
+    "unipc": Sampler(unipc, solver_grid),
+    "deis": Sampler(deis, partial(solver_grid, final_sigma="smallest")),
+    "lcm": Sampler(lcm, distillation_grid),
+    "tcd": Sampler(tcd, distillation_grid),
+}
+"""Every sampler. The only list to extend."""
+
+
+def build(
+    name: str,
+    noise_schedule: NoiseSchedule,
+    steps: int,
+    prediction: Prediction,
+    *,
+    strength: float = 1.0,
+    **options: Any,
+) -> Tableau:
+    """The table of a sampler, float32 on the host. One row a step; pndm has n+1, heun 2n-1.
+
+    Args:
+      name: a name of `SAMPLERS`, or another of `names.ALIASES`, in any case; "karras",
+        "exponential" or "beta" at its end is the option `sigmas`.
+      noise_schedule: the model's.
+      steps: 1..T.
+      prediction: what the model was trained to output.
+      strength: share of the steps to take, the last ones, for image-to-image; (0, 1].
+      **options: of the sampler's grid (`spacing`, `steps_offset`, `timesteps`, `sigmas`,
+        `set_alpha_to_one`, ...) and of the sampler (`eta`, `order`, ...). What is not given is the
+        noise schedule's, and after that the sampler's own.
+
+    Raises:
+      ValueError: in one line, for a name, prediction, option or value that is not allowed.
+    """
+    name, implied = resolve(name, tuple(SAMPLERS))
+    options = implied | options
+    sampler = SAMPLERS[name]
+    of_grid, of_builder = _options(sampler.grid), _options(sampler.builder)
+    for option in options:
+        if option not in of_grid + of_builder:
+            raise ValueError(
+                f"sampler {name} has no option {option!r}: choose from "
+                f"{', '.join(sorted((*of_grid, *of_builder)))}"
+            )
+    if prediction not in PREDICTIONS:
+        raise ValueError(
+            f"prediction {prediction!r} is unknown: choose one of {', '.join(PREDICTIONS)}"
+        )
+    if not 1 <= steps <= noise_schedule.train_steps:
+        raise ValueError(f"steps must be 1 to {noise_schedule.train_steps}, not {steps}")
+    grid = sampler.grid(noise_schedule, steps, **_only(of_grid, options)).truncated(strength)
+    if prediction == "epsilon" and grid.alpha[0] ** 2 <= SMALLEST_ALPHA_CUMPROD:
+        raise ValueError(
+            "epsilon-prediction cannot begin at zero terminal SNR, where noise tells nothing of "
+            "the image: use a v-prediction model, or leading spacing"
+        )
+    tableau = sampler.builder(noise_schedule, grid, prediction, **_only(of_builder, options))
+    return Tableau(*(np.asarray(field, np.float32) for field in tableau))
+
+
+def _options(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of a function's keyword-only arguments."""
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+
+def _only(names: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name in names}
