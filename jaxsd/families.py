@@ -91,6 +91,7 @@ SDXL = ModelSpec(
     prediction="epsilon",
     layout=Layout(linear_projection=True, single_file="xl"),
     default_size=1024,
+    zero_empty_negative=True,
 )
 SDXL_REFINER = replace(
     SDXL,
@@ -98,6 +99,7 @@ SDXL_REFINER = replace(
     unet=UNET_XL_REFINER,
     text=(OPENCLIP_BIGG,),
     layout=Layout(linear_projection=True, single_file="refiner"),
+    zero_empty_negative=False,
 )
 
 EMOJI = ModelSpec(
@@ -116,9 +118,9 @@ EMOJI = ModelSpec(
             heads=4,
             mlp_width=512,
             activation="quick_gelu",
-            vocab_size=7074,
+            vocab_size=5717,
             max_length=32,
-            pad_token=7073,
+            pad_token=5716,
         ),
     ),
     schedule=ScheduleConfig(
@@ -127,6 +129,7 @@ EMOJI = ModelSpec(
     prediction="v",
     layout=Layout(linear_projection=True, single_file="v1"),
     default_size=128,
+    guidance_scale=2.5,
 )
 
 
