@@ -1,0 +1,1 @@
+"""What the built-in model's data set is made of, and how its pictures are judged."""
