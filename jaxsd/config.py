@@ -133,7 +133,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Everything that is known of a model before its weights."""
+    """Everything that is known of a model before its weights.
+
+    Attributes:
+      family: name in `jaxsd.families`, or "custom".
+      default_size: height and width in pixels it draws best.
+      guidance_scale: what it draws best with.
+      zero_empty_negative: whether an empty negative prompt is a context of zeros, as XL base was
+        trained, rather than the encoding of no words.
+    """
 
     family: str
     unet: UNetConfig
@@ -143,3 +151,5 @@ class ModelSpec:
     prediction: Prediction
     layout: Layout
     default_size: int
+    guidance_scale: float = 7.5
+    zero_empty_negative: bool = False

@@ -72,7 +72,7 @@ def encode(networks: Networks, params: Params, request: Request) -> Conditions:
 
 
 def _inpainting_channels(networks: Networks, params: Params, noise: Array) -> Array | None:
-    """For inpainting models: a mask of ones and the latents of a grey image. All is to be painted."""
+    """For inpainting models: a mask of ones, since all is to be painted, and a grey image."""
     config, vae = networks.unet.config, networks.vae
     if config.in_channels == config.out_channels:
         return None

@@ -94,7 +94,9 @@ def _quoted(override: str) -> str:
 
 def _checked(values: dict[str, Any], path: Path) -> TrainConfig:
     known = {f.name: f for f in fields(TrainConfig)}
-    required = {n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
+    required = {
+        n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING
+    }
     if unknown := sorted(set(values) - set(known)):
         raise ValueError(f"{path}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
     required = {

@@ -1,0 +1,276 @@
+"""Text to image: `load` a model, then ask it for pictures."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsd.config import ModelSpec
+from jaxsd.convert import open_model
+from jaxsd.convert.tensors import dtype_named
+from jaxsd.models import VAE, TextEncoder, UNet
+from jaxsd.sampling import first_non_finite, rows
+from jaxsd.sampling.program import Drawing, Networks, Request, draw, finish, go_on, start
+from jaxsd.schedulers import NoiseSchedule, Tableau, build
+from jaxsd.text import Tokenizer
+from jaxsd.types import Array, Params
+
+BUILT_IN = ("emoji",)
+INITIAL_NOISE = 2**32 - 1
+"""Folded into an image's key for the noise it starts from; rows of the table are 0, 1, 2, ..."""
+
+Progress = Callable[[int, int], None]
+"""(rows done, rows in all)."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A model, ready to draw.
+
+    Attributes:
+      params: `{"unet": tree, "vae": tree, "text": [tree, ...]}` on the device.
+      tokenizers: one per text encoder.
+      dtype: what the networks compute in.
+    """
+
+    spec: ModelSpec
+    params: Params
+    tokenizers: tuple[Tokenizer, ...]
+    dtype: str = "float32"
+
+    @property
+    def networks(self) -> Networks:
+        """The networks as functions of parameters."""
+        dtype, spec = jnp.dtype(self.dtype), self.spec
+        encoders = tuple(TextEncoder(config, dtype) for config in spec.text)
+        return Networks(UNet(spec.unet, dtype), VAE(spec.vae, dtype), encoders)
+
+    def text_to_image(self, prompt: str | Sequence[str], **options: Any) -> np.ndarray:
+        """Draws pictures.
+
+        Args:
+          prompt: a text, or several. Image i of `num_images` for each.
+          **options: see `draw`.
+
+        Returns:
+          uint8 [B, H, W, 3], the images of the first prompt first.
+        """
+        images = np.asarray(self.draw(prompt, **options).images)
+        return np.round((images.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+
+    def draw(
+        self,
+        prompt: str | Sequence[str],
+        negative_prompt: str | Sequence[str] = "",
+        *,
+        steps: int = 20,
+        guidance_scale: float | Sequence[float] | None = None,
+        sampler: str = "ddim",
+        seed: int | Sequence[int] = 0,
+        num_images: int = 1,
+        height: int | None = None,
+        width: int | None = None,
+        latents: Array | None = None,
+        progress: Progress | None = None,
+        **sampler_options: Any,
+    ) -> Drawing:
+        """Draws pictures and gives them unrounded, with their latents.
+
+        Image i of a call with seed s has seed s + i, and depends on its own prompt, settings and
+        seed alone: it can be made again by itself.
+
+        Args:
+          prompt: a text, or several.
+          negative_prompt: what guidance leads away from; one, or one per image.
+          steps: network calls, but for samplers with more than one a step.
+          guidance_scale: one, or one per image; 1 means none. None is what suits the model.
+          sampler: a name of `jaxsd.schedulers.SAMPLERS` or an alias.
+          seed: 0 to 2**32 - 1; of the first image, or one per image.
+          num_images: images per prompt.
+          height: in pixels, a multiple of 8; None is what suits the model.
+          width: likewise.
+          latents: [B, h, w, c] float32 noise of unit variance in place of the seeds'.
+          progress: called after every row with (done, all). The work is then three programs in
+            place of one; the result is the same to rounding.
+          **sampler_options: `eta`, `spacing`, `sigmas`, ...: see `jaxsd.schedulers.build`.
+
+        Raises:
+          ValueError: one line, for anything that does not fit.
+          FloatingPointError: the latents or the image were not finite; names the step.
+        """
+        schedule = NoiseSchedule.from_config(self.spec.schedule)
+        tableau = build(sampler, schedule, steps, self.spec.prediction, **sampler_options)
+        prompts = [text for text in as_list(prompt) for _ in range(num_images)]
+        if not prompts:
+            raise ValueError(f"no images: num_images is {num_images} and prompts are {prompt!r}")
+        count = len(prompts)
+        scale = self.spec.guidance_scale if guidance_scale is None else guidance_scale
+        scales = np.asarray(per_image("guidance_scale", scale, count), np.float32)
+        seeds = (
+            per_image("seed", seed, count)
+            if not np.isscalar(seed)
+            else range(int(seed), int(seed) + count)
+        )
+        keys = image_keys(seeds)
+        shape = self._latent_shape(count, height, width)
+        noise = initial_noise(keys, shape) if latents is None else checked_noise(latents, shape)
+        guided = self.spec.unet.guidance_dim is None and bool((scales != 1).any())
+        negatives = per_image("negative_prompt", negative_prompt, count) if guided else []
+        request = self._request(negatives, prompts, scales, noise, keys)
+
+        if progress is None:
+            drawing = draw(self.networks, self.params, tableau, request, guided=guided)
+        else:
+            drawing = self._in_parts(tableau, request, guided, progress)
+        self._check_finite(drawing)
+        return drawing
+
+    def _request(
+        self,
+        negatives: Sequence[str],
+        prompts: Sequence[str],
+        scales: np.ndarray,
+        noise: Array,
+        keys: Array,
+    ) -> Request:
+        texts = [*negatives, *prompts]
+        if cut := max(self.tokenizers[0].cut(texts)):
+            warnings.warn(
+                f"a prompt is {cut} tokens too long for this model; the end was left out",
+                stacklevel=4,
+            )
+        zero = [self.spec.zero_empty_negative and not text for text in negatives]
+        return Request(
+            ids=tuple(tokenizer(texts) for tokenizer in self.tokenizers),
+            keep=np.array([not z for z in zero] + [True] * len(prompts), np.float32),
+            time_ids=self._time_ids(len(negatives), len(prompts), noise.shape),
+            guidance=scales,
+            noise=noise,
+            keys=keys,
+        )
+
+    def _time_ids(self, negatives: int, prompts: int, shape: tuple[int, ...]) -> np.ndarray | None:
+        """XL's sizes and crop (Podell et al. 2023, section 2.2), or the refiner's with a score."""
+        added = self.spec.unet.added
+        if added is None:
+            return None
+        size = (shape[1] * self.spec.vae.downscale, shape[2] * self.spec.vae.downscale)
+        if added.time_ids == 6:
+            return np.tile(np.array([*size, 0, 0, *size], np.float32), (negatives + prompts, 1))
+        # The refiner was told how much people liked each picture; these are diffusers' values.
+        scores = [2.5] * negatives + [6.0] * prompts
+        return np.array([[*size, 0, 0, score] for score in scores], np.float32)
+
+    def _latent_shape(
+        self, count: int, height: int | None, width: int | None
+    ) -> tuple[int, int, int, int]:
+        unit = self.spec.vae.downscale
+        sides = []
+        for name, side in (("height", height), ("width", width)):
+            side = self.spec.default_size if side is None else side
+            if side <= 0 or side % unit:
+                raise ValueError(f"{name} {side} is not a multiple of {unit} pixels above 0")
+            sides.append(side // unit)
+        return (count, *sides, self.spec.vae.latent_channels)
+
+    def _in_parts(
+        self, tableau: Tableau, request: Request, guided: bool, progress: Progress
+    ) -> Drawing:
+        networks, params = self.networks, self.params
+        conditions, state = start(networks, params, tableau, request)
+        finite = []
+        for row in range(tableau.rows):
+            part = rows(tableau, row, row + 1)
+            first = np.int32(row)
+            state, ok = go_on(
+                networks, params, part, first, conditions, state, request.keys, guided=guided
+            )
+            finite.append(np.asarray(ok))
+            progress(row + 1, tableau.rows)
+        latents = state.samples[0]
+        return Drawing(finish(networks, params, latents), latents, np.concatenate(finite))
+
+    def _check_finite(self, drawing: Drawing) -> None:
+        row = first_non_finite(drawing.finite)
+        if row is not None:
+            where = f"latents were not finite after step {row + 1} of {len(drawing.finite)}"
+        elif not np.isfinite(drawing.images).all():
+            where = "the autoencoder's output was not finite"
+        else:
+            return
+        raise FloatingPointError(
+            f"{where} in {self.dtype}; try dtype float32, or check the weights"
+        )
+
+
+def load(source: str | Path, dtype: str = "float32") -> Pipeline:
+    """Reads a model.
+
+    Args:
+      source: a built-in name ("emoji"), a diffusers folder, a .safetensors or .ckpt file, or a hub
+        id.
+      dtype: "float32", "bfloat16" or "float16": of weights and of what the networks compute in.
+
+    Raises:
+      ValueError: one line, for anything wrong with the source.
+    """
+    path = files("jaxsd") / "assets" / str(source) if str(source) in BUILT_IN else source
+    model = open_model(path)
+    if model.spec.vae is None:
+        raise ValueError(f"{source} has no VAE; pass a model that has one")
+    params = jax.tree.map(jnp.asarray, model.params(dtype_named(dtype)))
+    return Pipeline(model.spec, params, model.tokenizers, dtype)
+
+
+def as_list(value: str | Sequence[str]) -> list[str]:
+    """One text or several, as several."""
+    return [value] if isinstance(value, str) else list(value)
+
+
+def per_image(name: str, value: Any, count: int) -> list[Any]:
+    """One value for all images, or one for each.
+
+    Raises:
+      ValueError: a sequence of another length.
+    """
+    if isinstance(value, str) or np.isscalar(value):
+        return [value] * count
+    if len(value) != count:
+        raise ValueError(f"{name} has {len(value)} values for {count} images; give 1 or {count}")
+    return list(value)
+
+
+def image_keys(seeds: Sequence[int]) -> Array:
+    """One key per image, [B]; a function of its seed alone.
+
+    Raises:
+      ValueError: a seed out of range.
+    """
+    for seed in seeds:
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"seed {seed} is out of range; seeds are 0 to {2**32 - 1}")
+    return jax.vmap(jax.random.key)(np.array(seeds, np.uint32))
+
+
+def initial_noise(keys: Array, shape: tuple[int, ...]) -> Array:
+    """Unit noise [B, h, w, c] float32, each image's from its own key."""
+    return jax.vmap(
+        lambda key: jax.random.normal(jax.random.fold_in(key, INITIAL_NOISE), shape[1:])
+    )(keys)
+
+
+def checked_noise(latents: Array, shape: tuple[int, ...]) -> Array:
+    """The noise a caller gave, if it fits.
+
+    Raises:
+      ValueError: another shape than the images need.
+    """
+    if latents.shape != shape:
+        raise ValueError(f"latents have shape {latents.shape}, these images need {shape}")
+    return jnp.asarray(latents, jnp.float32)
