@@ -2,46 +2,79 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from jaxsd.config import ModelSpec
 from jaxsd.convert.folder import open_diffusers
+from jaxsd.convert.hub import download, is_hub_id
+from jaxsd.convert.single_file import open_single_file
 from jaxsd.convert.stored_model import StoredModel, parts_of
 from jaxsd.convert.tensors import dtype_named
-from jaxsd.convert.write import save_diffusers
-from jaxsd.text import Tokenizer, clip_tokenizer
-from jaxsd.types import Params
+from jaxsd.convert.write import save_diffusers, save_single_file
+from jaxsd.text import Tokenizer
+from jaxsd.types import Params, Prediction
 
 
-def open_model(source: str | Path, *, ema: bool | None = None) -> StoredModel:
+def open_model(
+    source: str | Path, *, ema: bool | None = None, prediction: str | None = None
+) -> StoredModel:
     """Open a model without reading its weights.
 
     Args:
-      source: a diffusers folder.
+      source: a diffusers folder, a single file (.safetensors, .ckpt), or the id of a repository
+        on the Hugging Face hub ("owner/name").
       ema: which U-Net weights to take where there are two sets: the average of training (`True`,
         and `None`) or the last (`False`).
+      prediction: "epsilon", "v" or "sample", for files that do not say it, or say it wrongly.
 
     Raises:
       ValueError: one line that says what is wrong with the source.
+      FileNotFoundError: if there is no such file or folder.
     """
+    if prediction is not None and prediction not in get_args(Prediction):
+        allowed = ", ".join(get_args(Prediction))
+        raise ValueError(f"prediction {prediction!r} is not one of {allowed}")
     path = Path(source)
-    if path.is_dir():
-        return open_diffusers(path, ema)
-    raise ValueError(f"{source} is not a diffusers folder")
+    if path.is_file():
+        return open_single_file(path, ema, prediction)
+    if not path.is_dir():
+        if not is_hub_id(str(source)):
+            raise FileNotFoundError(f"no model at {source}: no such file or folder")
+        path = download(str(source))
+    return open_diffusers(path, ema, prediction)
 
 
 def read(
-    source: str | Path, *, dtype: str | None = "float32", ema: bool | None = None
+    source: str | Path,
+    *,
+    dtype: str | None = "float32",
+    ema: bool | None = None,
+    prediction: str | None = None,
 ) -> tuple[ModelSpec, Params]:
     """A model's spec and its parameters as NumPy arrays, one tensor at a time.
 
-    `source` and `ema` are as in `open_model`; `dtype` is "float32", "float16" or "bfloat16", and
-    `None` keeps what is stored.
+    `source`, `ema` and `prediction` are as in `open_model`; `dtype` is "float32", "float16" or
+    "bfloat16", and `None` keeps what is stored.
 
     Returns:
       The spec and `{"unet": tree, "vae": tree, "text": [tree, ...]}`.
     """
-    model = open_model(source, ema=ema)
-    return model.spec, model.params(dtype and dtype_named(dtype))
+    model = open_model(source, ema=ema, prediction=prediction)
+    return model.spec, model.converted(dtype and dtype_named(dtype)).params()
+
+
+def _in_memory(
+    spec: ModelSpec, params: Params, tokenizers: Sequence[Tokenizer] | None = None
+) -> StoredModel:
+    return StoredModel(
+        spec=spec,
+        tensors=parts_of(params),
+        stored_tokenizers=None if tokenizers is None else tuple(tokenizers),
+    )
+
+
+def _silent(count: int) -> None:
+    """No progress to show."""
 
 
 def write_diffusers(
@@ -58,29 +91,25 @@ def write_diffusers(
     `tokenizers` are one per text encoder, and `None` stands for CLIP's own.
 
     Raises:
-      ValueError: if the parameters are not those of the spec, or diffusers has no such model.
+      ValueError: if the parameters are not those of the spec, diffusers has no such model, or the
+        vocabulary is not CLIP's and there are no tokenizers.
       FileExistsError: if the folder exists and may not be overwritten.
     """
-    model = in_memory_model(spec, params, tokenizers)
-    save_diffusers(
-        Path(folder), model, dtype=None, overwrite=overwrite, progress=lambda count: None
-    )
+    model = _in_memory(spec, params, tokenizers)
+    save_diffusers(Path(folder), model, overwrite=overwrite, progress=_silent)
 
 
-def in_memory_model(
-    spec: ModelSpec, params: Params, tokenizers: Sequence[Tokenizer] | None
-) -> StoredModel:
-    """A model whose parameters are in memory already.
+def write_single_file(
+    path: str | Path, spec: ModelSpec, params: Params, *, overwrite: bool = False
+) -> None:
+    """Write a model as one .safetensors file with the names of the original code.
+
+    That is what webui and ComfyUI load. dtypes stay as they are; `params` is as in
+    `write_diffusers`. A single file has no room for a tokenizer.
 
     Raises:
-      ValueError: if a text encoder has another vocabulary than CLIP's and no tokenizer is given.
+      ValueError: if the parameters are not those of the spec.
+      FileExistsError: if the file exists and may not be overwritten.
     """
-    if tokenizers is None:
-        tokenizers = [clip_tokenizer(text) for text in spec.text]
-        for text, tokenizer in zip(spec.text, tokenizers, strict=True):
-            if len(tokenizer.vocabulary.ids) != text.vocab_size:
-                raise ValueError(
-                    f"no tokenizer: the text encoder has {text.vocab_size} tokens, which is not "
-                    f"CLIP's vocabulary of {len(tokenizer.vocabulary.ids)}; pass its tokenizer"
-                )
-    return StoredModel(spec=spec, tensors=parts_of(params), tokenizers=tuple(tokenizers))
+    model = _in_memory(spec, params)
+    save_single_file(Path(path), model, overwrite=overwrite, progress=_silent)

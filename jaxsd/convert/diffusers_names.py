@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from jaxsd.config import Layout
 from jaxsd.convert.parameters import Shapes
-from jaxsd.convert.slots import Kind, Slot, leaf_kind
+from jaxsd.convert.slots import Slot, leaf_kind, unet_kind
 from jaxsd.convert.tensors import FlatTree
 
 _LISTS = (
@@ -18,7 +18,6 @@ _LISTS = (
 )
 _INDEXED = re.compile(rf"\b({_LISTS})_(\d+)(?=/)")
 _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
-_PROJECTION = re.compile(r"/attentions_\d+/proj_(in|out)/kernel$")
 
 # What early conversions called the VAE's attention; SD 1.x repositories on the hub still do.
 _OLD_VAE_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -36,13 +35,11 @@ def torch_name(path: str) -> str:
 
 def unet_slots(shapes: Shapes, layout: Layout) -> list[Slot]:
     """Slots of `unet/diffusion_pytorch_model`."""
-
-    def kind(path: str) -> Kind:
-        if _PROJECTION.search(path) and not layout.linear_projection:
-            return "pointwise"
-        return leaf_kind(path, shapes[path])
-
-    return [Slot(path, torch_name(path), kind(path)) for path in shapes]
+    linear = layout.linear_projection
+    return [
+        Slot(path, torch_name(path), unet_kind(path, shapes[path], linear=linear))
+        for path in shapes
+    ]
 
 
 def vae_slots(shapes: Shapes) -> list[Slot]:

@@ -23,9 +23,17 @@ from jaxsd.convert.unet_settings import unet_config
 from jaxsd.convert.vae_settings import vae_config
 from jaxsd.convert.weight_files import open_folder
 from jaxsd.text import Tokenizer, read_tokenizer
+from jaxsd.types import Prediction
 
-_XL = "StableDiffusionXL"
-_PIPELINES = ("StableDiffusion", "LatentConsistencyModel")
+_TASKS = ("", "Img2Img", "Inpaint")
+_XL = tuple(f"StableDiffusionXL{task}Pipeline" for task in _TASKS)
+_PIPELINES = (
+    *(f"StableDiffusion{task}Pipeline" for task in _TASKS),
+    "LatentConsistencyModelPipeline",
+    "LatentConsistencyModelImg2ImgPipeline",
+    *_XL,
+)
+"""Pipelines of diffusers that are the three networks and nothing else."""
 
 
 def part_slots(part: str, shapes: Shapes, layout: Layout) -> list[Slot]:
@@ -43,20 +51,22 @@ def part_folder(part: str, spec: ModelSpec) -> str:
     return "text_encoder_2" if second else "text_encoder"
 
 
-def open_diffusers(folder: Path, ema: bool | None = None) -> StoredModel:
+def open_diffusers(
+    folder: Path, ema: bool | None = None, prediction: Prediction | None = None
+) -> StoredModel:
     """Open a diffusers folder.
 
     `ema` says which of two sets of U-Net weights to read, where the folder has both: the average
-    (`None` and `True`), or what was trained (`False`).
+    (`None` and `True`), or what was trained (`False`). `prediction` overrules what it says.
 
     Raises:
       ValueError: if a part is missing, damaged, or not something that networks here can be.
     """
     index = read_json(folder / "model_index.json")
     pipeline = str(index.get("_class_name"))
-    if not pipeline.startswith(_PIPELINES) or pipeline.startswith("StableDiffusion3"):
+    if pipeline not in _PIPELINES:
         raise ValueError(
-            f"{folder} is a {pipeline}, not a Stable Diffusion 1, 2 or XL; it cannot be read here"
+            f"{folder} is a {pipeline}, which is not read here; what is: {', '.join(_PIPELINES)}"
         )
     names = [name for name in ("text_encoder", "text_encoder_2") if _present(index, name)]
     texts, tokenizers = zip(*(_text(folder, name, pipeline) for name in names), strict=True)
@@ -68,7 +78,8 @@ def open_diffusers(folder: Path, ema: bool | None = None) -> StoredModel:
     vae = vae_config(read_json(where), str(where)) if _present(index, "vae") else None
     where = folder / "scheduler" / "scheduler_config.json"
     scheduler = read_json(where)
-    schedule, prediction = schedule_config(scheduler, str(where))
+    schedule, stated = schedule_config(scheduler, str(where))
+    prediction = prediction or stated
     linear = bool(unet_json.get("use_linear_projection", False))
     downscale = vae.downscale if vae else 1
     spec = ModelSpec(
@@ -87,7 +98,7 @@ def open_diffusers(folder: Path, ema: bool | None = None) -> StoredModel:
     return StoredModel(
         spec=spec,
         tensors=tensors,
-        tokenizers=tuple(tokenizers),
+        stored_tokenizers=tuple(tokenizers),
         scheduler=str(scheduler.get("_class_name", "")),
         files="diffusers folder",
     )
@@ -106,7 +117,7 @@ def _sample_size(config: dict[str, Any], default: int) -> int:
 def _text(folder: Path, name: str, pipeline: str) -> tuple[TextConfig, Tokenizer]:
     """A text encoder's numbers and tokenizer, which says what pads a prompt."""
     where = folder / name / "config.json"
-    hidden_layer = -2 if pipeline.startswith(_XL) else -1
+    hidden_layer = -2 if pipeline in _XL else -1
     config = text_config(read_json(where), hidden_layer=hidden_layer, where=str(where))
     tokenizer = read_tokenizer(folder / name.replace("text_encoder", "tokenizer"), config)
     return replace(config, pad_token=tokenizer.pad_token), tokenizer

@@ -4,17 +4,20 @@ A `Slot` ties one parameter to one tensor of a file, or to a third of one. Table
 generated from a model's numbers; reading and writing are the two directions of one table.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from jaxsd.convert.parameters import Shapes
-from jaxsd.convert.tensors import FlatTree, LazyTensor
+from jaxsd.convert.tensors import FlatTree, LazyTensor, is_floating
 
 Kind = Literal["conv", "dense", "pointwise", "same"]
 """How a file stores a parameter: a convolution [O, I, H, W] for our [H, W, I, O]; a dense kernel
 [O, I] for our [I, O], or the same as a 1x1 convolution [O, I, 1, 1]; or as we do."""
+
+_PROJECTION = re.compile(r"/attentions_\d+/proj_(in|out)/kernel$")
 
 
 class Slot(NamedTuple):
@@ -34,6 +37,15 @@ def leaf_kind(path: str, shape: tuple[int, ...]) -> Kind:
     if not path.endswith("/kernel"):
         return "same"
     return "conv" if len(shape) == 4 else "dense"
+
+
+def unet_kind(path: str, shape: tuple[int, ...], *, linear: bool) -> Kind:
+    """How a U-Net's parameter is stored; without `linear`, transformers begin and end with 1x1
+    convolutions.
+    """
+    if _PROJECTION.search(path) and not linear:
+        return "pointwise"
+    return leaf_kind(path, shape)
 
 
 def _file_shape(shape: tuple[int, ...], kind: Kind) -> tuple[int, ...]:
@@ -129,6 +141,9 @@ def fill(slots: Sequence[Slot], shapes: Shapes, tensors: FlatTree, where: str) -
             continue
         if slot.third is not None and tensor.shape and tensor.shape[0] % 3 == 0:
             tensor = _third_of(tensor, slot.third)
+        if not is_floating(tensor.dtype):
+            misshapen.append(f"{slot.name} {tensor.dtype} instead of numbers with a fraction")
+            continue
         if not _fits(tensor.shape, expected, slot.kind):
             misshapen.append(f"{slot.name} {list(tensor.shape)} instead of {list(expected)}")
             continue

@@ -1,14 +1,14 @@
 """A model that lies in files: what it is, its tensors, its tokenizers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from jaxsd.config import Layout, ModelSpec, TextConfig, UNetConfig
-from jaxsd.convert.tensors import FlatTree, flatten, load
+from jaxsd.convert.tensors import FlatTree, cast, flatten, load
 from jaxsd.families import FAMILIES
-from jaxsd.text import Tokenizer
+from jaxsd.text import Tokenizer, clip_tokenizer
 from jaxsd.types import Params, Prediction
 
 
@@ -18,24 +18,52 @@ class StoredModel:
 
     Attributes:
       tensors: part (`unet`, `vae`, `text_0`, `text_1`) -> path -> tensor in our layout.
-      tokenizers: one per text encoder.
+      stored_tokenizers: one per text encoder, or `None` where the files have none.
       scheduler: class name of the sampler that the files ask for; empty in single files.
-      files: what the files are, in words ("diffusers folder", "single file, EMA weights").
+      files: what the files are, in words ("diffusers folder").
+      facts: what a single file states beside its tensors ("global_step").
     """
 
     spec: ModelSpec
     tensors: Mapping[str, FlatTree]
-    tokenizers: tuple[Tokenizer, ...]
+    stored_tokenizers: tuple[Tokenizer, ...] | None = None
     scheduler: str = ""
     files: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
 
-    def params(self, dtype: np.dtype | None) -> Params:
+    @property
+    def tokenizers(self) -> tuple[Tokenizer, ...]:
+        """One tokenizer per text encoder: the files' own, or CLIP's where they have none.
+
+        Raises:
+          ValueError: if they have none and the vocabulary is not CLIP's.
+        """
+        if self.stored_tokenizers is not None:
+            return self.stored_tokenizers
+        tokenizers = tuple(clip_tokenizer(text) for text in self.spec.text)
+        for text, tokenizer in zip(self.spec.text, tokenizers, strict=True):
+            if len(tokenizer.vocabulary.ids) != text.vocab_size:
+                raise ValueError(
+                    f"no tokenizer: the text encoder has {text.vocab_size} tokens, which is not "
+                    f"CLIP's vocabulary of {len(tokenizer.vocabulary.ids)}; single files have no "
+                    "tokenizer, take a diffusers folder"
+                )
+        return tokenizers
+
+    def converted(self, dtype: np.dtype | None) -> "StoredModel":
+        """The same model with every parameter in another dtype; `None` keeps each as stored."""
+        tensors = {
+            part: {path: cast(tensor, dtype, f"{part}/{path}") for path, tensor in tree.items()}
+            for part, tree in self.tensors.items()
+        }
+        return replace(self, tensors=tensors)
+
+    def params(self) -> Params:
         """All parameters as NumPy arrays: `{"unet": tree, "vae": tree, "text": [tree, ...]}`.
 
-        One tensor at a time; `dtype=None` keeps each as it is stored.
+        They are read one at a time.
         """
-        trees = {part: load(tree, dtype) for part, tree in self.tensors.items()}
+        trees = {part: load(tree) for part, tree in self.tensors.items()}
         texts = [trees.pop(f"text_{k}") for k in range(len(self.spec.text))]
         return trees | {"text": texts}
 

@@ -14,6 +14,9 @@ DTYPES: dict[str, np.dtype] = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
 }
 """What weights may be converted to."""
+_NARROW = {
+    np.dtype(kind) for kind in (ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2)
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ FlatTree = dict[str, LazyTensor]
 def in_memory(array: Array) -> LazyTensor:
     """A lazy tensor over an array that exists already (NumPy or JAX; copied to host when read)."""
     return LazyTensor(tuple(array.shape), np.dtype(array.dtype), lambda: np.asarray(array))
+
+
+def is_floating(dtype: np.dtype) -> bool:
+    """Whether weights may come in this dtype."""
+    return dtype.kind == "f" or dtype in _NARROW
 
 
 def dtype_named(name: str) -> np.dtype:
@@ -93,7 +101,7 @@ def flatten(tree: Params) -> FlatTree:
     return flat
 
 
-def load(tree: FlatTree, dtype: np.dtype | None) -> Params:
+def load(tree: FlatTree) -> Params:
     """Read path -> tensor into a nested dict of NumPy arrays, one tensor at a time."""
     nested: Params = {}
     for path, tensor in tree.items():
@@ -101,5 +109,5 @@ def load(tree: FlatTree, dtype: np.dtype | None) -> Params:
         node = nested
         for name in parents:
             node = node.setdefault(name, {})
-        node[leaf] = cast(tensor, dtype, path).read()
+        node[leaf] = tensor.read()
     return nested

@@ -5,13 +5,14 @@ from pathlib import Path, PurePosixPath
 
 from jaxsd.convert.safetensors_file import read_safetensors
 from jaxsd.convert.tensors import FlatTree
+from jaxsd.convert.torch_file import read_torch
 
 _LFS = b"version https://git-lfs"
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 
 
 def open_weights(path: Path) -> tuple[FlatTree, dict[str, str]]:
-    """The tensors of one file by name, and the file's metadata (empty unless safetensors).
+    """The tensors of one file by name, and the plain facts that the file states beside them.
 
     Raises:
       ValueError: if it is a git-lfs pointer, truncated, or of no format that holds weights.
@@ -25,6 +26,8 @@ def open_weights(path: Path) -> tuple[FlatTree, dict[str, str]]:
         )
     if path.suffix == ".safetensors" or head[8:10] in (b'{"', b"{}"):
         return read_safetensors(path)
+    if head.startswith((b"PK\x03\x04", b"\x80")):
+        return read_torch(path)
     raise ValueError(f"{path} holds no weights in a format known here (safetensors or PyTorch's)")
 
 

@@ -1,4 +1,4 @@
-"""Writing a model as a diffusers folder. It is made beside its place, then renamed."""
+"""Writing a model as a diffusers folder or a single file: beside its place first, then renamed."""
 
 import json
 import os
@@ -8,16 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jaxsd.config import ModelSpec
 from jaxsd.convert.folder import part_folder, part_slots
 from jaxsd.convert.parameters import parameters
 from jaxsd.convert.safetensors_file import write_safetensors
 from jaxsd.convert.schedule_settings import scheduler_settings
+from jaxsd.convert.single_file import single_file_tensors
 from jaxsd.convert.slots import lay_out
 from jaxsd.convert.stored_model import StoredModel
-from jaxsd.convert.tensors import FlatTree, cast
 from jaxsd.convert.text_settings import text_settings
 from jaxsd.convert.unet_settings import unet_settings
 from jaxsd.convert.vae_settings import vae_settings
@@ -30,7 +28,7 @@ _INPAINTING_CHANNELS = 9
 
 
 def save_diffusers(
-    folder: Path, model: StoredModel, *, dtype: np.dtype | None, overwrite: bool, progress: Progress
+    folder: Path, model: StoredModel, *, overwrite: bool, progress: Progress
 ) -> None:
     """Write a model as a diffusers folder, one tensor at a time.
 
@@ -46,6 +44,7 @@ def save_diffusers(
         for part, shapes in parameters(spec).items()
     }
     settings = {part: _settings(part, spec) for part in files}
+    tokenizers = model.tokenizers
     with new_folder(folder, overwrite) as beside:
         for part, tensors in files.items():
             name = part_folder(part, spec)
@@ -53,19 +52,31 @@ def save_diffusers(
             stem = "model" if part.startswith("text_") else "diffusion_pytorch_model"
             write_safetensors(
                 beside / name / f"{stem}.safetensors",
-                _cast_all(tensors, dtype),
+                tensors,
                 {"format": "pt"},
                 progress,
             )
-        for k, tokenizer in enumerate(model.tokenizers):
+        for k, tokenizer in enumerate(tokenizers):
             name = part_folder(f"text_{k}", spec).replace("text_encoder", "tokenizer")
             write_tokenizer(beside / name, tokenizer)
         _write_json(beside / "scheduler" / "scheduler_config.json", scheduler_settings(spec))
         _write_json(beside / "model_index.json", model_index(spec))
 
 
-def _cast_all(tensors: FlatTree, dtype: np.dtype | None) -> FlatTree:
-    return {name: cast(tensor, dtype, name) for name, tensor in tensors.items()}
+def save_single_file(
+    path: Path, model: StoredModel, *, overwrite: bool, progress: Progress
+) -> None:
+    """Write a model as a single .safetensors file, one tensor at a time.
+
+    Raises:
+      ValueError: if the parameters are not those of the spec.
+      FileExistsError: if the file exists and may not be overwritten.
+    """
+    if path.exists() and not (overwrite and path.is_file()):
+        raise FileExistsError(f"{path} exists; choose another place, or overwrite it with --force")
+    tensors, metadata = single_file_tensors(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_safetensors(path, tensors, metadata, progress)
 
 
 def _settings(part: str, spec: ModelSpec) -> dict[str, Any]:
