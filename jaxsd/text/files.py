@@ -1,0 +1,137 @@
+"""The files of a tokenizer folder, as diffusers and transformers lay them out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jaxsd.config import TextConfig
+from jaxsd.text.tokenizer import Tokenizer
+from jaxsd.text.vocabulary import BOS, EOS, Vocabulary, format_merges, parse_merges
+
+
+def read_tokenizer(folder: str | Path, config: TextConfig) -> Tokenizer:
+    """The tokenizer of a `tokenizer/` folder: vocab.json and merges.txt, or tokenizer.json.
+
+    Padding and length are those that the folder states; the length is never more than the text
+    encoder has positions for.
+
+    Raises:
+      ValueError: no tokenizer there, files that do not fit together, or ids that the text encoder
+        has no row for.
+    """
+    folder = Path(folder)
+    stated = _stated(folder)
+    vocabulary = _read_vocabulary(folder, stated)
+    highest = max(vocabulary.ids.values())
+    if highest >= config.vocab_size:
+        raise ValueError(
+            f"the tokenizer in {folder} has ids up to {highest}, but its text encoder has "
+            f"{config.vocab_size} tokens; they must be of one model"
+        )
+    pad = stated.get("pad_token", EOS)
+    if pad not in vocabulary.ids:
+        raise ValueError(f"padding {pad!r} of the tokenizer in {folder} is not in its vocabulary")
+    length = min(int(stated.get("model_max_length", config.max_length)), config.max_length)
+    return Tokenizer(vocabulary, length, vocabulary.ids[pad])
+
+
+def write_tokenizer(folder: str | Path, tokenizer: Tokenizer) -> None:
+    """Writes vocab.json, merges.txt, special_tokens_map.json and tokenizer_config.json.
+
+    Tokens that were added to the vocabulary go to added_tokens.json. The folder is made if it is
+    missing.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    ids, added = tokenizer.vocabulary.ids, tokenizer.vocabulary.added
+    own = {token: i for token, i in ids.items() if token not in added}
+    tokens = {
+        "bos_token": _special(BOS),
+        "eos_token": _special(EOS),
+        "pad_token": tokenizer.pad,
+        "unk_token": _special(EOS),
+    }
+    config = {
+        "add_prefix_space": False,
+        "do_lower_case": True,
+        "errors": "replace",
+        "model_max_length": tokenizer.max_length,
+        "tokenizer_class": "CLIPTokenizer",
+        "pad_token": tokenizer.pad,
+        "bos_token": {"__type": "AddedToken", **_special(BOS)},
+        "eos_token": {"__type": "AddedToken", **_special(EOS)},
+        "unk_token": {"__type": "AddedToken", **_special(EOS)},
+    }
+    _write(folder / "vocab.json", json.dumps(own, ensure_ascii=False, separators=(",", ":")))
+    _write(folder / "merges.txt", format_merges(tokenizer.vocabulary.merges))
+    _write(folder / "special_tokens_map.json", json.dumps(tokens, indent=2) + "\n")
+    _write(folder / "tokenizer_config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
+    if added:
+        _write(folder / "added_tokens.json", json.dumps({token: ids[token] for token in added}))
+
+
+def _special(token: str) -> dict[str, Any]:
+    return {
+        "content": token,
+        "lstrip": False,
+        "normalized": True,
+        "rstrip": False,
+        "single_word": False,
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; an empty one where there is no file."""
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds a {type(value).__name__}, expected a JSON object")
+    return value
+
+
+def _stated(folder: Path) -> dict[str, Any]:
+    """What the folder states, with tokens as plain strings.
+
+    special_tokens_map.json wins over tokenizer_config.json, unless the latter lists its added
+    tokens: transformers' own rule, and SD 2 folders depend on it ("!" in one, EOS in the other).
+    """
+    stated = _read_json(folder / "tokenizer_config.json")
+    if "added_tokens_decoder" not in stated:
+        stated = stated | _read_json(folder / "special_tokens_map.json")
+    return {
+        key: value.get("content", value) if isinstance(value, dict) else value
+        for key, value in stated.items()
+        if value is not None
+    }
+
+
+def _read_vocabulary(folder: Path, stated: dict[str, Any]) -> Vocabulary:
+    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        ids = _read_json(folder / "vocab.json")
+        merges = parse_merges((folder / "merges.txt").read_text(encoding="utf-8"))
+        added = _read_json(folder / "added_tokens.json")
+        decoder = stated.get("added_tokens_decoder", {})
+        added |= {token["content"]: int(i) for i, token in decoder.items()}
+    elif (folder / "tokenizer.json").is_file():
+        whole = _read_json(folder / "tokenizer.json")
+        ids = whole["model"]["vocab"]
+        merges = tuple(
+            tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair)
+            for pair in whole["model"]["merges"]
+        )
+        added = {token["content"]: token["id"] for token in whole.get("added_tokens", ())}
+    else:
+        raise ValueError(
+            f"no tokenizer in {folder}: expected vocab.json and merges.txt, or tokenizer.json"
+        )
+    named = {BOS, EOS, stated.get("pad_token")}
+    new = {token: i for token, i in added.items() if token not in named}
+    return Vocabulary(ids | new, merges, tuple(new))

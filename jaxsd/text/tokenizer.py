@@ -1,0 +1,96 @@
+"""Prompts to rows of token ids, as CLIP text encoders read them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from jaxsd.config import TextConfig
+from jaxsd.text.vocabulary import BOS, EOS, Vocabulary, clip_vocabulary
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A vocabulary together with the length and the padding of one text encoder.
+
+    The ids are those of transformers' `CLIPTokenizer`, and so of diffusers: NFC, runs of white
+    space to one space, lower case, byte-pair encoding. OpenAI's own code also repairs broken
+    Unicode (ftfy) and unescapes HTML entities first; checkpoints are used without that everywhere
+    else, so it is not done here either. As in transformers a prompt may spell out special tokens,
+    and the padding is one of them: where it is "!", as in SD 2 and XL, an exclamation mark in a
+    prompt becomes id 0, not 256.
+
+    Attributes:
+      max_length: tokens per prompt, `BOS` and `EOS` included.
+      pad_token: id that fills a prompt up to `max_length`.
+    """
+
+    vocabulary: Vocabulary
+    max_length: int = 77
+    pad_token: int = 49407
+
+    def __post_init__(self) -> None:
+        """Checks the padding and the length.
+
+        Raises:
+          ValueError: `pad_token` is no id of the vocabulary, or not even `BOS` and `EOS` fit.
+        """
+        if self.pad_token not in self.vocabulary.ids.values():
+            raise ValueError(
+                f"pad_token {self.pad_token} is not one of the {len(self.vocabulary.ids)} ids of "
+                f"the vocabulary; use {self.vocabulary.ids[EOS]}, the end of a prompt, or 0"
+            )
+        if self.max_length < 2:
+            raise ValueError(f"max_length {self.max_length} is too short, expected at least 2")
+
+    def __call__(self, prompts: Sequence[str]) -> np.ndarray:
+        """Token ids, int32 [B, max_length]: `BOS`, the prompt, `EOS`, padding.
+
+        Tokens that do not fit are left out; `cut` tells how many.
+        """
+        bos, eos = self.vocabulary.ids[BOS], self.vocabulary.ids[EOS]
+        rows = np.full((len(prompts), self.max_length), self.pad_token, np.int32)
+        for row, ids in zip(rows, self.encode(prompts), strict=True):
+            ids = [bos, *ids[: self.max_length - 2], eos]
+            row[: len(ids)] = ids
+        return rows
+
+    def cut(self, prompts: Sequence[str]) -> list[int]:
+        """How many tokens of each prompt do not fit into `max_length`."""
+        return [max(0, len(ids) + 2 - self.max_length) for ids in self.encode(prompts)]
+
+    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Ids of each prompt, whole, without `BOS`, `EOS` and padding."""
+        if not prompts:
+            return []
+        return self._clip(list(prompts), add_special_tokens=False)["input_ids"]
+
+    @cached_property
+    def _clip(self) -> Any:
+        # Imported here because `import jaxsd` must not pay for transformers.
+        from transformers import AddedToken, CLIPTokenizer
+
+        bos, eos = (AddedToken(token, normalized=True, special=True) for token in (BOS, EOS))
+        # No model_max_length: transformers would print a warning of its own for long prompts.
+        clip = CLIPTokenizer(
+            vocab=self.vocabulary.ids,
+            merges=list(self.vocabulary.merges),
+            bos_token=bos,
+            eos_token=eos,
+            unk_token=eos,
+            pad_token=self.pad,
+        )
+        clip.add_tokens([AddedToken(token) for token in self.vocabulary.added])
+        return clip
+
+    @cached_property
+    def pad(self) -> str:
+        """The token whose id is `pad_token`."""
+        return next(token for token, i in self.vocabulary.ids.items() if i == self.pad_token)
+
+
+def clip_tokenizer(config: TextConfig) -> Tokenizer:
+    """The tokenizer of a text encoder that uses CLIP's vocabulary, from the package."""
+    return Tokenizer(clip_vocabulary(), config.max_length, config.pad_token)
