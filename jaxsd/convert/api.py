@@ -60,7 +60,7 @@ def read(
       The spec and `{"unet": tree, "vae": tree, "text": [tree, ...]}`.
     """
     model = open_model(source, ema=ema, prediction=prediction)
-    return model.spec, model.converted(dtype and dtype_named(dtype)).params()
+    return model.spec, model.params(dtype and dtype_named(dtype))
 
 
 def _in_memory(

@@ -12,9 +12,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """The table in a JSON file.
 
     Raises:
-      ValueError: if it is not JSON, or not a table.
-      FileNotFoundError: if there is no such file.
+      ValueError: if it is not there, not JSON, or not a table.
     """
+    if not path.is_file():
+        raise ValueError(f"{path.parent} has no {path.name}, which every diffusers model has")
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

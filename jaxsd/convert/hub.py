@@ -56,7 +56,9 @@ def download(source: str) -> Path:
     import huggingface_hub
 
     try:
-        files = wanted(huggingface_hub.HfApi().list_repo_files(source))
+        # Not list_repo_files: without a network that retries for half a minute.
+        siblings = huggingface_hub.HfApi().model_info(source).siblings or ()
+        files = wanted(sibling.rfilename for sibling in siblings)
         if "model_index.json" not in files:
             raise ValueError(f"{source} on the hub is not a diffusers repository")
         return Path(huggingface_hub.snapshot_download(source, allow_patterns=files))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxsd.config import ModelSpec
+from jaxsd.convert.kinds import kind_of
 from jaxsd.convert.parameters import Shapes, parameters
 from jaxsd.convert.single_file_names import TEXT, UNET, VAE, single_file_slots
 from jaxsd.convert.single_file_spec import spec_of
@@ -109,6 +110,8 @@ def open_single_file(
       ValueError: if it is not a whole model of a kind that is supported, or damaged.
     """
     stored, facts = open_weights(path)
+    if not any(name.startswith(UNET) for name in stored):
+        raise ValueError(f"{path} is {kind_of(stored)}, not a whole model of SD 1, 2 or XL")
     try:
         tensors, files = _choose_ema(_usual_names(stored), ema)
         if KEY in facts:

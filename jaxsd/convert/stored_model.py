@@ -1,6 +1,6 @@
 """A model that lies in files: what it is, its tensors, its tokenizers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,7 +9,7 @@ from jaxsd.config import Layout, ModelSpec, TextConfig, UNetConfig
 from jaxsd.convert.tensors import FlatTree, cast, flatten, load
 from jaxsd.families import FAMILIES
 from jaxsd.text import Tokenizer, clip_tokenizer
-from jaxsd.types import Params, Prediction
+from jaxsd.types import Array, Params, Prediction
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,18 @@ class StoredModel:
         }
         return replace(self, tensors=tensors)
 
-    def params(self) -> Params:
-        """All parameters as NumPy arrays: `{"unet": tree, "vae": tree, "text": [tree, ...]}`.
+    def params(
+        self,
+        dtype: np.dtype | None = None,
+        place: Callable[[np.ndarray], Array] = np.asarray,
+    ) -> Params:
+        """All parameters: `{"unet": tree, "vae": tree, "text": [tree, ...]}`.
 
-        They are read one at a time.
+        `dtype` as in `converted`. Tensors are read one at a time, and each is given to `place` at
+        once, which may put it on a device, so that host memory never holds two.
         """
-        trees = {part: load(tree) for part, tree in self.tensors.items()}
+        tensors = self.converted(dtype).tensors
+        trees = {part: load(tree, place) for part, tree in tensors.items()}
         texts = [trees.pop(f"text_{k}") for k in range(len(self.spec.text))]
         return trees | {"text": texts}
 

@@ -77,10 +77,8 @@ def cast(tensor: LazyTensor, dtype: np.dtype | None, path: str) -> LazyTensor:
         array = tensor.read()
         with np.errstate(over="ignore"):
             result = array.astype(dtype)
-        if result.dtype.itemsize < array.dtype.itemsize and _overflows(array, result):
-            raise ValueError(
-                f"{path} has values that {dtype.name} cannot hold; use bfloat16 or float32"
-            )
+        if dtype == np.float16 and _overflows(array, result):
+            raise ValueError(f"{path} has values that float16 cannot hold; use bfloat16 or float32")
         return result
 
     return LazyTensor(tensor.shape, dtype, read)
@@ -101,13 +99,13 @@ def flatten(tree: Params) -> FlatTree:
     return flat
 
 
-def load(tree: FlatTree) -> Params:
-    """Read path -> tensor into a nested dict of NumPy arrays, one tensor at a time."""
+def load(tree: FlatTree, place: Callable[[np.ndarray], Array]) -> Params:
+    """Read path -> tensor into a nested dict, handing each array to `place` before the next."""
     nested: Params = {}
     for path, tensor in tree.items():
         *parents, leaf = path.split("/")
         node = nested
         for name in parents:
             node = node.setdefault(name, {})
-        node[leaf] = tensor.read()
+        node[leaf] = place(tensor.read())
     return nested

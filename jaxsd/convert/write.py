@@ -72,8 +72,7 @@ def save_single_file(
       ValueError: if the parameters are not those of the spec.
       FileExistsError: if the file exists and may not be overwritten.
     """
-    if path.exists() and not (overwrite and path.is_file()):
-        raise FileExistsError(f"{path} exists; choose another place, or overwrite it with --force")
+    check_free(path, overwrite)
     tensors, metadata = single_file_tensors(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_safetensors(path, tensors, metadata, progress)
@@ -125,19 +124,33 @@ def _write_json(path: Path, table: dict[str, Any]) -> None:
     path.write_text(json.dumps(table, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def check_free(place: Path, overwrite: bool) -> None:
+    """Refuse to write over what is there already.
+
+    A folder may be overwritten only if it is a model, so that a wrong name costs nothing else.
+
+    Raises:
+      FileExistsError: if something is there, and may not be overwritten or is not of that sort.
+    """
+    single = place.suffix == ".safetensors"
+    if not place.exists() or (
+        place.is_dir() and next(place.iterdir(), None) is None and not single
+    ):
+        return
+    if not overwrite:
+        raise FileExistsError(f"{place} exists; choose another place, or overwrite it with --force")
+    if not (place.is_file() if single else (place / "model_index.json").is_file()):
+        raise FileExistsError(f"{place} exists and is not a model; choose another place")
+
+
 @contextmanager
 def new_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
     """A folder to fill beside `folder`, which takes its place when all went well.
 
     Raises:
-      FileExistsError: if `folder` exists; with `overwrite`, if it is neither empty nor a model.
+      FileExistsError: if `folder` exists and may not be overwritten.
     """
-    if folder.exists() and not _replaceable(folder, overwrite):
-        raise FileExistsError(
-            f"{folder} exists and is not a model; choose another place"
-            if overwrite
-            else f"{folder} exists; choose another place, or overwrite it with --force"
-        )
+    check_free(folder, overwrite)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     beside.mkdir(parents=True)
     try:
@@ -147,10 +160,3 @@ def new_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
         beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def _replaceable(folder: Path, overwrite: bool) -> bool:
-    if not folder.is_dir():
-        return False
-    empty = next(folder.iterdir(), None) is None
-    return empty or (overwrite and (folder / "model_index.json").is_file())

@@ -1,0 +1,57 @@
+"""A conversion from files to files, one tensor at a time."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxsd.convert.api import open_model
+from jaxsd.convert.stored_model import StoredModel
+from jaxsd.convert.tensors import dtype_named
+from jaxsd.convert.write import Progress, check_free, save_diffusers, save_single_file
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A model, opened, and where it goes."""
+
+    model: StoredModel
+    destination: Path
+    overwrite: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of weights that will be written."""
+        trees = self.model.tensors.values()
+        return sum(tensor.nbytes for tree in trees for tensor in tree.values())
+
+    def run(self, progress: Progress) -> None:
+        """Write it."""
+        single = self.destination.suffix == ".safetensors"
+        save = save_single_file if single else save_diffusers
+        save(self.destination, self.model, overwrite=self.overwrite, progress=progress)
+
+
+def open_conversion(
+    source: str,
+    destination: str,
+    *,
+    dtype: str | None = None,
+    ema: bool | None = None,
+    prediction: str | None = None,
+    overwrite: bool = False,
+) -> Conversion:
+    """Open a source to convert it; nothing is written yet.
+
+    `dtype`, `ema` and `prediction` are as in `jaxsd.convert.read`.
+
+    Raises:
+      ValueError: if the source cannot be read, or the destination has a suffix that is not written.
+      FileExistsError: if the destination exists and may not be overwritten.
+    """
+    path = Path(destination)
+    if path.suffix in (".ckpt", ".bin", ".pt", ".pth"):
+        raise ValueError(
+            f"{path}: pickles are read but not written; name it {path.stem}.safetensors"
+        )
+    check_free(path, overwrite)
+    model = open_model(source, ema=ema, prediction=prediction)
+    return Conversion(model.converted(dtype and dtype_named(dtype)), path, overwrite)
