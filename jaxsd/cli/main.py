@@ -4,25 +4,62 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
+
+from absl import app, logging
+from absl.flags import argparse_flags
+
+import jaxsd
 
 COMMANDS = {
     "convert": "a model from one of PyTorch's layouts to another",
+    "generate": "pictures of prompts",
     "info": "what a model, or any other file of weights, is",
     "train": "run or resume a training run",
 }
 """Name of the file in `jaxsd.cli` -> what it does."""
 
 
-def run(argv: Sequence[str] | None = None) -> None:
-    """The `jaxsd` program. A user's mistake is one line on stderr, and exit status 2."""
-    parser = argparse.ArgumentParser(prog="jaxsd", description="Stable Diffusion in JAX")
+class Parser(argparse_flags.ArgumentParser):
+    """An argument parser that also takes absl's logging flags, and complains in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with status 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments after the name of the program.
+
+    Only the file of a command that is named is imported, which keeps `--help` quick.
+    """
+    parser = Parser(prog="jaxsd", description="Stable Diffusion in JAX")
+    parser.add_argument("--version", action="version", version=f"jaxsd {jaxsd.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        import_module(f"jaxsd.cli.{name}").configure(command)
-    args = parser.parse_args(argv)
+        if name in argv:
+            import_module(f"jaxsd.cli.{name}").configure(command)
+    return parser.parse_args(argv[1:])
+
+
+def main(args: argparse.Namespace) -> None:
+    """Runs the command. A user's mistake is one line on stderr, and exit status 2.
+
+    Status 1 is for numbers that went wrong (latents that are not finite). With `-v 1` the
+    traceback is logged too.
+    """
     try:
         import_module(f"jaxsd.cli.{args.command}").main(args)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
+        logging.debug("jaxsd %s failed", args.command, exc_info=True)
         print(f"jaxsd {args.command}: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, FloatingPointError) else 2)
+    except KeyboardInterrupt:
+        print(f"jaxsd {args.command}: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def run(argv: Sequence[str] | None = None) -> NoReturn:
+    """The `jaxsd` program; `argv` is what follows its name. Ends with `SystemExit`."""
+    app.run(main, ["jaxsd", *(sys.argv[1:] if argv is None else argv)], flags_parser=parse)

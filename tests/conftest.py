@@ -1,0 +1,20 @@
+"""What every test runs under."""
+
+import os
+import re
+
+import jax
+import pytest
+
+# An axis that is broadcast by accident is an error, not a larger array.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_enable_x64", False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keeps the tests on the processor, and those of `-m gpu` where JAX puts them."""
+    if re.search(r"(?<!not )\bgpu\b", config.getoption("markexpr")):
+        return
+    # In the environment as well, for the programs that tests start.
+    platform = os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    jax.config.update("jax_platforms", platform)

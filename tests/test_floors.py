@@ -1,0 +1,157 @@
+"""The floors of BUILD.md, kept: an import goes down, never up, never sideways between boxes."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Box -> floor. A box is a package of jaxsd or a module at its top; tools is one more.
+FLOORS = {
+    "types": 0,
+    "config": 0,
+    "families": 0,
+    "nn": 1,
+    "schedulers": 1,
+    "text": 1,
+    "images": 1,
+    "models": 2,
+    "convert": 2,
+    "parallel": 2,
+    "sampling": 3,
+    "adapters": 3,
+    "checkpoint": 3,
+    "pipeline": 4,
+    "training": 4,
+    "bulk": 4,
+    "cli": 5,
+    "serving": 5,
+    "tools": 5,
+}
+# Third party -> boxes that may import it, lazily or not. Anything else is refused by name.
+FENCES = {
+    "jax": set(FLOORS) - {"schedulers", "convert", "text", "images", "types", "config", "families"},
+    "flax": {"nn", "models"},
+    "orbax": {"checkpoint"},
+    "optax": {"training"},
+    "grain": {"training"},
+    "transformers": {"text"},
+    "safetensors": {"convert", "adapters"},
+    "huggingface_hub": {"convert"},
+    "PIL": {"images", "tools"},
+    "absl": {"cli", "tools"},
+    "tqdm": {"cli", "tools", "training"},
+    "numpy": set(FLOORS),
+    "scipy": {"schedulers", "tools"},
+    "ml_dtypes": set(FLOORS),
+    "torch": {"tools"},
+    "diffusers": {"tools"},
+    "matplotlib": {"tools"},
+    "resvg_py": {"tools"},
+}
+STANDARD = frozenset(sys.stdlib_module_names)
+
+FILES = sorted([*ROOT.glob("jaxsd/**/*.py"), *ROOT.glob("tools/**/*.py")])
+
+
+def box_of(path: Path) -> str:
+    """The box that a file belongs to; empty for jaxsd/__init__.py."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    if parts[0] == "tools":
+        return "tools"
+    return "" if parts[1] == "__init__" else parts[1]
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of every import of a file, those inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            if node.module == "jaxsd":
+                yield from ((node.lineno, f"jaxsd.{alias.name}") for alias in node.names)
+            else:
+                yield node.lineno, node.module
+
+
+def complaint(box: str, name: str) -> str | None:
+    """What is wrong with an import of `name` in `box`, if anything."""
+    top, *rest = name.split(".")
+    if top == "jaxsd":
+        return _inside(box, rest[0] if rest else "")
+    if top in STANDARD or (box == "tools" and (ROOT / "tools" / top).exists()):
+        return None
+    if box == "tools" and (ROOT / "tools" / f"{top}.py").exists():
+        return None
+    if top not in FENCES:
+        return f"{top} has no place in jaxsd"
+    if box not in FENCES[top]:
+        return f"{top} belongs in {', '.join(sorted(FENCES[top]))}"
+    return None
+
+
+def _inside(box: str, target: str) -> str | None:
+    # jaxsd/__init__.py holds the version, and offers the names of the pipeline.
+    target = {"load": "pipeline", "Pipeline": "pipeline"}.get(target, target)
+    if box == "" or target in ("", "__version__", box):
+        return None
+    if target not in FLOORS:
+        return f"jaxsd.{target} is on no floor"
+    above = FLOORS[target] - FLOORS[box]
+    if above > 0:
+        return f"{box} (floor {FLOORS[box]}) imports {target} above it (floor {FLOORS[target]})"
+    if above == 0 and FLOORS[box] > 0:
+        return f"{box} imports {target} beside it (floor {FLOORS[box]})"
+    return None
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down(path):
+    box = box_of(path)
+    assert box in FLOORS or box == "", f"{path} is in no box"
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {wrong}"
+        for line, name in imports(path)
+        if (wrong := complaint(box, name))
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("box", "name"),
+    [
+        ("nn", "jaxsd.models.unet"),
+        ("models", "jaxsd.convert"),
+        ("sampling", "jaxsd.adapters"),
+        ("text", "jaxsd.images"),
+        ("training", "jaxsd.load"),
+        ("pipeline", "flax.linen"),
+        ("schedulers", "jax.numpy"),
+        ("convert", "jax"),
+        ("models", "torch"),
+        ("cli", "requests"),
+        ("cli", "jaxsd.utils"),
+        ("pipeline", "transformers"),
+    ],
+)
+def test_the_check_refuses(box, name):
+    assert complaint(box, name)
+
+
+@pytest.mark.parametrize(
+    ("box", "name"),
+    [
+        ("families", "jaxsd.config"),
+        ("models", "jaxsd.nn.attention"),
+        ("cli", "jaxsd.types"),
+        ("cli", "jaxsd.load"),
+        ("tools", "jaxsd.training"),
+        ("text", "transformers"),
+    ],
+)
+def test_the_check_allows(box, name):
+    assert complaint(box, name) is None
