@@ -7,33 +7,30 @@ metadata.jsonl. DATASET/tokenizer is the vocabulary that the captions need. DATA
 says what was put in and under which licences. The same arguments give the same bytes.
 """
 
+import argparse
 import functools
+import itertools
 import json
+import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from multiprocessing import Pool
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from absl import app, flags
+from absl import app
+from absl.flags import argparse_flags
 from emoji import compose, glyphs, packages, pictures
+from emoji.folders import SPLITS, Job, Lines, save_metadata, save_pictures
 from emoji.pictures import Picture
 from emoji.vocabulary import caption_tokenizer
 from emoji.words import COLOURS, CONCEPTS, COUNTRIES, SHAPES, Concept
-from PIL import Image
 
 from jaxsd.text import write_tokenizer
 
-_OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
-_PACKAGES = flags.DEFINE_string("packages", None, "Folder of npm tarballs; by default in OUT.")
-_CONCEPTS = flags.DEFINE_integer("concepts", 110, "How many of the concepts, first ones first.")
-_PROCESSES = flags.DEFINE_integer("processes", 2, "How many processes draw.")
-
 THING_GROUPS = (3, 4, 5, 6, 7)
 """emojibase's groups: animals and nature, food, travel, activities, objects."""
-
-Job = tuple[Callable[[Picture], np.ndarray], list[Picture]]
 
 
 class Sources(NamedTuple):
@@ -129,32 +126,16 @@ def gallery_jobs(sources: Sources) -> list[Job]:
     ]
 
 
-def save_pictures(out: Path, job: Job) -> list[tuple[str, dict]]:
-    """Draw a job's pictures into their folders; returns (split, metadata line) of each."""
-    draw, listed = job
-    for picture in listed:
-        Image.fromarray(draw(picture)).save(out / picture.split / picture.file_name)
-    return [(picture.split, picture.metadata()) for picture in listed]
-
-
-def save_all(out: Path, jobs: list[Job], processes: int) -> dict[str, list[dict]]:
-    """Draw all jobs and write each split's metadata.jsonl; returns the lines by split."""
-    lines: dict[str, list[dict]] = {split: [] for split in ("train", "heldout", "gallery")}
-    for split in lines:
+def save_all(out: Path, jobs: list[Job], processes: int) -> Lines:
+    """Draws all jobs and writes the splits; returns the lines of their metadata."""
+    for split in SPLITS:
         (out / split).mkdir(parents=True, exist_ok=True)
     with Pool(processes) as pool:
-        for saved in pool.imap(functools.partial(save_pictures, out), jobs, chunksize=4):
-            for split, line in saved:
-                lines[split].append(line)
-    for split, rows in lines.items():
-        names = Counter(row["file_name"] for row in rows)
-        assert max(names.values(), default=1) == 1, names.most_common(3)
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (out / split / "metadata.jsonl").write_text(text, encoding="utf-8")
-    return lines
+        saved = pool.imap(functools.partial(save_pictures, out), jobs, chunksize=4)
+        return save_metadata(out, itertools.chain.from_iterable(saved))
 
 
-def vocabulary_texts(lines: dict[str, list[dict]], sources: Sources) -> list[str]:
+def vocabulary_texts(lines: Lines, sources: Sources) -> list[str]:
     """Every caption, and emojibase's words for the data sets to come.
 
     All labels, but the tags of things only: those of faces, people, symbols and flags would add
@@ -167,7 +148,7 @@ def vocabulary_texts(lines: dict[str, list[dict]], sources: Sources) -> list[str
     return texts
 
 
-def describe(lines: dict[str, list[dict]], concepts: list[Concept], vocabulary: int) -> dict:
+def describe(lines: Lines, concepts: list[Concept], vocabulary: int) -> dict:
     """What dataset.json says."""
     return {
         "style": pictures.STYLE,
@@ -186,20 +167,38 @@ def describe(lines: dict[str, list[dict]], concepts: list[Concept], vocabulary: 
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Builds the data set that the flags ask for."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; the folder is given with --out")
-    out = Path(_OUT.value)
-    sources = read_sources(Path(_PACKAGES.value or out / "packages"))
-    concepts = chosen_concepts(_CONCEPTS.value, sources)
-    lines = save_all(out, list_jobs(concepts, sources) + gallery_jobs(sources), _PROCESSES.value)
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse_flags.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--packages", type=Path, help="folder of npm tarballs; by default in OUT")
+    parser.add_argument("--concepts", type=int, default=110, help="how many, first ones first")
+    parser.add_argument("--processes", type=int, default=2, help="how many draw")
+    return parser.parse_args(argv[1:])
+
+
+def build(out: Path, tarballs: Path, count: int, processes: int) -> dict:
+    """Makes the data set; returns what dataset.json says."""
+    sources = read_sources(tarballs)
+    concepts = chosen_concepts(count, sources)
+    lines = save_all(out, list_jobs(concepts, sources) + gallery_jobs(sources), processes)
     tokenizer = caption_tokenizer(vocabulary_texts(lines, sources))
     write_tokenizer(out / "tokenizer", tokenizer)
     summary = describe(lines, concepts, len(tokenizer.vocabulary.ids))
     (out / "dataset.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    print(f"{out}: {summary['pictures']}, {summary['vocabulary']} token ids")
+    return summary
+
+
+def main(args: argparse.Namespace) -> None:
+    """Builds what the command line asks for; a wrong one gives one line and exit code 2."""
+    tarballs = args.packages or args.out / "packages"
+    try:
+        summary = build(args.out, tarballs, args.concepts, args.processes)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    print(f"{args.out}: {summary['pictures']}, {summary['vocabulary']} token ids")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=arguments)

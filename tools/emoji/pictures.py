@@ -1,6 +1,7 @@
 """The list of pictures of the data set: what each shows, its captions, and its split."""
 
 import random
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import quote
@@ -27,7 +28,8 @@ class Picture(NamedTuple):
     def file_name(self) -> str:
         """Unique within the data set, legible, the same in every build."""
         words = [self.template, self.object, self.colour or "", self.background]
-        return "-".join(quote(word.replace(" ", "_"), safe="") for word in words if word) + ".png"
+        plain = [re.sub("[ -]", "_", word) for word in words if word]
+        return "-".join(quote(word, safe="") for word in plain) + ".png"
 
     def metadata(self) -> dict:
         """The line of metadata.jsonl, in the image-folder convention of the Hub."""

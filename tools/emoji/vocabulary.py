@@ -9,9 +9,9 @@ import itertools
 from collections.abc import Iterable
 
 from jaxsd.text import Tokenizer, Vocabulary, clip_vocabulary, vocabulary_of
+from jaxsd.text.vocabulary import EOS, WORD_END
 
 MAX_LENGTH = 32
-WORD_END = "</w>"
 
 Merge = tuple[str, str]
 
@@ -52,7 +52,7 @@ def trimmed(texts: Iterable[str], whole: Vocabulary) -> Vocabulary:
     """
     ranks = {merge: rank for rank, merge in enumerate(whole.merges)}
     token_of = {i: token for token, i in whole.ids.items()}
-    encoded = Tokenizer(whole).encode(sorted(set(texts)))
+    encoded = Tokenizer(whole, pad_token=whole.ids[EOS]).encode(sorted(set(texts)))
     tokens = {token_of[i] for ids in encoded for i in ids}
     used = {merge for token in tokens for merge in merges_of(token, ranks)}
     return vocabulary_of(sorted(used, key=ranks.__getitem__))
@@ -61,4 +61,4 @@ def trimmed(texts: Iterable[str], whole: Vocabulary) -> Vocabulary:
 def caption_tokenizer(texts: Iterable[str]) -> Tokenizer:
     """A tokenizer with the part of CLIP's vocabulary that the texts need, padding with its end."""
     vocabulary = trimmed(texts, clip_vocabulary())
-    return Tokenizer(vocabulary, MAX_LENGTH, pad_token=len(vocabulary.ids) - 1)
+    return Tokenizer(vocabulary, MAX_LENGTH, pad_token=vocabulary.ids[EOS])

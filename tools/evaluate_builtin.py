@@ -1,0 +1,157 @@
+"""Score the built-in model: how often it draws what it is asked for.
+
+    python tools/evaluate_builtin.py --dataset=DATASET --out=REPORT
+
+Writes REPORT/report.json, report.md and sheet.png: 24 fixed prompts with seeds 0 to 23. DATASET is
+what tools/build_emoji_dataset.py writes; questions and seeds are always the same ones.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app
+from absl.flags import argparse_flags
+from emoji.evaluation import Generate, Reconstruct, Score, autoencoder_psnr, evaluate
+from PIL import Image, ImageDraw
+
+import jaxsd
+
+PROMPTS = (
+    "a red apple",
+    "a cat",
+    "a dog face",
+    "a rocket",
+    "a bicycle",
+    "a red heart",
+    "a slice of pizza",
+    "a guitar",
+    "a penguin",
+    "an airplane",
+    "a tree",
+    "a house",
+    "an octopus on a yellow background",
+    "a strawberry on a light blue background",
+    "a lion on a green background",
+    "a snowman on a blue background",
+    "a purple guitar icon",
+    "a green cat icon on a black background",
+    "an orange key silhouette",
+    "a blue circle",
+    "a red triangle on a yellow background",
+    "the flag of Japan",
+    "a round flag of France",
+    "a picture of a robot",
+)
+COLUMNS = 6
+LINE = 14
+
+
+def generator(pipe: jaxsd.Pipeline, batch_size: int, **options: object) -> Generate:
+    """The pipeline as the function that questions are put to, in batches of one size."""
+
+    def generate(prompts: list[str], seeds: list[int]) -> np.ndarray:
+        missing = -len(prompts) % batch_size
+        # The last batch is filled up: a batch of another size would compile again.
+        prompts, seeds = prompts + [""] * missing, seeds + [0] * missing
+        starts = range(0, len(prompts), batch_size)
+        batches = [(prompts[i : i + batch_size], seeds[i : i + batch_size]) for i in starts]
+        images = [pipe.text_to_image(text, seed=seed, **options) for text, seed in batches]
+        return np.concatenate(images)[: len(prompts) - missing]
+
+    return generate
+
+
+def reconstructor(pipe: jaxsd.Pipeline, batch_size: int) -> Reconstruct:
+    """The pipeline's autoencoder: mean of the posterior, decoded."""
+    vae = pipe.networks.vae
+
+    @jax.jit
+    def there_and_back(images: jax.Array) -> jax.Array:
+        params = {"params": pipe.params["vae"]}
+        mean, _ = vae.apply(params, images / 127.5 - 1, method="encode")
+        decoded = vae.apply(params, mean, method="decode")
+        return jnp.round((decoded.clip(-1, 1) + 1) * 127.5)
+
+    def reconstruct(images: np.ndarray) -> np.ndarray:
+        starts = range(0, len(images), batch_size)
+        parts = [there_and_back(images[i : i + batch_size].astype(np.float32)) for i in starts]
+        return np.concatenate([np.asarray(part, np.uint8) for part in parts])
+
+    return reconstruct
+
+
+def contact_sheet(images: np.ndarray, titles: Sequence[str]) -> Image.Image:
+    """Pictures in rows of six, each with its prompt below."""
+    size = images.shape[1]
+    rows = -(-len(images) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * (size + 8), rows * (size + 8 + 2 * LINE)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, (image, title) in enumerate(zip(images, titles, strict=True)):
+        x, y = i % COLUMNS * (size + 8) + 4, i // COLUMNS * (size + 8 + 2 * LINE) + 4
+        sheet.paste(Image.fromarray(image), (x, y))
+        draw.multiline_text((x, y + size), wrapped(title), fill="black", spacing=1)
+    return sheet
+
+
+def wrapped(title: str, length: int = 22) -> str:
+    """The title on two lines if it is long."""
+    if len(title) <= length:
+        return title
+    cut = title.rfind(" ", 0, length + 1)
+    return f"{title[:cut]}\n{title[cut + 1 :]}"
+
+
+def table(scores: Sequence[Score], psnrs: dict[str, float]) -> str:
+    """The report as Markdown."""
+    lines = ["| question | pictures | right |", "|---|---|---|"]
+    lines += [f"| {s.question} | {s.pictures} | {100 * s.share:.1f}% |" for s in scores]
+    lines += [f"| autoencoder, {name} | | {value:.1f} dB |" for name, value in psnrs.items()]
+    return "\n".join(lines) + "\n"
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse_flags.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--dataset", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--model", default="emoji", help="what jaxsd.load takes")
+    parser.add_argument("--concepts", type=int, default=200, help="at most so many plain captions")
+    parser.add_argument("--composed", type=int, default=24, help="captions of each other kind")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--sampler", default="ddim")
+    parser.add_argument("--guidance-scale", type=float, help="by default what suits the model")
+    parser.add_argument("--batch-size", type=int, default=8)
+    return parser.parse_args(argv[1:])
+
+
+def main(args: argparse.Namespace) -> None:
+    """Asks, scores and writes the report."""
+    pipe = jaxsd.load(args.model)
+    scale = pipe.spec.guidance_scale if args.guidance_scale is None else args.guidance_scale
+    settings = {"steps": args.steps, "sampler": args.sampler, "guidance_scale": scale}
+    generate = generator(pipe, args.batch_size, **settings)
+    scores = evaluate(generate, args.dataset, concepts=args.concepts, composed=args.composed)
+    psnrs = autoencoder_psnr(reconstructor(pipe, args.batch_size), args.dataset, count=128)
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    sheet = generate(list(PROMPTS), list(range(len(PROMPTS))))
+    contact_sheet(sheet, PROMPTS).save(args.out / "sheet.png")
+    report = {
+        "model": args.model,
+        "settings": settings,
+        "scores": [score._asdict() for score in scores],
+        "autoencoder_psnr_db": psnrs,
+        "sheet": PROMPTS,
+    }
+    (args.out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (args.out / "report.md").write_text(table(scores, psnrs), encoding="utf-8")
+    print(table(scores, psnrs))
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=arguments)
