@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from jaxsd.schedulers import NoiseSchedule, Tableau, build
 from jaxsd.text import Tokenizer
 from jaxsd.types import Array, Params
 
-BUILT_IN = ("emoji",)
 INITIAL_NOISE = 2**32 - 1
 """Folded into an image's key for the noise it starts from; rows of the table are 0, 1, 2, ..."""
 
@@ -220,8 +218,7 @@ def load(source: str | Path, dtype: str = "float32") -> Pipeline:
     Raises:
       ValueError: one line, for anything wrong with the source.
     """
-    path = files("jaxsd") / "assets" / str(source) if str(source) in BUILT_IN else source
-    model = open_model(path)
+    model = open_model(source)
     if model.spec.vae is None:
         raise ValueError(f"{source} has no VAE; pass a model that has one")
     params = jax.tree.map(jnp.asarray, model.params(dtype_named(dtype)))

@@ -1,6 +1,7 @@
 """The converter's front: a source in, a model out, and back."""
 
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import get_args
 
@@ -14,6 +15,9 @@ from jaxsd.convert.write import save_diffusers, save_single_file
 from jaxsd.text import Tokenizer
 from jaxsd.types import Params, Prediction
 
+BUILT_IN = ("emoji",)
+"""Models inside the package, by name."""
+
 
 def open_model(
     source: str | Path, *, ema: bool | None = None, prediction: str | None = None
@@ -21,8 +25,8 @@ def open_model(
     """Open a model without reading its weights.
 
     Args:
-      source: a diffusers folder, a single file (.safetensors, .ckpt), or the id of a repository
-        on the Hugging Face hub ("owner/name").
+      source: a built-in name ("emoji"), a diffusers folder, a single file (.safetensors, .ckpt), or
+        the id of a repository on the Hugging Face hub ("owner/name").
       ema: which U-Net weights to take where there are two sets: the average of training (`True`,
         and `None`) or the last (`False`).
       prediction: "epsilon", "v" or "sample", for files that do not say it, or say it wrongly.
@@ -34,7 +38,7 @@ def open_model(
     if prediction is not None and prediction not in get_args(Prediction):
         allowed = ", ".join(get_args(Prediction))
         raise ValueError(f"prediction {prediction!r} is not one of {allowed}")
-    path = Path(source)
+    path = Path(str(files("jaxsd") / "assets" / source)) if source in BUILT_IN else Path(source)
     if path.is_file():
         return open_single_file(path, ema, prediction)
     if not path.is_dir():
