@@ -1,13 +1,11 @@
 """PyTorch's files in and out: diffusers folders, single files, pickles. No torch, no JAX."""
 
 from jaxsd.convert.api import open_model, read, write_diffusers, write_single_file
-from jaxsd.convert.parameters import parameters
 from jaxsd.convert.stored_model import StoredModel
 
 __all__ = [
     "StoredModel",
     "open_model",
-    "parameters",
     "read",
     "write_diffusers",
     "write_single_file",

@@ -50,20 +50,44 @@ def refuse_unknown(config: Config, known: set[str], where: str) -> None:
             raise ValueError(f"{where}: {name} = {value!r} is not known here")
 
 
-def numbers(config: Config, name: str, count: int, where: str, default: Any = None) -> list[int]:
-    """A setting that is one number for all levels or a list of one per level, as that list.
+def number(config: Config, name: str, where: str, default: int | None = None) -> int:
+    """A setting that is a positive whole number.
+
+    Raises:
+      ValueError: if it is not.
+    """
+    value = config.get(name, default)
+    if not _counts(value):
+        raise ValueError(f"{where}: {name} = {value!r} should be a positive whole number")
+    return value
+
+
+def numbers(config: Config, name: str, where: str, default: list[int]) -> tuple[int, ...]:
+    """A setting that is a list of positive whole numbers.
+
+    Raises:
+      ValueError: if it is not.
+    """
+    values = config.get(name, default)
+    if not isinstance(values, list) or not values or not all(map(_counts, values)):
+        raise ValueError(f"{where}: {name} = {values!r} should be a list of positive whole numbers")
+    return tuple(values)
+
+
+def per_level(config: Config, name: str, count: int, where: str, default: int) -> tuple[int, ...]:
+    """A setting that is one number for all levels, or a list of one per level; as the latter.
 
     Raises:
       ValueError: if it is neither.
     """
     value = config.get(name, default)
-    values = [value] * count if isinstance(value, int) else value
-    if (
-        not isinstance(values, list)
-        or len(values) != count
-        or not all(isinstance(n, int) and n > 0 for n in values)
-    ):
+    values = value if isinstance(value, list) else [value] * count
+    if len(values) != count or not all(map(_counts, values)):
         raise ValueError(
             f"{where}: {name} = {value!r} should be one positive whole number, or {count} of them"
         )
-    return values
+    return tuple(values)
+
+
+def _counts(value: Any) -> bool:
+    return type(value) is int and value > 0

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jaxsd.config import Layout, ModelSpec, TextConfig
+from jaxsd.config import Layout, ModelSpec, ScheduleConfig, TextConfig
 from jaxsd.convert.config_fields import read_json
 from jaxsd.convert.diffusers_names import (
     modern_text,
@@ -18,13 +18,15 @@ from jaxsd.convert.schedule_settings import schedule_config
 from jaxsd.convert.slots import Slot, fill
 from jaxsd.convert.stored_model import StoredModel, family_name, layout_of
 from jaxsd.convert.tensors import FlatTree
-from jaxsd.convert.text_settings import text_config
+from jaxsd.convert.text_settings import PROJECTED, text_config
 from jaxsd.convert.unet_settings import unet_config
 from jaxsd.convert.vae_settings import vae_config
 from jaxsd.convert.weight_files import open_folder
+from jaxsd.families import FAMILIES
 from jaxsd.text import Tokenizer, read_tokenizer
 from jaxsd.types import Prediction
 
+_SCHEDULER = Path("scheduler", "scheduler_config.json")
 _TASKS = ("", "Img2Img", "Inpaint")
 _XL = tuple(f"StableDiffusionXL{task}Pipeline" for task in _TASKS)
 _PIPELINES = (
@@ -63,44 +65,50 @@ def open_diffusers(
       ValueError: if a part is missing, damaged, or not something that networks here can be.
     """
     index = read_json(folder / "model_index.json")
-    pipeline = str(index.get("_class_name"))
-    if pipeline not in _PIPELINES:
-        raise ValueError(
-            f"{folder} is a {pipeline}, which is not read here; what is: {', '.join(_PIPELINES)}"
-        )
-    names = [name for name in ("text_encoder", "text_encoder_2") if _present(index, name)]
-    texts, tokenizers = zip(*(_text(folder, name, pipeline) for name in names), strict=True)
-    unet_json = read_json(folder / "unet" / "config.json")
-    unet = unet_config(
-        unet_json, pooled_dim=texts[-1].projection_dim, where=str(folder / "unet" / "config.json")
-    )
-    where = folder / "vae" / "config.json"
-    vae = vae_config(read_json(where), str(where)) if _present(index, "vae") else None
-    where = folder / "scheduler" / "scheduler_config.json"
-    scheduler = read_json(where)
-    schedule, stated = schedule_config(scheduler, str(where))
-    prediction = prediction or stated
-    linear = bool(unet_json.get("use_linear_projection", False))
-    downscale = vae.downscale if vae else 1
-    spec = ModelSpec(
-        family=family_name(unet, prediction),
-        unet=unet,
-        vae=vae,
-        text=tuple(texts),
-        schedule=schedule,
-        prediction=prediction,
-        layout=layout_of(unet, texts, linear=linear),
-        default_size=_sample_size(unet_json, 128 if unet.added else 64) * downscale,
-    )
+    if index.get("_class_name") not in _PIPELINES:
+        known = ", ".join(_PIPELINES)
+        raise ValueError(f"{folder} is a {index.get('_class_name')}, which is not one of {known}")
+    texts, tokenizers = _texts(folder, index)
+    scheduler = read_json(folder / _SCHEDULER)
+    schedule, stated = schedule_config(scheduler, str(folder / _SCHEDULER))
+    spec = replace(_spec(folder, index, texts, prediction or stated), schedule=schedule)
     tensors = {
         part: _fill(folder, part, spec, shapes, ema) for part, shapes in parameters(spec).items()
     }
     return StoredModel(
         spec=spec,
         tensors=tensors,
-        stored_tokenizers=tuple(tokenizers),
+        stored_tokenizers=tokenizers,
         scheduler=str(scheduler.get("_class_name", "")),
         files="diffusers folder",
+    )
+
+
+def _spec(
+    folder: Path, index: dict[str, Any], texts: tuple[TextConfig, ...], prediction: Prediction
+) -> ModelSpec:
+    """The spec of a folder but for its noise schedule."""
+    where = folder / "unet" / "config.json"
+    settings = read_json(where)
+    unet = unet_config(settings, pooled_dim=texts[-1].projection_dim, where=str(where))
+    where = folder / "vae" / "config.json"
+    vae = vae_config(read_json(where), str(where)) if _present(index, "vae") else None
+    linear = bool(settings.get("use_linear_projection", False))
+    family = family_name(unet, prediction)
+    known = FAMILIES.get(family)
+    zeros = index["_class_name"] in _XL and index.get("force_zeros_for_empty_prompt", True)
+    size = _sample_size(settings, default=128 if unet.added else 64)
+    return ModelSpec(
+        family=family,
+        unet=unet,
+        vae=vae,
+        text=texts,
+        schedule=ScheduleConfig(),
+        prediction=prediction,
+        layout=layout_of(unet, texts, linear=linear),
+        default_size=size * (vae.downscale if vae else 1),
+        guidance_scale=known.guidance_scale if known else ModelSpec.guidance_scale,
+        zero_empty_negative=bool(zeros),
     )
 
 
@@ -109,18 +117,32 @@ def _present(index: dict[str, Any], name: str) -> bool:
     return isinstance(entry, list) and bool(entry) and entry[0] is not None
 
 
-def _sample_size(config: dict[str, Any], default: int) -> int:
+def _sample_size(config: dict[str, Any], *, default: int) -> int:
     size = config.get("sample_size") or default
     return int(max(size) if isinstance(size, list) else size)
 
 
-def _text(folder: Path, name: str, pipeline: str) -> tuple[TextConfig, Tokenizer]:
-    """A text encoder's numbers and tokenizer, which says what pads a prompt."""
-    where = folder / name / "config.json"
-    hidden_layer = -2 if pipeline in _XL else -1
-    config = text_config(read_json(where), hidden_layer=hidden_layer, where=str(where))
-    tokenizer = read_tokenizer(folder / name.replace("text_encoder", "tokenizer"), config)
-    return replace(config, pad_token=tokenizer.pad_token), tokenizer
+def _texts(
+    folder: Path, index: dict[str, Any]
+) -> tuple[tuple[TextConfig, ...], tuple[Tokenizer, ...]]:
+    """The text encoders' numbers and tokenizers, which say what pads a prompt."""
+    configs, tokenizers = [], []
+    for name in ("text_encoder", "text_encoder_2"):
+        if not _present(index, name):
+            continue
+        where = folder / name / "config.json"
+        config = text_config(
+            read_json(where),
+            projected=index[name][-1] == PROJECTED,
+            hidden_layer=-2 if index["_class_name"] in _XL else -1,
+            where=str(where),
+        )
+        tokenizer = read_tokenizer(folder / name.replace("text_encoder", "tokenizer"), config)
+        configs.append(replace(config, pad_token=tokenizer.pad_token))
+        tokenizers.append(tokenizer)
+    if not configs:
+        raise ValueError(f"{folder} has no text encoder in its model_index.json")
+    return tuple(configs), tuple(tokenizers)
 
 
 def _fill(folder: Path, part: str, spec: ModelSpec, shapes: Shapes, ema: bool | None) -> FlatTree:

@@ -20,7 +20,15 @@ _PUSHES = frozenset(
     )
 )
 _IGNORED = frozenset(("PROTO", "FRAME", "STOP"))
-_DAMAGE = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
+_DAMAGE = (
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    MemoryError,  # a string that claims to be longer than memory
+)
 
 
 def run(file: BinaryIO) -> tuple[Any, list[Storage]]:

@@ -33,7 +33,7 @@ def report(source: str, *, ema: bool | None, prediction: str | None) -> Lines:
     path = Path(source)
     if path.is_file():
         tensors, facts = open_weights(path)
-        if not any(name.startswith(UNET) for name in tensors):
+        if f"{UNET}input_blocks.0.0.weight" not in tensors:
             return _about_tensors(tensors, facts)
     return _about_model(open_model(source, ema=ema, prediction=prediction))
 
@@ -44,7 +44,7 @@ def _about_model(model: StoredModel) -> Lines:
         ("family", spec.family),
         ("prediction", spec.prediction),
         ("size", f"{spec.default_size} x {spec.default_size}"),
-        ("files", f"{model.files}; single-file naming {spec.layout.single_file}"),
+        ("files", _files(model)),
         ("scheduler", f"{model.scheduler or 'not stated'}; {_schedule(spec)}"),
     ]
     for part, tree in model.tensors.items():
@@ -52,6 +52,12 @@ def _about_model(model: StoredModel) -> Lines:
     everything = [tensor for tree in model.tensors.values() for tensor in tree.values()]
     lines.append(("in all", _sum(dict(enumerate(everything)))))
     return lines + [(name, model.facts[name]) for name in ("global_step",) if name in model.facts]
+
+
+def _files(model: StoredModel) -> str:
+    if model.files == "diffusers folder":
+        return model.files
+    return f"{model.files}, {model.spec.layout.single_file} names"
 
 
 def _schedule(spec: ModelSpec) -> str:

@@ -131,8 +131,10 @@ def write_safetensors(
             file.write(len(encoded).to_bytes(8, "little"))
             file.write(encoded)
             for name in order:
-                file.write(np.ascontiguousarray(tensors[name].read()).reshape(-1).view(np.uint8))
-                progress(tensors[name].nbytes)
+                array = np.ascontiguousarray(tensors[name].read())
+                assert (array.shape, array.dtype) == (tensors[name].shape, tensors[name].dtype)
+                file.write(array.reshape(-1).view(np.uint8))
+                progress(array.nbytes)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

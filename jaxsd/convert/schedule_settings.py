@@ -58,7 +58,8 @@ def _check(value: str | None, allowed: tuple[str | None, ...], where: str) -> No
 def scheduler_settings(spec: ModelSpec) -> dict[str, Any]:
     """The scheduler_config.json of a model, with the class that such models come with.
 
-    PNDM for epsilon, Euler for XL, and DDIM for v, which alone knows zero terminal SNR.
+    Euler for XL, PNDM for epsilon, DDIM for v and for what only DDIM has: zero terminal SNR, and
+    a last alpha of 1 in XL.
     """
     settings = asdict(spec.schedule) | {"trained_betas": None}
     zero_snr = settings.pop("zero_terminal_snr")
@@ -66,18 +67,17 @@ def scheduler_settings(spec: ModelSpec) -> dict[str, Any]:
     if settings["timestep_spacing"] is None:
         del settings["timestep_spacing"]
     settings["num_train_timesteps"] = settings.pop("train_steps")
-    if settings["timestep_spacing"] is None:
-        del settings["timestep_spacing"]
     settings["prediction_type"] = _NAMES[spec.prediction]
-    if zero_snr or (spec.prediction == "v" and spec.unet.added is None):
+    xl = spec.unet.added is not None
+    if xl and not (zero_snr or final_alpha):
+        return settings | {"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": False}
+    if xl or zero_snr or spec.prediction == "v":
         return settings | {
             "_class_name": "DDIMScheduler",
             "clip_sample": False,
             "rescale_betas_zero_snr": zero_snr,
             "set_alpha_to_one": final_alpha,
         }
-    if spec.unet.added is not None:
-        return settings | {"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": False}
     return settings | {
         "_class_name": "PNDMScheduler",
         "set_alpha_to_one": final_alpha,

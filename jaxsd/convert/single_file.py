@@ -47,6 +47,8 @@ def _usual_names(tensors: FlatTree) -> FlatTree:
     for name, tensor in tensors.items():
         for pattern, replacement in _ALIASES:
             name = pattern.sub(replacement, name)
+        if name in named:
+            raise ValueError(f"it has {name} twice, under two spellings")
         named[name] = tensor
     if f"{UNET}label_emb.0.0.weight" not in named:
         # SD 2 as Stability's later code saves it; with label_emb it is the refiner.
@@ -110,19 +112,32 @@ def open_single_file(
       ValueError: if it is not a whole model of a kind that is supported, or damaged.
     """
     stored, facts = open_weights(path)
-    if not any(name.startswith(UNET) for name in stored):
+    if f"{UNET}input_blocks.0.0.weight" not in stored:
         raise ValueError(f"{path} is {kind_of(stored)}, not a whole model of SD 1, 2 or XL")
     try:
         tensors, files = _choose_ema(_usual_names(stored), ema)
-        if KEY in facts:
-            spec = from_json(facts[KEY])
-            if prediction:
-                family = family_name(spec.unet, prediction)
-                spec = replace(spec, prediction=prediction, family=family)
-        else:
-            spec = spec_of(tensors, facts, prediction)
+        spec = _spec(tensors, facts, prediction)
+        model = model_of(tensors, spec)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as a model: {error}") from error
+    return replace(model, files=files, facts=facts)
+
+
+def _spec(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | None) -> ModelSpec:
+    if KEY not in facts:
+        return spec_of(tensors, facts, prediction)
+    spec = from_json(facts[KEY])
+    if prediction is None:
+        return spec
+    return replace(spec, prediction=prediction, family=family_name(spec.unet, prediction))
+
+
+def model_of(tensors: FlatTree, spec: ModelSpec) -> StoredModel:
+    """The model that a single file's tensors are.
+
+    Raises:
+      Mismatch: if they are not exactly those of the spec, and tensors that are no parameters.
+    """
     slots, shapes = table(spec)
     names = {slot.name for slot in slots}
     tensors = {
@@ -130,13 +145,9 @@ def open_single_file(
         for name, tensor in tensors.items()
         if name in names or not (_NO_PARAMETER.search(name) or _beyond(name, spec))
     }
-    tree = fill(slots, shapes, tensors, str(path))
-    return StoredModel(
-        spec=spec,
-        tensors={part: _below(tree, part) for part in parameters(spec)},
-        files=files,
-        facts=facts,
-    )
+    tree = fill(slots, shapes, tensors, f"as {spec.family} it")
+    parts = {part: _below(tree, part) for part in parameters(spec)}
+    return StoredModel(spec=spec, tensors=parts)
 
 
 def _beyond(name: str, spec: ModelSpec) -> bool:

@@ -8,18 +8,31 @@ others and in the text encoders.
 import re
 from dataclasses import replace
 
-from jaxsd.config import Level, ModelSpec, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
+from jaxsd.config import Level, ModelSpec, TextConfig, UNetConfig, VAEConfig
 from jaxsd.convert.file_shapes import FileShapes
 from jaxsd.convert.single_file_names import TEXT, UNET, VAE
 from jaxsd.convert.stored_model import family_name, layout_of
 from jaxsd.convert.tensors import FlatTree
 from jaxsd.convert.unet_settings import added_conditions
-from jaxsd.families import CLIP_L, OPENCLIP_BIGG, OPENCLIP_H, VAE_SD, VAE_XL
+from jaxsd.families import (
+    CLIP_L,
+    FAMILIES,
+    OPENCLIP_BIGG,
+    OPENCLIP_H,
+    SD1,
+    SD2,
+    SDXL,
+    SDXL_REFINER,
+    VAE_SD,
+    VAE_XL,
+)
 from jaxsd.types import Prediction
 
 _HEAD_WIDTH = 64
 _SD1_HEADS = 8
 _INPAINTING_CHANNELS = 9
+_LIKE = {"v1": SD1, "v2": SD2, "xl": SDXL, "refiner": SDXL_REFINER}
+"""Whose noise schedule and size a model has that is of no family itself, by its naming."""
 _OTHERS = {5: "a depth-to-image model", 7: "an upscaler", 8: "an InstructPix2Pix model"}
 """What other numbers of input channels than 4 and 9 mean."""
 _MARKERS = {"edm_mean": "Playground 2.5", "edm_vpred.sigma_max": "CosXL"}
@@ -43,16 +56,17 @@ def spec_of(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | N
     vae = _vae(tensors, VAE_XL if unet.added else VAE_SD)
     layout = layout_of(unet, texts, linear=linear)
     prediction = prediction or _prediction(tensors, facts, unet, layout.single_file)
-    large = prediction == "v" and layout.single_file == "v2"
-    return ModelSpec(
-        family=family_name(unet, prediction),
+    family = family_name(unet, prediction)
+    alike = FAMILIES.get(family, _LIKE[layout.single_file])
+    return replace(
+        alike,
+        family=family,
         unet=unet,
         vae=vae,
         text=texts,
-        schedule=ScheduleConfig(zero_terminal_snr="ztsnr" in tensors),
+        schedule=replace(alike.schedule, zero_terminal_snr="ztsnr" in tensors),
         prediction=prediction,
         layout=layout,
-        default_size=1024 if unet.added else 768 if large else 512,
     )
 
 

@@ -113,7 +113,7 @@ class Mismatch(ValueError):
     ) -> None:
         counts = (("missing", missing), ("unused", unused), ("misshapen", misshapen))
         parts = [f"{len(names)} {word}: {_some(names)}" for word, names in counts if names]
-        super().__init__(f"{where} does not fit the model: {'; '.join(parts)}")
+        super().__init__(f"{where} does not fit: {'; '.join(parts)}")
 
 
 def _some(names: Iterable[str], limit: int = 6) -> str:

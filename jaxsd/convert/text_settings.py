@@ -3,15 +3,18 @@
 from typing import Any, Literal
 
 from jaxsd.config import TextConfig
-from jaxsd.convert.config_fields import Config, numbers, require
+from jaxsd.convert.config_fields import Config, number, require
 
 PROJECTED = "CLIPTextModelWithProjection"
 _ACTIVATIONS = ("quick_gelu", "gelu")
 
 
-def text_config(config: Config, *, hidden_layer: Literal[-1, -2], where: str) -> TextConfig:
+def text_config(
+    config: Config, *, projected: bool, hidden_layer: Literal[-1, -2], where: str
+) -> TextConfig:
     """The numbers of a transformers CLIP text encoder; its padding is the tokenizer's to say.
 
+    `projected` is whether its class has a projection, and `hidden_layer` the pipeline's choice.
     Absent settings mean what `CLIPTextConfig` gives them.
 
     Raises:
@@ -21,24 +24,23 @@ def text_config(config: Config, *, hidden_layer: Literal[-1, -2], where: str) ->
     activation = config.get("hidden_act", "quick_gelu")
     if activation not in _ACTIVATIONS:
         raise ValueError(f"{where}: hidden_act = {activation!r} is not one of {_ACTIVATIONS}")
-    projected = PROJECTED in config.get("architectures", ())
 
-    def number(name: str, default: int) -> int:
-        return numbers(config, name, 1, where, default)[0]
+    def size(name: str, default: int) -> int:
+        return number(config, name, where, default)
 
-    vocabulary = number("vocab_size", 49408)
+    vocabulary = size("vocab_size", 49408)
     if projected:
         _check_end(config, vocabulary, where)
     return TextConfig(
-        width=number("hidden_size", 512),
-        layers=number("num_hidden_layers", 12),
-        heads=number("num_attention_heads", 8),
-        mlp_width=number("intermediate_size", 2048),
+        width=size("hidden_size", 512),
+        layers=size("num_hidden_layers", 12),
+        heads=size("num_attention_heads", 8),
+        mlp_width=size("intermediate_size", 2048),
         activation=activation,
         vocab_size=vocabulary,
-        max_length=number("max_position_embeddings", 77),
+        max_length=size("max_position_embeddings", 77),
         hidden_layer=hidden_layer,
-        projection_dim=number("projection_dim", 512) if projected else None,
+        projection_dim=size("projection_dim", 512) if projected else None,
     )
 
 

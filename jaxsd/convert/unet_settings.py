@@ -3,7 +3,7 @@
 from typing import Any
 
 from jaxsd.config import AddedConditions, Level, UNetConfig
-from jaxsd.convert.config_fields import Config, numbers, refuse_unknown, require
+from jaxsd.convert.config_fields import Config, number, numbers, per_level, refuse_unknown, require
 
 _WANTED: dict[str, Any] = {
     "act_fn": "silu",
@@ -75,26 +75,27 @@ def unet_config(config: Config, *, pooled_dim: int | None, where: str) -> UNetCo
     """
     require(config, _WANTED, where)
     refuse_unknown(config, _WANTED.keys() | _READ, where)
-    channels = list(config.get("block_out_channels", (320, 640, 1280, 1280)))
+    channels = numbers(config, "block_out_channels", where, default=[320, 640, 1280, 1280])
     count = len(channels)
     crossed = _crossed(config, count, where)
-    depths = numbers(config, "transformer_layers_per_block", count, where, default=1)
+    depths = per_level(config, "transformer_layers_per_block", count, where, default=1)
     # Named head dim, but it is the number of heads (huggingface/diffusers#2011).
-    heads = numbers(config, "attention_head_dim", count, where, default=8)
-    resnets = numbers(config, "layers_per_block", count, where, default=2)
+    heads = per_level(config, "attention_head_dim", count, where, default=8)
+    resnets = per_level(config, "layers_per_block", count, where, default=2)
     levels = tuple(
         Level(channels[i], resnets[i], depths[i] if crossed[i] else 0, heads[i])
         for i in range(count)
     )
+    guidance = config.get("time_cond_proj_dim")
     return UNetConfig(
         levels=levels,
-        context_dim=numbers(config, "cross_attention_dim", 1, where, default=1280)[0],
+        context_dim=number(config, "cross_attention_dim", where, default=1280),
         mid_depth=depths[-1],
-        in_channels=config.get("in_channels", 4),
-        out_channels=config.get("out_channels", 4),
-        norm_groups=numbers(config, "norm_num_groups", 1, where, default=32)[0],
+        in_channels=number(config, "in_channels", where, default=4),
+        out_channels=number(config, "out_channels", where, default=4),
+        norm_groups=number(config, "norm_num_groups", where, default=32),
         added=_added(config, pooled_dim, where),
-        guidance_dim=config.get("time_cond_proj_dim"),
+        guidance_dim=None if guidance is None else number(config, "time_cond_proj_dim", where),
     )
 
 
@@ -125,8 +126,8 @@ def _added(config: Config, pooled_dim: int | None, where: str) -> AddedCondition
             f"{where}: addition_embed_type = {kind!r} is not supported, only None, or 'text_time' "
             "with a text encoder that has a projection"
         )
-    features = numbers(config, "projection_class_embeddings_input_dim", 1, where)[0]
-    width = numbers(config, "addition_time_embed_dim", 1, where)[0]
+    features = number(config, "projection_class_embeddings_input_dim", where)
+    width = number(config, "addition_time_embed_dim", where)
     return added_conditions(features=features, pooled_dim=pooled_dim, width=width, where=where)
 
 

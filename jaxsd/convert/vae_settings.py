@@ -3,7 +3,7 @@
 from typing import Any
 
 from jaxsd.config import VAEConfig
-from jaxsd.convert.config_fields import Config, numbers, refuse_unknown, require
+from jaxsd.convert.config_fields import Config, number, numbers, refuse_unknown, require
 
 _WANTED: dict[str, Any] = {
     "act_fn": "silu",
@@ -39,8 +39,8 @@ def vae_config(config: Config, where: str) -> VAEConfig:
     """
     require(config, _WANTED, where)
     refuse_unknown(config, _WANTED.keys() | _READ, where)
-    channels = tuple(config.get("block_out_channels", (64,)))
-    images = config.get("in_channels", 3)
+    channels = numbers(config, "block_out_channels", where, default=[64])
+    images = number(config, "in_channels", where, default=3)
     blocks = {
         "down_block_types": ["DownEncoderBlock2D"] * len(channels),
         "up_block_types": ["UpDecoderBlock2D"] * len(channels),
@@ -49,9 +49,9 @@ def vae_config(config: Config, where: str) -> VAEConfig:
     require(config, blocks, where)
     return VAEConfig(
         channels=channels,
-        resnets=numbers(config, "layers_per_block", 1, where, default=1)[0],
-        latent_channels=numbers(config, "latent_channels", 1, where, default=4)[0],
-        norm_groups=numbers(config, "norm_num_groups", 1, where, default=32)[0],
+        resnets=number(config, "layers_per_block", where, default=1),
+        latent_channels=number(config, "latent_channels", where, default=4),
+        norm_groups=number(config, "norm_num_groups", where, default=32),
         scaling_factor=float(config.get("scaling_factor", 0.18215)),
         image_channels=images,
     )

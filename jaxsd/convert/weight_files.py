@@ -24,9 +24,10 @@ def open_weights(path: Path) -> tuple[FlatTree, dict[str, str]]:
         raise ValueError(
             f"{path} is a git-lfs pointer, not the weights; fetch them with `git lfs pull`"
         )
-    if path.suffix == ".safetensors" or head[8:10] in (b'{"', b"{}"):
+    pickled = head.startswith((b"PK\x03\x04", b"\x80"))
+    if head[8:9] == b"{" or (path.suffix == ".safetensors" and not pickled):
         return read_safetensors(path)
-    if head.startswith((b"PK\x03\x04", b"\x80")):
+    if pickled:
         return read_torch(path)
     raise ValueError(f"{path} holds no weights in a format known here (safetensors or PyTorch's)")
 

@@ -107,7 +107,7 @@ def model_index(spec: ModelSpec) -> dict[str, Any]:
     }
     if xl:
         index |= {"text_encoder": [None, None], "tokenizer": [None, None]}
-        index |= {"force_zeros_for_empty_prompt": not refiner}
+        index |= {"force_zeros_for_empty_prompt": spec.zero_empty_negative}
         if task:
             index |= {"requires_aesthetics_score": refiner}
     else:

@@ -1,0 +1,124 @@
+"""The safetensors format, against its own library and against damage."""
+
+import json
+
+import ml_dtypes
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from jaxsd.convert.safetensors_file import CODES, read_safetensors, write_safetensors
+from jaxsd.convert.tensors import in_memory
+
+
+def arrays():
+    generator = np.random.default_rng(0)
+    return {
+        "matrix": generator.standard_normal((3, 5), np.float32),
+        "half": generator.standard_normal((7,)).astype(np.float16),
+        "double": generator.standard_normal((2, 2)),
+        "scalar": np.full((), 3.5, np.float32),
+        "empty": np.zeros((0, 4), np.float32),
+        "ids": np.arange(77)[None],
+        "flags": np.array([True, False]),
+    }
+
+
+def lazy(named):
+    return {name: in_memory(array) for name, array in named.items()}
+
+
+def test_the_library_reads_what_is_written(tmp_path):
+    write_safetensors(tmp_path / "a.safetensors", lazy(arrays()), {"format": "pt"})
+    read = load_file(tmp_path / "a.safetensors")
+    assert read.keys() == arrays().keys()
+    for name, array in arrays().items():
+        assert read[name].dtype == array.dtype
+        np.testing.assert_array_equal(read[name], array)
+    with safe_open(tmp_path / "a.safetensors", "numpy") as file:
+        assert file.metadata() == {"format": "pt"}
+
+
+def test_what_the_library_writes_is_read(tmp_path):
+    save_file(arrays(), tmp_path / "a.safetensors", metadata={"who": "the library"})
+    tensors, metadata = read_safetensors(tmp_path / "a.safetensors")
+    assert metadata == {"who": "the library"}
+    assert tensors.keys() == arrays().keys()
+    for name, array in arrays().items():
+        assert (tensors[name].shape, tensors[name].dtype) == (array.shape, array.dtype)
+        np.testing.assert_array_equal(tensors[name].read(), array)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_dtype_survives(tmp_path, code):
+    array = np.arange(6).reshape(2, 3).astype(CODES[code])
+    write_safetensors(tmp_path / "a.safetensors", lazy({"x": array, "y": array}), {})
+    read = read_safetensors(tmp_path / "a.safetensors")[0]["x"]
+    assert read.dtype == CODES[code]
+    assert read.read().tobytes() == array.tobytes()
+
+
+def test_bytes_of_bfloat16_are_the_upper_half_of_float32(tmp_path):
+    array = np.array([1.0, -2.5, 3e38], np.float32).astype(ml_dtypes.bfloat16)
+    write_safetensors(tmp_path / "a.safetensors", lazy({"x": array}), {})
+    assert (tmp_path / "a.safetensors").read_bytes()[-6:].hex() == "803f20c0627f"
+
+
+def test_progress_adds_up(tmp_path):
+    told = []
+    write_safetensors(tmp_path / "a.safetensors", lazy(arrays()), {}, told.append)
+    assert sum(told) == sum(array.nbytes for array in arrays().values())
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path):
+    def fail(array):
+        raise RuntimeError
+
+    tensors = lazy({"x": np.ones(3)}) | {"y": in_memory(np.ones(2)).transformed((2,), fail)}
+    with pytest.raises(RuntimeError):
+        write_safetensors(tmp_path / "a.safetensors", tensors, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def with_header(path, header, data=b""):
+    encoded = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(len(encoded).to_bytes(8, "little") + encoded + data)
+
+
+def entry(shape=(2,), offsets=(0, 8), dtype="F32"):
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}
+
+
+@pytest.mark.parametrize("cut", [4, 40, -1])
+def test_truncated(tmp_path, cut):
+    path = tmp_path / "a.safetensors"
+    write_safetensors(path, lazy(arrays()), {})
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(ValueError, match=r"truncated|not a whole"):
+        read_safetensors(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[]",
+        b"{",
+        {"x": 3},
+        {"__metadata__": 3},
+        {"x": entry(dtype="F31")},
+        {"x": entry(shape=(3,))},
+        {"x": entry(shape=(-2,))},
+        {"x": entry(shape=(2**40, 2**40))},
+        {"x": entry(offsets=(-8, 0))},
+        {"x": entry(offsets=(8, 16))},
+        {"x": entry(), "y": entry()},
+        {"x": entry(), "y": entry(offsets=(4, 12))},
+    ],
+    ids=str,
+)
+def test_damaged_headers(tmp_path, header):
+    path = tmp_path / "a.safetensors"
+    with_header(path, header, bytes(8))
+    with pytest.raises(ValueError, match=r"a\.safetensors"):
+        read_safetensors(path)

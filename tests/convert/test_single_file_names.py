@@ -1,0 +1,130 @@
+"""Names and shapes of single files, against lists that somebody else made of real files."""
+
+import pytest
+from convert_fakes import NO_TESTDATA, TESTDATA, real_shapes, unread
+
+from jaxsd import families
+from jaxsd.convert.single_file import model_of, single_file_tensors, table
+from jaxsd.convert.single_file_names import TEXT, UNET, VAE
+from jaxsd.convert.single_file_spec import spec_of
+from jaxsd.convert.slots import Mismatch
+from jaxsd.families import SD1, SD2, SD2_V, SDXL, SDXL_REFINER
+
+pytestmark = pytest.mark.skipif(not TESTDATA.is_dir(), reason=NO_TESTDATA)
+
+CLIP = TEXT["v1"][0]
+CLIP_XL, BIGG_XL = TEXT["xl"]
+VAE_LIST = ("VAE-v1-SD", VAE)
+
+# Family -> the lists that make up one of its files, each with the prefix it has there.
+FILES = {
+    "sd1": (("UNET-v1-SD", UNET), VAE_LIST, ("CLIP-v1-SD", CLIP)),
+    "sd1-inpainting": (("UNET-v1-Inpainting", UNET), VAE_LIST, ("CLIP-v1-SD", CLIP)),
+    "sd2": (("UNET-v2-SD", UNET), VAE_LIST, ("CLIP-v2-SD", TEXT["v2"][0])),
+    "sd2-v": (("UNET-v2-SD", UNET), VAE_LIST, ("CLIP-v2-WD", TEXT["v2"][0])),
+    "sd2-inpainting": (("UNET-v2-Inpainting", UNET), VAE_LIST, ("CLIP-v2-SD", TEXT["v2"][0])),
+    "sdxl": (
+        ("UNET-XL-SD", UNET),
+        VAE_LIST,
+        ("CLIP-v1-SD", CLIP_XL),
+        ("CLIP-XL-SD", BIGG_XL),
+    ),
+    "sdxl-refiner": (("UNET-XL-Refiner", UNET), VAE_LIST, ("CLIP-XL-SD", TEXT["refiner"][0])),
+}
+
+
+def real_file(family):
+    shapes = {}
+    for name, prefix in FILES[family]:
+        shapes |= real_shapes(name, prefix)
+    return unread(shapes)
+
+
+@pytest.mark.parametrize("family", FILES)
+def test_spec_is_derived(family):
+    prediction = "v" if family == "sd2-v" else "epsilon" if family == "sd2" else None
+    assert spec_of(real_file(family), {}, prediction) == families.FAMILIES[family]
+
+
+@pytest.mark.parametrize("family", FILES)
+def test_every_parameter_is_found(family):
+    model = model_of(real_file(family), families.FAMILIES[family])
+    for part, shapes in model.tensors.items():
+        assert {path: tensor.shape for path, tensor in shapes.items()} == {
+            path.removeprefix(f"{part}/"): shape
+            for path, shape in table(model.spec)[1].items()
+            if path.startswith(f"{part}/")
+        }
+
+
+@pytest.mark.parametrize("family", FILES)
+def test_written_names_are_the_real_ones(family):
+    real = {name: tensor.shape for name, tensor in real_file(family).items()}
+    model = model_of(real_file(family), families.FAMILIES[family])
+    written = {name: tensor.shape for name, tensor in single_file_tensors(model)[0].items()}
+    left_out = {name for name in real if name not in written}
+    assert written == {name: shape for name, shape in real.items() if name not in left_out}
+    beyond = f"{TEXT['v2'][0]}transformer.resblocks.23."
+    allowed = ("logit_scale", "text_projection")
+    assert all(name.startswith(beyond) or name.endswith(allowed) for name in left_out)
+    if family in ("sd1", "sd1-inpainting", "sd2-v"):
+        assert not left_out
+
+
+def test_averaged_names_are_the_real_ones():
+    dots = real_shapes("UNET-v1-SD")
+    assert {name.replace(".", ""): shape for name, shape in dots.items()} == real_shapes(
+        "UNET-v1-EMA"
+    )
+    assert len(dots) == 686
+
+
+@pytest.mark.parametrize(
+    ("unet", "message"),
+    [("UNET-v1-Pix2Pix", "InstructPix2Pix"), ("UNET-v2-Depth", "depth-to-image")],
+)
+def test_other_models_are_refused_by_name(unet, message):
+    tensors = unread(
+        real_shapes(unet, UNET) | real_shapes("VAE-v1-SD", VAE) | real_shapes("CLIP-v1-SD", CLIP)
+    )
+    with pytest.raises(ValueError, match=message):
+        spec_of(tensors, {}, None)
+
+
+def test_missing_unused_and_misshapen_are_listed():
+    tensors = real_file("sd1")
+    del tensors[f"{UNET}out.2.bias"]
+    tensors |= unread({"cond_stage_model.surprise": (3,), f"{VAE}quant_conv.bias": (9,)})
+    with pytest.raises(Mismatch) as caught:
+        model_of(tensors, SD1)
+    message = str(caught.value)
+    assert "1 missing: model.diffusion_model.out.2.bias" in message
+    assert "1 unused: cond_stage_model.surprise" in message
+    assert "1 misshapen: first_stage_model.quant_conv.bias [9] instead of [8]" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("spec", [SD2, SDXL, SDXL_REFINER])
+def test_another_family_does_not_fit(spec):
+    with pytest.raises(Mismatch, match=r"\d+ missing.*and \d+ more"):
+        model_of(real_file("sd1"), spec)
+
+
+def test_sd2_needs_to_be_told_what_it_predicts():
+    with pytest.raises(ValueError, match=r"--prediction epsilon .* or --prediction v"):
+        spec_of(real_file("sd2"), {}, None)
+    stated = {"modelspec.prediction_type": "v"}
+    assert spec_of(real_file("sd2"), stated, None) == SD2_V
+    assert spec_of(real_file("sd2-inpainting"), {}, None).prediction == "epsilon"
+
+
+def test_markers_of_xl_models():
+    marked = real_file("sdxl") | unread({"v_pred": (0,), "ztsnr": (0,)})
+    spec = spec_of(marked, {}, None)
+    assert (spec.family, spec.prediction) == ("sdxl-v", "v")
+    assert spec.schedule.zero_terminal_snr
+    model = model_of(marked, spec)
+    assert {"v_pred", "ztsnr"} <= single_file_tensors(model)[0].keys()
+    for marker in ("edm_mean", "edm_vpred.sigma_max"):
+        with pytest.raises(ValueError, match="not supported"):
+            spec_of(real_file("sdxl") | unread({marker: ()}), {}, None)

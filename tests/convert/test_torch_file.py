@@ -1,0 +1,290 @@
+"""PyTorch's pickles: read right, and never run."""
+
+import hashlib
+import io
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from convert_fakes import NO_TESTDATA, TESTDATA
+from torch_bytes import (
+    WRITERS,
+    call,
+    dict_of,
+    name,
+    number,
+    of_array,
+    program,
+    storage,
+    tensor,
+    text,
+    tuple_of,
+    write_legacy,
+    write_zip,
+)
+
+from jaxsd.convert.pickle_machine import run
+from jaxsd.convert.torch_file import read_torch
+
+ARRAYS = {
+    "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "a.bias": np.float16([0.5, -2.0]),
+    "ids": np.arange(4),
+}
+STORED = {str(k): array for k, array in enumerate(ARRAYS.values())}
+STATE = dict_of({name: of_array(array, str(k)) for k, (name, array) in enumerate(ARRAYS.items())})
+BASE = np.arange(24, dtype=np.float32)
+
+formats = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+
+
+@formats
+def test_state_dict(tmp_path, write):
+    write(tmp_path / "x.bin", STATE, STORED)
+    tensors, facts = read_torch(tmp_path / "x.bin")
+    assert facts == {}
+    assert tensors.keys() == ARRAYS.keys()
+    for key, array in ARRAYS.items():
+        assert (tensors[key].shape, tensors[key].dtype) == (array.shape, array.dtype)
+        np.testing.assert_array_equal(tensors[key].read(), array)
+
+
+@formats
+@pytest.mark.parametrize("wrapped", [1, 3])
+def test_wrapped_by_a_training_framework(tmp_path, write, wrapped):
+    value = STATE
+    for _ in range(wrapped):
+        lightning = name("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint")
+        value = dict_of(
+            {
+                "epoch": number(3),
+                "global_step": number(875000),
+                "callbacks": b"}(" + lightning + dict_of({"best": call(lightning)}) + b"u",
+                "state_dict": value,
+            }
+        )
+    write(tmp_path / "x.ckpt", value, STORED)
+    tensors, facts = read_torch(tmp_path / "x.ckpt")
+    assert tensors.keys() == ARRAYS.keys()
+    assert facts == {"epoch": "3", "global_step": "875000"}
+
+
+@formats
+def test_a_single_key_around_the_state(tmp_path, write):
+    write(tmp_path / "x.pt", dict_of({"params": STATE}), STORED)
+    assert read_torch(tmp_path / "x.pt")[0].keys() == ARRAYS.keys()
+
+
+@formats
+def test_views_of_one_storage(tmp_path, write):
+    """Offsets, a transposed matrix and a broken stride, as torch saves slices of a tensor."""
+    place = storage("FloatStorage", "0", 24)
+    views = {
+        "tail": tensor(place, (4,), (1,), offset=20),
+        "transposed": tensor(place, (4, 6), (1, 4)),
+        "strided": tensor(place, (3, 2), (8, 3), offset=1),
+        "scalar": tensor(place, (), (), offset=5),
+        "empty": tensor(place, (0, 3), (3, 1)),
+    }
+    write(tmp_path / "x.bin", dict_of(views), {"0": BASE})
+    tensors = read_torch(tmp_path / "x.bin")[0]
+    np.testing.assert_array_equal(tensors["tail"].read(), [20, 21, 22, 23])
+    np.testing.assert_array_equal(tensors["transposed"].read(), BASE.reshape(6, 4).T)
+    np.testing.assert_array_equal(tensors["strided"].read(), [[1, 4], [9, 12], [17, 20]])
+    assert tensors["scalar"].read() == 5
+    assert tensors["empty"].read().shape == (0, 3)
+
+
+def test_views_of_storages_before_1_6(tmp_path):
+    view = tuple_of(text("view"), number(8), number(4))
+    value = dict_of({"x": tensor(storage("FloatStorage", "0", 24, view), (4,), (1,))})
+    write_legacy(tmp_path / "x.bin", value, {"0": BASE})
+    np.testing.assert_array_equal(read_torch(tmp_path / "x.bin")[0]["x"].read(), [8, 9, 10, 11])
+
+
+@formats
+@pytest.mark.parametrize(
+    ("shape", "strides", "offset"),
+    [
+        ((25,), (1,), 0),
+        ((4,), (1,), 21),
+        ((2, 2), (23, 1), 0),
+        ((4,), (1,), -1),
+        ((4,), (-1,), 4),
+        ((-4,), (1,), 0),
+        ((10**12,), (0,), 0),
+        ((2**40, 2**40), (1, 1), 0),
+        ((2, 2), (1,), 0),
+        ((2**70,), (1,), 0),
+    ],
+)
+def test_no_tensor_reaches_beyond_its_storage(tmp_path, write, shape, strides, offset):
+    value = dict_of({"x": tensor(storage("FloatStorage", "0", 24), shape, strides, offset)})
+    write(tmp_path / "x.bin", value, {"0": BASE})
+    with pytest.raises(ValueError, match=r"beyond its storage|is damaged"):
+        read_torch(tmp_path / "x.bin")
+
+
+def test_a_storage_is_as_long_as_the_file_has_it(tmp_path):
+    """The count that the pickle claims is not believed."""
+    value = dict_of({"x": tensor(storage("FloatStorage", "0", 10**6), (100,), (1,))})
+    write_zip(tmp_path / "x.bin", value, {"0": BASE})
+    with pytest.raises(ValueError, match="beyond its storage of 24 numbers"):
+        read_torch(tmp_path / "x.bin")
+
+
+EVIL = [
+    ("os", "system"),
+    ("posix", "system"),
+    ("builtins", "eval"),
+    ("__builtin__", "getattr"),
+    ("builtins", "__import__"),
+    ("subprocess", "Popen"),
+    ("torch", "load"),
+    ("torch.hub", "load"),
+    ("collections", "Counter"),
+    ("numpy", "fromfile"),
+]
+
+
+@formats
+@pytest.mark.parametrize(("module", "attribute"), EVIL, ids=".".join)
+def test_malicious_names_are_refused_and_not_called(tmp_path, write, module, attribute):
+    trap = tmp_path / "trap"
+    attack = call(name(module, attribute), text(f"touch {trap}"))
+    write(tmp_path / "x.bin", dict_of({"x": of_array(BASE, "0"), "y": attack}), {"0": BASE})
+    with pytest.raises(ValueError, match=f"{module}.{attribute}, which no weights need"):
+        read_torch(tmp_path / "x.bin")
+    assert not trap.exists()
+
+
+class Attack:
+    """What real malicious checkpoints do."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        import os
+
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_an_attack_in_every_protocol(tmp_path, protocol):
+    trap = tmp_path / "trap"
+    attack = pickle.dumps({"x": Attack(f"touch {trap}")}, protocol)
+    with pytest.raises(ValueError, match=r"system, which no weights need"):
+        run(io.BytesIO(attack))
+    path = tmp_path / "x.bin"
+    path.write_bytes(attack)
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_torch(path)
+    assert not trap.exists()
+
+
+def test_what_is_allowed_is_inert():
+    """Names that real files mention cannot be used as anything but stubs."""
+    value = run(io.BytesIO(program(call(name("_codecs", "encode"), text("a"), text("rot13")))))[0]
+    assert type(value).__name__ == "Inert"
+    state = b"}(" + text("__class__") + name("torch", "device") + b"u"
+    built = call(name("collections", "OrderedDict")) + state + b"b"
+    assert run(io.BytesIO(program(built)))[0] == {}
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_plain_values_in_every_protocol(protocol):
+    value = {
+        "ints": [0, -1, 255, 65536, 2**40, -(2**90)],
+        "floats": (1.5, -0.0),
+        "text": "ü",
+        "bytes": b"\x00\xff" if protocol >= 3 else "",
+        "nothing": [None, True, False, (), [], {}],
+        "tuples": [(1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)],
+        "sets": {1, 2} if protocol >= 4 else 0,
+    }
+    value["again"] = value["ints"]
+    assert run(io.BytesIO(pickle.dumps(value, protocol)))[0] == value
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        b"",
+        b"\x80\x02",
+        b"\x80\x02}",
+        b"\x80\x02.",
+        b"\x80\x02h\x05.",
+        b"\x80\x02tR.",
+        b"\x80\x02\x82\x01.",
+        b"\x80\x02Phello\n.",
+        b"\x80\x02X\xff\xff\xff\x7fa.",
+        b"\x80\x02]](K\x01u.",
+        b"\x80\x02}](K\x01u.",
+        b"\x80\x02}]K\x01s.",
+        b"\xff",
+        b"\x80\x02K\x01)R.",
+        program(call(name("torch._utils", "_rebuild_tensor_v2"), number(1))),
+        program(tuple_of(text("module"), name("torch", "device")) + b"Q"),
+    ],
+    ids=repr,
+)
+def test_damaged_pickles(code):
+    with pytest.raises(ValueError, match="damaged or cut short"):
+        run(io.BytesIO(code))
+
+
+@formats
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.999])
+def test_truncated(tmp_path, write, keep):
+    path = tmp_path / "x.bin"
+    write(path, STATE, STORED)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * keep)])
+    with pytest.raises(ValueError, match=r"truncated|cut short"):
+        read_torch(path)
+
+
+def test_other_zips_and_pickles(tmp_path):
+    path = tmp_path / "x.bin"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"")
+    with pytest.raises(ValueError, match=r"0 members named data\.pkl"):
+        read_torch(path)
+    write_zip(path, STATE, STORED, compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(ValueError, match="compressed"):
+        read_torch(path)
+    write_zip(path, STATE, {"0": BASE})
+    with pytest.raises(ValueError, match="storages is missing"):
+        read_torch(path)
+    path.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(ValueError, match="not one of PyTorch's"):
+        read_torch(path)
+
+
+@pytest.mark.skipif(not TESTDATA.is_dir(), reason=NO_TESTDATA)
+@pytest.mark.parametrize(
+    ("half", "first", "total"),
+    [("encoder", "0.weight", 1_338_528), ("decoder", "1.weight", 1_338_499)],
+)
+def test_real_taef2(half, first, total):
+    """A whole real .pth; its storages are its tensors, one member of the archive each."""
+    path = TESTDATA / "taesd" / f"taef2_{half}.pth"
+    tensors, _ = read_torch(path)
+    assert len(tensors) == 79
+    assert {tensor.dtype.name for tensor in tensors.values()} == {"float16"}
+    assert sum(tensor.read().size for tensor in tensors.values()) == total
+    with zipfile.ZipFile(path) as archive:
+        members = {
+            hashlib.sha256(archive.read(info)).hexdigest()
+            for info in archive.infolist()
+            if "/data/" in info.filename
+        }
+    assert members == {
+        hashlib.sha256(np.ascontiguousarray(tensor.read()).tobytes()).hexdigest()
+        for tensor in tensors.values()
+    }
+    kernel = tensors[first].read().astype(np.float32)
+    assert np.isfinite(kernel).all()
+    assert 0.01 < kernel.std() < 1
