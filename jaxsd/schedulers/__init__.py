@@ -3,9 +3,9 @@
 tableau = build("dpm++_2m", NoiseSchedule.from_config(spec.schedule), 20, "epsilon")
 """
 
-from jaxsd.schedulers.samplers import SAMPLERS, Sampler, build
 from jaxsd.schedulers.grid import Grid
 from jaxsd.schedulers.noise import NoiseSchedule
+from jaxsd.schedulers.samplers import SAMPLERS, Sampler, build
 from jaxsd.schedulers.tableau import Tableau, check, check_point_mass, padded
 
 __all__ = [

@@ -151,8 +151,6 @@ def solver_grid(
     if sigmas is not None:
         levels = named_sigmas(sigmas, trained[-1], trained[0], steps)
         t = timestep_of(schedule, levels)
-        # Whole timesteps, as in diffusers: rounded for Karras, cut off for the others.
-        t = np.round(t) if sigmas == "karras" else np.floor(t)
     else:
         if timesteps is None:
             spacing = spacing or schedule.spacing or "linspace"
@@ -160,9 +158,8 @@ def solver_grid(
             t = spaced_timesteps(schedule, points, spacing, steps_offset)[:steps]
         else:
             t = given_timesteps(timesteps, steps)
-        t = np.round(t)
-        levels = trained[t.astype(int)]
-    return Grid(t, *variance_preserving(np.append(levels, ends[final_sigma])))
+        levels = trained[np.round(t).astype(int)]
+    return Grid(np.round(t), *variance_preserving(np.append(levels, ends[final_sigma])))
 
 
 def distillation_grid(

@@ -6,9 +6,9 @@ import numpy as np
 
 from jaxsd.config import ScheduleConfig
 
-SMALLEST_ALPHA_CUMPROD = 2.0**-24
-"""Stands for zero where a method divides by alpha; the value that diffusers chose (half precision's
-smallest subnormal), so that sigma/alpha at zero terminal SNR is 4096 in both."""
+STANDS_FOR_ZERO = 2.0**-24
+"""What alphas_cumprod is taken to be at zero terminal SNR where a method divides by alpha: the
+value that diffusers chose, half precision's smallest subnormal."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class NoiseSchedule:
 
     @property
     def noise_to_signal(self) -> np.ndarray:
-        """sigma/alpha of each timestep, [T]: the sigma of Karras et al. Finite, see above."""
-        alphas_cumprod = np.maximum(self.alphas_cumprod, SMALLEST_ALPHA_CUMPROD)
+        """sigma/alpha of each timestep, [T]: the sigma of Karras et al.; 4096 where alpha is 0."""
+        alphas_cumprod = np.where(self.alphas_cumprod == 0, STANDS_FOR_ZERO, self.alphas_cumprod)
         return np.sqrt((1 - alphas_cumprod) / alphas_cumprod)
 
 

@@ -19,7 +19,7 @@ from jaxsd.schedulers.heun import heun
 from jaxsd.schedulers.lcm import lcm
 from jaxsd.schedulers.lms import lms
 from jaxsd.schedulers.names import resolve
-from jaxsd.schedulers.noise import SMALLEST_ALPHA_CUMPROD, NoiseSchedule
+from jaxsd.schedulers.noise import STANDS_FOR_ZERO, NoiseSchedule
 from jaxsd.schedulers.pndm import pndm
 from jaxsd.schedulers.tableau import Tableau
 from jaxsd.schedulers.tcd import tcd
@@ -44,7 +44,7 @@ SAMPLERS: dict[str, Sampler] = {
     "heun": Sampler(heun, sigma_grid),
     "dpm++_2m": Sampler(dpmpp_2m, solver_grid),
     "dpm++_2m_sde": Sampler(dpmpp_2m_sde, solver_grid),
-    "dpm++_2s": Sampler(dpmpp_2s, solver_grid),
+    "dpm++_2s": Sampler(dpmpp_2s, partial(solver_grid, spacing="linspace")),
     "unipc": Sampler(unipc, solver_grid),
     "deis": Sampler(deis, partial(solver_grid, final_sigma="smallest")),
     "lcm": Sampler(lcm, distillation_grid),
@@ -95,7 +95,10 @@ def build(
     if not 1 <= steps <= noise_schedule.train_steps:
         raise ValueError(f"steps must be 1 to {noise_schedule.train_steps}, not {steps}")
     grid = sampler.grid(noise_schedule, steps, **_only(of_grid, options)).truncated(strength)
-    if prediction == "epsilon" and grid.alpha[0] ** 2 <= SMALLEST_ALPHA_CUMPROD:
+    begins_at_zero = (
+        noise_schedule.alphas_cumprod[-1] == 0 and grid.alpha[0] ** 2 < 2 * STANDS_FOR_ZERO
+    )
+    if prediction == "epsilon" and begins_at_zero:
         raise ValueError(
             "epsilon-prediction cannot begin at zero terminal SNR, where noise tells nothing of "
             "the image: use a v-prediction model, or leading spacing"
