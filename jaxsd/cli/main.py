@@ -25,7 +25,7 @@ class Parser(argparse_flags.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} -h\n")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -62,4 +62,6 @@ def main(args: argparse.Namespace) -> None:
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:
     """The `jaxsd` program; `argv` is what follows its name. Ends with `SystemExit`."""
+    # absl would show what jax notes about absent accelerators; `-v 0` does.
+    logging.set_verbosity(logging.WARNING)
     app.run(main, ["jaxsd", *(sys.argv[1:] if argv is None else argv)], flags_parser=parse)

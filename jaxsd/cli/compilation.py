@@ -1,0 +1,91 @@
+"""Compiled programs that outlive the process: a private folder, and a line while one is made."""
+
+import logging
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from threading import Timer
+
+import jax
+
+PATIENCE = 1.0
+"""Seconds of compiling before it is worth a line."""
+
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+def cache_folder() -> Path:
+    """Where compiled programs are kept: `$XDG_CACHE_HOME/jaxsd`, else `~/.cache/jaxsd`."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "jaxsd"
+
+
+def private(folder: Path) -> Path:
+    """The folder, made with mode 0700 if it is missing.
+
+    What lies in it is run, so it must be out of reach of others.
+
+    Raises:
+      ValueError: it belongs to another user, is open to others, or is a link.
+      OSError: it can not be made.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise ValueError(f"cache folder {folder} is a link; remove it or set XDG_CACHE_HOME")
+    if found.st_uid != os.geteuid():
+        raise ValueError(
+            f"cache folder {folder} belongs to user {found.st_uid}; remove it or set XDG_CACHE_HOME"
+        )
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise ValueError(
+            f"cache folder {folder} is open to other users (mode "
+            f"{stat.S_IMODE(found.st_mode):04o}); run: chmod 700 {folder}"
+        )
+    return folder
+
+
+def keep_compiled(folder: Path, *, announce: Callable[[str], None]) -> None:
+    """Makes JAX keep what it compiles in the folder, and announce it when that takes a while.
+
+    A folder that the user named in JAX_COMPILATION_CACHE_DIR stays.
+    """
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    announcement = Announcement(announce)
+    # jax.monitoring tells of a program that was found only after loading it, which may take longer
+    # than compiling a small one. jax's log tells of one that was not found, before compiling.
+    log = logging.getLogger("jax._src.compiler")
+    log.setLevel(logging.DEBUG)
+    log.addFilter(announcement.on_log)
+    jax.monitoring.register_event_duration_secs_listener(announcement.on_duration)
+
+
+class Announcement:
+    """Says once that a program is being compiled, if that takes longer than `PATIENCE`."""
+
+    def __init__(self, announce: Callable[[str], None]) -> None:
+        self.announce = announce
+        self.timer: Timer | None = None
+        self.said = False
+
+    def on_log(self, record: logging.LogRecord) -> bool:
+        """Starts to wait when a program is not in the cache. Lets warnings through only."""
+        if "CACHE MISS" in record.msg and not self.said:
+            self.timer = Timer(PATIENCE, self.say)
+            self.timer.daemon = True
+            self.timer.start()
+        return record.levelno >= logging.WARNING
+
+    def on_duration(self, event: str, _seconds: float, **_: str | int) -> None:
+        """Stops waiting when a program is there."""
+        if event == _COMPILED and self.timer is not None:
+            self.timer.cancel()
+
+    def say(self) -> None:
+        """Hands the line on."""
+        self.said = True
+        self.announce("compiling for this model and size; the next run will not")

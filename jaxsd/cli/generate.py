@@ -1,0 +1,150 @@
+"""`jaxsd generate PROMPT [PROMPT ...] -o OUT`: pictures of prompts."""
+
+import argparse
+import hashlib
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import jaxsd
+from jaxsd.cli.drawing import Job, checked
+from jaxsd.images import Recipe, contact_sheet, write_png
+from jaxsd.types import Array
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("prompts", nargs="+", metavar="PROMPT", help="what to draw")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="NAME.png, or a folder; several images also give a contact sheet",
+    )
+    parser.add_argument(
+        "--model",
+        default="emoji",
+        help="built-in name, diffusers folder, .safetensors or .ckpt file, or hub id (emoji)",
+    )
+    parser.add_argument("--negative", default="", metavar="TEXT", help="what to keep away from")
+    parser.add_argument("--sampler", default="ddim", help="ddim, euler_a, dpm++_2m_karras, ...")
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="(20)")
+    parser.add_argument(
+        "--guidance-scale", type=float, metavar="W", help="1 is none (what suits the model)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the first image; each next one has one more (0)"
+    )
+    parser.add_argument("--size", metavar="WxH", help="in pixels (what suits the model)")
+    parser.add_argument("--num-images", type=int, default=1, metavar="N", help="per prompt (1)")
+    parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
+
+
+class StepBar:
+    """A bar of steps on stderr, with the time left; nothing where stderr is not a terminal."""
+
+    def __init__(self, rows: int) -> None:
+        from tqdm import tqdm
+
+        self.bar = tqdm(total=rows, unit="step", disable=None)
+
+    def __call__(self, done: int, rows: int) -> None:
+        """Shows that `done` of `rows` network calls are made."""
+        if done == 1:
+            # The first call loads and compiles: the time left is reckoned from the others.
+            self.bar.reset(rows)
+            self.bar.initial = done
+        self.bar.update(done - self.bar.n)
+
+    def write(self, line: str) -> None:
+        """Prints a line above the bar."""
+        self.bar.write(line, file=sys.stderr)
+
+
+@contextmanager
+def steps_shown(rows: int) -> Iterator[StepBar]:
+    """A bar that is closed at the end."""
+    shown = StepBar(rows)
+    try:
+        yield shown
+    finally:
+        shown.bar.close()
+
+
+def main(args: argparse.Namespace) -> None:
+    """Checks all that can be checked before a weight is read, then loads, draws and writes."""
+    started = time.perf_counter()
+    job = checked(args)
+    with ThreadPoolExecutor(1) as aside, one_line_warnings(), steps_shown(job.rows) as progress:
+        hashed = aside.submit(model_hash, Path(job.model))
+        images = draw(job, progress)
+        save(job, images, hashed.result())
+    seconds = time.perf_counter() - started
+    print(f"{len(images)} drawn in {seconds:.1f} s", file=sys.stderr)
+
+
+def draw(job: Job, progress: StepBar) -> Array:
+    """The images, uint8 [B, H, W, 3]."""
+    # Imported here because these import jax, which a mistake in the arguments need not wait for.
+    from jaxsd.cli.compilation import cache_folder, keep_compiled, private
+
+    keep_compiled(private(cache_folder()), announce=progress.write)
+    pipe = jaxsd.load(job.model, dtype=job.dtype)
+    return pipe.text_to_image(
+        job.prompts,
+        negative_prompt=job.negative_prompt,
+        steps=job.steps,
+        guidance_scale=job.guidance_scale,
+        sampler=job.sampler,
+        seed=job.seed,
+        height=job.height,
+        width=job.width,
+        progress=progress,
+    )
+
+
+def save(job: Job, images: Array, hashed: str) -> None:
+    """Writes the images with their recipes, then the contact sheet, and names them."""
+    for i, (path, image, prompt) in enumerate(zip(job.paths, images, job.prompts, strict=True)):
+        recipe = Recipe(
+            prompt=prompt,
+            negative_prompt=job.negative_prompt,
+            steps=job.steps,
+            sampler=job.sampler,
+            guidance_scale=job.guidance_scale,
+            seed=job.seed + i,
+            width=job.width,
+            height=job.height,
+            model=job.model,
+            dtype=job.dtype,
+            version=jaxsd.__version__,
+            model_hash=hashed,
+        )
+        write_png(path, image, recipe)
+        print(path)
+    if job.sheet is not None:
+        write_png(job.sheet, contact_sheet(images))
+        print(job.sheet)
+
+
+def model_hash(path: Path) -> str:
+    """First ten hex digits of a model file's sha256; empty for anything but a file."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:10]
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Shows warnings as `jaxsd generate: ...` without the place in the code."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(
+            f"jaxsd generate: {message}", file=sys.stderr
+        )
+        yield

@@ -1,0 +1,156 @@
+"""`jaxsd generate` from its arguments to its files, on a tiny random model."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_models import TINY, pipeline_params
+
+import jaxsd
+from jaxsd.cli.drawing import file_name, output_paths
+from jaxsd.cli.main import run
+from jaxsd.config import Level
+from jaxsd.convert import write_diffusers
+from jaxsd.images import GAP, parse_parameters, read_image, read_recipe, read_text
+from jaxsd.text import Tokenizer, clip_vocabulary, vocabulary_of
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model of one level, which compiles in a few seconds."""
+    vocabulary = vocabulary_of(clip_vocabulary().merges[:100])
+    emoji = TINY["emoji"]
+    text = replace(emoji.text[0], vocab_size=614, pad_token=613, layers=1)
+    spec = replace(
+        emoji,
+        unet=replace(emoji.unet, levels=(Level(32, 1, 1, 2), Level(32, 1, 0, 2))),
+        text=(text,),
+        schedule=replace(emoji.schedule, timestep_spacing="leading"),
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tokenizer = Tokenizer(vocabulary, text.max_length, text.pad_token)
+    write_diffusers(folder, spec, pipeline_params(spec), tokenizers=[tokenizer])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("caches")
+
+
+def generate(cache: Path, *argv: object) -> subprocess.CompletedProcess[str]:
+    # Compiling without optimisation takes a third of the time.
+    flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    return subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from jaxsd.cli.main import run; run()",
+            "generate",
+            *map(str, argv),
+        ],
+        env=os.environ | {"XDG_CACHE_HOME": str(cache), "XLA_FLAGS": flags},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+OPTIONS = ("--steps", 3, "--size", "48x32", "--seed", 7, "--guidance-scale", 3.5)
+
+
+def test_prompts_become_pictures_that_carry_their_recipe(model, cache, tmp_path):
+    folder = tmp_path / "out"
+    words = ("--negative", "fog, rain: \u96e8", "--sampler", "euler_a", "--model", model)
+    done = generate(cache, "a cat!", "\u732b", *words, *OPTIONS, "-o", folder)
+    assert done.returncode == 0, done.stderr
+    names = ["a_cat_7.png", "\u732b_8.png", "contact_sheet.png"]
+    assert done.stdout.split() == [str(folder / name) for name in names]
+    assert sorted(os.listdir(folder)) == sorted(names)
+    first, second = (read_image(folder / name) for name in names[:2])
+    assert first.shape == second.shape == (32, 48, 3)
+    assert (first != second).any()
+    sheet = read_image(folder / "contact_sheet.png")
+    np.testing.assert_array_equal(sheet[GAP : GAP + 32, GAP : GAP + 48], first)
+    recipe = read_recipe(folder / names[1])
+    assert (recipe.prompt, recipe.negative_prompt, recipe.seed) == ("\u732b", words[1], 8)
+    assert (recipe.steps, recipe.sampler, recipe.guidance_scale) == (3, "euler_a", 3.5)
+    assert (recipe.width, recipe.height, recipe.model) == (48, 32, str(model))
+    parts = parse_parameters(read_text(folder / names[0])["parameters"])
+    assert (parts["Prompt"], parts["Sampler"], parts["Size"]) == ("a cat!", "Euler a", "48x32")
+    assert (cache / "jaxsd").stat().st_mode & 0o777 == 0o700
+    assert any((cache / "jaxsd").iterdir())
+
+    # Again from its recipe, alone: only the order of float32 sums may differ.
+    options = ("--model", recipe.model, "--negative", recipe.negative_prompt, *OPTIONS[:4])
+    again = tmp_path / "again.png"
+    more = ("--sampler", recipe.sampler, "--seed", recipe.seed, "--guidance-scale", 3.5)
+    done = generate(cache, recipe.prompt, *options, *more, "-o", again)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{again}\n"
+    assert np.abs(read_image(again).astype(int) - second).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sampler", "dimm"], "sampler 'dimm' is unknown: choose one of ddim"),
+        (["--size", "50x32"], "--size 50x32: 50 is not a multiple of 8 above 0"),
+        (["--size", "0x32"], "--size 0x32: 0 is not a multiple of 8 above 0"),
+        (["--size", "big"], "--size 'big' is not WIDTHxHEIGHT in pixels, such as 512x768"),
+        (["--steps", "-4"], "steps must be 1 to 1000, not -4"),
+        (["--steps", "0"], "steps must be 1 to 1000, not 0"),
+        (["--steps", "many"], "argument --steps: invalid int value: 'many'"),
+        (["--num-images", "0"], "--num-images 0 is not at least 1"),
+        (["--seed", "-1"], "--seed -1 (to -1) is not within 0 to 4294967295"),
+        (["--seed", "4294967295", "--num-images", "2"], "(to 4294967296) is not within"),
+        (["--guidance-scale", "nan"], "--guidance-scale nan is not a finite number"),
+        (["--dtype", "int8"], "--dtype 'int8' is not one of float32, bfloat16, float16"),
+        (["--negative", "\udc80"], "is not valid UTF-8 text"),
+        (["--model", "/no/such"], "no model at /no/such: no such file or folder"),
+        (["-o", "/no/such/a.png"], "cannot write to /no/such/a.png: No such file or directory"),
+        (["-o", "/no/such/folder"], "cannot write to /no/such/folder: No such file"),
+        (["-o", "/proc/a.png"], "cannot write to /proc/a.png"),
+        (["-o", "a.jpg"], "output a.jpg is neither NAME.png nor a folder"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_loaded(
+    model, tmp_path, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.setattr(jaxsd, "load", None, raising=False)
+    argv = ["generate", "a cat", "--model", str(model), "-o", str(tmp_path / "a.png"), *arguments]
+    with pytest.raises(SystemExit) as end:
+        run(argv)
+    printed = capsys.readouterr()
+    assert end.value.code == 2
+    assert message in printed.err
+    assert printed.err.startswith("jaxsd generate: ")
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_mistake_does_not_wait_for_jax(tmp_path):
+    code = (
+        "import sys, jaxsd.cli.main as m\ntry: m.run()\n"
+        "finally: print(sorted({'jax', 'transformers'} & set(sys.modules)))"
+    )
+    argv = ["generate", "a cat", "--model", "/no/such", "-o", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "[]\n")
+
+
+def test_names_of_files(tmp_path):
+    one, two = ["a red apple"], ["a red apple", "../etc/passwd"]
+    file = tmp_path / "x.png"
+    assert output_paths(file, one, 5) == ([file], None)
+    assert output_paths(file, two, 5) == ([tmp_path / "x_5.png", tmp_path / "x_6.png"], file)
+    assert output_paths(tmp_path, one, 5) == ([tmp_path / "a_red_apple_5.png"], None)
+    names = [tmp_path / "a_red_apple_5.png", tmp_path / "etc_passwd_6.png"]
+    assert output_paths(tmp_path, two, 5) == (names, tmp_path / "contact_sheet.png")
+    assert file_name("!?") == "image"
+    assert len(file_name("word " * 100)) <= 60

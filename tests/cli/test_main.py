@@ -1,0 +1,98 @@
+"""The dispatcher: what it prints, how it ends, and what it does not import."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+import jaxsd
+from jaxsd.cli import info
+from jaxsd.cli.main import COMMANDS, run
+
+
+def program(*argv: str) -> subprocess.CompletedProcess[str]:
+    """The program in a process of its own, which ends by telling whether it imported jax."""
+    code = "import sys, jaxsd.cli.main as m\ntry: m.run()\nfinally: print('jax' in sys.modules)"
+    return subprocess.run(
+        [sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=300
+    )
+
+
+def outcome(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        run(argv)
+    printed = capsys.readouterr()
+    return end.value.code or 0, printed.out, printed.err
+
+
+def test_version(capsys):
+    assert outcome(["--version"], capsys) == (0, f"jaxsd {jaxsd.__version__}\n", "")
+
+
+def test_help_names_every_command_and_does_not_import_jax():
+    done = program("--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("False\n")
+    for name, text in COMMANDS.items():
+        assert name in done.stdout
+        assert text in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    code, out, _ = outcome([command, "--help"], capsys)
+    assert code == 0
+    assert out.startswith(f"usage: jaxsd {command}")
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        ([], "jaxsd: the following arguments are required: COMMAND; see jaxsd -h\n"),
+        (
+            ["info"],
+            "jaxsd info: the following arguments are required: SRC; see jaxsd info -h\n",
+        ),
+        (["info", "/no/such"], "jaxsd info: no model at /no/such: no such file or folder\n"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(argv, line, capsys):
+    assert outcome(argv, capsys) == (2, "", line)
+
+
+def raising(error: BaseException) -> Callable[[object], None]:
+    def main(_: object) -> None:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ValueError("wrong"), 2, "jaxsd info: wrong\n"),
+        (PermissionError(13, "Permission denied", "f"), 2, "Permission denied: 'f'\n"),
+        (FloatingPointError("not finite"), 1, "jaxsd info: not finite\n"),
+        (KeyboardInterrupt(), 130, "jaxsd info: interrupted\n"),
+    ],
+)
+def test_errors_of_commands_become_a_line(error, code, line, monkeypatch, capsys):
+    monkeypatch.setattr(info, "main", raising(error))
+    ended, out, err = outcome(["info", "x"], capsys)
+    assert (ended, out) == (code, "")
+    assert err.endswith(line)
+    assert err.count("\n") == 1
+
+
+def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(info, "main", raising(TypeError("ours")))
+    with pytest.raises(TypeError, match="ours"):
+        run(["info", "x"])
+
+
+def test_absl_logging_flags_work_behind_the_command():
+    done = program("info", "/no/such", "-v", "1")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert "Traceback" not in program("info", "/no/such").stderr
