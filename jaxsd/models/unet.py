@@ -5,7 +5,7 @@ from flax import linen as nn
 
 from jaxsd.config import Level, UNetConfig
 from jaxsd.nn.convolution import SMALL, Downsample, Upsample, convolution
-from jaxsd.nn.embeddings import TimestepEmbedding, sinusoids
+from jaxsd.nn.embeddings import TimestepEmbedding, guidance_sinusoids, sinusoids
 from jaxsd.nn.normalization import group_norm
 from jaxsd.nn.resnet import ResnetBlock
 from jaxsd.nn.transformer import SpatialTransformer
@@ -145,11 +145,8 @@ class UNet(nn.Module):
         wave = sinusoids(timestep, config.levels[0].channels).astype(dtype)
         condition = None
         if config.guidance_dim is not None:
-            # Luo et al. 2023 (LCM): the scale w = guidance - 1 is embedded in thousandths, sines
-            # first, unlike timesteps.
             assert guidance is not None, "this model takes a guidance scale"
-            wave_g = sinusoids((guidance - 1.0) * 1000.0, config.guidance_dim)
-            condition = jnp.roll(wave_g, config.guidance_dim // 2, axis=-1).astype(dtype)
+            condition = guidance_sinusoids(guidance, config.guidance_dim).astype(dtype)
         time = TimestepEmbedding(config.time_dim, dtype, name="time_embedding")(wave, condition)
         if config.added is None:
             return time

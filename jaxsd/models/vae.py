@@ -5,7 +5,7 @@ from flax import linen as nn
 
 from jaxsd.config import VAEConfig
 from jaxsd.nn.attention import attention
-from jaxsd.nn.convolution import Downsample, Upsample, convolution
+from jaxsd.nn.convolution import Downsample, Pointwise, Upsample, convolution
 from jaxsd.nn.normalization import group_norm
 from jaxsd.nn.resnet import ResnetBlock
 from jaxsd.types import Array
@@ -134,8 +134,8 @@ class VAE(nn.Module):
         channels = self.config.latent_channels
         self.encoder = Encoder(self.config, self.dtype)
         self.decoder = Decoder(self.config, self.dtype)
-        self.quant_conv = convolution(2 * channels, "quant_conv", self.dtype, size=1)
-        self.post_quant_conv = convolution(channels, "post_quant_conv", self.dtype, size=1)
+        self.quant_conv = Pointwise(2 * channels, self.dtype)
+        self.post_quant_conv = Pointwise(channels, self.dtype)
 
     def encode(self, images: Array) -> tuple[Array, Array]:
         """Gives the posterior of images (Kingma and Welling 2014, equation 9).

@@ -12,23 +12,40 @@ SMALL = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
 """Keeps a residual branch small at the start of training without cutting its gradient."""
 
 
+class Pointwise(nn.Module):
+    """A 1x1 convolution as a matrix product, which every backend runs faster, gradients above all.
+
+    The kernel keeps the shape [1, 1, in, out] of a convolution, as files do.
+    """
+
+    channels: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, h, w, c] -> [B, h, w, channels]."""
+        shape = (1, 1, x.shape[-1], self.channels)
+        kernel = self.param("kernel", nn.linear.default_kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.channels,))
+        x, kernel, bias = (a.astype(self.dtype) for a in (x, kernel, bias))
+        return x @ kernel[0, 0] + bias[None, None, None]
+
+
 def convolution(
     channels: int,
     name: str,
     dtype: jnp.dtype,
     *,
-    size: int = 3,
     stride: int = 1,
-    padding: tuple[int, int] | None = None,
+    padding: tuple[int, int] = (1, 1),
     kernel_init: Initializer = nn.linear.default_kernel_init,
 ) -> nn.Conv:
-    """A square convolution with bias, padded with zeros; `padding` (before, after) is per side."""
-    pad = (size // 2, size // 2) if padding is None else padding
+    """A 3x3 convolution with bias, padded with zeros; `padding` (before, after) is per side."""
     return nn.Conv(
         channels,
-        (size, size),
+        (3, 3),
         strides=(stride, stride),
-        padding=(pad, pad),
+        padding=(padding, padding),
         dtype=dtype,
         kernel_init=kernel_init,
         name=name,

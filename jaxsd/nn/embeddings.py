@@ -22,9 +22,32 @@ def sinusoids(values: Array, dim: int) -> Array:
       [N, dim] float32.
     """
     half = dim // 2
-    frequencies = jnp.exp(-math.log(10000.0) / half * jnp.arange(half, dtype=jnp.float32))
-    angles = values.astype(jnp.float32)[:, None] * frequencies[None]
+    angles = _angles(values, half, math.log(10000.0) / half)
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
+
+
+def guidance_sinusoids(scale: Array, dim: int) -> Array:
+    """Embeds the guidance scale of distilled models (Luo et al. 2023, "Latent Consistency Models").
+
+    The paper's w is the scale less one, in thousandths. Unlike timesteps, sines come first and the
+    last frequency is 1/10000 inclusive: the embedding of the VDM code that LCM was trained with.
+
+    Args:
+      scale: [B] float32 guidance scale, 1 for none.
+      dim: even width of the result.
+
+    Returns:
+      [B, dim] float32.
+    """
+    half = dim // 2
+    angles = _angles((scale - 1.0) * 1000.0, half, math.log(10000.0) / (half - 1))
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+def _angles(values: Array, count: int, decay: float) -> Array:
+    """[N] -> [N, count] float32, the values times frequencies that fall by exp(-decay)."""
+    frequencies = jnp.exp(-decay * jnp.arange(count, dtype=jnp.float32))
+    return values.astype(jnp.float32)[:, None] * frequencies[None]
 
 
 class TimestepEmbedding(nn.Module):

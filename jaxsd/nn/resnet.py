@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxsd.nn.convolution import SMALL, convolution
+from jaxsd.nn.convolution import SMALL, Pointwise, convolution
 from jaxsd.nn.normalization import group_norm
 from jaxsd.types import Array
 
@@ -33,5 +33,5 @@ class ResnetBlock(nn.Module):
         h = nn.silu(group_norm(self.groups, self.epsilon, "norm2", self.dtype)(h))
         h = convolution(self.channels, "conv2", self.dtype, kernel_init=SMALL)(h)
         if x.shape[-1] != self.channels:
-            x = convolution(self.channels, "conv_shortcut", self.dtype, size=1)(x)
+            x = Pointwise(self.channels, self.dtype, name="conv_shortcut")(x)
         return x + h

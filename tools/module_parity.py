@@ -1,0 +1,158 @@
+"""Runs a network in jaxsd and its twin in PyTorch on one input and compares every module.
+
+Of tools/parity.py and of the tests marked parity; needs the extra [parity].
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from flax import linen as nn
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+from jaxsd.config import TextConfig
+from jaxsd.types import Array, Params
+
+
+class ModuleError(NamedTuple):
+    """How far one module's output is from PyTorch's."""
+
+    path: str
+    shape: tuple[int, ...]
+    error: float
+
+
+def compare_modules(ours: dict[str, Array], theirs: dict[str, Array]) -> list[ModuleError]:
+    """Compares the outputs of modules, in the order in which PyTorch called them.
+
+    Raises:
+      ValueError: a module of ours that PyTorch does not have, or did not call.
+    """
+    unknown = sorted(set(ours) - set(theirs))
+    if unknown:
+        raise ValueError(f"PyTorch has no output of {', '.join(unknown)}")
+    return [
+        ModuleError(path, ours[path].shape, relative_error(ours[path], value))
+        for path, value in theirs.items()
+        if path in ours
+    ]
+
+
+def relative_error(got: Array, want: Array) -> float:
+    """Largest difference over the largest value of `want`, which may order its pixels otherwise."""
+    if want.ndim == 4 and got.shape != want.shape:  # a 1x1 convolution where ours is dense
+        want = want.reshape(got.shape)
+    elif want.ndim == 3 and got.ndim == 4:  # the norm of the VAE's attention: [B, c, h w]
+        want = want.transpose(0, 2, 1).reshape(got.shape)
+    got, want = np.asarray(got, np.float64), want.reshape(got.shape).astype(np.float64)
+    return float(np.abs(got - want).max() / np.abs(want).max())
+
+
+def flax_outputs(
+    network: nn.Module, params: Params, inputs: Params, method: str | None = None
+) -> tuple[Any, dict[str, Array]]:
+    """A network's result, and the first output of each module below it by its path."""
+
+    def run(params: Params, inputs: Params) -> tuple[Any, Params]:
+        return network.apply(
+            {"params": params},
+            method=method,
+            capture_intermediates=True,
+            mutable=["intermediates"],
+            **inputs,
+        )
+
+    result, state = jax.jit(run)(params, inputs)
+    outputs = dict(_calls(state["intermediates"], ""))
+    outputs.pop("", None)
+    return result, outputs
+
+
+def torch_outputs(module: torch.nn.Module, run: Callable[[], Any]) -> tuple[Any, dict[str, Array]]:
+    """What `run` gives, and the first output of each module it calls, by jaxsd's path and axes."""
+    outputs: dict[str, Array] = {}
+
+    def keep(path: str) -> Callable[[torch.nn.Module, Any, Any], None]:
+        def hook(part: torch.nn.Module, inputs: Any, output: Any) -> None:
+            del part, inputs
+            tensor = output if isinstance(output, torch.Tensor) else output[0]
+            outputs[path] = nhwc(tensor) if tensor.ndim == 4 else tensor.numpy(force=True)
+
+        return hook
+
+    hooks = [
+        part.register_forward_hook(keep(tree_path(name)))
+        for name, part in module.named_modules()
+        if tree_path(name)
+    ]
+    try:
+        with torch.no_grad():
+            return run(), outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def run_unet(unet: UNet2DConditionModel, inputs: dict[str, Array]) -> Array:
+    """What diffusers' U-Net gives for the keyword arguments of jaxsd's, [B, h, w, c]."""
+    tensors = {name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()}
+    added, guidance = None, None
+    if "pooled" in tensors:
+        added = {"text_embeds": tensors["pooled"], "time_ids": tensors["time_ids"]}
+    if "guidance" in tensors:
+        width = unet.config.time_cond_proj_dim
+        guidance = StableDiffusionPipeline.get_guidance_scale_embedding(
+            None, tensors["guidance"] - 1, width
+        )
+    out = unet(
+        nchw(inputs["x"]),
+        tensors["timestep"],
+        tensors["context"],
+        added_cond_kwargs=added,
+        timestep_cond=guidance,
+    )
+    return nhwc(out.sample)
+
+
+def run_text(
+    encoder: CLIPTextModel | CLIPTextModelWithProjection, config: TextConfig, ids: Array
+) -> tuple[Array, Array]:
+    """Context and pooled vector as diffusers' pipelines take them from transformers' encoders."""
+    out = encoder(torch.from_numpy(ids).long(), output_hidden_states=True)
+    last = config.hidden_layer == -1
+    context = out.last_hidden_state if last else out.hidden_states[config.hidden_layer]
+    pooled = out.pooler_output if config.projection_dim is None else out.text_embeds
+    return context.numpy(force=True), pooled.numpy(force=True)
+
+
+def tree_path(name: str) -> str:
+    """`down_blocks.0.conv` -> `down_blocks_0/conv`; text encoders lose their `text_model.`."""
+    parts: list[str] = []
+    for part in name.removeprefix("text_model").lstrip(".").split("."):
+        if part.isdigit():
+            parts[-1] += f"_{part}"
+        else:
+            parts.append(part)
+    return "/".join(parts)
+
+
+def nchw(images: Array) -> torch.Tensor:
+    """[B, h, w, c] -> a tensor [B, c, h, w]."""
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+
+
+def nhwc(images: torch.Tensor) -> Array:
+    """A tensor [B, c, h, w] -> [B, h, w, c]."""
+    return images.numpy(force=True).transpose(0, 2, 3, 1)
+
+
+def _calls(node: Params, path: str) -> Iterator[tuple[str, Array]]:
+    for name, value in node.items():
+        if name == "__call__":
+            first = value[0]
+            yield path, np.asarray(first[0] if isinstance(first, tuple) else first)
+        else:
+            yield from _calls(value, f"{path}/{name}" if path else name)
