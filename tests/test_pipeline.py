@@ -1,0 +1,178 @@
+"""Text to image on tiny random models: what may not compile again, what an image depends on."""
+
+import zlib
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from tiny_models import TINY, pipeline_params, relative_error
+
+from jaxsd.config import ModelSpec, TextConfig
+from jaxsd.pipeline import Pipeline
+from jaxsd.sampling.program import draw
+from jaxsd.schedulers import SAMPLERS
+
+
+class LetterTokenizer:
+    """One id for each character, of the 99 that tiny text encoders know."""
+
+    def __init__(self, config: TextConfig) -> None:
+        self.config = config
+
+    def __call__(self, prompts: list[str]) -> np.ndarray:
+        config = self.config
+        ids = np.full((len(prompts), config.max_length), config.pad_token, np.int32)
+        for row, prompt in zip(ids, prompts, strict=True):
+            letters = [zlib.crc32(c.encode()) % 97 for c in prompt][: config.max_length - 2]
+            row[: len(letters) + 2] = [config.vocab_size - 2, *letters, config.vocab_size - 1]
+        return ids
+
+    def cut(self, prompts: list[str]) -> list[int]:
+        return [max(0, len(prompt) + 2 - self.config.max_length) for prompt in prompts]
+
+
+def pipeline(spec: ModelSpec, dtype: str = "float32") -> Pipeline:
+    params = jax.tree.map(lambda a: jax.numpy.asarray(a, dtype), pipeline_params(spec))
+    return Pipeline(spec, params, tuple(LetterTokenizer(text) for text in spec.text), dtype)
+
+
+@pytest.fixture(scope="module")
+def pipe() -> Pipeline:
+    return pipeline(TINY["sd1"])
+
+
+SIZE = {"height": 32, "width": 32, "steps": 4}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_every_family_draws(name: str) -> None:
+    images = pipeline(TINY[name]).text_to_image("a cat", steps=2, height=32, width=40)
+    assert images.shape == (1, 32, 40, 3)
+    assert images.dtype == np.uint8
+    assert images.std() > 1
+
+
+def test_nothing_that_users_change_compiles_again(pipe: Pipeline) -> None:
+    pipe.draw("a cat", **SIZE)
+    compiled = draw._cache_size()
+    pipe.draw("a dog", "a mouse", seed=7, guidance_scale=3.0, **SIZE)
+    pipe.draw("a dog", sampler="ddim", eta=0.7, **SIZE)
+    pipe.draw("a dog", sampler="pndm", **SIZE | {"steps": 3})
+    for sampler in SAMPLERS:
+        for steps in (2, 3, 4):
+            try:
+                pipe.draw("a cat", sampler=sampler, **SIZE | {"steps": steps})
+            except ValueError:
+                continue
+    rows_seen = {4, 2, 3, 5, 7}
+    assert draw._cache_size() - compiled <= len(rows_seen) - 1
+
+
+def test_an_image_depends_on_its_own_seed_alone(pipe: Pipeline) -> None:
+    prompts, scales = ["a cat", "a dog", "two dogs", ""], [7.5, 1.0, 3.0, 5.0]
+    options = SIZE | {"sampler": "euler_a"}
+    together = pipe.draw(prompts, guidance_scale=scales, seed=10, **options)
+    for batch in (1, 2):
+        for i in range(0, 4, batch):
+            chosen = slice(i, i + batch)
+            alone = pipe.draw(
+                prompts[chosen], guidance_scale=scales[chosen], seed=10 + i, **options
+            )
+            # Only the order of float32 sums may differ, and four steps amplify it.
+            assert relative_error(alone.latents, together.latents[chosen]) < 2e-5
+
+
+def test_seeds_and_prompts_and_guidance_matter(pipe: Pipeline) -> None:
+    base = pipe.draw("a cat", **SIZE).latents
+    for other in (
+        pipe.draw("a dog", **SIZE),
+        pipe.draw("a cat", seed=1, **SIZE),
+        pipe.draw("a cat", guidance_scale=2.0, **SIZE),
+        pipe.draw("a cat", "a dog", **SIZE),
+    ):
+        assert np.abs(np.asarray(other.latents - base)).max() > 1e-3
+
+
+def test_num_images_counts_seeds_up(pipe: Pipeline) -> None:
+    two = pipe.draw(["a cat", "a dog"], num_images=2, seed=3, **SIZE).latents
+    listed = pipe.draw(["a cat", "a cat", "a dog", "a dog"], seed=[3, 4, 5, 6], **SIZE).latents
+    np.testing.assert_array_equal(two, listed)
+
+
+def test_scale_one_is_the_conditional_prediction_alone(pipe: Pipeline) -> None:
+    unguided = pipe.draw("a cat", guidance_scale=1.0, **SIZE).latents
+    guided = pipe.draw(["a cat", "a dog"], guidance_scale=[1.0, 4.0], **SIZE).latents
+    assert relative_error(unguided[0], guided[0]) < 2e-5
+
+
+def test_parts_and_whole_agree_and_report_every_row(pipe: Pipeline) -> None:
+    seen: list[tuple[int, int]] = []
+    parts = pipe.draw("a cat", progress=lambda done, rows: seen.append((done, rows)), **SIZE)
+    whole = pipe.draw("a cat", **SIZE)
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert relative_error(parts.images, whole.images) < 2e-5
+    assert parts.finite.shape == whole.finite.shape == (4, 1)
+
+
+def test_latents_stand_for_the_seed(pipe: Pipeline) -> None:
+    noise = np.random.default_rng(0).standard_normal((2, 4, 4, 4)).astype(np.float32)
+    first = pipe.draw(["a cat", "a dog"], latents=noise, seed=1, **SIZE)
+    second = pipe.draw(["a cat", "a dog"], latents=noise, seed=2, **SIZE)
+    np.testing.assert_array_equal(first.latents, second.latents)
+
+
+def test_empty_negative_of_xl_is_zeros() -> None:
+    pipe = pipeline(TINY["sdxl"])
+    encoded = replace(pipe, spec=replace(pipe.spec, zero_empty_negative=False))
+    assert pipe.spec.zero_empty_negative
+    zeros = pipe.draw("a cat", **SIZE).latents
+    assert np.abs(np.asarray(zeros - encoded.draw("a cat", **SIZE).latents)).max() > 1e-3
+    with_words = {"negative_prompt": "a dog"} | SIZE
+    np.testing.assert_array_equal(
+        pipe.draw("a cat", **with_words).latents, encoded.draw("a cat", **with_words).latents
+    )
+
+
+def test_bfloat16_is_near_float32(pipe: Pipeline) -> None:
+    half = pipeline(TINY["sd1"], "bfloat16").draw("a cat", **SIZE)
+    full = pipe.draw("a cat", **SIZE)
+    assert half.images.dtype == np.float32
+    error = np.abs(np.asarray(half.latents - full.latents)).max()
+    # bfloat16 keeps 8 bits; the latents are about 1 large and four steps add up.
+    assert 0 < error < 0.3
+
+
+def test_non_finite_latents_name_the_step(pipe: Pipeline) -> None:
+    unet = dict(pipe.params["unet"])
+    unet["conv_out"] = {name: value * np.inf for name, value in unet["conv_out"].items()}
+    broken = replace(pipe, params=pipe.params | {"unet": unet})
+    with pytest.raises(FloatingPointError, match="not finite after step 1 of 4"):
+        broken.draw("a cat", **SIZE)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"height": 30}, "height 30 is not a multiple of 8"),
+        ({"sampler": "dimm"}, "dimm"),
+        ({"steps": 0}, "steps"),
+        ({"seed": -1}, "seed -1 is out of range"),
+        ({"seed": [1, 2]}, "seed has 2 values for 1 images"),
+        ({"guidance_scale": [1.0, 2.0]}, "guidance_scale has 2 values for 1 images"),
+        ({"num_images": 0}, "no images"),
+        ({"latents": np.zeros((1, 2, 2, 4))}, "latents have shape"),
+        ({"negative_prompt": ["a", "b"]}, "negative_prompt has 2 values"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(
+    pipe: Pipeline, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        pipe.draw("a cat", **SIZE | options)
+    assert "\n" not in str(error.value)
+
+
+def test_a_prompt_that_is_too_long_is_said(pipe: Pipeline) -> None:
+    with pytest.warns(UserWarning, match="23 tokens too long"):
+        pipe.draw("x" * 98, **SIZE)

@@ -1,0 +1,242 @@
+"""Training on a handful of tiny pictures: the loss as mathematics, and that resuming is exact."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_models import TINY, random_params
+
+from jaxsd.checkpoint import Checkpoints
+from jaxsd.config import ModelSpec, VAEConfig
+from jaxsd.convert import read
+from jaxsd.images import read_image
+from jaxsd.models import VAE
+from jaxsd.schedulers import NoiseSchedule
+from jaxsd.text import Tokenizer, vocabulary_of, write_tokenizer
+from jaxsd.training.autoencoder import (
+    autoencoder_task,
+    decode,
+    encode,
+    latent_moments,
+    read_autoencoder,
+    whitened,
+)
+from jaxsd.training.config import TrainConfig, read_config
+from jaxsd.training.data import Mixture, crops, generator, read_pictures
+from jaxsd.training.diffusion import diffusion_task, stratified_timesteps, target
+from jaxsd.training.loop import train
+from jaxsd.training.step import initial_state, learning_rate, make_step, muon
+from jaxsd.types import Array, Params
+
+TINY_VAE = VAEConfig(channels=(8, 8), resnets=1, norm_groups=4, scaling_factor=1.0)
+VOCABULARY = vocabulary_of(())
+
+
+def tiny_spec() -> ModelSpec:
+    size = len(VOCABULARY.ids)
+    text = replace(TINY["emoji"].text[0], vocab_size=size, max_length=16, pad_token=size - 1)
+    return replace(TINY["emoji"], vae=TINY_VAE, text=(text,), prediction="v", default_size=16)
+
+
+def run_config(root: Path, task: str, **changes: object) -> TrainConfig:
+    base = TrainConfig(
+        task=task,
+        output=str(root / task),
+        data=str(root / "data" / "train"),
+        steps=4,
+        batch_size=4,
+        learning_rate=1e-2,
+        warmup_steps=1,
+        decay_steps=1,
+        save_every=2,
+        log_every=1,
+        crop=8,
+        autoencoder=str(root / "vae"),
+        templates={"plain": 0.7, "shape": 0.3},
+    )
+    return replace(base, **changes)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six pictures of 16 pixels in two templates, a tokenizer, and a trained autoencoder."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("training")
+    folder = root / "data" / "train"
+    folder.mkdir(parents=True)
+    rng, lines = np.random.default_rng(0), []
+    for i in range(6):
+        pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+        row = {"file_name": f"{i}.png", "text": f"thing {i}", "texts": [f"a thing {i}"]}
+        lines.append(json.dumps(row | {"template": "plain" if i < 4 else "shape"}))
+    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    tokenizer = Tokenizer(VOCABULARY, 16, len(VOCABULARY.ids) - 1)
+    write_tokenizer(root / "data" / "tokenizer", tokenizer)
+    config = run_config(root, "vae")
+    train(config, autoencoder_task(config, TINY_VAE))
+    return root
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v", "sample"])
+def test_target_determines_the_picture(prediction: str) -> None:
+    rng = np.random.default_rng(0)
+    x0, noise = rng.standard_normal((2, 3, 4, 4, 4))
+    angle = rng.uniform(0.1, 1.4, (3, 1, 1, 1))
+    alpha, sigma = np.cos(angle), np.sin(angle)
+    x = alpha * x0 + sigma * noise
+    y = target(prediction, alpha, sigma, x0, noise)
+    again = {"epsilon": (x - sigma * y) / alpha, "v": alpha * x - sigma * y, "sample": y}
+    np.testing.assert_allclose(again[prediction], x0, atol=1e-12)
+
+
+def test_stratified_timesteps_fall_one_in_each_stratum() -> None:
+    for seed in range(5):
+        t = np.asarray(stratified_timesteps(jax.random.key(seed), 8, 1000))
+        assert (t // 125 == np.arange(8)).all()
+
+
+def test_learning_rate_rises_stays_and_falls_to_zero() -> None:
+    config = TrainConfig("vae", "", "", 100, 1, 0.5, warmup_steps=10, decay_steps=20)
+    rate = [float(learning_rate(config)(n)) for n in range(101)]
+    np.testing.assert_allclose(rate[:10], 0.05 * np.arange(10), rtol=1e-6)
+    np.testing.assert_allclose(rate[10:81], 0.5)
+    np.testing.assert_allclose(rate[80:], 0.025 * np.arange(20, -1, -1), atol=1e-7)
+
+
+def test_step_averages_as_written_and_compiles_once() -> None:
+    config = TrainConfig("vae", "", "", 10, 1, 0.1, warmup_steps=1)
+    optimizer = muon(config)
+    params = {"layer": {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2)}}
+
+    def loss(params: Params, batch: Array, key: Array) -> tuple[Array, dict[str, Array]]:
+        value = jnp.sum((batch @ params["layer"]["kernel"] + params["layer"]["bias"][None]) ** 2)
+        return value, {"loss": value}
+
+    step = make_step(loss, optimizer, ema_decay=0.9)
+    state, average, losses = initial_state(params, optimizer), np.ones((3, 2)), []
+    for n in range(5):
+        state, metrics = step(state, jnp.ones((4, 3)), jax.random.key(0))
+        decay = min(0.9, (1 + n) / (10 + n))
+        average = decay * average + (1 - decay) * np.asarray(state.params["layer"]["kernel"])
+        losses.append(float(metrics["loss"]))
+    np.testing.assert_allclose(state.average["layer"]["kernel"], average, rtol=1e-6)
+    assert losses[-1] < losses[0]
+    assert step._cache_size() == 1
+
+
+def test_whitening_changes_latents_and_no_image() -> None:
+    vae = VAE(TINY_VAE)
+    like = jax.eval_shape(vae.init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
+    params = random_params(like)
+    images = np.random.default_rng(1).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+    before = encode(vae, params, images)
+    white = whitened(params, *latent_moments(vae, params, images))
+    after = encode(vae, white, images)
+    np.testing.assert_allclose(after.mean((0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(after.std((0, 1, 2)), 1, atol=1e-5)
+    assert np.abs(before.std((0, 1, 2)) - 1).max() > 0.1
+    old = decode(vae, params, before).astype(int)
+    assert np.abs(decode(vae, white, after).astype(int) - old).max() <= 1  # rounding to uint8
+    variance = [
+        np.asarray(vae.apply({"params": p}, jnp.ones((1, 16, 16, 3)), method=VAE.encode)[1])
+        for p in (params, white)
+    ]
+    scale = np.log(before.std((0, 1, 2)))
+    np.testing.assert_allclose(variance[1], variance[0] - 2 * scale, atol=1e-5)
+
+
+def test_batches_depend_on_seed_and_step_alone(root: Path) -> None:
+    pictures = read_pictures(root / "data" / "train")
+    assert pictures.images.shape == (6, 16, 16, 3)
+    np.testing.assert_array_equal(pictures.images[3], read_image(root / "data" / "train" / "3.png"))
+    first = crops(pictures.images, 8, 8, generator(0, 5))
+    np.testing.assert_array_equal(first, crops(pictures.images, 8, 8, generator(0, 5)))
+    assert (first != crops(pictures.images, 8, 8, generator(0, 6))).any()
+
+
+def test_mixture_keeps_the_shares_and_the_captions_of_each_row() -> None:
+    templates = np.array(["a", "a", "b", "c"])
+    ids = [np.full((2, 3), row) for row in range(4)]
+    mixture = Mixture(templates, {"a": 0.5, "b": 0.5}, ids)
+    rows, captions = mixture.draw(2000, generator(0, 0))
+    assert set(rows.tolist()) == {0, 1, 2}
+    assert abs((rows == 2).mean() - 0.5) < 0.05
+    np.testing.assert_array_equal(captions[:, 0], rows)
+    with pytest.raises(ValueError, match="no picture of kind 'z'; there are a, b, c"):
+        Mixture(templates, {"z": 1.0}, ids)
+
+
+@pytest.mark.parametrize("task", ["vae", "unet"])
+def test_resuming_is_bitwise(root: Path, task: str) -> None:
+    def weights(config: TrainConfig, stops: tuple[int, ...]) -> dict[str, np.ndarray]:
+        tasks = {
+            "vae": lambda c: autoencoder_task(c, TINY_VAE),
+            "unet": lambda c: diffusion_task(c, tiny_spec()),
+        }
+        for steps in stops:
+            part = replace(config, steps=steps, decay_steps=0)
+            made = tasks[task](part)
+            train(part, made)
+        optimizer = muon(part)
+        like = initial_state(made.initialise(jax.random.key(0)), optimizer)
+        return Checkpoints(Path(part.output) / "checkpoints").restore(like)
+
+    whole = weights(run_config(root, task, output=str(root / f"{task}-whole")), (4,))
+    parts = weights(run_config(root, task, output=str(root / f"{task}-parts")), (2, 4))
+    assert int(whole.step) == int(parts.step) == 4
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_unet_run_writes_a_model_that_reads_back(root: Path) -> None:
+    config = run_config(root, "unet", steps=2)
+    train(config, diffusion_task(config, tiny_spec()))
+    spec, params = read(Path(config.output) / "model")
+    assert spec.prediction == "v"
+    assert spec.unet == tiny_spec().unet
+    assert spec.text == tiny_spec().text
+    autoencoder = read_autoencoder(config.autoencoder, TINY_VAE)
+    for got, want in zip(jax.tree.leaves(params["vae"]), jax.tree.leaves(autoencoder), strict=True):
+        np.testing.assert_array_equal(got, want)
+    lines = (Path(config.output) / "metrics.jsonl").read_text().splitlines()
+    probe = json.loads(lines[-1])
+    assert {"loss_right_caption", "loss_empty_caption", "loss_wrong_caption"} < set(probe)
+
+
+def test_zero_terminal_snr_ends_in_noise_alone() -> None:
+    schedule = NoiseSchedule.from_config(replace(tiny_spec().schedule, zero_terminal_snr=True))
+    assert schedule.alpha[-1] == 0
+    assert schedule.sigma[-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "message"),
+    [
+        ("task = 'vae'", [], "the key 'batch_size' is missing"),
+        ("tusk = 'vae'", [], "unknown key 'tusk'"),
+        ("task = 3", [], "task is 3, it must be of type str"),
+        ("task = ", [], "is not TOML"),
+        (None, ["steps=0"], "steps is 0"),
+        (None, ["steps=10"], "are more than the 10 steps"),
+        (None, ["ema_decay=2.0"], "ema_decay is 2.0"),
+    ],
+)
+def test_configuration_errors_are_one_line(
+    tmp_path: Path, text: str | None, overrides: list[str], message: str
+) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(text or Path("configs/train/emoji_vae.toml").read_text())
+    with pytest.raises(ValueError, match=message):
+        read_config(path, overrides)
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs/train").glob("*.toml")), ids=lambda p: p.stem)
+def test_shipped_configurations_are_valid(path: Path) -> None:
+    config = read_config(path, ["output=elsewhere/run", "seed=3"])
+    assert (config.output, config.seed) == ("elsewhere/run", 3)
