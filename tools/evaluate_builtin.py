@@ -8,6 +8,7 @@ what tools/build_emoji_dataset.py writes; questions and seeds are always the sam
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -129,28 +130,37 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv[1:])
 
 
-def main(args: argparse.Namespace) -> None:
-    """Asks, scores and writes the report."""
+def report(args: argparse.Namespace) -> str:
+    """Asks, scores and writes the report; returns its table."""
     pipe = jaxsd.load(args.model)
     scale = pipe.spec.guidance_scale if args.guidance_scale is None else args.guidance_scale
     settings = {"steps": args.steps, "sampler": args.sampler, "guidance_scale": scale}
     generate = generator(pipe, args.batch_size, **settings)
     scores = evaluate(generate, args.dataset, concepts=args.concepts, composed=args.composed)
     psnrs = autoencoder_psnr(reconstructor(pipe, args.batch_size), args.dataset, count=128)
+    sheet = contact_sheet(generate(list(PROMPTS), list(range(len(PROMPTS)))), PROMPTS)
 
-    args.out.mkdir(parents=True, exist_ok=True)
-    sheet = generate(list(PROMPTS), list(range(len(PROMPTS))))
-    contact_sheet(sheet, PROMPTS).save(args.out / "sheet.png")
-    report = {
+    summary = {
         "model": args.model,
         "settings": settings,
         "scores": [score._asdict() for score in scores],
         "autoencoder_psnr_db": psnrs,
         "sheet": PROMPTS,
     }
-    (args.out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    args.out.mkdir(parents=True, exist_ok=True)
+    sheet.save(args.out / "sheet.png")
+    (args.out / "report.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     (args.out / "report.md").write_text(table(scores, psnrs), encoding="utf-8")
-    print(table(scores, psnrs))
+    return table(scores, psnrs)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Prints the report; a wrong command line gives one line and exit code 2."""
+    try:
+        print(report(args))
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from emoji import folders
 from emoji.evaluation import FIRST_SEED, autoencoder_psnr, evaluate
-from evaluate_builtin import PROMPTS, contact_sheet, generator, table, wrapped
+from evaluate_builtin import (
+    PROMPTS,
+    arguments,
+    contact_sheet,
+    generator,
+    main,
+    table,
+    wrapped,
+)
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +133,14 @@ def test_the_table_has_a_line_for_each_score(emoji_dataset, pictures):
     assert len(lines) == 2 + len(scores) + 1
     assert lines[-1] == "| autoencoder, held-out pictures | | 25.0 dB |"
     assert json.dumps([score._asdict() for score in scores])
+
+
+def test_a_wrong_model_is_one_line_and_exit_code_2(tmp_path, capsys):
+    args = arguments(["", "--model=nosuch", f"--dataset={tmp_path}", f"--out={tmp_path / 'out'}"])
+    with pytest.raises(SystemExit) as stopped:
+        main(args)
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert "nosuch" in message
+    assert message.count("\n") == 1
+    assert not (tmp_path / "out").exists()
