@@ -1,5 +1,6 @@
 """Prompts to rows of token ids, as CLIP text encoders read them."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,6 +70,8 @@ class Tokenizer:
 
     @cached_property
     def _clip(self) -> Any:
+        # transformers would tell everyone that there is no PyTorch.
+        os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
         # Imported here because `import jaxsd` must not pay for transformers.
         from transformers import AddedToken, CLIPTokenizer
 
