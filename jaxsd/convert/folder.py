@@ -141,7 +141,7 @@ def _texts(
         configs.append(replace(config, pad_token=tokenizer.pad_token))
         tokenizers.append(tokenizer)
     if not configs:
-        raise ValueError(f"{folder} has no text encoder in its model_index.json")
+        raise ValueError(f"{folder}: model_index.json has no text_encoder")
     return tuple(configs), tuple(tokenizers)
 
 

@@ -131,9 +131,9 @@ def write_safetensors(
             file.write(len(encoded).to_bytes(8, "little"))
             file.write(encoded)
             for name in order:
-                array = np.ascontiguousarray(tensors[name].read())
+                array = tensors[name].read()
                 assert (array.shape, array.dtype) == (tensors[name].shape, tensors[name].dtype)
-                file.write(array.reshape(-1).view(np.uint8))
+                file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
                 progress(array.nbytes)
         partial.replace(path)
     finally:

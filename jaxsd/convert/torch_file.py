@@ -162,11 +162,11 @@ def _lazy(path: Path, record: TensorRecord, places: dict[str, Place]) -> LazyTen
 
     def read() -> np.ndarray:
         start = place.start + first * dtype.itemsize
-        flat = np.fromfile(path, dtype, extent, offset=start)
+        # As whole numbers: NumPy makes no strided views of the dtypes that are not its own.
+        flat = np.fromfile(path, f"u{dtype.itemsize}", extent, offset=start)
         if flat.size != extent:
             raise ValueError(f"{path} is truncated; download it again")
-        return np.lib.stride_tricks.as_strided(
-            flat, shape, [step * dtype.itemsize for step in strides]
-        )
+        steps = [stride * dtype.itemsize for stride in strides]
+        return np.lib.stride_tricks.as_strided(flat, shape, steps).view(dtype)
 
     return LazyTensor(shape, dtype, read)

@@ -107,7 +107,8 @@ def _crossed(config: Config, count: int, where: str) -> list[bool]:
         known = (_CROSS.format(direction), _PLAIN.format(direction))
         for name in types:
             if name not in known:
-                raise ValueError(f"{where}: block type {name!r} is not one of {', '.join(known)}")
+                setting = f"{direction.lower()}_block_types"
+                raise ValueError(f"{where}: {setting}: {name!r} is not one of {', '.join(known)}")
     crossed = [name.startswith("CrossAttn") for name in down]
     if len(down) != count or [name.startswith("CrossAttn") for name in up] != crossed[::-1]:
         raise ValueError(

@@ -25,6 +25,8 @@ Progress = Callable[[int], None]
 """Is told how many bytes were written since it was last called."""
 
 _INPAINTING_CHANNELS = 9
+_DIFFUSERS = "0.42.1"
+"""The release whose configs are written; loading an inpainting model fails without one."""
 
 
 def save_diffusers(
@@ -79,6 +81,7 @@ def save_single_file(
 
 
 def _settings(part: str, spec: ModelSpec) -> dict[str, Any]:
+    """config.json of a part."""
     if part == "unet":
         return unet_settings(
             spec.unet,
@@ -100,6 +103,7 @@ def model_index(spec: ModelSpec) -> dict[str, Any]:
     task = "Inpaint" if inpainting else "Img2Img" if refiner else ""
     index: dict[str, Any] = {
         "_class_name": f"StableDiffusion{'XL' if xl else ''}{task}Pipeline",
+        "_diffusers_version": _DIFFUSERS,
         "scheduler": ["diffusers", scheduler_settings(spec)["_class_name"]],
         "unet": ["diffusers", "UNet2DConditionModel"],
         "vae": ["diffusers", "AutoencoderKL"] if spec.vae else [None, None],

@@ -1,0 +1,282 @@
+"""What is wrong with a source, in one line each, from the programs too."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from convert_fakes import NO_TESTDATA, TESTDATA, random_model
+from test_round_trip import FAMILIES, rewrite, write_folder
+
+from jaxsd import convert
+from jaxsd.cli import convert as convert_command
+from jaxsd.cli import info as info_command
+
+SD1 = FAMILIES["sd1"]
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:6ce0161689b3853a\nsize 4265146304\n"
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    """A whole model of family sd1 as a folder and as a single file."""
+    place = tmp_path_factory.mktemp("source")
+    params = random_model(SD1)
+    write_folder(place / "model", SD1, params)
+    convert.write_single_file(place / "model.safetensors", SD1, params)
+    return place
+
+
+@pytest.fixture
+def model(source, tmp_path):
+    """A copy of it to damage; weights are links."""
+    for path in source.rglob("*"):
+        place = tmp_path / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_file():
+            place.write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def complaint(source, **options):
+    with pytest.raises((ValueError, OSError)) as caught:
+        convert.read(source, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def change(path, **settings):
+    """Changes settings of a JSON file; `None` removes one."""
+    table = json.loads(path.read_text()) | settings
+    path.write_text(json.dumps({key: value for key, value in table.items() if value != "absent"}))
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "model/unet/diffusion_pytorch_model.safetensors"]
+)
+def test_git_lfs_pointer(model, name):
+    (model / name).write_text(LFS)
+    message = complaint(model / "model" if "unet" in name else model / name)
+    assert "is a git-lfs pointer, not the weights; fetch them with `git lfs pull`" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "model/unet/diffusion_pytorch_model.safetensors"]
+)
+def test_truncated(model, name):
+    path = model / name
+    path.write_bytes(path.read_bytes()[:-100])
+    message = complaint(model / "model" if "unet" in name else path)
+    assert f"{path} is truncated or damaged" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><html>", b"\x89PNG\r\n", b"hello" * 99])
+@pytest.mark.parametrize("suffix", ["ckpt", "safetensors"])
+def test_no_weights_at_all(tmp_path, content, suffix):
+    (tmp_path / f"x.{suffix}").write_bytes(content)
+    message = complaint(tmp_path / f"x.{suffix}")
+    assert "holds no weights" in message or "is not a" in message
+
+
+def test_missing_parts(model):
+    (model / "model/unet/diffusion_pytorch_model.safetensors").unlink()
+    assert complaint(model / "model").endswith(
+        "unet has no weights; expected a .safetensors or .bin file"
+    )
+    (model / "model/unet/diffusion_flax_model.msgpack").write_bytes(b"")
+    assert "Flax's old format, which is not read" in complaint(model / "model")
+    (model / "model/unet/config.json").unlink()
+    assert "unet has no config.json" in complaint(model / "model")
+    (model / "model/model_index.json").unlink()
+    assert "model has no model_index.json" in complaint(model / "model")
+    assert "no such file or folder" in complaint(model / "nowhere.safetensors")
+
+
+def test_no_tokenizer(model):
+    for path in (model / "model/tokenizer").iterdir():
+        path.unlink()
+    assert "no tokenizer in" in complaint(model / "model")
+    with pytest.raises(ValueError, match="no tokenizer: the text encoder has 514 tokens"):
+        _ = convert.open_model(model / "model.safetensors").tokenizers
+    with pytest.raises(ValueError, match="no tokenizer: the text encoder has 514 tokens"):
+        convert.write_diffusers(model / "b", SD1, random_model(SD1))
+    assert not (model / "b").exists()
+
+
+def test_wrong_tensors(model):
+    path = model / "model/vae/diffusion_pytorch_model.safetensors"
+
+    def spoil(tensors):
+        some = tensors.pop("quant_conv.bias")
+        return tensors | {"decoder.conv_in.bias": some, "surprise": some}
+
+    rewrite(path, spoil)
+    assert complaint(model / "model") == (
+        f"{model}/model/vae does not fit: 1 missing: quant_conv.bias; 1 unused: surprise; "
+        "1 misshapen: decoder.conv_in.bias [8] instead of [32]"
+    )
+
+
+UNET = "unet/config.json"
+VAE = "vae/config.json"
+TEXT = "text_encoder/config.json"
+SCHEDULER = "scheduler/scheduler_config.json"
+
+
+@pytest.mark.parametrize(
+    ("file", "settings"),
+    [
+        ("model_index.json", {"_class_name": "FluxPipeline"}),
+        ("model_index.json", {"_class_name": "StableDiffusion3Pipeline"}),
+        ("model_index.json", {"_class_name": "StableDiffusionUpscalePipeline"}),
+        ("model_index.json", {"text_encoder": [None, None]}),
+        (UNET, {"act_fn": "gelu"}),
+        (UNET, {"addition_embed_type": "image"}),
+        (UNET, {"addition_embed_type": "text_time"}),
+        (UNET, {"attention_head_dim": [4, 4, 4]}),
+        (UNET, {"block_out_channels": "32"}),
+        (UNET, {"block_out_channels": [32, -64]}),
+        (UNET, {"class_embed_type": "projection"}),
+        (UNET, {"conv_in_kernel": 1}),
+        (UNET, {"down_block_types": ["SimpleCrossAttnDownBlock2D", "DownBlock2D"]}),
+        (UNET, {"up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"]}),
+        (UNET, {"encoder_hid_dim_type": "text_proj"}),
+        (UNET, {"in_channels": True}),
+        (UNET, {"mid_block_type": None}),
+        (UNET, {"norm_eps": 1e-6}),
+        (UNET, {"norm_num_groups": None}),
+        (UNET, {"resnet_time_scale_shift": "scale_shift"}),
+        (UNET, {"time_cond_proj_dim": 2.5}),
+        (UNET, {"transformer_layers_per_block": [[1, 2], 1]}),
+        (UNET, {"a_setting_of_tomorrow": 3}),
+        (VAE, {"act_fn": "relu"}),
+        (VAE, {"down_block_types": ["AttnDownEncoderBlock2D"] * 4}),
+        (VAE, {"latents_mean": [0.0] * 4}),
+        (VAE, {"out_channels": 4}),
+        (VAE, {"shift_factor": 0.1}),
+        (VAE, {"use_quant_conv": False}),
+        (TEXT, {"hidden_act": "relu"}),
+        (TEXT, {"layer_norm_eps": 1e-6}),
+        (TEXT, {"model_type": "t5"}),
+        (TEXT, {"hidden_size": "wide"}),
+        (SCHEDULER, {"prediction_type": "flow"}),
+        (SCHEDULER, {"beta_schedule": "sigmoid"}),
+        (SCHEDULER, {"timestep_spacing": "random"}),
+        (SCHEDULER, {"trained_betas": [0.1, 0.2]}),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else value.split("/")[0],
+)
+def test_settings_that_are_not_supported_are_named(model, file, settings):
+    change(model / "model" / file, **settings)
+    message = complaint(model / "model")
+    name, value = next(iter(settings.items()))
+    assert name in message or str(value) in message
+
+
+def test_a_setting_that_is_off_is_no_matter(model):
+    change(model / "model" / UNET, a_setting_of_tomorrow=None, another=False, _private=3)
+    assert convert.read(model / "model")[0] == SD1
+
+
+def test_config_that_is_not_json(model):
+    (model / "model" / UNET).write_text("{")
+    assert "unet/config.json is not JSON" in complaint(model / "model")
+
+
+def test_predictions(source):
+    assert complaint(source / "model", prediction="noise") == (
+        "prediction 'noise' is not one of epsilon, v, sample"
+    )
+    for name in ("model", "model.safetensors"):
+        assert convert.read(source / name, prediction="v")[0].prediction == "v"
+
+
+@pytest.mark.skipif(not TESTDATA.is_dir(), reason=NO_TESTDATA)
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ("lora/lora_disney.safetensors", "a LoRA"),
+        ("embedding/invokeai_test_embedding.safetensors", "a textual-inversion embedding"),
+        ("taesd/taef2_decoder.pth", "a tiny autoencoder"),
+    ],
+)
+def test_real_files_of_other_kinds(file, kind, capsys):
+    assert kind in complaint(TESTDATA / file)
+    run(info_command, str(TESTDATA / file))
+    assert kind in capsys.readouterr().out
+
+
+def run(command, *argv):
+    """Runs a command of `jaxsd` in this process."""
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    command.main(parser.parse_args(argv))
+
+
+def test_convert_and_info(source, tmp_path, capsys):
+    run(convert_command, str(source / "model"), str(tmp_path / "a.safetensors"))
+    run(convert_command, str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors"))
+    first, second = (tmp_path / f"{name}.safetensors" for name in "ab")
+    assert first.read_bytes() == second.read_bytes()
+    run(convert_command, str(source / "model"), str(tmp_path / "c"), "--dtype", "float16")
+    capsys.readouterr()
+    run(info_command, str(tmp_path / "c"))
+    told = capsys.readouterr().out
+    for words in ("custom", "epsilon", "diffusers folder", "PNDMScheduler", "float16", "U-Net"):
+        assert words in told
+
+
+def test_nothing_is_overwritten_unasked(source, tmp_path):
+    for name in ("a.safetensors", "a"):
+        place = tmp_path / name
+        run(convert_command, str(source / "model"), str(place))
+        with pytest.raises(FileExistsError, match="overwrite it with --force"):
+            run(convert_command, str(source / "model"), str(place))
+        run(convert_command, str(source / "model"), str(place), "--force")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/me.png").touch()
+    with pytest.raises(FileExistsError, match="is not a model"):
+        run(convert_command, str(source / "model"), str(tmp_path / "photos"), "--force")
+    assert (tmp_path / "photos/me.png").exists()
+    with pytest.raises(ValueError, match="pickles are read but not written"):
+        run(convert_command, str(source / "model"), str(tmp_path / "a.ckpt"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a.safetensors", "photos"]
+
+
+def test_a_failed_conversion_leaves_nothing(model, tmp_path):
+    rewrite(
+        model / "model.safetensors",
+        lambda tensors: (
+            tensors
+            | {
+                name: tensors[name].transformed((32,), lambda array: array + 1e6)
+                for name in ["model.diffusion_model.input_blocks.0.0.bias"]
+            }
+        ),
+    )
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for name in ("b.safetensors", "b"):
+        with pytest.raises(ValueError, match=r"float16 cannot hold|no tokenizer"):
+            run(
+                convert_command,
+                str(model / "model.safetensors"),
+                str(tmp_path / name),
+                "--dtype=float16",
+            )
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_the_script(source, tmp_path):
+    script = Path(__file__).parents[2] / "tools/convert.py"
+    place = tmp_path / "a.safetensors"
+    command = [sys.executable, str(script), f"--source={source / 'model'}"]
+    done = subprocess.run([*command, f"--destination={place}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert place.exists()
+    done = subprocess.run([*command, f"--destination={place}"], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stderr.strip().splitlines()[-1].startswith("convert: ")
+    assert "Traceback" not in done.stderr
