@@ -12,6 +12,7 @@ from tiny_models import TINY, pipeline_params
 
 import jaxsd
 from jaxsd.cli.drawing import file_name, output_paths
+from jaxsd.cli.generate import model_hash
 from jaxsd.cli.main import run
 from jaxsd.config import Level
 from jaxsd.convert import write_diffusers
@@ -154,3 +155,10 @@ def test_names_of_files(tmp_path):
     assert output_paths(tmp_path, two, 5) == (names, tmp_path / "contact_sheet.png")
     assert file_name("!?") == "image"
     assert len(file_name("word " * 100)) <= 60
+
+
+def test_the_hash_of_a_model_is_webuis(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"abc")
+    # The first ten digits of the sha256 of "abc", from FIPS 180-2, appendix B.1.
+    assert model_hash(tmp_path / "model.safetensors") == "ba7816bf8f"
+    assert model_hash(tmp_path) == model_hash(tmp_path / "missing") == ""

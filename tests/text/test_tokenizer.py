@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 from jaxsd.families import CLIP_L, OPENCLIP_H
-from jaxsd.text import Tokenizer, clip_tokenizer, clip_vocabulary, vocabulary_of
+from jaxsd.text import (
+    Tokenizer,
+    clip_tokenizer,
+    clip_vocabulary,
+    vocabulary_of,
+    write_tokenizer,
+)
 from jaxsd.text.vocabulary import BOS, EOS, WORD_END, Vocabulary, byte_alphabet
 
 GOLDENS = Path(__file__).parents[1] / "goldens/clip_tokens.json"
@@ -206,10 +212,15 @@ def test_differences_from_openai_are_those_that_are_known(clip):
             assert clip.encode([prompt]) != [ids], repr(prompt)
 
 
-@pytest.mark.skipif(not SD15.is_dir(), reason="needs SD 1.5's tokenizer files beside the checkout")
-def test_ids_equal_transformers_with_the_files_of_sd15(clip):
+@pytest.mark.parametrize("files", ["SD 1.5's", "ours"])
+def test_ids_equal_transformers_reading_a_folder(clip, files, tmp_path):
     transformers = pytest.importorskip("transformers")
-    theirs = transformers.CLIPTokenizer.from_pretrained(SD15)
+    if files == "ours":
+        write_tokenizer(tmp_path, clip)
+    elif not SD15.is_dir():
+        pytest.skip("needs SD 1.5's tokenizer files beside the checkout")
+    folder = tmp_path if files == "ours" else SD15
+    theirs = transformers.CLIPTokenizer.from_pretrained(folder)
     prompts = strings()
     expected = theirs(
         prompts, padding="max_length", max_length=77, truncation=True, return_tensors="np"
