@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxsd.schedulers.grid import Grid
 from jaxsd.schedulers.noise import NoiseSchedule
-from jaxsd.schedulers.tableau import Tableau, blank, tabulate
+from jaxsd.schedulers.tableau import Tableau, blank, check_eta, tabulate
 from jaxsd.types import Prediction
 
 
@@ -15,6 +15,7 @@ def ddim(
 
     eta = 0 is deterministic, eta = 1 is ancestral sampling (eq. 16).
     """
+    check_eta(eta)
     alpha, sigma = grid.alpha[:-1], grid.sigma[:-1]
     alpha_next, sigma_next = grid.alpha[1:], grid.sigma[1:]
     fresh = eta * sigma_next / sigma * np.sqrt(1 - (alpha / alpha_next) ** 2)

@@ -86,7 +86,7 @@ def training_grid(
         spacing = spacing or schedule.spacing or "leading"
         t = spaced_timesteps(schedule, steps, spacing, steps_offset)
     else:
-        t = given_timesteps(timesteps, steps)
+        t = given_timesteps(schedule, timesteps, steps)
     t = np.round(t)
     if set_alpha_to_one is None:
         set_alpha_to_one = schedule.set_alpha_to_one
@@ -116,7 +116,7 @@ def sigma_grid(
         if timesteps is None:
             t = spaced_timesteps(schedule, steps, spacing, steps_offset)
         else:
-            t = given_timesteps(timesteps, steps)
+            t = given_timesteps(schedule, timesteps, steps)
         levels = np.interp(t, np.arange(schedule.train_steps), schedule.noise_to_signal)
         if sigmas is not None:
             levels = named_sigmas(sigmas, levels[0], levels[-1], steps)
@@ -157,7 +157,7 @@ def solver_grid(
             points = steps if spacing == "trailing" else steps + 1
             t = spaced_timesteps(schedule, points, spacing, steps_offset)[:steps]
         else:
-            t = given_timesteps(timesteps, steps)
+            t = given_timesteps(schedule, timesteps, steps)
         levels = trained[np.round(t).astype(int)]
     return Grid(np.round(t), *variance_preserving(np.append(levels, ends[final_sigma])))
 
@@ -184,7 +184,7 @@ def distillation_grid(
         trained = np.arange(original_steps, 0, -1) * (schedule.train_steps // original_steps) - 1
         t = trained[np.arange(steps) * original_steps // steps].astype(float)
     else:
-        t = given_timesteps(timesteps, steps)
+        t = given_timesteps(schedule, timesteps, steps)
     visited = np.append(np.round(t), 0).astype(int)
     return Grid(t, schedule.alpha[visited], schedule.sigma[visited])
 
@@ -225,11 +225,13 @@ def named_sigmas(name: str, largest: float, smallest: float, steps: int) -> np.n
     return SIGMAS[name](largest, smallest, steps)
 
 
-def given_timesteps(timesteps: Sequence[float], steps: int) -> np.ndarray:
-    """A user's timesteps, [n], if they fall."""
+def given_timesteps(schedule: NoiseSchedule, timesteps: Sequence[float], steps: int) -> np.ndarray:
+    """A user's timesteps, [n], if they fall and are trained ones."""
     t = np.asarray(timesteps, float)
     if t.shape != (steps,) or np.any(np.diff(t) >= 0):
         raise ValueError(f"timesteps must be {steps} falling numbers for {steps} steps")
+    if t[0] > schedule.train_steps - 1 or t[-1] < 0:
+        raise ValueError(f"timesteps must be within 0 to {schedule.train_steps - 1}")
     return t
 
 

@@ -114,6 +114,12 @@ def check_order(name: str, order: int, highest: int) -> None:
         raise ValueError(f"{name} has orders 1 to {highest}, not {order}")
 
 
+def check_eta(eta: float) -> None:
+    """Raises ValueError unless `eta` is in [0, 1]."""
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta must be 0 to 1, not {eta}")
+
+
 def check(tableau: Tableau) -> None:
     """Raises ValueError unless the table is finite, of one size, and reads only what exists."""
     s, j, k = tableau.history.shape
@@ -140,7 +146,7 @@ def check_point_mass(tableau: Tableau, prediction: Prediction, tolerance: float 
     z = np.stack([tableau.alpha[0] * x0 + tableau.sigma[0] * first] * SAMPLES)
     m = np.zeros((HISTORY, len(weights)))
     for row in range(tableau.rows):
-        output = _perfect_output(tableau, prediction, row, z[0])
+        output = _perfect_output(tableau, prediction, row, tableau.c_in[row] * z[0])
         denoised = tableau.c_skip[row] * z[0] + tableau.c_out[row] * output
         m = np.stack([tableau.keep[row] @ [z[0], denoised], *m[:-1]])
         z = tableau.samples[row] @ z + tableau.history[row] @ m
@@ -151,14 +157,14 @@ def check_point_mass(tableau: Tableau, prediction: Prediction, tolerance: float 
 
 
 def _perfect_output(
-    tableau: Tableau, prediction: Prediction, row: int, z: np.ndarray
+    tableau: Tableau, prediction: Prediction, row: int, x: np.ndarray
 ) -> np.ndarray:
-    """What a perfect network says of the sample `z`, the data being the point (1, 0, 0, ...)."""
-    x0 = np.eye(len(z))[0]
-    alpha, sigma = tableau.alpha[row], tableau.sigma[row]
-    noise = (z - alpha * x0) / sigma
-    v = (alpha * noise - sigma * x0) / np.hypot(alpha, sigma)
-    return {"epsilon": noise, "v": v, "sample": x0}[prediction]
+    """What a perfect network says of its input `x`, the data being the point (1, 0, 0, ...)."""
+    scale = np.hypot(tableau.alpha[row], tableau.sigma[row])
+    alpha, sigma = tableau.alpha[row] / scale, tableau.sigma[row] / scale
+    x0 = np.eye(len(x))[0]
+    noise = (x - alpha * x0) / sigma
+    return {"epsilon": noise, "v": alpha * noise - sigma * x0, "sample": x0}[prediction]
 
 
 def padded(tableau: Tableau, rows: int) -> Tableau:

@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxsd.schedulers.grid import Grid
 from jaxsd.schedulers.noise import NoiseSchedule
-from jaxsd.schedulers.tableau import Tableau, blank, tabulate
+from jaxsd.schedulers.tableau import Tableau, blank, check_eta, tabulate
 from jaxsd.types import Prediction
 
 
@@ -14,8 +14,7 @@ def tcd(
     """Jumps along the trajectory to s = (1 - gamma)*t', below the next timestep t', and noises back
     up to t'. `eta` is the paper's gamma, [0, 1]; 0 is deterministic.
     """
-    if not 0 <= eta <= 1:
-        raise ValueError(f"eta {eta} is not allowed: give a number from 0 to 1")
+    check_eta(eta)
     alpha, sigma = grid.alpha[:-1], grid.sigma[:-1]
     next_timestep = np.append(grid.timestep[1:], 0)
     s = np.floor((1 - eta) * next_timestep).astype(int)

@@ -90,9 +90,9 @@ WITH_SIGMAS = ("euler", "heun", "dpm++_2m", "dpm++_2m_sde", "dpm++_2s", "unipc",
     + [("lms", "karras", "epsilon", 5), ("lms", "karras", "v", 20), ("lms", "beta", "v", 5)],
 )
 def test_sigmas(name, sigmas, prediction, steps):
-    """diffusers cuts the DPM family's exponential and beta timesteps to whole ones, and float32 makes
-    that 998 for the highest level, 999; with 50 beta steps it then sees 998 twice and fails. To round
-    to the nearest, as it does for Karras, is right: it is given those timesteps here.
+    """diffusers cuts the DPM family's exponential and beta timesteps to whole ones, and float32
+    makes that 998 for the highest level, 999; with 50 beta steps it then sees 998 twice and fails.
+    To round to the nearest, as for Karras, is right: it is given those timesteps here.
     """
     table = build(name, SCHEDULE, steps, prediction, sigmas=sigmas)
     reference = runs.scheduler(name, prediction, **{f"use_{sigmas}_sigmas": True})
@@ -225,8 +225,14 @@ def test_given_sigmas():
     assert relative_error(got, want) <= TOLERANCE
 
 
-SD15_FILE = runs.SD | {"_class_name": "PNDMScheduler", "clip_sample": False, "set_alpha_to_one": False,
-                  "skip_prk_steps": True, "steps_offset": 1, "trained_betas": None}  # fmt: skip
+SD15_FILE = runs.SD | {
+    "_class_name": "PNDMScheduler",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+    "trained_betas": None,
+}
 XL_FILE = SD15_FILE | {"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"}
 
 
@@ -248,8 +254,8 @@ def test_defaults_are_those_of_from_config(name, file, spec):
 
 @pytest.mark.parametrize("name", ["ddim", "ddpm", "pndm", "lms", "euler", "euler_a", "heun"])
 def test_one_step_of_linspace_begins_at_the_noisiest_level(name):
-    """linspace(0, 999, 1) is [0], so diffusers tells the network that noise is a finished image, and
-    returns noise. One step must begin where two do, at 999; given that, it agrees.
+    """linspace(0, 999, 1) is [0], so diffusers tells the network that noise is a finished image
+    and returns noise. One step must begin where two do, at 999; given that, it agrees.
     """
     reference = runs.scheduler(name, "v", timestep_spacing="linspace")
     reference.set_timesteps(1)
@@ -280,9 +286,9 @@ def test_one_step_of_linspace_begins_at_the_noisiest_level(name):
 @pytest.mark.parametrize("prediction", ["epsilon", "v"])
 @pytest.mark.parametrize("name", ["ddim", "pndm"])
 def test_ddim_and_pndm_step_to_the_next_timestep(name, prediction, spacing, steps):
-    """diffusers' two classes step by 1000//n whatever the next timestep is. Where the grid's strides
-    are not that (linspace, or trailing with an n that does not divide 1000), the sample is at one
-    level and the network is told another. Ours steps to the timestep at which it will call;
+    """diffusers' two classes step by 1000//n whatever the next timestep is. Where the grid's
+    strides are not that (linspace, or trailing with an n that does not divide 1000), the sample is
+    at one level and the network is told another. Ours steps to the timestep at which it will call;
     diffusers given those strides agrees.
     """
     with runs.in_float64():
