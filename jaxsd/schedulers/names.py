@@ -7,7 +7,6 @@ ALIASES = {
     "plms": "pndm",
     "euler_ancestral": "euler_a",
     "dpmpp_2m": "dpm++_2m",
-    "dpm_2m": "dpm++_2m",
     "dpmpp_2m_sde": "dpm++_2m_sde",
     "dpmpp_2s": "dpm++_2s",
     "uni_pc": "unipc",

@@ -44,10 +44,10 @@ def pndm(
         raise ValueError(f"blend {blend!r} is unknown: choose output or noise")
     if grid.alpha[0] == 0:
         raise ValueError("pndm cannot begin at zero terminal SNR: use ddim, or leading spacing")
-    # Call i is made at level at[i] and moves a sample of level start[i] to the level after it.
-    calls = np.arange(grid.steps + (grid.steps > 1))
+    # Call i is made at level at[i] and moves sample z[source[i]], of level begin[i], one level on.
+    calls = np.arange(grid.steps + (grid.steps > 1))  # with one step there is no interval to redo
     at = np.where(calls > 1, calls - 1, calls)
-    begin = np.where(calls == 1, 0, at)
+    begin, source = np.where(calls == 1, 0, at), np.where(calls == 1, 1, 0)
     alpha, sigma = grid.alpha[begin], grid.sigma[begin]
     alpha_next, sigma_next = grid.alpha[begin + 1], grid.sigma[begin + 1]
     scale, slope = alpha_next / alpha, sigma_next - alpha_next * sigma / alpha
@@ -56,16 +56,15 @@ def pndm(
     for i in calls:
         weights = ADAMS_BASHFORTH[min(i, len(ADAMS_BASHFORTH) - 1)]
         rows.history[i, 0, : len(weights)] = slope[i] * np.array(weights)
-        rows.samples[i, 0, int(i == 1)] = scale[i]  # z[1] is the first sample, kept for call 1
-    rows.samples[0, 1, 0] = 1
+    rows.samples[calls, 0, source] = scale
+    rows.samples[0, 1, 0] = 1  # z[1] is the first sample, for call 1
 
     visited = grid.visiting(np.append(at, grid.steps))
     keep = keep_noise(visited.alpha[:-1], visited.sigma[:-1])
     tableau = tabulate(prediction, rows, **visited._asdict(), keep=keep)
     if prediction == "v" and blend == "output":
         # noise = alpha*v + sigma*x, with the alpha, sigma and x of the interval's beginning.
-        of_x = np.where(rows.samples[:, 0] != 0, (slope * sigma)[:, None], 0)
-        tableau.samples[:, 0] += of_x
+        tableau.samples[calls, 0, source] += slope * sigma
         tableau.history[:] *= alpha[:, None, None]
         tableau.keep[:] = keep_v(visited.alpha[:-1], visited.sigma[:-1])
     return tableau

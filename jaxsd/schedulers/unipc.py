@@ -13,7 +13,7 @@ from jaxsd.types import Prediction
 def unipc(
     schedule: NoiseSchedule, grid: Grid, prediction: Prediction, *, order: int = 2
 ) -> Tableau:
-    """Multistep UniPC of order 1..3 for data prediction with B(h) = exp(h) - 1.
+    """Multistep UniPC of order 1..3 for data prediction, with B(h) = exp(h) - 1 ("bh2").
 
     The call at a level first corrects the sample there (UniC), without another call, and predicts
     the next one from the corrected (UniP). z[1] is the corrected sample of the level before. The
@@ -41,21 +41,20 @@ def unified_step(
 ) -> tuple[float, float, np.ndarray]:
     """Weights of x, of its prediction m and of other levels' predictions in a step (eq. 3).
 
-    x' = (sigma'/sigma)*x - alpha'*(exp(-h) - 1)*m - alpha'*B*sum_k a_k*(m_k - m)/r_k
+    x' = (sigma'/sigma)*x - alpha'*(exp(-h) - 1)*(m + sum_k a_k*(m_k - m)/r_k)
 
     Args:
       grid: the levels.
       begin: level of x.
       end: level of x'; a corrector has it among the others.
-      others: levels whose predictions raise the order, len(others) + 1.
+      others: levels whose predictions m_k raise the order; r_k is how far along the step they lie.
     """
     half_log_snr = grid.half_log_snr
     h = half_log_snr[end] - half_log_snr[begin]
     r = (half_log_snr[others] - half_log_snr[begin]) / h
-    b_h = np.expm1(-h)
-    of_others = -grid.alpha[end] * b_h * coefficients(r, -h) / r
-    of_m = -grid.alpha[end] * np.expm1(-h) - of_others.sum()
-    return grid.sigma[end] / grid.sigma[begin], of_m, of_others
+    weight = -grid.alpha[end] * np.expm1(-h)
+    of_others = weight * coefficients(r, -h) / r
+    return grid.sigma[end] / grid.sigma[begin], weight - of_others.sum(), of_others
 
 
 def coefficients(r: np.ndarray, h: float) -> np.ndarray:
