@@ -8,6 +8,7 @@ from jaxsd.schedulers import NoiseSchedule
 from jaxsd.schedulers.grid import distillation_grid, sigma_grid, solver_grid, training_grid
 from jaxsd.schedulers.spacing import (
     SIGMAS,
+    beta_quantiles,
     beta_sigmas,
     karras_sigmas,
     leading_timesteps,
@@ -55,6 +56,13 @@ def test_karras_sigmas():
     i, n, rho = np.arange(5), 5, 7
     want = (14.6 ** (1 / rho) + i / (n - 1) * (0.03 ** (1 / rho) - 14.6 ** (1 / rho))) ** rho
     np.testing.assert_allclose(karras_sigmas(14.6, 0.03, 5), want, rtol=1e-12)
+
+
+def test_beta_quantiles():
+    """Beta(1/2, 1/2) is the arcsine distribution and Beta(1, 1) the uniform one."""
+    q = np.linspace(0, 1, 101)
+    np.testing.assert_allclose(beta_quantiles(q, 0.5), np.sin(np.pi * q / 2) ** 2, atol=1e-14)
+    np.testing.assert_allclose(beta_quantiles(q, 1.0), q, atol=1e-14)
 
 
 def test_beta_sigmas():
