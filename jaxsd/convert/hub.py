@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from jaxsd.convert.weight_files import choose
 
-_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")
 _SMALL = ("scheduler", "tokenizer", "tokenizer_2", *_PARTS)
 

@@ -1,4 +1,11 @@
-"""Reading and laying out single files (`.safetensors`, `.ckpt`) of SD 1, 2, XL and the refiner."""
+"""Reading and laying out single files (`.safetensors`, `.ckpt`) of SD 1, 2, XL and the refiner.
+
+What of a file is not the model, and so is neither kept nor written back: the noise schedule's
+tables, the other set of U-Net weights where there are two, loss networks, `logit_scale`, SD 2's
+`text_projection` and its 24th text layer, whose output nothing uses (files without it exist, and
+webui, ComfyUI and diffusers load them). Position ids are made again when a file is written.
+Everything else goes through bit by bit. Files written here carry their spec as metadata.
+"""
 
 import re
 from dataclasses import replace

@@ -93,7 +93,8 @@ def _fits(shape: tuple[int, ...], expected: tuple[int, ...], kind: Kind) -> bool
 def _third_of(tensor: LazyTensor, third: int) -> LazyTensor:
     size = tensor.shape[0] // 3
     shape = (size, *tensor.shape[1:])
-    return tensor.transformed(shape, lambda array: array[third * size : (third + 1) * size])
+    # A copy, since a view would keep all three in memory as long as one is used.
+    return tensor.transformed(shape, lambda array: array[third * size : (third + 1) * size].copy())
 
 
 def _stacked(tensors: Sequence[LazyTensor]) -> LazyTensor:
