@@ -46,7 +46,7 @@ FENCES = {
     "absl": {"cli", "tools"},
     "tqdm": {"cli", "tools", "training"},
     "numpy": set(FLOORS),
-    "scipy": {"schedulers", "tools"},
+    "scipy": {"tools"},
     "ml_dtypes": set(FLOORS),
     "torch": {"tools"},
     "diffusers": {"tools"},
