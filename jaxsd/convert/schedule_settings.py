@@ -59,7 +59,8 @@ def scheduler_settings(spec: ModelSpec) -> dict[str, Any]:
     """The scheduler_config.json of a model, with the class that such models come with.
 
     Euler for XL, PNDM for epsilon, DDIM for v and for what only DDIM has: zero terminal SNR, and
-    a last alpha of 1 in XL.
+    a last alpha of 1 in XL. What the other classes need to know is written too: diffusers keeps it
+    when a user changes the class, and DDIM would clip latents, PNDM begin with Runge-Kutta steps.
     """
     settings = asdict(spec.schedule) | {"trained_betas": None}
     zero_snr = settings.pop("zero_terminal_snr")
@@ -68,18 +69,10 @@ def scheduler_settings(spec: ModelSpec) -> dict[str, Any]:
         del settings["timestep_spacing"]
     settings["num_train_timesteps"] = settings.pop("train_steps")
     settings["prediction_type"] = _NAMES[spec.prediction]
+    settings |= {"clip_sample": False, "set_alpha_to_one": final_alpha, "skip_prk_steps": True}
     xl = spec.unet.added is not None
     if xl and not (zero_snr or final_alpha):
         return settings | {"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": False}
     if xl or zero_snr or spec.prediction == "v":
-        return settings | {
-            "_class_name": "DDIMScheduler",
-            "clip_sample": False,
-            "rescale_betas_zero_snr": zero_snr,
-            "set_alpha_to_one": final_alpha,
-        }
-    return settings | {
-        "_class_name": "PNDMScheduler",
-        "set_alpha_to_one": final_alpha,
-        "skip_prk_steps": True,
-    }
+        return settings | {"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": zero_snr}
+    return settings | {"_class_name": "PNDMScheduler"}

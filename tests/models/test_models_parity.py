@@ -30,6 +30,7 @@ from tiny_models import (
     abstract_text,
     abstract_unet,
     abstract_vae,
+    apply,
     random_params,
     token_ids,
     unet_inputs,
@@ -77,7 +78,7 @@ def test_unet_at_sizes_that_halve_evenly() -> None:
     params, inputs = random_params(abstract_unet(config)), unet_inputs(config, size=(8, 16))
     twin = load(unet_twin(config, linear_projection=False), params)
     want, _ = torch_outputs(twin, lambda: run_unet(twin, inputs))
-    assert relative_error(UNet(config).apply({"params": params}, **inputs), want) <= TOLERANCE
+    assert relative_error(apply(UNet(config), params, **inputs), want) <= TOLERANCE
 
 
 def test_vae() -> None:
@@ -126,7 +127,7 @@ def test_text_encoder_of_early_files_ends_at_the_highest_id() -> None:
     twin = load(text_twin(CLIP_L), params)
     twin.eos_token_id = 2
     (_, pooled), _ = torch_outputs(twin, lambda: run_text(twin, CLIP_L, ids))
-    got = TextEncoder(CLIP_L).apply({"params": params}, ids).pooled
+    got = apply(TextEncoder(CLIP_L), params, ids=ids).pooled
     assert relative_error(got, pooled) <= TOLERANCE
 
 
