@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from jaxsd.convert.parameters import Shapes
-from jaxsd.convert.tensors import FlatTree, LazyTensor, is_floating
+from jaxsd.convert.tensors import FlatTree, LazyTensor, is_floating, one_line
 
 Kind = Literal["conv", "dense", "pointwise", "same"]
 """How a file stores a parameter: a convolution [O, I, H, W] for our [H, W, I, O]; a dense kernel
@@ -114,7 +114,7 @@ class Mismatch(ValueError):
     ) -> None:
         counts = (("missing", missing), ("unused", unused), ("misshapen", misshapen))
         parts = [f"{len(names)} {word}: {_some(names)}" for word, names in counts if names]
-        super().__init__(f"{where} does not fit: {'; '.join(parts)}")
+        super().__init__(one_line(f"{where} does not fit: {'; '.join(parts)}"))
 
 
 def _some(names: Iterable[str], limit: int = 6) -> str:

@@ -48,6 +48,11 @@ def in_memory(array: Array) -> LazyTensor:
     return LazyTensor(tuple(array.shape), np.dtype(array.dtype), lambda: np.asarray(array))
 
 
+def one_line(text: str) -> str:
+    """Text that may come from a file, fit for one line of a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def is_floating(dtype: np.dtype) -> bool:
     """Whether weights may come in this dtype."""
     return dtype.kind == "f" or dtype in _NARROW

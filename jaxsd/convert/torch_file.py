@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxsd.convert.pickle_machine import run
 from jaxsd.convert.pickle_names import DTYPES, TensorRecord
-from jaxsd.convert.tensors import FlatTree, LazyTensor
+from jaxsd.convert.tensors import FlatTree, LazyTensor, one_line
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
@@ -24,6 +24,10 @@ _PICKLE_LIMIT = 256 * 2**20
 _EXTRA = {name: getattr(ml_dtypes, name) for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2")}
 
 _DEPTH_LIMIT = 8
+_ITEM_LIMIT = 200_000
+_NAME_LIMIT = 1000
+_ZIP_DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, OverflowError)
+"""What `zipfile` raises for archives that no program wrote so."""
 
 
 class Place(NamedTuple):
@@ -47,11 +51,14 @@ def read_torch(path: Path) -> tuple[FlatTree, dict[str, str]]:
         value, places = _read_zip(path) if zipped else _read_legacy(path)
         state, facts = _unwrapped(value)
         records = _named(state)
+        if not records:
+            raise ValueError("it holds no tensors")
         return {name: _lazy(path, record, places) for name, record in records.items()}, facts
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is truncated or damaged ({error}); download it again") from error
+    except _ZIP_DAMAGE as error:
+        reason = one_line(str(error))
+        raise ValueError(f"{path} is truncated or damaged ({reason}); download it again") from error
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        raise ValueError(f"{path} cannot be read: {one_line(str(error))}") from error
 
 
 def _read_zip(path: Path) -> tuple[Any, dict[str, Place]]:
@@ -124,19 +131,23 @@ def _unwrapped(value: Any) -> tuple[Any, dict[str, str]]:
     return value, facts
 
 
-def _named(value: Any, depth: int = 0) -> dict[str, TensorRecord]:
+def _named(value: Any) -> dict[str, TensorRecord]:
     """The tensors in nested tables and lists, by their keys joined with dots."""
-    if depth > _DEPTH_LIMIT:
-        raise ValueError("its tables are nested too deeply")
     records: dict[str, TensorRecord] = {}
-    pairs = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, item in pairs:
+    pending = [("", value)]
+    for _ in range(_ITEM_LIMIT):
+        if not pending:
+            return records
+        name, item = pending.pop()
+        if len(name) > _NAME_LIMIT:
+            break
         if isinstance(item, TensorRecord):
-            records[str(key)] = item
-        elif isinstance(item, dict | list) or type(item) is tuple:
-            inner = _named(item, depth + 1)
-            records |= {f"{key}.{name}": record for name, record in inner.items()}
-    return records
+            records[name.removeprefix(".") or "tensor"] = item
+        elif isinstance(item, dict):
+            pending += [(f"{name}.{key}", inner) for key, inner in reversed(item.items())]
+        elif isinstance(item, list) or type(item) is tuple:
+            pending += [(f"{name}.{k}", inner) for k, inner in reversed(list(enumerate(item)))]
+    raise ValueError("it has tables nested without end, or more items than any weights have")
 
 
 def _dtype(name: Any) -> np.dtype:
@@ -149,7 +160,9 @@ def _lazy(path: Path, record: TensorRecord, places: dict[str, Place]) -> LazyTen
     """The tensor of a record, after checking that all of it lies within its storage."""
     storage = record.storage
     dtype = _dtype(record.dtype or storage.kind)
-    place = places[storage.key]
+    place = places.get(storage.key)
+    if place is None:
+        raise ValueError(f"its storage {storage.key} is missing")
     shape, strides = record.shape, record.strides
     whole = (record.offset, storage.start, *shape, *strides)
     if len(shape) != len(strides) or any(type(n) is not int or n < 0 for n in whole):

@@ -184,6 +184,41 @@ def test_an_attack_in_every_protocol(tmp_path, protocol):
     assert not trap.exists()
 
 
+@formats
+def test_tensors_in_other_containers(tmp_path, write):
+    place = of_array(BASE, "0")
+    values = {
+        "tensor": place,
+        "0": tuple_of(place, number(3)),
+        "string_to_param.*": dict_of({"name": text("x"), "string_to_param": dict_of({"*": place})}),
+    }
+    for expected, value in values.items():
+        write(tmp_path / "x.pt", value, {"0": BASE})
+        (found,) = read_torch(tmp_path / "x.pt")[0].items()
+        assert found[0] == expected
+        np.testing.assert_array_equal(found[1].read(), BASE)
+    write(tmp_path / "x.pt", number(3), {})
+    with pytest.raises(ValueError, match="holds no tensors"):
+        read_torch(tmp_path / "x.pt")
+
+
+@formats
+def test_tables_without_end(tmp_path, write):
+    """A list that holds itself, and exponentially many names for one tensor."""
+    doubled = of_array(BASE, "0") + b"q\x010" + b"(h\x01h\x01tq\x010" * 40 + b"h\x01"
+    for value, storages in ((b"]q\x00h\x00a", {}), (doubled, {"0": BASE})):
+        write(tmp_path / "x.pt", value, storages)
+        with pytest.raises(ValueError, match="nested without end, or more items"):
+            read_torch(tmp_path / "x.pt")
+
+
+def test_names_cannot_write_to_the_terminal(tmp_path):
+    write_zip(tmp_path / "x.pt", name("os", "\x1b[2Jsystem") + b")R", {})
+    with pytest.raises(ValueError, match="asks for os") as caught:
+        read_torch(tmp_path / "x.pt")
+    assert str(caught.value).isprintable()
+
+
 def test_what_is_allowed_is_inert():
     """Names that real files mention cannot be used as anything but stubs."""
     value = run(io.BytesIO(program(call(name("_codecs", "encode"), text("a"), text("rot13")))))[0]
