@@ -40,7 +40,8 @@ class AddedConditions:
 @dataclass(frozen=True)
 class UNetConfig:
     """A U-Net. `mid_depth` counts transformer blocks in the mid block; `guidance_dim` is the width
-    of the embedded guidance scale of distilled (LCM) models."""
+    of the embedded guidance scale of distilled (LCM) models.
+    """
 
     levels: tuple[Level, ...]
     context_dim: int

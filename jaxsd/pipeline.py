@@ -18,7 +18,7 @@ from jaxsd.sampling import first_non_finite, rows
 from jaxsd.sampling.program import Drawing, Networks, Request, draw, finish, go_on, start
 from jaxsd.schedulers import NoiseSchedule, Tableau, build
 from jaxsd.text import Tokenizer
-from jaxsd.types import Array, Params
+from jaxsd.types import Array, Params, Prediction
 
 INITIAL_NOISE = 2**32 - 1
 """Folded into an image's key for the noise it starts from; rows of the table are 0, 1, 2, ..."""
@@ -120,7 +120,7 @@ class Pipeline:
         noise = initial_noise(keys, shape) if latents is None else checked_noise(latents, shape)
         guided = self.spec.unet.guidance_dim is None and bool((scales != 1).any())
         negatives = per_image("negative_prompt", negative_prompt, count) if guided else []
-        request = self._request(negatives, prompts, scales, noise, keys)
+        request = self.request(negatives, prompts, scales, noise, keys)
 
         if progress is None:
             drawing = draw(self.networks, self.params, tableau, request, guided=guided)
@@ -129,7 +129,7 @@ class Pipeline:
         self._check_finite(drawing)
         return drawing
 
-    def _request(
+    def request(
         self,
         negatives: Sequence[str],
         prompts: Sequence[str],
@@ -137,6 +137,15 @@ class Pipeline:
         noise: Array,
         keys: Array,
     ) -> Request:
+        """What `draw` passes to the programs of `jaxsd.sampling.program`.
+
+        Args:
+          negatives: one text per image, or none where there is no guidance.
+          prompts: one text per image.
+          scales: [B] float32 guidance scales.
+          noise: [B, h, w, c] float32, unit variance.
+          keys: [B] typed keys.
+        """
         texts = [*negatives, *prompts]
         if cut := max(self.tokenizers[0].cut(texts)):
             warnings.warn(
@@ -207,21 +216,24 @@ class Pipeline:
         )
 
 
-def load(source: str | Path, dtype: str = "float32") -> Pipeline:
+def load(
+    source: str | Path, dtype: str = "float32", prediction: Prediction | None = None
+) -> Pipeline:
     """Reads a model.
 
     Args:
       source: a built-in name ("emoji"), a diffusers folder, a .safetensors or .ckpt file, or a hub
         id.
       dtype: "float32", "bfloat16" or "float16": of weights and of what the networks compute in.
+      prediction: "epsilon", "v" or "sample", for files that do not say what the U-Net predicts.
 
     Raises:
       ValueError: one line, for anything wrong with the source.
     """
-    model = open_model(source)
+    model = open_model(source, prediction=prediction)
     if model.spec.vae is None:
         raise ValueError(f"{source} has no VAE; pass a model that has one")
-    params = jax.tree.map(jnp.asarray, model.params(dtype_named(dtype)))
+    params = model.params(dtype_named(dtype), place=jnp.asarray)
     return Pipeline(model.spec, params, model.tokenizers, dtype)
 
 

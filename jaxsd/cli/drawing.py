@@ -11,6 +11,7 @@ from pathlib import Path
 from jaxsd.config import ModelSpec
 from jaxsd.convert import open_model
 from jaxsd.schedulers import NoiseSchedule, build
+from jaxsd.types import Prediction
 
 DTYPES = ("float32", "bfloat16", "float16")
 LONGEST_NAME = 60
@@ -40,6 +41,7 @@ class Job:
     width: int
     height: int
     dtype: str
+    prediction: Prediction | None
     paths: list[Path]
     sheet: Path | None
 
@@ -52,7 +54,7 @@ def checked(args: argparse.Namespace) -> Job:
       FileNotFoundError: no such model.
     """
     check_arguments(args)
-    model = open_model(args.model)
+    model = open_model(args.model, prediction=args.prediction)
     schedule = NoiseSchedule.from_config(model.spec.schedule)
     tableau = build(args.sampler, schedule, args.steps, model.spec.prediction)
     width, height = sides(args.size, model.spec)
@@ -71,6 +73,7 @@ def checked(args: argparse.Namespace) -> Job:
         width=width,
         height=height,
         dtype=args.dtype,
+        prediction=args.prediction,
         paths=paths,
         sheet=sheet,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import jaxsd
 from jaxsd.cli.drawing import Job, checked
 from jaxsd.images import Recipe, contact_sheet, write_png
-from jaxsd.types import Array
+from jaxsd.types import PREDICTIONS, Array
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,9 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        required=True,
+        default=".",
         metavar="OUT",
-        help="NAME.png, or a folder; several images also give a contact sheet",
+        help="NAME.png, or a folder (this one); several images also give a contact sheet",
     )
     parser.add_argument(
         "--model",
@@ -43,6 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", metavar="WxH", help="in pixels (what suits the model)")
     parser.add_argument("--num-images", type=int, default=1, metavar="N", help="per prompt (1)")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
+    parser.add_argument(
+        "--prediction",
+        choices=PREDICTIONS,
+        help="what the U-Net predicts, for SD 2 single files, which do not say",
+    )
 
 
 class StepBar:
@@ -94,7 +99,7 @@ def draw(job: Job, progress: StepBar) -> Array:
     from jaxsd.cli.compilation import cache_folder, keep_compiled, private
 
     keep_compiled(private(cache_folder()), announce=progress.write)
-    pipe = jaxsd.load(job.model, dtype=job.dtype)
+    pipe = jaxsd.load(job.model, dtype=job.dtype, prediction=job.prediction)
     return pipe.text_to_image(
         job.prompts,
         negative_prompt=job.negative_prompt,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from jaxsd.checkpoint import Checkpoints
@@ -28,12 +29,23 @@ class Task(NamedTuple):
 def train(config: TrainConfig, task: Task) -> None:
     """Runs to `config.steps`, from the latest checkpoint of `config.output` if there is one.
 
-    Writes checkpoints/, metrics.jsonl and model/ in the output folder.
+    Each device takes its share of every batch; the state is the same on all of them. Writes
+    checkpoints/, metrics.jsonl and model/ in the output folder.
+
+    Raises:
+      ValueError: the batch cannot be shared out equally.
     """
+    if config.batch_size % jax.device_count():
+        raise ValueError(
+            f"batch_size {config.batch_size} is not a multiple of the {jax.device_count()} devices"
+        )
+    mesh = Mesh(jax.devices(), ("data",))
+    everywhere, shared = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
     output = Path(config.output)
     optimizer = muon(config)
     key_init, key_steps = jax.random.split(jax.random.key(config.seed))
-    state = initial_state(task.initialise(key_init), optimizer)
+    key_steps = jax.device_put(key_steps, everywhere)
+    state = jax.device_put(initial_state(task.initialise(key_init), optimizer), everywhere)
     checkpoints = Checkpoints(output / "checkpoints")
     if checkpoints.latest is not None:
         state = checkpoints.restore(state)
@@ -43,7 +55,7 @@ def train(config: TrainConfig, task: Task) -> None:
     bar = tqdm(total=config.steps, initial=done, unit="step", mininterval=10, smoothing=0.05)
     start, first = time.monotonic(), done
     for n in range(done, config.steps):
-        state, metrics = step(state, task.batch(n), key_steps)
+        state, metrics = step(state, jax.device_put(task.batch(n), shared), key_steps)
         bar.update()
         if (n + 1) % config.log_every == 0:
             rate = (n + 1 - first) * config.batch_size / (time.monotonic() - start)
@@ -57,8 +69,9 @@ def train(config: TrainConfig, task: Task) -> None:
 
 def _save(output: Path, checkpoints: Checkpoints, state: TrainState, task: Task) -> None:
     checkpoints.save(int(state.step), state)
-    _log(output, int(state.step), task.probe(state.average))
-    task.write(output / "model", int(state.step), jax.device_get(state.average))
+    average = jax.device_get(state.average)
+    _log(output, int(state.step), task.probe(average))
+    task.write(output / "model", int(state.step), average)
 
 
 def _log(output: Path, step: int, metrics: dict[str, Any]) -> None:
