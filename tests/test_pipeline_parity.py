@@ -3,20 +3,19 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 import diffusers
 from module_parity import nchw, nhwc, relative_error
+from pipeline_parity import psnr
 from tiny_models import TINY, pipeline_params, uniform
 
 import jaxsd
 from jaxsd.convert import write_diffusers
 from jaxsd.pipeline import Pipeline
 from jaxsd.sampling.program import Drawing
-from jaxsd.types import Array
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
@@ -92,11 +91,6 @@ def draw_ours(pair: Pair, sampler: str, negative_prompt: Any = "", **options: An
 
 def row_by_row(done: int, rows: int) -> None:
     """A progress callback: the rows are then one small program, the same for every sampler."""
-
-
-def psnr(got: Array, want: Array) -> float:
-    """Decibels of images whose values span 2."""
-    return float(10 * np.log10(4 / np.square(np.float64(got) - want).mean()))
 
 
 def assert_same_pictures(ours: Drawing, pair: Pair, latents: torch.Tensor) -> None:

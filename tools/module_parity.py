@@ -42,17 +42,26 @@ def compare_modules(ours: dict[str, Array], theirs: dict[str, Array]) -> list[Mo
 
 
 def relative_error(got: Array, want: Array) -> float:
-    """Largest difference over the largest value of `want`, which may order its pixels otherwise."""
+    """Largest difference over the largest value of `want`, which may order its pixels otherwise.
+
+    Infinite where either has a value that is not finite.
+    """
     if want.ndim == 4 and got.shape != want.shape:  # a 1x1 convolution where ours is dense
         want = want.reshape(got.shape)
     elif want.ndim == 3 and got.ndim == 4:  # the norm of the VAE's attention: [B, c, h w]
         want = want.transpose(0, 2, 1).reshape(got.shape)
     got, want = np.asarray(got, np.float64), want.reshape(got.shape).astype(np.float64)
-    return float(np.abs(got - want).max() / np.abs(want).max())
+    error = np.abs(got - want).max() / np.abs(want).max()
+    return float(error) if np.isfinite(error) else float("inf")
 
 
 def flax_outputs(
-    network: nn.Module, params: Params, inputs: Params, method: str | None = None
+    network: nn.Module,
+    params: Params,
+    inputs: Params,
+    method: str | None = None,
+    *,
+    jit: Callable[..., Any] = jax.jit,
 ) -> tuple[Any, dict[str, Array]]:
     """A network's result, and the first output of each module below it by its path."""
 
@@ -65,7 +74,7 @@ def flax_outputs(
             **inputs,
         )
 
-    result, state = jax.jit(run)(params, inputs)
+    result, state = jit(run)(params, inputs)
     outputs = dict(_calls(state["intermediates"], ""))
     outputs.pop("", None)
     return result, outputs

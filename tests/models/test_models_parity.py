@@ -3,6 +3,7 @@
 The twins are built and filled without jaxsd's converter, so that no mistake can cancel another.
 """
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +32,7 @@ from tiny_models import (
     abstract_unet,
     abstract_vae,
     apply,
+    quick_jit,
     random_params,
     token_ids,
     unet_inputs,
@@ -39,8 +41,9 @@ from tiny_models import (
 from torch_twins import load, text_twin, unet_twin, vae_twin
 
 from jaxsd import families
-from jaxsd.config import TextConfig
+from jaxsd.config import TextConfig, UNetConfig
 from jaxsd.models import VAE, TextEncoder, UNet
+from jaxsd.types import Array
 
 pytestmark = pytest.mark.parity
 
@@ -57,6 +60,13 @@ def assert_modules_agree(errors: list[ModuleError], tolerance: float, modules: i
     assert len(errors) >= modules
 
 
+@functools.cache
+def our_unet(config: UNetConfig) -> tuple[Array, dict[str, Array]]:
+    """Output and modules of our side: SD 2 and 2-v are one network."""
+    params = random_params(abstract_unet(config))
+    return flax_outputs(UNet(config), params, unet_inputs(config), jit=quick_jit)
+
+
 @pytest.mark.parametrize("family", TINY)
 def test_unet(family: str) -> None:
     spec, config = TINY[family], TINY[family].unet
@@ -68,7 +78,7 @@ def test_unet(family: str) -> None:
     )
     load(twin, params)
     want, theirs = torch_outputs(twin, lambda: run_unet(twin, inputs))
-    got, ours = flax_outputs(UNet(config), params, inputs)
+    got, ours = our_unet(config)
     assert relative_error(got, want) <= TOLERANCE
     assert_modules_agree(compare_modules(ours, theirs), TOLERANCE, modules=60)
 
@@ -87,14 +97,14 @@ def test_vae() -> None:
 
     images = uniform("images", (2, 72, 40, 3))
     posterior, theirs = torch_outputs(twin, lambda: twin.encode(nchw(images)).latent_dist)
-    moments, ours = flax_outputs(VAE(VAE_TINY), params, {"images": images}, "encode")
+    moments, ours = flax_outputs(VAE(VAE_TINY), params, {"images": images}, "encode", jit=quick_jit)
     for got, want in zip(moments, (posterior.mean, posterior.logvar), strict=True):
         assert relative_error(got, nhwc(want)) <= TOLERANCE
     assert_modules_agree(compare_modules(ours, theirs), TOLERANCE, modules=40)
 
     latents = uniform("unscaled latents", (2, 9, 5, 4))
     want, theirs = torch_outputs(twin, lambda: nhwc(twin.decode(nchw(latents)).sample))
-    got, ours = flax_outputs(VAE(VAE_TINY), params, {"latents": latents}, "decode")
+    got, ours = flax_outputs(VAE(VAE_TINY), params, {"latents": latents}, "decode", jit=quick_jit)
     assert relative_error(got, want) <= TOLERANCE
     assert_modules_agree(compare_modules(ours, theirs), TOLERANCE, modules=50)
 

@@ -1,0 +1,86 @@
+"""Compares a model's numbers with PyTorch's: every module, every step, every image.
+
+Runs torch, transformers and diffusers beside jaxsd on the CPU in float32, and writes a report
+(`report.md` with tables, `report.png`). Needs the extra [parity].
+
+    python tools/parity.py model.safetensors --output=report
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import diffusers
+from absl import app, flags, logging
+from parity_report import Report, write
+from pipeline_parity import (
+    DRAWS,
+    SCHEDULERS,
+    Request,
+    compare_networks,
+    compare_sampler,
+    open_both,
+)
+
+from jaxsd.convert.conversion import open_conversion
+
+_OUTPUT = flags.DEFINE_string("output", "parity", "folder to write the report to")
+_PROMPTS = flags.DEFINE_multi_string("prompt", ["a red apple", "a boat on a lake"], "what to draw")
+_NEGATIVE = flags.DEFINE_string("negative_prompt", "blurry", "what guidance leads away from")
+_SAMPLERS = flags.DEFINE_list(
+    "samplers", ["ddim", "pndm", "euler", "dpm++_2m"], f"some of {', '.join(SCHEDULERS)}"
+)
+_STEPS = flags.DEFINE_integer("steps", 20, "steps of each sampler", lower_bound=1)
+_SIZE = flags.DEFINE_integer("size", None, "height and width; what suits the model by default")
+_GUIDANCE = flags.DEFINE_float("guidance_scale", 7.5, "1 means none", lower_bound=1.0)
+
+
+def compare(model: str, folder: Path) -> Report:
+    """Opens a diffusers folder in both libraries and compares them."""
+    ours, theirs = open_both(folder)
+    size, unit = _SIZE.value or ours.spec.default_size, ours.spec.vae.downscale
+    if size <= 0 or size % unit:
+        raise app.UsageError(f"size {size} is not a multiple of {unit} above 0")
+    request = Request(
+        prompts=_PROMPTS.value,
+        negatives=[_NEGATIVE.value] * len(_PROMPTS.value),
+        guidance_scale=_GUIDANCE.value,
+        steps=_STEPS.value,
+        height=size,
+        width=size,
+    )
+    modules = {}
+    for name, errors in compare_networks(ours, theirs, request):
+        logging.info("%s: %d modules", name, len(errors))
+        modules[name] = errors
+    samplers = []
+    for sampler in _SAMPLERS.value if type(theirs).__name__ in DRAWS else []:
+        samplers.append(compare_sampler(ours, theirs, sampler, request))
+        logging.info("%s: %.1f dB", sampler, min(samplers[-1].psnr))
+    return Report(model, request, modules, samplers)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Writes the report of the model that the argument names."""
+    if len(argv) != 2:
+        raise app.UsageError("name one model: a diffusers folder, a single file, or a hub id")
+    source = Path(argv[1])
+    if unknown := sorted(set(_SAMPLERS.value) - set(SCHEDULERS)):
+        raise app.UsageError(f"samplers {unknown} are not among {', '.join(SCHEDULERS)}")
+    diffusers.logging.set_verbosity_error()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = source
+        if not (source / "model_index.json").is_file():
+            # diffusers reads single files with the help of the hub; jaxsd's folder needs none.
+            folder = Path(scratch) / "model"
+            try:
+                open_conversion(argv[1], str(folder)).run(lambda count: None)
+            except (ValueError, OSError) as error:
+                raise SystemExit(f"parity: {error}") from error
+        report = compare(source.stem, folder)
+    write(report, Path(_OUTPUT.value))
+    logging.info("wrote %s", Path(_OUTPUT.value) / "report.md")
+
+
+if __name__ == "__main__":
+    app.run(main)
