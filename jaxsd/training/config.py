@@ -102,11 +102,11 @@ def _checked(values: dict[str, Any], path: Path) -> TrainConfig:
     required = {
         n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING
     }
-    if missing := sorted(required - set(values)):
-        raise ValueError(f"{path}: the key {missing[0]!r} is missing")
     for name, value in values.items():
         kind = known[name].type
         kind = dict if kind == dict[str, float] else kind
         if not isinstance(value, (int, float) if kind is float else kind) or value is True:
             raise ValueError(f"{path}: {name} is {value!r}, it must be of type {kind.__name__}")
+    if missing := sorted(required - set(values)):
+        raise ValueError(f"{path}: the key {missing[0]!r} is missing")
     return TrainConfig(**values)

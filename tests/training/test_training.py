@@ -1,6 +1,7 @@
 """Training on a handful of tiny pictures: the loss as mathematics, and that resuming is exact."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from tiny_models import TINY, random_params
 
 from jaxsd.checkpoint import Checkpoints
-from jaxsd.config import ModelSpec, VAEConfig
+from jaxsd.config import Level, ModelSpec, VAEConfig
 from jaxsd.convert import read
 from jaxsd.images import read_image
 from jaxsd.models import VAE
@@ -29,7 +30,7 @@ from jaxsd.training.config import TrainConfig, read_config
 from jaxsd.training.data import Mixture, crops, generator, read_pictures
 from jaxsd.training.diffusion import diffusion_task, stratified_timesteps, target
 from jaxsd.training.loop import train
-from jaxsd.training.step import initial_state, learning_rate, make_step, muon
+from jaxsd.training.step import TrainState, initial_state, learning_rate, make_step, muon
 from jaxsd.types import Array, Params
 
 TINY_VAE = VAEConfig(channels=(8, 8), resnets=1, norm_groups=4, scaling_factor=1.0)
@@ -38,8 +39,13 @@ VOCABULARY = vocabulary_of(())
 
 def tiny_spec() -> ModelSpec:
     size = len(VOCABULARY.ids)
-    text = replace(TINY["emoji"].text[0], vocab_size=size, max_length=16, pad_token=size - 1)
-    return replace(TINY["emoji"], vae=TINY_VAE, text=(text,), prediction="v", default_size=16)
+    text = TINY["emoji"].text[0]
+    text = replace(text, layers=1, vocab_size=size, max_length=16, pad_token=size - 1)
+    levels = (Level(16, 1, 1, 2), Level(32, 1, 1, 2))
+    unet = replace(TINY["emoji"].unet, levels=levels, norm_groups=8)
+    return replace(
+        TINY["emoji"], unet=unet, vae=TINY_VAE, text=(text,), prediction="v", default_size=16
+    )
 
 
 def run_config(root: Path, task: str, **changes: object) -> TrainConfig:
@@ -59,6 +65,16 @@ def run_config(root: Path, task: str, **changes: object) -> TrainConfig:
         templates={"plain": 0.7, "shape": 0.3},
     )
     return replace(base, **changes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps compiled steps: every run makes its own, and most of them are the same program."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_compilation_cache_dir", None)
 
 
 @pytest.fixture(scope="module")
@@ -172,30 +188,36 @@ def test_mixture_keeps_the_shares_and_the_captions_of_each_row() -> None:
         Mixture(templates, {"z": 1.0}, ids)
 
 
-@pytest.mark.parametrize("task", ["vae", "unet"])
-def test_resuming_is_bitwise(root: Path, task: str) -> None:
-    def weights(config: TrainConfig, stops: tuple[int, ...]) -> dict[str, np.ndarray]:
-        tasks = {
-            "vae": lambda c: autoencoder_task(c, TINY_VAE),
-            "unet": lambda c: diffusion_task(c, tiny_spec()),
-        }
-        for steps in stops:
-            part = replace(config, steps=steps, decay_steps=0)
-            made = tasks[task](part)
-            train(part, made)
-        optimizer = muon(part)
-        like = initial_state(made.initialise(jax.random.key(0)), optimizer)
-        return Checkpoints(Path(part.output) / "checkpoints").restore(like)
+class KilledError(Exception):
+    """Stands for a run's sudden end."""
 
-    whole = weights(run_config(root, task, output=str(root / f"{task}-whole")), (4,))
-    parts = weights(run_config(root, task, output=str(root / f"{task}-parts")), (2, 4))
-    assert int(whole.step) == int(parts.step) == 4
-    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+
+def test_resuming_is_bitwise(root: Path) -> None:
+    whole = run_config(root, "vae")  # the fixture ran it
+    parts = replace(whole, output=str(root / "parts"))
+    task = autoencoder_task(parts, TINY_VAE)
+    like = initial_state(task.initialise(jax.random.key(0)), muon(parts))
+
+    def weights(config: TrainConfig) -> TrainState:
+        return Checkpoints(Path(config.output) / "checkpoints").restore(like)
+
+    def batch(step: int) -> object:
+        if step == 3:
+            raise KilledError
+        return task.batch(step)
+
+    with pytest.raises(KilledError):
+        train(parts, task._replace(batch=batch))
+    assert int(weights(parts).step) == 2
+    train(parts, task)
+    got, want = weights(parts), weights(whole)
+    assert int(want.step) == 4
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_unet_run_writes_a_model_that_reads_back(root: Path) -> None:
-    config = run_config(root, "unet", steps=2)
+    config = run_config(root, "unet")
     train(config, diffusion_task(config, tiny_spec()))
     spec, params = read(Path(config.output) / "model")
     assert spec.prediction == "v"
