@@ -170,4 +170,4 @@ def test_sd15_vae_and_text_encoder_at_full_size() -> None:
     (context, _), theirs = torch_outputs(twin, lambda: run_text(twin, text, ids))
     out, ours = flax_outputs(TextEncoder(text), params, {"ids": ids})
     assert relative_error(out.context, context) <= FULL_SIZE
-    assert_modules_agree(compare_modules(ours, theirs), FULL_SIZE, modules=150)
+    assert_modules_agree(compare_modules(ours, theirs), FULL_SIZE, modules=130)
