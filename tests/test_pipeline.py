@@ -138,9 +138,8 @@ def test_bfloat16_is_near_float32(pipe: Pipeline) -> None:
     half = pipeline(TINY["sd1"], "bfloat16").draw("a cat", **SIZE)
     full = pipe.draw("a cat", **SIZE)
     assert half.images.dtype == np.float32
-    error = np.abs(np.asarray(half.latents - full.latents)).max()
-    # bfloat16 keeps 8 bits; the latents are about 1 large and four steps add up.
-    assert 0 < error < 0.3
+    # bfloat16 keeps 8 bits, 0.4%; guidance of 7.5 and four steps of random weights amplify it.
+    assert 0 < relative_error(half.latents, full.latents) < 0.05
 
 
 def test_non_finite_latents_name_the_step(pipe: Pipeline) -> None:
