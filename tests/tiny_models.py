@@ -76,15 +76,6 @@ TINY: dict[str, ModelSpec] = {
     "emoji": _tiny(families.SD1, EMOJI_UNET, CLIP_L),
 }
 
-# On a CPU these two halve the time that XLA takes over a tiny network; the arithmetic is the same.
-quick_jit = functools.partial(
-    jax.jit,
-    compiler_options={
-        "xla_backend_optimization_level": 0,
-        "xla_cpu_use_fusion_emitters": False,
-    },
-)
-
 
 def uniform(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Values of mean 0 and variance 1 that depend on the name alone.
@@ -197,7 +188,7 @@ def compiled(network: nn.Module, method: str | None = None) -> Callable[[Params,
         TRACES[network] += 1
         return network.apply({"params": params}, method=method, **inputs)
 
-    return quick_jit(run)
+    return jax.jit(run)
 
 
 TRACES: collections.Counter[nn.Module] = collections.Counter()

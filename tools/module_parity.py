@@ -60,8 +60,6 @@ def flax_outputs(
     params: Params,
     inputs: Params,
     method: str | None = None,
-    *,
-    jit: Callable[..., Any] = jax.jit,
 ) -> tuple[Any, dict[str, Array]]:
     """A network's result, and the first output of each module below it by its path."""
 
@@ -74,7 +72,7 @@ def flax_outputs(
             **inputs,
         )
 
-    result, state = jit(run)(params, inputs)
+    result, state = jax.jit(run)(params, inputs)
     outputs = dict(_calls(state["intermediates"], ""))
     outputs.pop("", None)
     return result, outputs

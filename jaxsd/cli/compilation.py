@@ -65,7 +65,9 @@ def keep_compiled(folder: Path, *, announce: Callable[[str], None]) -> None:
 
 
 class Announcement:
-    """Says once that a program is being compiled, if that takes longer than `PATIENCE`."""
+    """Says once that a program is being compiled, if that takes longer than `PATIENCE`, and of each
+    such program how long it took.
+    """
 
     def __init__(self, announce: Callable[[str], None]) -> None:
         self.announce = announce
@@ -74,18 +76,23 @@ class Announcement:
 
     def on_log(self, record: logging.LogRecord) -> bool:
         """Starts to wait when a program is not in the cache. Lets warnings through only."""
-        if "CACHE MISS" in record.msg and not self.said:
+        if "CACHE MISS" in record.msg:
             self.timer = Timer(PATIENCE, self.say)
             self.timer.daemon = True
             self.timer.start()
         return record.levelno >= logging.WARNING
 
-    def on_duration(self, event: str, _seconds: float, **_: str | int) -> None:
+    def on_duration(self, event: str, seconds: float, **_: str | int) -> None:
         """Stops waiting when a program is there."""
-        if event == _COMPILED and self.timer is not None:
-            self.timer.cancel()
+        if event != _COMPILED or self.timer is None:
+            return
+        self.timer.cancel()
+        self.timer = None
+        if seconds > PATIENCE:
+            self.announce(f"compiled in {seconds:.0f} s")
 
     def say(self) -> None:
-        """Hands the line on."""
-        self.said = True
-        self.announce("compiling for this model and size; the next run will not")
+        """Hands the first line on."""
+        if not self.said:
+            self.said = True
+            self.announce("compiling for this model and size; the next run will not")

@@ -18,6 +18,10 @@ def main(args: argparse.Namespace) -> None:
     if config.task not in TASKS:
         raise ValueError(f"task {config.task!r} is unknown: choose one of {', '.join(TASKS)}")
 
+    from tqdm import tqdm
+
+    from jaxsd.cli.compilation import cache_folder, keep_compiled, private
     from jaxsd.training.loop import train
 
+    keep_compiled(private(cache_folder()), announce=tqdm.write)
     train(config, TASKS[config.task](config))

@@ -27,7 +27,7 @@ def autoencoder_task(config: TrainConfig, model: VAEConfig) -> Task:
     vae = VAE(model)
 
     def initialise(key: Array) -> Params:
-        return jax.jit(vae.init)(key, jnp.zeros((1, config.crop, config.crop, 3)))["params"]
+        return vae.init(key, jnp.zeros((1, config.crop, config.crop, 3)))["params"]
 
     def batch(step: int) -> np.ndarray:
         return crops(seen, config.batch_size, config.crop, generator(config.seed, step))

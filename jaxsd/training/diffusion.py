@@ -76,8 +76,8 @@ def _initialise(networks: Networks, spec: ModelSpec, key: Array) -> Params:
     ids = jnp.zeros((1, spec.text[0].max_length), jnp.int32)
     context = jnp.zeros((1, spec.text[0].max_length, spec.unet.context_dim))
     key_unet, key_text = jax.random.split(key)
-    unet = jax.jit(networks.unet.init)(key_unet, latents, jnp.zeros(()), context)
-    text = jax.jit(networks.text.init)(key_text, ids)
+    unet = networks.unet.init(key_unet, latents, jnp.zeros(()), context)
+    text = networks.text.init(key_text, ids)
     return {"unet": unet["params"], "text": text["params"]}
 
 

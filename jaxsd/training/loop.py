@@ -45,10 +45,16 @@ def train(config: TrainConfig, task: Task) -> None:
     optimizer = muon(config)
     key_init, key_steps = jax.random.split(jax.random.key(config.seed))
     key_steps = jax.device_put(key_steps, everywhere)
-    state = jax.device_put(initial_state(task.initialise(key_init), optimizer), everywhere)
     checkpoints = Checkpoints(output / "checkpoints")
-    if checkpoints.latest is not None:
-        state = checkpoints.restore(state)
+    begin = jax.jit(
+        lambda key: initial_state(task.initialise(key), optimizer),
+        out_shardings=everywhere,
+        compiler_options={"xla_backend_optimization_level": 0},  # runs once
+    )
+    if checkpoints.latest is None:
+        state = begin(key_init)
+    else:
+        state = checkpoints.restore(begin.eval_shape(key_init))
     step = make_step(task.loss, optimizer, config.ema_decay)
 
     done = int(state.step)

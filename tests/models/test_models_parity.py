@@ -32,7 +32,6 @@ from tiny_models import (
     abstract_unet,
     abstract_vae,
     apply,
-    quick_jit,
     random_params,
     token_ids,
     unet_inputs,
@@ -64,7 +63,7 @@ def assert_modules_agree(errors: list[ModuleError], tolerance: float, modules: i
 def our_unet(config: UNetConfig) -> tuple[Array, dict[str, Array]]:
     """Output and modules of our side: SD 2 and 2-v are one network."""
     params = random_params(abstract_unet(config))
-    return flax_outputs(UNet(config), params, unet_inputs(config), jit=quick_jit)
+    return flax_outputs(UNet(config), params, unet_inputs(config))
 
 
 @pytest.mark.parametrize("family", TINY)
@@ -97,14 +96,14 @@ def test_vae() -> None:
 
     images = uniform("images", (2, 72, 40, 3))
     posterior, theirs = torch_outputs(twin, lambda: twin.encode(nchw(images)).latent_dist)
-    moments, ours = flax_outputs(VAE(VAE_TINY), params, {"images": images}, "encode", jit=quick_jit)
+    moments, ours = flax_outputs(VAE(VAE_TINY), params, {"images": images}, "encode")
     for got, want in zip(moments, (posterior.mean, posterior.logvar), strict=True):
         assert relative_error(got, nhwc(want)) <= TOLERANCE
     assert_modules_agree(compare_modules(ours, theirs), TOLERANCE, modules=40)
 
     latents = uniform("unscaled latents", (2, 9, 5, 4))
     want, theirs = torch_outputs(twin, lambda: nhwc(twin.decode(nchw(latents)).sample))
-    got, ours = flax_outputs(VAE(VAE_TINY), params, {"latents": latents}, "decode", jit=quick_jit)
+    got, ours = flax_outputs(VAE(VAE_TINY), params, {"latents": latents}, "decode")
     assert relative_error(got, want) <= TOLERANCE
     assert_modules_agree(compare_modules(ours, theirs), TOLERANCE, modules=50)
 

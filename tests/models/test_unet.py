@@ -11,7 +11,6 @@ from tiny_models import (
     TRACES,
     abstract_unet,
     apply,
-    quick_jit,
     random_params,
     relative_error,
     unet_inputs,
@@ -68,7 +67,7 @@ def test_bfloat16_inside_float32_outside() -> None:
 def test_every_parameter_and_input_has_a_finite_gradient() -> None:
     params, inputs = weights(ONE_LEVEL), unet_inputs(ONE_LEVEL, size=(4, 4))
 
-    @quick_jit
+    @jax.jit
     def gradient(params: Params, inputs: dict[str, Array]) -> tuple[Params, dict[str, Array]]:
         def loss(params: Params, inputs: dict[str, Array]) -> Array:
             return jnp.square(UNet(ONE_LEVEL).apply({"params": params}, **inputs)).mean()

@@ -10,7 +10,6 @@ from tiny_models import (
     VAE_TINY,
     abstract_vae,
     apply,
-    quick_jit,
     random_params,
     relative_error,
     uniform,
@@ -76,7 +75,7 @@ def test_bfloat16_inside_float32_outside(params: Params) -> None:
 def test_every_parameter_has_a_finite_gradient() -> None:
     network = VAE(replace(VAE_TINY, channels=(16,)))
 
-    @quick_jit
+    @jax.jit
     def gradient(params: Params, images: Array) -> Params:
         def loss(params: Params) -> Array:
             return jnp.square(network.apply({"params": params}, images)).mean()

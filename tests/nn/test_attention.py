@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
-from tiny_models import quick_jit, relative_error, uniform
+from tiny_models import relative_error, uniform
 
 from jaxsd.nn import attention as module
 from jaxsd.types import Array
 
-attention = quick_jit(module.attention)
+attention = jax.jit(module.attention)
 
 
 def loop(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:

@@ -1,9 +1,10 @@
 """Convolutions against a loop; the two changes of size and what they pad."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_models import apply, quick_jit, relative_error, uniform
+from tiny_models import apply, relative_error, uniform
 
 from jaxsd.nn.convolution import Downsample, Upsample, convolution
 from jaxsd.types import Array
@@ -52,7 +53,7 @@ def test_downsample(
 @pytest.mark.parametrize("size", [(6, 8), (5, 7), (6, 7), (5, 8)])
 def test_upsample_repeats_pixels_up_to_an_odd_side(size: tuple[int, int]) -> None:
     x = uniform("x", (1, 3, 4, 2))
-    run = quick_jit(lambda x: Upsample(4, jnp.float32).apply({"params": {"conv": PARAMS}}, x, size))
+    run = jax.jit(lambda x: Upsample(4, jnp.float32).apply({"params": {"conv": PARAMS}}, x, size))
     big = np.zeros((1, *size, 2), np.float32)
     for i, j in np.ndindex(size):
         big[:, i, j] = x[:, i // 2, j // 2]

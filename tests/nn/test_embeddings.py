@@ -2,15 +2,16 @@
 
 import math
 
+import jax
 import numpy as np
 import pytest
-from tiny_models import apply, quick_jit, uniform
+from tiny_models import apply, uniform
 
 from jaxsd.nn import embeddings
 from jaxsd.nn.embeddings import TimestepEmbedding
 
-sinusoids = quick_jit(embeddings.sinusoids, static_argnums=1)
-guidance_sinusoids = quick_jit(embeddings.guidance_sinusoids, static_argnums=1)
+sinusoids = jax.jit(embeddings.sinusoids, static_argnums=1)
+guidance_sinusoids = jax.jit(embeddings.guidance_sinusoids, static_argnums=1)
 
 ROUNDING = 2.0**-22
 """Relative error of a float32 angle: one rounding of the frequency, one of the product."""
