@@ -1,0 +1,1 @@
+"""Changes to parameter trees: low-rank adaptation (LoRA) and textual inversion."""

@@ -1,0 +1,175 @@
+"""Low-rank adaptation of kernels (Hu et al. 2021, "LoRA", arXiv:2106.09685).
+
+A LoRA is a flat dict from the paths of kernels in a pipeline's tree, `{"unet": tree, "text":
+[tree, ...]}`, to factors of what is added to them:
+
+    unet/down_blocks_0/attentions_0/transformer_blocks_0/attn1/to_q/kernel
+    text/0/encoder/layers_0/self_attn/q_proj/kernel
+
+    of a dense kernel [in, out]:         down [in, rank], up [rank, out], alpha []
+    of a convolution [h, w, in, out]:    down [h, w, in, rank], up [1, 1, rank, out], alpha []
+    of a convolution, decomposed twice:  down [1, 1, in, rank], mid [h, w, rank, rank],
+                                         up [1, 1, rank, out], alpha []
+
+A list of text encoders and a dict of them by "0" and "1" have the same paths. The factors are
+pytrees of arrays for `jax.grad`; alpha has no gradient, and no optimizer should let it decay.
+"""
+
+import math
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import keystr, tree_flatten_with_path, tree_map_with_path
+
+from jaxsd.types import Array, Params
+
+Factors = dict[str, Array]
+"""`down`, `up`, `alpha`, and `mid` where there is one."""
+
+Lora = dict[str, Factors]
+"""Path of a kernel -> its factors."""
+
+ADAPTED = ("unet/", "text/")
+"""Where in a pipeline's tree a LoRA may be; no file has a place for one of the VAE."""
+
+
+def targets(params: Params, patterns: Sequence[str]) -> list[str]:
+    r"""The paths of kernels that any of the patterns is found in, in the order of the tree.
+
+    Args:
+      params: a pipeline's tree of arrays or of their shapes.
+      patterns: regular expressions, found anywhere in a path (`re.search`):
+        `r"unet/.*attn\d/to_(q|k|v|out_0)/"`. Kernels of dense layers (rank 2) and of
+        convolutions (rank 4) of the U-Net and the text encoders can be adapted, and nothing else.
+
+    Raises:
+      ValueError: a pattern is no regular expression, or is found in no such path.
+    """
+    leaves = tree_flatten_with_path(params)[0]
+    kernels = [path for path, leaf in map(_named, leaves) if _is_adaptable(path, leaf)]
+    found: set[str] = set()
+    for pattern in patterns:
+        try:
+            matching = [path for path in kernels if re.search(pattern, path)]
+        except re.error as error:
+            raise ValueError(f"target {pattern!r} is no regular expression: {error}") from error
+        if not matching:
+            raise ValueError(
+                f"target {pattern!r} is found in none of the {len(kernels)} kernels of the model; "
+                f"one of them is {kernels[0] if kernels else 'none'}"
+            )
+        found.update(matching)
+    return [path for path in kernels if path in found]
+
+
+def _named(entry: tuple[Any, Any]) -> tuple[str, Any]:
+    path, leaf = entry
+    return keystr(path, simple=True, separator="/"), leaf
+
+
+def _is_adaptable(path: str, leaf: Array) -> bool:
+    return path.startswith(ADAPTED) and path.endswith("/kernel") and leaf.ndim in (2, 4)
+
+
+def initial_lora(
+    params: Params, patterns: Sequence[str], *, rank: int, alpha: float, key: Array
+) -> Lora:
+    """A LoRA that changes nothing yet: `down` random, `up` zero (Hu et al. 2021, section 4.1).
+
+    `down` is uniform in +-1/sqrt(in), h * w * in for a convolution: Kaiming's rule with a = sqrt(5)
+    (He et al. 2015, equation 10), as PEFT and kohya's sd-scripts begin. Float32, whatever the
+    dtype of the kernels.
+
+    Args:
+      params: a pipeline's tree of arrays or of their shapes.
+      patterns: which kernels, see `targets`.
+      rank: columns of `down`, at least 1.
+      alpha: the change is scaled by alpha / rank.
+      key: folded with each path, so that a kernel begins the same whatever else is adapted.
+
+    Raises:
+      ValueError: a pattern that fits nothing, or a rank below 1.
+    """
+    if rank < 1:
+        raise ValueError(f"LoRA rank {rank} is below 1")
+    leaves = dict(map(_named, tree_flatten_with_path(params)[0]))
+    return {
+        path: _initial_factors(leaves[path].shape, rank, alpha, _own_key(key, path))
+        for path in targets(params, patterns)
+    }
+
+
+def _own_key(key: Array, path: str) -> Array:
+    return jax.random.fold_in(key, zlib.crc32(path.encode()))
+
+
+def _initial_factors(shape: tuple[int, ...], rank: int, alpha: float, key: Array) -> Factors:
+    *window, outputs = shape
+    bound = math.prod(window) ** -0.5
+    return {
+        "down": jax.random.uniform(key, (*window, rank), jnp.float32, -bound, bound),
+        "up": jnp.zeros((*(1 for _ in window[:-1]), rank, outputs), jnp.float32),
+        "alpha": jnp.asarray(alpha, jnp.float32),
+    }
+
+
+def merged(params: Params, lora: Mapping[str, Factors], scale: float | Array = 1.0) -> Params:
+    """The tree with W + scale * alpha / rank * down @ up in place of each adapted kernel W.
+
+    The sum is in float32 and has the dtype of W in the end. Several LoRAs are merged in turn:
+    `merged(merged(params, first, 0.5), second)`.
+
+    Args:
+      params: a pipeline's tree, or the part of one that the LoRA adapts. Not changed.
+      lora: paths of kernels -> factors.
+      scale: of the whole LoRA; 0 is the tree as it was. May be traced.
+
+    Raises:
+      ValueError: the tree has no such kernel, or one of another shape.
+    """
+    missing = set(lora)
+
+    def leaf(path: tuple[Any, ...], kernel: Array) -> Array:
+        name = keystr(path, simple=True, separator="/")
+        if name not in lora:
+            return kernel
+        missing.discard(name)
+        return _added(kernel, lora[name], scale, name)
+
+    tree = tree_map_with_path(leaf, params)
+    if missing:
+        raise ValueError(
+            f"{len(missing)} kernels of the LoRA are not in the model, the first is {min(missing)}"
+        )
+    return tree
+
+
+def _added(kernel: Array, factors: Factors, scale: float | Array, path: str) -> Array:
+    change = _product(factors)
+    if change.shape != kernel.shape:
+        raise ValueError(
+            f"the LoRA of {path} is for a kernel {list(change.shape)}, the model's is "
+            f"{list(kernel.shape)}"
+        )
+    alpha = jax.lax.stop_gradient(jnp.asarray(factors["alpha"], jnp.float32))
+    weight = scale * alpha / factors["up"].shape[-2]
+    return (jnp.asarray(kernel, jnp.float32) + weight * change).astype(kernel.dtype)
+
+
+def _product(factors: Factors) -> Array:
+    """What the factors make, before any scale, float32 [in, out] or [h, w, in, out].
+
+    With `mid` it is the Tucker decomposition of LyCORIS (Yeh et al. 2023, arXiv:2309.14859).
+    """
+    down, up = (jnp.asarray(factors[name], jnp.float32) for name in ("down", "up"))
+    up = up.reshape(up.shape[-2:])
+    # Devices would round the operands of a float32 product to fewer bits.
+    highest = jax.lax.Precision.HIGHEST
+    if "mid" not in factors:
+        return jnp.einsum("...ir,ro->...io", down, up, precision=highest)
+    mid = jnp.asarray(factors["mid"], jnp.float32)
+    return jnp.einsum("ir,hwrs,so->hwio", down[0, 0], mid, up, precision=highest)
