@@ -1,0 +1,102 @@
+"""What LoRA files state beside their tensors: PEFT's configuration, kohya's training settings."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxsd.adapters.lora import Factors
+from jaxsd.adapters.lora_names import AdaptedKernel
+from jaxsd.config import ModelSpec
+
+ADAPTER = "lora_adapter_metadata"
+"""The key of diffusers: a JSON table of PEFT's `LoraConfig`, one for each part of the pipeline."""
+
+_BASE = {
+    "v1": "sd_v1",
+    "v2": "sd_v2",
+    "xl": "sdxl_base_v1-0",
+    "refiner": "sdxl_base_v1-0",
+}
+_NOT_PLAIN = ("use_rslora", "use_dora", "lora_bias")
+
+
+def adapter_metadata(
+    lora: Mapping[str, Factors], kernels: Mapping[str, AdaptedKernel]
+) -> dict[str, Any]:
+    """`LoraConfig` of each part: rank, alpha, and the modules that differ from the most common.
+
+    A name of PEFT's fits every module that ends with it, and transformers has text encoders with
+    and without an outer module, which is left out here.
+    """
+    metadata: dict[str, Any] = {}
+    for part in dict.fromkeys(kernel.part for kernel in kernels.values()):
+        names = {n: _inner(kernel) for n, kernel in kernels.items() if kernel.part == part}
+        ranks = {module: int(lora[n]["up"].shape[-2]) for n, module in names.items()}
+        alphas = {module: float(lora[n]["alpha"]) for n, module in names.items()}
+        rank, alpha = _commonest(ranks.values()), _commonest(alphas.values())
+        metadata |= {
+            f"{part}.peft_type": "LORA",
+            f"{part}.r": rank,
+            f"{part}.lora_alpha": alpha,
+            f"{part}.rank_pattern": {m: value for m, value in ranks.items() if value != rank},
+            f"{part}.alpha_pattern": {m: value for m, value in alphas.items() if value != alpha},
+            f"{part}.target_modules": list(names.values()),
+        }
+    return metadata
+
+
+def _inner(kernel: AdaptedKernel) -> str:
+    return kernel.module.removeprefix("text_model.")
+
+
+def _commonest(values: Iterable[float]) -> float:
+    return Counter(values).most_common(1)[0][0]
+
+
+def stated_alphas(
+    path: Path, facts: Mapping[str, str], kernels: Sequence[AdaptedKernel]
+) -> dict[str, float]:
+    """Path of a kernel -> alpha, as far as PEFT's configuration in a file's metadata states it.
+
+    Raises:
+      ValueError: it is damaged, or asks for more than a plain LoRA.
+    """
+    if ADAPTER not in facts:
+        return {}
+    try:
+        table = json.loads(facts[ADAPTER])
+        return {
+            kernel.path: float(alpha)
+            for kernel in kernels
+            if (alpha := _alpha(table, kernel)) is not None
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its metadata {ADAPTER} cannot be used: {error}") from error
+
+
+def _alpha(table: Mapping[str, Any], kernel: AdaptedKernel) -> float | None:
+    for setting in _NOT_PLAIN:
+        if table.get(f"{kernel.part}.{setting}"):
+            raise ValueError(f"{setting} is not supported")
+    name = f".{kernel.module}"
+    for pattern, alpha in table.get(f"{kernel.part}.alpha_pattern", {}).items():
+        if name.endswith(f".{pattern.removeprefix('^')}"):
+            return alpha
+    return table.get(f"{kernel.part}.lora_alpha")
+
+
+def kohya_metadata(lora: Mapping[str, Factors], spec: ModelSpec) -> dict[str, str]:
+    """What kohya's programs say of rank and alpha; "Dynamic" where kernels differ."""
+
+    def one(values: set[float]) -> str:
+        return str(values.pop()) if len(values) == 1 else "Dynamic"
+
+    return {
+        "format": "pt",
+        "ss_base_model_version": _BASE[spec.layout.single_file],
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": one({int(factors["up"].shape[-2]) for factors in lora.values()}),
+        "ss_network_alpha": one({float(factors["alpha"]) for factors in lora.values()}),
+    }

@@ -1,0 +1,123 @@
+"""What the kernels of a model are called in LoRA files.
+
+Underscored names cannot be taken apart again (`to_q`, `proj_in`, `text_model`), so all of them are
+made from the model's own list of kernels, and looked up.
+"""
+
+import re
+from typing import NamedTuple
+
+from jaxsd.config import ModelSpec
+from jaxsd.convert.folder import part_folder, part_slots
+from jaxsd.convert.parameters import parameters
+from jaxsd.convert.single_file_names import UNET, single_file_slots
+from jaxsd.convert.slots import Kind, Slot
+
+_KOHYA = {"unet": "lora_unet", "text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}
+_ALONE = "lora_te"
+"""kohya's prefix of the text encoder of models that have one."""
+
+_OLD_ATTENTION = re.compile(r"\.(attn\d\.|self_attn\.)(?:to_)?(q|k|v|out)(?:_proj|\.0)?$")
+
+
+class AdaptedKernel(NamedTuple):
+    """A kernel that a LoRA may change.
+
+    Attributes:
+      path: in a pipeline's tree, `unet/conv_in/kernel`.
+      shape: of the kernel in our layout.
+      kind: how files store it.
+      part: diffusers' name of its network, `unet`, `text_encoder` or `text_encoder_2`.
+      module: diffusers' name of it in that network.
+      kohya: the name that kohya's sd-scripts give it, prefix included.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    kind: Kind
+    part: str
+    module: str
+    kohya: str
+
+
+def adapted_kernels(spec: ModelSpec) -> dict[str, AdaptedKernel]:
+    """Every kernel of the U-Net and the text encoders, by its path."""
+    kernels: dict[str, AdaptedKernel] = {}
+    for name, shapes in parameters(spec).items():
+        if name == "vae":
+            continue
+        part = part_folder(name, spec)
+        original = _sgm_names(spec) if name == "unet" and _is_sgm(spec) else {}
+        for slot in part_slots(name, shapes, spec.layout):
+            if not slot.path.endswith("/kernel"):
+                continue
+            path = f"{name.replace('_', '/')}/{slot.path}"
+            module = _module(slot)
+            kernels[path] = AdaptedKernel(
+                path=path,
+                shape=shapes[slot.path],
+                kind=slot.kind,
+                part=part,
+                module=module,
+                kohya=f"{_prefix(part, spec)}_{_underscored(original.get(slot.path, module))}",
+            )
+    return kernels
+
+
+def _module(slot: Slot) -> str:
+    return slot.name.removesuffix(".weight")
+
+
+def _is_sgm(spec: ModelSpec) -> bool:
+    """Whether kohya trains the original code's U-Net, as for XL, rather than diffusers'."""
+    return spec.layout.single_file in ("xl", "refiner")
+
+
+def _sgm_names(spec: ModelSpec) -> dict[str, str]:
+    """Path in the U-Net -> name of the module in the original code."""
+    slots = single_file_slots("unet", spec, parameters(spec)["unet"])
+    return {slot.path: _module(slot).removeprefix(UNET) for slot in slots}
+
+
+def _prefix(part: str, spec: ModelSpec) -> str:
+    return _ALONE if part == "text_encoder" and len(spec.text) == 1 else _KOHYA[part]
+
+
+def _underscored(name: str) -> str:
+    return name.replace(".", "_")
+
+
+def spellings(spec: ModelSpec) -> dict[str, str]:
+    """Every name that a file may have for a kernel -> path of the kernel."""
+    return {
+        name: kernel.path
+        for kernel in adapted_kernels(spec).values()
+        for name in _spellings(kernel)
+    }
+
+
+def _spellings(kernel: AdaptedKernel) -> set[str]:
+    """The names of kohya, of diffusers before PEFT and since, and of a U-Net by itself.
+
+    Text encoders come with and without transformers' outer module.
+    """
+    bare = kernel.module.removeprefix("text_model.")
+    names = {kernel.kohya, f"{_KOHYA[kernel.part]}_{_underscored(kernel.module)}"}
+    if kernel.part == "text_encoder":
+        names.add(f"{_ALONE}_{_underscored(kernel.module)}")
+    for module in (kernel.module, bare):
+        dotted = f"{kernel.part}.{module}"
+        names |= {dotted, _old_name(dotted)}
+    if kernel.part == "unet":
+        names |= {kernel.module, _old_name(f".{kernel.module}").removeprefix(".")}
+    return names
+
+
+def _old_name(dotted: str) -> str:
+    """The name in diffusers until 0.22: `attn1.to_out.0` -> `attn1.processor.to_out_lora`."""
+
+    def old(match: re.Match[str]) -> str:
+        attention = match[1] + ("processor." if match[1].startswith("attn") else "")
+        return f".{attention}to_{match[2]}_lora"
+
+    return _OLD_ATTENTION.sub(old, dotted)

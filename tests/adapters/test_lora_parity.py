@@ -1,0 +1,143 @@
+"""Live against diffusers and PEFT: they load what is written here, and draw the same from it."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+diffusers = pytest.importorskip("diffusers")
+pytest.importorskip("peft")
+
+from lora_fakes import random_lora
+from module_parity import run_text, run_unet
+from tiny_models import (
+    TINY,
+    apply,
+    pipeline_params,
+    relative_error,
+    token_ids,
+    unet_inputs,
+)
+from torch_twins import load, text_twin, unet_twin
+
+from jaxsd.adapters.lora import Lora, merged
+from jaxsd.adapters.lora_files import read_lora, write_lora_kohya, write_lora_peft
+from jaxsd.models import TextEncoder, UNet
+
+pytestmark = pytest.mark.parity
+
+TOLERANCE = 1e-5
+"""Of the largest value. The change is as large as the weights, and PyTorch adds it to outputs, not
+to weights, so sums are in another order.
+"""
+FAMILIES = ("sd1", "sdxl")
+
+
+def small(lora: Lora) -> Lora:
+    """Factors whose product is about as large as the kernels."""
+    for factors in lora.values():
+        factors["down"] *= np.float32(np.prod(factors["down"].shape[:-1]) ** -0.5)
+    return lora
+
+
+@functools.cache
+def params_of(family: str):
+    return pipeline_params(TINY[family])
+
+
+def pipeline(family: str):
+    """A pipeline of twins with our weights; no tokenizers, no VAE: they take no part."""
+    spec, params = TINY[family], params_of(family)
+    unet = unet_twin(spec.unet, linear_projection=spec.layout.linear_projection)
+    # Twins state it per level; diffusers' reader of XL's names takes a single number.
+    unet.register_to_config(layers_per_block=spec.unet.levels[0].resnets)
+    texts = [load(text_twin(c), p) for c, p in zip(spec.text, params["text"], strict=True)]
+    parts = dict.fromkeys(("vae", "tokenizer", "scheduler"))
+    names = ("text_encoder", "text_encoder_2")
+    parts |= {"unet": load(unet, params["unet"])} | dict(zip(names, texts, strict=False))
+    if family == "sdxl":
+        return diffusers.StableDiffusionXLPipeline(tokenizer_2=None, **parts)
+    parts |= {"safety_checker": None, "feature_extractor": None}
+    return diffusers.StableDiffusionPipeline(requires_safety_checker=False, **parts)
+
+
+def theirs(pipe, family: str) -> list[np.ndarray]:
+    """Outputs of the U-Net and the text encoders."""
+    spec = TINY[family]
+    found = [run_unet(pipe.unet, unet_inputs(spec.unet))]
+    encoders = (pipe.text_encoder, getattr(pipe, "text_encoder_2", None))
+    for config, encoder in zip(spec.text, encoders, strict=False):
+        found += run_text(encoder, config, token_ids(config))
+    return found
+
+
+def ours(params, family: str) -> list[np.ndarray]:
+    spec = TINY[family]
+    found = [apply(UNet(spec.unet), params["unet"], **unet_inputs(spec.unet))]
+    for config, tree in zip(spec.text, params["text"], strict=True):
+        found += apply(TextEncoder(config), tree, ids=token_ids(config))
+    return found
+
+
+def assert_same_outputs(pipe, family: str, lora: Lora, scale: float = 1.0) -> None:
+    plain = ours(params_of(family), family)
+    want = theirs(pipe, family)
+    got = ours(merged(params_of(family), lora, scale), family)
+    assert len(got) == len(want)
+    for g, w, p in zip(got, want, plain, strict=True):
+        assert relative_error(g, w) <= TOLERANCE
+        assert relative_error(p, w) > 0.05  # that it did change something
+
+
+WRITERS = {"peft": write_lora_peft, "kohya": write_lora_kohya}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("form", WRITERS)
+def test_diffusers_loads_what_is_written(tmp_path, family, form):
+    """Every kernel of U-Net and text encoders; alpha is not the rank."""
+    lora = small(random_lora(TINY[family], ranks=(3,), alphas=(1.5,)))
+    path = tmp_path / "lora.safetensors"
+    WRITERS[form](path, lora, TINY[family])
+    pipe = pipeline(family)
+    pipe.load_lora_weights(path)
+    assert_same_outputs(pipe, family, lora)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("patterns", [["attn1"], ["text/.*fc1"], ["conv1/", "q_proj"]])
+def test_parts_of_a_model(tmp_path, family, patterns):
+    """Few kernels, of ranks and alphas that differ."""
+    lora = small(random_lora(TINY[family], patterns, ranks=(1, 4), alphas=(1.0, 2.0, 3.0)))
+    path = tmp_path / "lora.safetensors"
+    write_lora_peft(path, lora, TINY[family])
+    pipe = pipeline(family)
+    pipe.load_lora_weights(path)
+    got, want = ours(merged(params_of(family), lora), family), theirs(pipe, family)
+    assert max(map(relative_error, got, want)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_diffusers_saves_is_read(tmp_path, family):
+    from peft import LoraConfig
+    from peft.utils import get_peft_model_state_dict
+
+    torch.manual_seed(0)
+    pipe = pipeline(family)
+    layers, metadata = {}, {}
+    for name in ("unet", "text_encoder", "text_encoder_2"):
+        module = getattr(pipe, name, None)
+        if module is None:
+            continue
+        names = ["to_q", "to_out.0", "conv1"] if name == "unet" else ["q_proj", "fc2"]
+        config = LoraConfig(r=2, lora_alpha=3.0, target_modules=names, init_lora_weights=False)
+        module.add_adapter(config)
+        layers[f"{name}_lora_layers"] = get_peft_model_state_dict(module)
+        metadata[f"{name}_lora_adapter_metadata"] = config.to_dict() | {"target_modules": names}
+    pipe.save_lora_weights(tmp_path, **layers, **metadata)
+    lora = read_lora(next(Path(tmp_path).glob("*.safetensors")), TINY[family])
+    assert {float(factors["alpha"]) for factors in lora.values()} == {3.0}
+    got, want = ours(merged(params_of(family), lora), family), theirs(pipe, family)
+    assert max(map(relative_error, got, want)) <= TOLERANCE
