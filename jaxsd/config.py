@@ -84,6 +84,8 @@ class TextConfig:
         before the last, without a norm.
       projection_dim: width of the pooled projection, `None` where the model has none.
       pad_token: id that fills a prompt up to `max_length`.
+      added_tokens: how many of the last ids textual inversion added. The end of a prompt is the
+        highest of the others.
     """
 
     width: int
@@ -96,6 +98,7 @@ class TextConfig:
     hidden_layer: Literal[-1, -2] = -1
     projection_dim: int | None = None
     pad_token: int = 49407
+    added_tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,6 @@ def text_config(
         return number(config, name, where, default)
 
     vocabulary = size("vocab_size", 49408)
-    if projected:
-        _check_end(config, vocabulary, where)
     return TextConfig(
         width=size("hidden_size", 512),
         layers=size("num_hidden_layers", 12),
@@ -41,30 +39,36 @@ def text_config(
         max_length=size("max_position_embeddings", 77),
         hidden_layer=hidden_layer,
         projection_dim=size("projection_dim", 512) if projected else None,
+        added_tokens=_added_tokens(config, vocabulary, projected, where),
     )
 
 
-def _check_end(config: Config, vocabulary: int, where: str) -> None:
-    """The pooled vector is that of the highest id, which is the end token of every CLIP.
+def _added_tokens(config: Config, vocabulary: int, projected: bool, where: str) -> int:
+    """How many ids come after the end token, which is the highest of every CLIP.
 
-    transformers takes an `eos_token_id` of 2 (a mistake in all early configs) to mean that too.
+    transformers takes an `eos_token_id` of 2 (a mistake in all early configs) to mean the highest
+    id of a prompt. Without a projection the end does not matter, and may be wrong.
     """
     end = config.get("eos_token_id", 49407)
-    if end not in (2, vocabulary - 1):
+    if end != 2 and isinstance(end, int) and 2 < end < vocabulary:
+        return vocabulary - 1 - end
+    if end != 2 and projected:
         raise ValueError(
-            f"{where}: eos_token_id = {end!r} is not supported, only 2 or the last id, "
+            f"{where}: eos_token_id = {end!r} is not supported, only 2 or an id up to the last, "
             f"{vocabulary - 1}"
         )
+    return 0
 
 
 def text_settings(config: TextConfig) -> dict[str, Any]:
     """The config.json that makes transformers build this text encoder."""
     projected = config.projection_dim is not None
+    end = config.vocab_size - config.added_tokens - 1
     return {
         "architectures": [PROJECTED if projected else "CLIPTextModel"],
         "attention_dropout": 0.0,
-        "bos_token_id": config.vocab_size - 2,
-        "eos_token_id": config.vocab_size - 1,
+        "bos_token_id": end - 1,
+        "eos_token_id": end,
         "hidden_act": config.activation,
         "hidden_size": config.width,
         "intermediate_size": config.mlp_width,

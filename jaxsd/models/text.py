@@ -117,8 +117,8 @@ class TextEncoder(nn.Module):
         """Encodes prompts.
 
         Args:
-          ids: [B, L] int32, `L <= max_length`; a prompt ends at the first of its highest id, and
-            padding is not masked (it is part of what the U-Net was trained with).
+          ids: [B, L] int32, `L <= max_length`; a prompt ends at the first of its highest id but for
+            added tokens, and padding is not masked (it is part of what the U-Net was trained with).
 
         Returns:
           The context of `config.hidden_layer`, and the pooled vector.
@@ -127,7 +127,8 @@ class TextEncoder(nn.Module):
         x = Embeddings(config, self.dtype, name="embeddings")(ids)
         last, penultimate = Transformer(config, self.dtype, name="encoder")(x)
         last = layer_norm("final_layer_norm", self.dtype)(last)
-        end = jnp.argmax(ids, axis=-1)
+        added = ids >= config.vocab_size - config.added_tokens
+        end = jnp.argmax(jnp.where(added, -1, ids), axis=-1)
         pooled = jnp.take_along_axis(last, end[:, None, None], axis=1)[:, 0]
         if config.projection_dim is not None:
             project = nn.Dense(

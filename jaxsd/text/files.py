@@ -28,6 +28,12 @@ def read_tokenizer(folder: str | Path, config: TextConfig) -> Tokenizer:
             f"the tokenizer in {folder} has ids up to {highest}, but its text encoder has "
             f"{config.vocab_size} tokens; they must be of one model"
         )
+    end = config.vocab_size - config.added_tokens - 1
+    if config.added_tokens and config.projection_dim and vocabulary.ids[EOS] != end:
+        raise ValueError(
+            f"the tokenizer in {folder} ends prompts with {vocabulary.ids[EOS]}, its text encoder "
+            f"expects {end}; they must be of one model"
+        )
     pad = stated.get("pad_token", EOS)
     if pad not in vocabulary.ids:
         raise ValueError(f"padding {pad!r} of the tokenizer in {folder} is not in its vocabulary")

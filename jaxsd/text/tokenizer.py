@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
@@ -63,10 +64,25 @@ class Tokenizer:
         return [max(0, len(ids) + 2 - self.max_length) for ids in self.encode(prompts)]
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Ids of each prompt, whole, without `BOS`, `EOS` and padding."""
+        """Ids of each prompt, whole, without `BOS`, `EOS` and padding.
+
+        An added token that has `token_1`, `token_2`, ... beside it stands for all of them, which is
+        how diffusers names the vectors of one word (textual inversion).
+        """
         if not prompts:
             return []
-        return self._clip(list(prompts), add_special_tokens=False)["input_ids"]
+        rows = self._clip(list(prompts), add_special_tokens=False)["input_ids"]
+        return [[i for first in row for i in self._words.get(first, (first,))] for row in rows]
+
+    @cached_property
+    def _words(self) -> dict[int, tuple[int, ...]]:
+        """Id of the first vector -> ids of all, for added tokens with more than one."""
+        ids, added = self.vocabulary.ids, set(self.vocabulary.added)
+        words = {}
+        for token in added:
+            others = takewhile(added.__contains__, (f"{token}_{n}" for n in count(1)))
+            words[ids[token]] = (ids[token], *(ids[other] for other in others))
+        return words
 
     @cached_property
     def _clip(self) -> Any:
