@@ -102,6 +102,8 @@ def _found(path: Path, tensors: FlatTree, spec: ModelSpec) -> Keys:
         roles[match.lastgroup] = key
     if unknown:
         raise Mismatch(f"as a LoRA of {spec.family}, {path}", (), unknown, ())
+    if not keys:
+        raise ValueError(f"{path} is empty, not a LoRA")
     return keys
 
 
@@ -111,7 +113,7 @@ def _ranks(keys: Keys, tensors: FlatTree) -> dict[str, int]:
     for name, roles in keys.items():
         axis, role = (1, "up") if "up" in roles else (0, "down")
         shape = tensors[roles[role]].shape if role in roles else ()
-        ranks[name] = shape[axis] if len(shape) > axis else 0
+        ranks[name] = max(1, shape[axis]) if len(shape) > axis else 1
     return ranks
 
 
@@ -177,7 +179,7 @@ def write_lora_kohya(path: str | Path, lora: Mapping[str, Factors], spec: ModelS
     XL's U-Net has the module names of the original code, the others diffusers' names.
 
     Raises:
-      ValueError: the factors are not of kernels of the model.
+      ValueError: the factors are not of kernels of the model, or there are none.
     """
     kernels = _kernels(lora, spec)
     keys = {
@@ -197,6 +199,8 @@ def write_lora_kohya(path: str | Path, lora: Mapping[str, Factors], spec: ModelS
 
 def _kernels(lora: Mapping[str, Factors], spec: ModelSpec) -> dict[str, AdaptedKernel]:
     known = adapted_kernels(spec)
+    if not lora:
+        raise ValueError("the LoRA is empty; there is nothing to write")
     unknown = [name for name in lora if name not in known]
     if unknown:
         raise Mismatch(f"the LoRA is not one of {spec.family} and", (), unknown, ())

@@ -185,6 +185,14 @@ PAIR = {
             PAIR | {f"unet.{BLOCK}.attn1.to_q.lora_A.weight": np.zeros((2, 32), np.float32)},
             "twice, also as",
         ),
+        (
+            {
+                key: array[: 0 if "down" in key else 32, : 0 if "up" in key else 32]
+                for key, array in PAIR.items()
+            },
+            r"2 misshapen: .*lora_down.weight \[0, 32\] instead of \[1, 32\]",
+        ),
+        ({}, "x.safetensors is empty, not a LoRA"),
         (PAIR, None),
     ],
 )
@@ -213,6 +221,8 @@ def test_what_is_not_the_models_is_not_written(tmp_path, writer):
         writer(path, {"vae/x/kernel": factors}, SPEC)
     with pytest.raises(ValueError, match=r"1 misshapen: .*/down \[40, 2\] instead of \[32, 2\]"):
         writer(path, {QUERY: random_factors(QUERY, (40, 32), 2, 2.0)}, SPEC)
+    with pytest.raises(ValueError, match="the LoRA is empty"):
+        writer(path, {}, SPEC)
     assert path.read_text() == "what was there"
     assert list(tmp_path.iterdir()) == [path]
     writer(path, {QUERY: factors}, SPEC)
