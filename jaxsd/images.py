@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 GAP = 4
@@ -168,9 +168,51 @@ def read_recipe(path: str | Path) -> Recipe:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """A picture file as uint8 [H, W, 3]."""
+    """A picture file as uint8 [H, W, 3], the right way up, on white where it is transparent.
+
+    Raises:
+      OSError: no picture, or one that breaks off.
+    """
     with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(_upright_rgb(image))
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Height and width of a picture file the right way up, from its header alone.
+
+    Raises:
+      OSError: no picture.
+    """
+    with Image.open(path) as image:
+        # Pillow would decode a PNG whole to look for an orientation after it.
+        turned = image.format != "PNG" and image.getexif().get(ExifTags.Base.Orientation, 1) > 4
+        return image.size if turned else image.size[::-1]
+
+
+def read_cropped(path: str | Path, height: int, width: int) -> tuple[np.ndarray, int, int]:
+    """A picture scaled to cover a rectangle, and the middle of it.
+
+    Returns:
+      uint8 [height, width, 3], and how many rows and columns were cut off at its top and left.
+
+    Raises:
+      OSError: as in `read_image`.
+    """
+    with Image.open(path) as image:
+        image = _upright_rgb(image)
+    scale = max(height / image.height, width / image.width)
+    size = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+    image = image.resize(size, Image.Resampling.LANCZOS)
+    top, left = (image.height - height) // 2, (image.width - width) // 2
+    return np.asarray(image.crop((left, top, left + width, top + height))), top, left
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    image = ImageOps.exif_transpose(image)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 def contact_sheet(images: np.ndarray, columns: int | None = None) -> np.ndarray:

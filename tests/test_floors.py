@@ -50,7 +50,8 @@ FENCES = {
     "ml_dtypes": set(FLOORS),
     "torch": {"tools"},
     "diffusers": {"tools"},
-    "matplotlib": {"tools"},
+    "matplotlib": {"tools", "training"},
+    "tensorboardX": {"training"},
     "resvg_py": {"tools"},
 }
 STANDARD = frozenset(sys.stdlib_module_names)

@@ -13,6 +13,7 @@ import jaxsd
 
 COMMANDS = {
     "convert": "a model from one of PyTorch's layouts to another",
+    "export": "what a run has learnt, for other programs",
     "generate": "pictures of prompts",
     "info": "what a model, or any other file of weights, is",
     "train": "run or resume a training run",

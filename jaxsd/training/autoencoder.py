@@ -1,7 +1,7 @@
 """Task "vae": the autoencoder from random crops, then latents of unit variance."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import jax
@@ -21,27 +21,32 @@ HELD_OUT_EVERY = 50
 
 def autoencoder_task(config: TrainConfig, model: VAEConfig) -> Task:
     """Trains on all pictures of a folder but every fiftieth, whose PSNR is the probe."""
-    images = read_pictures(config.data).images
-    held_out = images[::HELD_OUT_EVERY][:64]
-    seen = images[np.arange(len(images)) % HELD_OUT_EVERY != 0]
-    vae = VAE(model)
+    vae = VAE(model, jnp.dtype(config.dtype))
 
-    def initialise(key: Array) -> Params:
-        return vae.init(key, jnp.zeros((1, config.crop, config.crop, 3)))["params"]
+    @cache
+    def data() -> tuple[np.ndarray, np.ndarray]:
+        images = read_pictures(config.data).images
+        seen = np.arange(len(images)) % HELD_OUT_EVERY != 0
+        return images[seen], images[~seen][:64]
 
-    def batch(step: int) -> np.ndarray:
-        return crops(seen, config.batch_size, config.crop, generator(config.seed, step))
+    def start(key: Array) -> Params:
+        return jax.jit(vae.init)(key, jnp.zeros((1, config.crop, config.crop, 3)))["params"]
+
+    def batch(number: int) -> np.ndarray:
+        return crops(data()[0], config.batch_size, config.crop, generator(config.seed, number))
 
     def probe(params: Params) -> dict[str, float]:
-        return {"held_out_psnr": float(np.mean(psnr(vae, params, held_out)))}
+        return {"held_out_psnr": float(np.mean(psnr(vae, params, data()[1])))}
 
-    def write(folder: Path, step: int, params: Params) -> None:
-        moments = latent_moments(vae, params, seen[:: len(seen) // 512 + 1])
+    def write(folder: Path, params: Params) -> None:
+        images = data()[0]
+        moments = latent_moments(vae, params, images[:: len(images) // 512 + 1])
         saved = Checkpoints(folder, keep=1)
-        saved.save(step, whitened(params, *moments))
+        saved.save(config.steps, whitened(params, *moments))
         saved.close()
 
-    return Task(initialise, partial(reconstruction_loss, vae), batch, probe, write)
+    loss = partial(reconstruction_loss, vae)
+    return Task(start, {}, loss, lambda: batch, probe, {"orbax": write})
 
 
 def read_autoencoder(run: str | Path, model: VAEConfig) -> Params:
@@ -64,14 +69,16 @@ def to_unit(images: Array) -> Array:
 
 
 def reconstruction_loss(
-    vae: VAE, params: Params, images: Array, key: Array
+    vae: VAE, params: Params, frozen: Params, images: Array, key: Array
 ) -> tuple[Array, dict[str, Array]]:
     """Absolute error of pixels, of their differences and of two coarser scales, plus 1e-3 KL.
 
     Args:
+      frozen: nothing.
       images: [B, H, W, 3] uint8.
       key: consumed by the posterior's noise.
     """
+    del frozen
     target = to_unit(images)
     mean, log_variance = vae.apply({"params": params}, target, method=VAE.encode)
     noise = jax.random.normal(key, mean.shape)

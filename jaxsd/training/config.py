@@ -2,9 +2,63 @@
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What a denoiser is asked for.
+
+    Attributes:
+      prediction: "epsilon", "v" or "sample"; empty for what the model predicts already.
+      zero_terminal_snr: whether the noise schedule is rescaled to end without any signal (Lin et
+        al. 2023, algorithm 1). The model that is written says so, and asks for trailing timesteps.
+      min_snr_gamma: clips the weight of steps with little noise (Hang et al. 2023, section 3.4;
+        5 there); 0 weighs all steps alike.
+      offset_noise: standard deviation of noise that is the same over a whole channel, added so
+        that the model learns to move the mean of a picture (0.05 to 0.1 is usual); 0 is none.
+      timestep_density: relative density of timesteps in as many equal parts of 0..T; one number
+        is uniform, `[1, 1, 2, 2]` draws the noisy half twice as often.
+    """
+
+    prediction: str = ""
+    zero_terminal_snr: bool = False
+    min_snr_gamma: float = 0.0
+    offset_noise: float = 0.0
+    timestep_density: tuple[float, ...] = (1.0,)
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Low-rank additions (Hu et al. 2021).
+
+    Attributes:
+      rank: of every addition.
+      alpha: the additions are scaled by alpha / rank; 0 stands for the rank.
+      targets: regular expressions over parameter paths such as
+        `unet/down_blocks_0/attentions_0/transformer_blocks_0/attn1/to_q/kernel`.
+    """
+
+    rank: int = 8
+    alpha: float = 0.0
+    targets: tuple[str, ...] = (r"unet/.*/attn[12]/to_(q|k|v|out_0)/kernel",)
+
+
+@dataclass(frozen=True)
+class EmbeddingConfig:
+    """A new word (Gal et al. 2022).
+
+    Attributes:
+      token: how it is spelled in captions.
+      initial: a word of the vocabulary whose vector it starts from.
+      vectors: how many tokens it stands for.
+    """
+
+    token: str = ""
+    initial: str = ""
+    vectors: int = 1
 
 
 @dataclass(frozen=True)
@@ -12,18 +66,32 @@ class TrainConfig:
     """One run.
 
     Attributes:
-      task: "vae" or "unet".
-      output: folder of the run: checkpoints/, metrics.jsonl, model/.
-      data: image folder with a metadata.jsonl.
+      task: a name of `jaxsd.training.tasks.TASKS`.
+      output: folder of the run.
+      data: image folder.
       steps: parameter updates in all.
+      batch_size: pictures per update and accumulated part.
       learning_rate: peak; reached after `warmup_steps`, held, then lowered linearly to zero over
         the last `decay_steps`. A run can therefore be made longer before it decays.
-      ema_decay: of the averaged weights, which are what is written to model/.
+      model: what training starts from: anything that `jaxsd.load` reads.
+      optimizer: a name of `jaxsd.training.optimizer.OPTIMIZERS`.
+      clip_norm: largest norm of a gradient.
+      accumulate: batches per update.
+      ema_decay: of the averaged weights, which are what is given back; 0 for the last weights.
+      dtype: what the networks compute in; weights that are trained stay float32.
       save_every: steps between checkpoints.
       log_every: steps between lines of metrics.
+      trainable: regular expressions over parameter paths (task "finetune").
+      resolution: side in pixels of square pictures, and the area of others; 0 for the model's own.
+      max_aspect: how much longer one side may be than the other; 1 crops all to squares.
+      caption: of the pictures of a folder without metadata.jsonl.
+      caption_dropout: share of the captions that become empty, for guidance.
+      prior_data: pictures of the class, for prior preservation (Ruiz et al. 2022, section 3.3).
+      prior_caption: of those without metadata.jsonl.
+      prior_weight: of their loss.
+      samples: prompts that are drawn after each checkpoint, as samples/STEP.png.
       crop: pixels of the random square crops (task "vae").
       autoencoder: folder of a finished run of task "vae" (task "unet").
-      caption_dropout: share of the captions that become empty, for guidance (task "unet").
       templates: share of each kind of picture in a batch (task "unet").
     """
 
@@ -33,24 +101,44 @@ class TrainConfig:
     steps: int
     batch_size: int
     learning_rate: float
+    model: str = ""
+    optimizer: str = "adamw"
     warmup_steps: int = 100
     decay_steps: int = 0
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    accumulate: int = 1
     ema_decay: float = 0.999
+    dtype: str = "float32"
     save_every: int = 1000
     log_every: int = 50
     seed: int = 0
+    trainable: tuple[str, ...] = ("unet/.*",)
+    resolution: int = 0
+    max_aspect: float = 1.0
+    caption: str = ""
+    caption_dropout: float = 0.1
+    prior_data: str = ""
+    prior_caption: str = ""
+    prior_weight: float = 1.0
+    samples: tuple[str, ...] = ()
     crop: int = 64
     autoencoder: str = ""
-    caption_dropout: float = 0.1
     templates: dict[str, float] = field(default_factory=dict)
+    loss: LossConfig = LossConfig()
+    lora: LoraConfig = LoraConfig()
+    embedding: EmbeddingConfig = EmbeddingConfig()
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is read.
 
         Raises:
-          ValueError: a number out of range, or a missing autoencoder.
+          ValueError: a number out of range.
         """
-        for name in ("steps", "batch_size", "learning_rate", "save_every", "log_every", "crop"):
+        for name in (
+            *("steps", "batch_size", "learning_rate", "clip_norm", "accumulate"),
+            *("save_every", "log_every", "crop"),
+        ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be more than 0")
         for name in ("ema_decay", "caption_dropout"):
@@ -64,7 +152,7 @@ class TrainConfig:
 
 
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """A run from a TOML file, with `key=value` overrides in TOML's own syntax.
+    """A run from a TOML file, with `key=value` overrides in TOML's own syntax (`lora.rank=4`).
 
     Raises:
       ValueError: not TOML, an unknown or missing key, a value of the wrong type.
@@ -76,10 +164,22 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     try:
         values = tomllib.loads(path.read_text())
         for override in overrides:
-            values |= tomllib.loads(override if '"' in override else _quoted(override))
+            values = _merged(values, tomllib.loads(_quoted(override)))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} or an override of it is not TOML: {error}") from None
-    return _checked(values, path)
+    return config_from(values, path)
+
+
+def config_from(values: dict[str, Any], path: Path) -> TrainConfig:
+    """A run from a table that was read from a file.
+
+    Raises:
+      ValueError: as `read_config`.
+    """
+    try:
+        return _built(TrainConfig, values, "")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _quoted(override: str) -> str:
@@ -88,25 +188,41 @@ def _quoted(override: str) -> str:
     try:
         tomllib.loads(override)
     except tomllib.TOMLDecodeError:
-        return f'{key} = "{value}"'
+        return override if '"' in override else f'{key} = "{value}"'
     return override
 
 
-def _checked(values: dict[str, Any], path: Path) -> TrainConfig:
-    known = {f.name: f for f in fields(TrainConfig)}
-    required = {
-        n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING
-    }
+def _merged(values: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """Tables within tables are merged, everything else is replaced."""
+    result = dict(values)
+    for name, value in others.items():
+        both = isinstance(value, dict) and isinstance(result.get(name), dict)
+        result[name] = _merged(result[name], value) if both else value
+    return result
+
+
+def _built(kind: type, values: dict[str, Any], prefix: str) -> Any:
+    """A dataclass from a table, every key and type checked."""
+    known = {f.name: f for f in fields(kind)}
     if unknown := sorted(set(values) - set(known)):
-        raise ValueError(f"{path}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
+        raise ValueError(f"unknown key {prefix + unknown[0]!r}; known are {', '.join(known)}")
+    typed = {name: _typed(known[name].type, value, prefix + name) for name, value in values.items()}
     required = {
         n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING
     }
-    for name, value in values.items():
-        kind = known[name].type
-        kind = dict if kind == dict[str, float] else kind
-        if not isinstance(value, (int, float) if kind is float else kind) or value is True:
-            raise ValueError(f"{path}: {name} is {value!r}, it must be of type {kind.__name__}")
     if missing := sorted(required - set(values)):
-        raise ValueError(f"{path}: the key {missing[0]!r} is missing")
-    return TrainConfig(**values)
+        raise ValueError(f"the key {prefix + missing[0]!r} is missing")
+    return kind(**typed)
+
+
+def _typed(kind: Any, value: Any, name: str) -> Any:
+    if is_dataclass(kind) and isinstance(value, dict):
+        return _built(kind, value, f"{name}.")
+    if get_origin(kind) is tuple and isinstance(value, list):
+        return tuple(_typed(get_args(kind)[0], one, name) for one in value)
+    plain = get_origin(kind) or kind
+    allowed = (int, float) if plain is float else plain
+    if not isinstance(value, allowed) or (isinstance(value, bool) and plain is not bool):
+        wanted = "list" if plain is tuple else "table" if is_dataclass(kind) else plain.__name__
+        raise ValueError(f"{name} is {value!r}, it must be of type {wanted}")
+    return value

@@ -1,36 +1,49 @@
-"""The loop around the step: resume, log, save, write."""
+"""The loop around the step: resume, log, save, stop when asked to."""
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import grain
 import jax
+import numpy as np
+import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from jaxsd.checkpoint import Checkpoints
 from jaxsd.training.config import TrainConfig
-from jaxsd.training.step import Loss, TrainState, initial_state, make_step, muon
+from jaxsd.training.exports import Export, Model
+from jaxsd.training.optimizer import optimizer
+from jaxsd.training.record import Record
+from jaxsd.training.signals import Stop
+from jaxsd.training.step import Loss, TrainState, initial_state, make_step
 from jaxsd.types import Array, Params
 
 
 class Task(NamedTuple):
     """What is trained. Everything else is the same for every task."""
 
-    initialise: Callable[[Array], Params]  # key -> parameters
+    start: Callable[[Array], Params]  # key -> what is trained, before the first step
+    frozen: Params  # what the loss needs beside it
     loss: Loss
-    batch: Callable[[int], Any]  # step -> batch, a function of the step alone
+    batches: Callable[[], Callable[[int], Any]]  # reads the data -> (number -> batch)
     probe: Callable[[Params], dict[str, float]]  # numbers that tell how far it is
-    write: Callable[[Path, int, Params], None]  # folder, step, averaged weights -> a model
+    exports: dict[str, Export]  # format -> how to write it; the first is written at the end
+    model: Callable[[Params], Model] | None = None  # what was trained, in its place in a model
 
 
-def train(config: TrainConfig, task: Task) -> None:
+OnSave = Callable[[int, Params], None]
+"""(step, averaged weights), after each checkpoint."""
+
+
+def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> None:
     """Runs to `config.steps`, from the latest checkpoint of `config.output` if there is one.
 
-    Each device takes its share of every batch; the state is the same on all of them. Writes
-    checkpoints/, metrics.jsonl and model/ in the output folder.
+    Each device takes its share of every batch; the state is the same on all of them. On SIGTERM
+    and SIGINT the step in hand is finished and saved, and the run can go on later.
 
     Raises:
       ValueError: the batch cannot be shared out equally.
@@ -39,48 +52,91 @@ def train(config: TrainConfig, task: Task) -> None:
         raise ValueError(
             f"batch_size {config.batch_size} is not a multiple of the {jax.device_count()} devices"
         )
+    rule, batch_of = optimizer(config), task.batches()
     mesh = Mesh(jax.devices(), ("data",))
-    everywhere, shared = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
-    output = Path(config.output)
-    optimizer = muon(config)
-    key_init, key_steps = jax.random.split(jax.random.key(config.seed))
-    key_steps = jax.device_put(key_steps, everywhere)
-    checkpoints = Checkpoints(output / "checkpoints")
-    begin = jax.jit(
-        lambda key: initial_state(task.initialise(key), optimizer),
-        out_shardings=everywhere,
-        compiler_options={"xla_backend_optimization_level": 0},  # runs once
-    )
-    if checkpoints.latest is None:
-        state = begin(key_init)
-    else:
-        state = checkpoints.restore(begin.eval_shape(key_init))
-    step = make_step(task.loss, optimizer, config.ema_decay)
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    shared = NamedSharding(mesh, PartitionSpec(None, "data"))
+    record = Record(Path(config.output), config)
+    checkpoints = Checkpoints(record.folder / "checkpoints")
+    key_start, key_steps = jax.random.split(jax.random.key(config.seed))
+    state = _restored_or_new(task, rule, checkpoints, key_start, everywhere)
+    frozen, key_steps = jax.device_put((task.frozen, key_steps), everywhere)
+    step = make_step(task.loss, rule, config.ema_decay)
 
     done = int(state.step)
-    bar = tqdm(total=config.steps, initial=done, unit="step", mininterval=10, smoothing=0.05)
-    start, first = time.monotonic(), done
-    for n in range(done, config.steps):
-        state, metrics = step(state, jax.device_put(task.batch(n), shared), key_steps)
-        bar.update()
-        if (n + 1) % config.log_every == 0:
-            rate = (n + 1 - first) * config.batch_size / (time.monotonic() - start)
-            _log(output, n + 1, jax.device_get(metrics) | {"samples_per_second": rate})
-            bar.set_postfix(loss=f"{float(metrics['loss']):.4f}", refresh=False)
-        if (n + 1) % config.save_every == 0 or n + 1 == config.steps:
-            _save(output, checkpoints, state, task)
-    bar.close()
+    with Stop() as stop, tqdm(total=config.steps, initial=done, unit="step", smoothing=0.05) as bar:
+        batches = _prefetched(batch_of, config.accumulate, done, config.steps)
+        started = time.monotonic()
+        for n, batch in enumerate(batches, done + 1):
+            state, metrics = step(state, frozen, jax.device_put(batch, shared), key_steps)
+            bar.update()
+            if n % config.log_every == 0:
+                images = (n - done) * config.batch_size * config.accumulate
+                rate = images / (time.monotonic() - started)
+                numbers = jax.device_get(metrics) | {"images_per_second": rate}
+                record.log(n, numbers)
+                bar.set_postfix(
+                    loss=f"{numbers['loss']:.4f}", images=f"{rate:.1f}/s", refresh=False
+                )
+            if n % config.save_every == 0 or n == config.steps or stop.asked:
+                checkpoints.save(n, state)
+                average = jax.device_get(state.average)
+                record.log(n, task.probe(average))
+                if on_save is not None:
+                    on_save(n, average)
+            if stop.asked:
+                tqdm.write(f"stopped after step {n}; the same command goes on from there")
+                break
     checkpoints.close()
+    record.close()
+    if int(state.step) == config.steps:
+        write_model = next(iter(task.exports.values()))
+        write_model(record.folder / "model", jax.device_get(state.average))
 
 
-def _save(output: Path, checkpoints: Checkpoints, state: TrainState, task: Task) -> None:
-    checkpoints.save(int(state.step), state)
-    average = jax.device_get(state.average)
-    _log(output, int(state.step), task.probe(average))
-    task.write(output / "model", int(state.step), average)
+def averaged_weights(config: TrainConfig, task: Task) -> tuple[int, Params]:
+    """The step and the averaged weights of a run's latest checkpoint, on the host.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    checkpoints = Checkpoints(Path(config.output) / "checkpoints")
+    like = jax.eval_shape(
+        lambda key: initial_state(task.start(key), optimizer(config)), jax.random.key(0)
+    )
+    state = checkpoints.restore(like)
+    checkpoints.close()
+    return int(state.step), jax.device_get(state.average)
 
 
-def _log(output: Path, step: int, metrics: dict[str, Any]) -> None:
-    line = {"step": step} | {name: round(float(value), 5) for name, value in metrics.items()}
-    with (output / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")
+def _restored_or_new(
+    task: Task,
+    rule: optax.GradientTransformation,
+    checkpoints: Checkpoints,
+    key: Array,
+    sharding: NamedSharding,
+) -> TrainState:
+    begin = jax.jit(partial(initial_state, optimizer=rule), out_shardings=sharding)
+    if checkpoints.latest is not None:
+        return checkpoints.restore(begin.eval_shape(jax.eval_shape(task.start, key)))
+    return begin(jax.device_put(task.start(key), sharding))
+
+
+class _Stacked:
+    """Source of grain: element n is the `count` batches of step n, stacked."""
+
+    def __init__(self, batch: Callable[[int], Any], count: int, steps: int) -> None:
+        self._batch, self._count, self._steps = batch, count, steps
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, step: int) -> Any:
+        several = [self._batch(step * self._count + i) for i in range(self._count)]
+        return jax.tree.map(lambda *x: np.stack(x), *several)
+
+
+def _prefetched(batch: Callable[[int], Any], count: int, first: int, steps: int) -> Iterator[Any]:
+    """The batches of steps `first` to `steps`, made by threads while the device works."""
+    source = grain.MapDataset.source(_Stacked(batch, count, steps))[first:]
+    return iter(source.to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)))

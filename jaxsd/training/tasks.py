@@ -5,10 +5,24 @@ from collections.abc import Callable
 from jaxsd.families import EMOJI
 from jaxsd.training.autoencoder import autoencoder_task
 from jaxsd.training.config import TrainConfig
-from jaxsd.training.diffusion import diffusion_task
+from jaxsd.training.finetune import finetune_task, lora_task
 from jaxsd.training.loop import Task
+from jaxsd.training.scratch import scratch_task
 
 TASKS: dict[str, Callable[[TrainConfig], Task]] = {
     "vae": lambda config: autoencoder_task(config, EMOJI.vae),
-    "unet": lambda config: diffusion_task(config, EMOJI),
+    "unet": lambda config: scratch_task(config, EMOJI),
+    "finetune": finetune_task,
+    "lora": lora_task,
 }
+
+
+def task_of(config: TrainConfig) -> Task:
+    """What a run trains.
+
+    Raises:
+      ValueError: no task of that name.
+    """
+    if config.task not in TASKS:
+        raise ValueError(f"task {config.task!r} is unknown: choose one of {', '.join(TASKS)}")
+    return TASKS[config.task](config)

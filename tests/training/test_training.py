@@ -1,7 +1,6 @@
 """Training on a handful of tiny pictures: the loss as mathematics, and that resuming is exact."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from jaxsd.config import Level, ModelSpec, VAEConfig
 from jaxsd.convert import read
 from jaxsd.images import read_image
 from jaxsd.models import VAE
-from jaxsd.schedulers import NoiseSchedule
 from jaxsd.text import Tokenizer, vocabulary_of, write_tokenizer
 from jaxsd.training.autoencoder import (
     autoencoder_task,
@@ -28,9 +26,10 @@ from jaxsd.training.autoencoder import (
 )
 from jaxsd.training.config import TrainConfig, read_config
 from jaxsd.training.data import Mixture, crops, generator, read_pictures
-from jaxsd.training.diffusion import diffusion_task, stratified_timesteps, target
 from jaxsd.training.loop import train
-from jaxsd.training.step import TrainState, initial_state, learning_rate, make_step, muon
+from jaxsd.training.optimizer import OPTIMIZERS, learning_rate, optimizer
+from jaxsd.training.scratch import scratch_task
+from jaxsd.training.step import TrainState, initial_state, make_step
 from jaxsd.types import Array, Params
 
 TINY_VAE = VAEConfig(channels=(8, 8), resnets=1, norm_groups=4, scaling_factor=1.0)
@@ -66,14 +65,6 @@ def run_config(root: Path, task: str, **changes: object) -> TrainConfig:
     return replace(base, **changes)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keeps compiled steps: every run makes its own, and most of them are the same program."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    yield
-    jax.config.update("jax_compilation_cache_dir", None)
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six pictures of 16 pixels in two templates, a tokenizer, and a trained autoencoder."""
@@ -96,24 +87,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v", "sample"])
-def test_target_determines_the_picture(prediction: str) -> None:
-    rng = np.random.default_rng(0)
-    x0, noise = rng.standard_normal((2, 3, 4, 4, 4))
-    angle = rng.uniform(0.1, 1.4, (3, 1, 1, 1))
-    alpha, sigma = np.cos(angle), np.sin(angle)
-    x = alpha * x0 + sigma * noise
-    y = target(prediction, alpha, sigma, x0, noise)
-    again = {"epsilon": (x - sigma * y) / alpha, "v": alpha * x - sigma * y, "sample": y}
-    np.testing.assert_allclose(again[prediction], x0, atol=1e-12)
-
-
-def test_stratified_timesteps_fall_one_in_each_stratum() -> None:
-    for seed in range(5):
-        t = np.asarray(stratified_timesteps(jax.random.key(seed), 8, 1000))
-        assert (t // 125 == np.arange(8)).all()
-
-
 def test_learning_rate_rises_stays_and_falls_to_zero() -> None:
     config = TrainConfig("vae", "", "", 100, 1, 0.5, warmup_steps=10, decay_steps=20)
     rate = [float(learning_rate(config)(n)) for n in range(101)]
@@ -122,25 +95,44 @@ def test_learning_rate_rises_stays_and_falls_to_zero() -> None:
     np.testing.assert_allclose(rate[80:], 0.025 * np.arange(20, -1, -1), atol=1e-7)
 
 
-def test_step_averages_as_written_and_compiles_once() -> None:
-    config = TrainConfig("vae", "", "", 10, 1, 0.1, warmup_steps=1)
-    optimizer = muon(config)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_step_averages_as_written_and_compiles_once(name: str) -> None:
+    config = TrainConfig("vae", "", "", 10, 1, 0.1, warmup_steps=1, optimizer=name)
+    rule = optimizer(config)
     params = {"layer": {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2)}}
 
-    def loss(params: Params, batch: Array, key: Array) -> tuple[Array, dict[str, Array]]:
-        value = jnp.sum((batch @ params["layer"]["kernel"] + params["layer"]["bias"][None]) ** 2)
-        return value, {"loss": value}
-
-    step = make_step(loss, optimizer, ema_decay=0.9)
-    state, average, losses = initial_state(params, optimizer), np.ones((3, 2)), []
+    step = make_step(squared, rule, ema_decay=0.9)
+    state, average, losses = initial_state(params, rule), np.ones((3, 2)), []
     for n in range(5):
-        state, metrics = step(state, jnp.ones((4, 3)), jax.random.key(0))
+        state, metrics = step(state, {}, jnp.ones((1, 4, 3)), jax.random.key(0))
         decay = min(0.9, (1 + n) / (10 + n))
         average = decay * average + (1 - decay) * np.asarray(state.params["layer"]["kernel"])
         losses.append(float(metrics["loss"]))
     np.testing.assert_allclose(state.average["layer"]["kernel"], average, rtol=1e-6)
     assert losses[-1] < losses[0]
     assert step._cache_size() == 1
+
+
+def test_accumulated_batches_are_one_batch() -> None:
+    config = TrainConfig("vae", "", "", 10, 1, 0.1, warmup_steps=0, optimizer="adamw")
+    step = make_step(squared, optimizer(config), ema_decay=0.0)
+    batch = jax.random.normal(jax.random.key(1), (6, 3))
+
+    def after(batches: Array) -> TrainState:
+        params = {"layer": {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2)}}
+        return step(initial_state(params, optimizer(config)), {}, batches, jax.random.key(0))[0]
+
+    one, three = after(batch[None]), after(batch.reshape(3, 2, 3))
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(three), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-6)
+    np.testing.assert_array_equal(one.average["layer"]["bias"], one.params["layer"]["bias"])
+
+
+def squared(
+    params: Params, frozen: Params, batch: Array, key: Array
+) -> tuple[Array, dict[str, Array]]:
+    value = jnp.mean((batch @ params["layer"]["kernel"] + params["layer"]["bias"][None]) ** 2)
+    return value, {"loss": value}
 
 
 def test_whitening_changes_latents_and_no_image() -> None:
@@ -194,19 +186,18 @@ def test_resuming_is_bitwise(root: Path) -> None:
     parts = replace(whole, output=str(root / "parts"))
     task = autoencoder_task(parts, TINY_VAE)
     like = jax.eval_shape(
-        lambda key: initial_state(task.initialise(key), muon(parts)), jax.random.key(0)
+        lambda key: initial_state(task.start(key), optimizer(parts)), jax.random.key(0)
     )
 
     def weights(config: TrainConfig) -> TrainState:
         return Checkpoints(Path(config.output) / "checkpoints").restore(like)
 
-    def batch(step: int) -> object:
-        if step == 3:
+    def killed(step: int, params: Params) -> None:
+        if step == 2:
             raise KilledError
-        return task.batch(step)
 
     with pytest.raises(KilledError):
-        train(parts, task._replace(batch=batch))
+        train(parts, task, on_save=killed)
     assert int(weights(parts).step) == 2
     train(parts, task)
     got, want = weights(parts), weights(whole)
@@ -217,7 +208,7 @@ def test_resuming_is_bitwise(root: Path) -> None:
 
 def test_unet_run_writes_a_model_that_reads_back(root: Path) -> None:
     config = run_config(root, "unet")
-    train(config, diffusion_task(config, tiny_spec()))
+    train(config, scratch_task(config, tiny_spec()))
     spec, params = read(Path(config.output) / "model")
     assert spec.prediction == "v"
     assert spec.unet == tiny_spec().unet
@@ -228,12 +219,6 @@ def test_unet_run_writes_a_model_that_reads_back(root: Path) -> None:
     lines = (Path(config.output) / "metrics.jsonl").read_text().splitlines()
     probe = json.loads(lines[-1])
     assert {"loss_right_caption", "loss_empty_caption", "loss_wrong_caption"} < set(probe)
-
-
-def test_zero_terminal_snr_ends_in_noise_alone() -> None:
-    schedule = NoiseSchedule.from_config(replace(tiny_spec().schedule, zero_terminal_snr=True))
-    assert schedule.alpha[-1] == 0
-    assert schedule.sigma[-1] == 1
 
 
 @pytest.mark.parametrize(
@@ -252,7 +237,7 @@ def test_configuration_errors_are_one_line(
     tmp_path: Path, text: str | None, overrides: list[str], message: str
 ) -> None:
     path = tmp_path / "run.toml"
-    path.write_text(text or Path("configs/train/emoji_vae.toml").read_text())
+    path.write_text(text or Path("configs/train/emoji-vae.toml").read_text())
     with pytest.raises(ValueError, match=message):
         read_config(path, overrides)
 

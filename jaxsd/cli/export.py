@@ -1,0 +1,41 @@
+"""`jaxsd export RUN --to FORMAT`: what a run has learnt, for other programs."""
+
+import argparse
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("run", help="folder of a run, the `output` of its configuration")
+    parser.add_argument(
+        "--to",
+        required=True,
+        metavar="FORMAT",
+        help="diffusers, single-file, lora-peft, lora-kohya, embedding: what the task has",
+    )
+    parser.add_argument("-o", "--output", metavar="PLACE", help="default: RUN/export-FORMAT")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Writes the averaged weights of the latest checkpoint.
+
+    Raises:
+      ValueError: a format that the task has not.
+      FileNotFoundError: no such run, or one without a checkpoint.
+    """
+    from jaxsd.training.loop import averaged_weights
+    from jaxsd.training.record import read_run
+    from jaxsd.training.tasks import task_of
+
+    config = read_run(Path(args.run))
+    task = task_of(config)
+    if args.to not in task.exports:
+        raise ValueError(
+            f"task {config.task!r} can not be exported as {args.to!r}: choose one of "
+            f"{', '.join(task.exports)}"
+        )
+    step, trained = averaged_weights(config, task)
+    ending = "" if args.to in ("diffusers", "orbax") else ".safetensors"
+    place = Path(args.output or Path(args.run) / f"export-{args.to}{ending}")
+    task.exports[args.to](place, trained)
+    print(f"{place}: step {step} of {config.steps}")

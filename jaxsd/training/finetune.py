@@ -1,0 +1,126 @@
+"""Tasks that start from a model: what each adds to its tree, what it trains, what it gives back."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsd.adapters.lora import initial_lora, merged
+from jaxsd.config import ModelSpec
+from jaxsd.convert import open_model
+from jaxsd.models import VAE, TextEncoder, UNet
+from jaxsd.sampling.program import Networks
+from jaxsd.schedulers import NoiseSchedule
+from jaxsd.training.captioned import captioned_batches
+from jaxsd.training.config import LossConfig, TrainConfig
+from jaxsd.training.diffusion import Denoiser, diffusion_loss, posterior_latents
+from jaxsd.training.exports import Model, lora_exports, model_exports
+from jaxsd.training.loop import Task
+from jaxsd.training.losses import noising
+from jaxsd.training.subtrees import Leaves, split
+from jaxsd.types import Array, Params
+
+Begin = Callable[[Params, Array], Params]
+"""(the model's parameters, key) -> those with what a task adds to them."""
+
+Adapt = Callable[[Params], Params]
+"""What a task's tree is as a model's own."""
+
+
+def finetune_task(config: TrainConfig) -> Task:
+    """Trains the leaves of the model that `config.trainable` matches."""
+    model = opened(config)
+    task = task_over(config, model, config.trainable, lambda params, key: params, lambda tree: tree)
+    return task._replace(exports=model_exports(task.model))
+
+
+def lora_task(config: TrainConfig) -> Task:
+    """Trains low-rank additions to the kernels that `config.lora.targets` match."""
+    model, lora = opened(config), config.lora
+
+    def begin(params: Params, key: Array) -> Params:
+        alpha = lora.alpha or lora.rank
+        factors = initial_lora(params, lora.targets, rank=lora.rank, alpha=alpha, key=key)
+        return params | {"lora": factors}
+
+    def adapt(tree: Params) -> Params:
+        own = {name: value for name, value in tree.items() if name != "lora"}
+        return merged(own, tree["lora"])
+
+    task = task_over(config, model, ("lora/.*/(down|up)",), begin, adapt)
+    alpha = lora.alpha or lora.rank
+    return task._replace(exports=lora_exports(model.spec, alpha) | model_exports(task.model))
+
+
+def opened(config: TrainConfig) -> Model:
+    """The model that training starts from, with the prediction and the noise that are asked for.
+
+    Raises:
+      ValueError: no model is named, or it is not one that can be trained.
+    """
+    if not config.model:
+        raise ValueError(f"task {config.task!r} starts from a model: set model to a folder or file")
+    stored = open_model(config.model)
+    spec = asked_for(stored.spec, config.loss)
+    if spec.vae is None:
+        raise ValueError(f"{config.model} has no VAE; pass a model that has one")
+    if spec.unet.in_channels != spec.unet.out_channels:
+        raise ValueError(
+            f"{config.model} is an inpainting model; only models that draw whole pictures can be "
+            "trained"
+        )
+    return Model(spec, stored.params(np.dtype(np.float32)), stored.tokenizers)
+
+
+def asked_for(spec: ModelSpec, loss: LossConfig) -> ModelSpec:
+    """The spec with the prediction and the terminal noise of a run.
+
+    Raises:
+      ValueError: epsilon at zero terminal SNR, where it says nothing of the picture.
+    """
+    prediction = loss.prediction or spec.prediction
+    schedule = spec.schedule
+    if loss.zero_terminal_snr:
+        schedule = replace(schedule, zero_terminal_snr=True, timestep_spacing="trailing")
+    if schedule.zero_terminal_snr and prediction == "epsilon":
+        raise ValueError(
+            'loss.zero_terminal_snr needs another prediction than epsilon; set loss.prediction="v"'
+        )
+    return replace(spec, prediction=prediction, schedule=schedule)
+
+
+def task_over(
+    config: TrainConfig, model: Model, trained: Sequence[str], begin: Begin, adapt: Adapt
+) -> Task:
+    """A task without exports.
+
+    Args:
+      trained: regular expressions over the paths of what `begin` makes.
+    """
+    spec, params, tokenizers = model
+    dtype = jnp.dtype(config.dtype)
+    encoders = tuple(TextEncoder(text, dtype) for text in spec.text)
+    networks = Networks(UNet(spec.unet, dtype), VAE(spec.vae, dtype), encoders)
+    parts = split(begin(params, jax.random.key(config.seed)), trained)
+    tables = noising(NoiseSchedule.from_config(spec.schedule), spec.prediction, config.loss)
+    latents = partial(posterior_latents, networks)
+    denoiser = Denoiser(networks, tables, latents, adapt, parts.join)
+
+    def start(key: Array) -> Leaves:
+        return split(begin(params, key), trained).trained
+
+    def whole(leaves: Leaves) -> Model:
+        return Model(spec, adapt(parts.join(leaves, parts.frozen)), tokenizers)
+
+    return Task(
+        start=start,
+        frozen=jax.tree.map(lambda leaf: leaf.astype(dtype), parts.frozen),
+        loss=partial(diffusion_loss, denoiser),
+        batches=lambda: captioned_batches(config, spec, tokenizers),
+        probe=lambda leaves: {},
+        exports={},
+        model=whole,
+    )

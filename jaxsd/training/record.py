@@ -1,0 +1,109 @@
+"""What a run leaves behind to be looked at: settings, numbers, curves."""
+
+import json
+import platform
+import subprocess
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import jaxsd
+from jaxsd.training.config import TrainConfig, config_from
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+class Record:
+    """The folder of a run: run.json, metrics.jsonl, TensorBoard's events."""
+
+    def __init__(self, folder: Path, config: TrainConfig) -> None:
+        # Imported here because it belongs to an extra.
+        from tensorboardX import SummaryWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        (folder / "run.json").write_text(json.dumps(description(config), indent=2) + "\n")
+        self._board = SummaryWriter(str(folder / "tensorboard"))
+
+    def log(self, step: int, numbers: dict[str, Any]) -> None:
+        """Adds numbers of a step; none is no line."""
+        if not numbers:
+            return
+        line = {name: round(float(value), 6) for name, value in numbers.items()}
+        with (self.folder / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps({"step": step} | line) + "\n")
+        for name, value in line.items():
+            self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Finishes the events and draws loss.png."""
+        self._board.close()
+        draw_curves(self.folder)
+
+
+def description(config: TrainConfig) -> dict[str, Any]:
+    """Everything needed to repeat a run, but for the data."""
+    return {
+        "config": asdict(config),
+        "versions": {"jaxsd": jaxsd.__version__} | {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "devices": [device.device_kind for device in jax.devices()],
+        "commit": commit(Path(__file__).parent),
+    }
+
+
+def read_run(folder: Path) -> TrainConfig:
+    """The settings of a run, with `output` where the folder is now.
+
+    Raises:
+      FileNotFoundError: no run.json there.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path}; give the output folder of a run")
+    values = json.loads(path.read_text())["config"]
+    return replace(config_from(values, path), output=str(folder))
+
+
+def commit(folder: Path) -> str:
+    """The commit of a checkout, with "+" if files differ from it; empty outside of one."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """The lines of metrics.jsonl; of a step that was done twice the later ones."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    kept: list[dict[str, float]] = []
+    for line in lines:
+        while kept and kept[-1]["step"] > line["step"]:
+            kept.pop()
+        kept.append(line)
+    return kept
+
+
+def draw_curves(folder: Path) -> None:
+    """loss.png: every number of metrics.jsonl that is a loss, over the steps."""
+    if not (folder / "metrics.jsonl").is_file():
+        return
+    from matplotlib.figure import Figure
+
+    lines = read_metrics(folder)
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for name in sorted({name for line in lines for name in line if name.startswith("loss")}):
+        points = [(line["step"], line[name]) for line in lines if name in line]
+        axes.plot(*zip(*points, strict=True), label=name, marker="." if len(points) < 30 else None)
+    axes.set(xlabel="step", ylabel="loss", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    beside = folder / ".loss.png"
+    figure.savefig(beside, format="png", dpi=120)
+    beside.replace(folder / "loss.png")

@@ -1,0 +1,125 @@
+"""Task "unet": a U-Net and its text encoder from nothing, on latents of captioned pictures."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsd.config import ModelSpec
+from jaxsd.models import VAE, TextEncoder, UNet
+from jaxsd.sampling.program import Networks
+from jaxsd.schedulers import NoiseSchedule
+from jaxsd.text import read_tokenizer
+from jaxsd.training.autoencoder import encode, read_autoencoder
+from jaxsd.training.config import TrainConfig
+from jaxsd.training.data import Mixture, generator, read_pictures
+from jaxsd.training.diffusion import Batch, Denoiser, diffusion_loss, errors, given_latents
+from jaxsd.training.exports import Model, model_exports
+from jaxsd.training.loop import Task
+from jaxsd.training.losses import noising
+from jaxsd.training.subtrees import Leaves, split
+from jaxsd.types import Array, Params
+
+
+class Data(NamedTuple):
+    """The pictures as latents, in memory."""
+
+    latents: np.ndarray  # [N, h, w, c] float32
+    ids: list[np.ndarray]  # of each picture's captions, [n, L]
+    templates: np.ndarray  # [N] str
+
+
+def scratch_task(config: TrainConfig, spec: ModelSpec) -> Task:
+    """Trains both networks of `spec` over a finished autoencoder.
+
+    The tokenizer is that of the data, `data`/../tokenizer.
+    """
+    tokenizer = read_tokenizer(Path(config.data).parent / "tokenizer", spec.text[0])
+    autoencoder = read_autoencoder(config.autoencoder, spec.vae)
+    dtype = jnp.dtype(config.dtype)
+    networks = Networks(
+        UNet(spec.unet, dtype), VAE(spec.vae, dtype), (TextEncoder(spec.text[0], dtype),)
+    )
+    initial = partial(_initial, networks, spec)
+    parts = split(jax.eval_shape(initial, jax.random.key(0)), [".*"])
+    tables = noising(NoiseSchedule.from_config(spec.schedule), spec.prediction, config.loss)
+    denoiser = Denoiser(networks, tables, given_latents, lambda params: params, parts.join)
+
+    @cache
+    def data() -> Data:
+        pictures = read_pictures(config.data)
+        latents = encode(VAE(spec.vae), autoencoder, pictures.images) * spec.vae.scaling_factor
+        return Data(latents, [tokenizer(texts) for texts in pictures.texts], pictures.templates)
+
+    def start(key: Array) -> Leaves:
+        return split(jax.jit(initial)(key), [".*"]).trained
+
+    def batches() -> Callable[[int], Batch]:
+        mixture = Mixture(data().templates, config.templates, data().ids)
+        return partial(_batch, config, data().latents, mixture, tokenizer([""])[0])
+
+    def probe(trained: Leaves) -> dict[str, float]:
+        return _caption_losses(denoiser, data(), tokenizer([""])[0], trained)
+
+    def model(trained: Leaves) -> Model:
+        return Model(spec, parts.join(trained, {}) | {"vae": autoencoder}, (tokenizer,))
+
+    loss = partial(diffusion_loss, denoiser)
+    return Task(start, {}, loss, batches, probe, model_exports(model), model)
+
+
+def _initial(networks: Networks, spec: ModelSpec, key: Array) -> Params:
+    size = spec.default_size // spec.vae.downscale
+    latents = jnp.zeros((1, size, size, spec.unet.in_channels))
+    ids = jnp.zeros((1, spec.text[0].max_length), jnp.int32)
+    context = jnp.zeros((1, spec.text[0].max_length, spec.unet.context_dim))
+    key_unet, key_text = jax.random.split(key)
+    unet = networks.unet.init(key_unet, latents, jnp.zeros(()), context)
+    text = networks.text[0].init(key_text, ids)
+    return {"unet": unet["params"], "text": [text["params"]]}
+
+
+def _batch(
+    config: TrainConfig, latents: np.ndarray, mixture: Mixture, empty: np.ndarray, number: int
+) -> Batch:
+    rng = generator(config.seed, number)
+    rows, captions = mixture.draw(config.batch_size, rng)
+    captions[rng.random(len(captions)) < config.caption_dropout] = empty
+    return unweighted(latents[rows], captions)
+
+
+def unweighted(latents: np.ndarray, ids: np.ndarray) -> Batch:
+    """A batch for one text encoder in which every picture and caption counts."""
+    ones = np.ones(len(ids), np.float32)
+    return Batch(latents, (ids,), ones, None, ones)
+
+
+def _caption_losses(
+    denoiser: Denoiser, data: Data, empty: np.ndarray, trained: Leaves
+) -> dict[str, float]:
+    """The loss at the highest noise level with the right, an empty and a wrong caption.
+
+    There the text alone can tell what the picture is, so the first falls far below the others when,
+    and only when, the text has taken hold.
+    """
+    plain = np.flatnonzero(data.templates == "plain")[:64]
+    x0, right = data.latents[plain], np.stack([data.ids[row][0] for row in plain])
+    noise = jax.random.normal(jax.random.key(0), x0.shape)
+    t = jnp.full(len(x0), len(denoiser.noising.alpha) - 1)
+    captions = {
+        "right": right,
+        "empty": np.repeat(empty[None], len(right), axis=0),
+        "wrong": np.roll(right, 7, axis=0),
+    }
+    error = jax.jit(
+        lambda trained, ids: errors(
+            denoiser, denoiser.join(trained, {}), unweighted(x0, ids), x0, t, noise
+        )
+    )
+    return {
+        f"loss_{name}_caption": float(error(trained, ids).mean()) for name, ids in captions.items()
+    }

@@ -1,0 +1,258 @@
+"""Training from a model on disk: what moves, what does not, and what comes back out."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_models import TINY, pipeline_params
+
+from jaxsd.adapters.lora import merged
+from jaxsd.adapters.lora_files import read_lora
+from jaxsd.cli.main import run
+from jaxsd.config import Level, ModelSpec
+from jaxsd.convert import read, write_diffusers
+from jaxsd.text import Tokenizer, clip_vocabulary, vocabulary_of
+from jaxsd.training.captioned import captioned_batches
+from jaxsd.training.config import LossConfig, TrainConfig
+from jaxsd.training.finetune import asked_for
+from jaxsd.training.subtrees import split
+from jaxsd.training.tasks import task_of
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny SD-shaped model of one level, and its own small vocabulary."""
+    vocabulary = vocabulary_of(clip_vocabulary().merges[:100])
+    base = TINY["sd1"]
+    text = replace(base.text[0], vocab_size=614, pad_token=613, layers=1)
+    unet = replace(base.unet, levels=(Level(32, 1, 1, 2),))
+    spec = replace(base, unet=unet, text=(text,), default_size=32)
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tokenizer = Tokenizer(vocabulary, text.max_length, text.pad_token)
+    write_diffusers(folder, spec, pipeline_params(spec), tokenizers=[tokenizer])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six captioned pictures of several sizes."""
+    folder, rng, lines = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0), []
+    for i in range(6):
+        pixels = rng.integers(0, 256, (40 + 8 * i, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+        lines.append(json.dumps({"file_name": f"{i}.png", "text": f"thing {i}"}))
+    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture
+def config(model: Path, pictures: Path, tmp_path: Path) -> TrainConfig:
+    return TrainConfig(
+        task="lora",
+        output=str(tmp_path / "run"),
+        data=str(pictures),
+        model=str(model),
+        steps=2,
+        batch_size=2,
+        learning_rate=1e-2,
+        warmup_steps=0,
+        ema_decay=0.0,
+        log_every=1,
+    )
+
+
+def jaxsd(*argv: object) -> None:
+    """The program, which is to end well."""
+    with pytest.raises(SystemExit) as end:
+        run([str(word) for word in argv])
+    assert end.value.code is None
+
+
+def run_toml(config: TrainConfig, path: Path, **more: object) -> Path:
+    """A configuration file with what a run can not do without."""
+    names = ("task", "output", "data", "model", "steps", "batch_size", "learning_rate")
+    names += ("warmup_steps", "ema_decay", "log_every")
+    values = {name: getattr(config, name) for name in names} | more
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items()))
+    return path
+
+
+def test_split_parts_a_tree_and_joins_it_again() -> None:
+    tree = {"unet": {"a": {"kernel": 1, "bias": 2}}, "text": [{"b": 3}]}
+    parts = split(tree, [r"unet/.*kernel", r"text/0/b"])
+    assert parts.trained == {"unet/a/kernel": 1, "text/0/b": 3}
+    assert parts.frozen == {"unet/a/bias": 2}
+    assert parts.join(parts.trained, parts.frozen) == tree
+    with pytest.raises(ValueError, match="matches no parameter"):
+        split(tree, ["vae/.*"])
+
+
+def loss_of(config: TrainConfig) -> tuple[object, dict, dict]:
+    task = task_of(config)
+    batch = task.batches()(0)
+    trained = task.start(jax.random.key(0))
+    gradient = jax.jit(jax.grad(lambda t: task.loss(t, task.frozen, batch, jax.random.key(1))[0]))
+    return task, trained, gradient(trained)
+
+
+def test_lora_begins_as_the_model_and_moves_up_alone_at_first(config: TrainConfig) -> None:
+    task, trained, gradient = loss_of(config)
+    _, params = read(config.model)
+    begun = task.model(trained).params
+    for a, b in zip(jax.tree.leaves(begun), jax.tree.leaves(params), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for path, value in gradient.items():
+        moves = float(jnp.abs(value).max()) > 0
+        assert moves == path.endswith("/up"), path  # up is 0, so down has no gradient yet
+
+
+def test_finetune_trains_what_the_patterns_say(config: TrainConfig) -> None:
+    patterns = (r"unet/conv_in/.*", r"text/0/.*fc1/kernel")
+    _, trained, gradient = loss_of(replace(config, task="finetune", trainable=patterns))
+    assert len(trained) == 3
+    assert all(float(jnp.abs(value).max()) > 0 for value in gradient.values())
+
+
+def test_a_lora_run_from_its_file_to_its_exports(
+    config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run_toml(config, tmp_path / "run.toml", samples=["thing 1"])
+    jaxsd("train", path)
+    folder = Path(config.output)
+    assert {"run.json", "metrics.jsonl", "loss.png", "model", "samples"} < set(os.listdir(folder))
+    assert (folder / "samples" / "000002.png").is_file()
+    assert any((folder / "tensorboard").iterdir())
+    description = json.loads((folder / "run.json").read_text())
+    assert description["config"]["model"] == config.model
+    assert {"jaxsd", "jax", "optax"} < set(description["versions"])
+
+    for form in ("lora-peft", "lora-kohya", "diffusers"):
+        jaxsd("export", folder, "--to", form)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1] == f"{folder}/export-diffusers: step 2 of 2"
+    spec, params = read(config.model)
+    peft, kohya = (
+        read_lora(folder / f"export-lora-{f}.safetensors", spec) for f in ("peft", "kohya")
+    )
+    _, whole = read(folder / "export-diffusers")
+    moved = 0
+    for lora in (peft, kohya):
+        by_path = zip(
+            jax.tree_util.tree_leaves_with_path(merged(params, lora)),
+            jax.tree.leaves(whole),
+            jax.tree.leaves(params),
+            strict=True,
+        )
+        for (path, a), b, before in by_path:
+            np.testing.assert_allclose(a, b, atol=1e-6, err_msg=str(path))
+            moved += float(np.abs(b - before).max()) > 1e-4
+    assert moved == 2 * len(peft)
+
+
+def test_sigterm_saves_and_the_run_goes_on(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jaxsd.training import loop
+
+    whole = replace(config, output=str(tmp_path / "whole"), steps=3, task="finetune")
+    parts = replace(whole, output=str(tmp_path / "parts"))
+    loop.train(whole, task_of(whole))
+    stacked = loop._Stacked.__getitem__
+
+    def terminated(self: loop._Stacked, step: int) -> object:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return stacked(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Stacked, "__getitem__", terminated)
+        loop.train(parts, task_of(parts))
+    step, _ = loop.averaged_weights(parts, task_of(parts))
+    assert step == 1
+    assert not (Path(parts.output) / "model").exists()
+    loop.train(parts, task_of(parts))
+    (step, got), (_, want) = (loop.averaged_weights(c, task_of(c)) for c in (parts, whole))
+    assert step == 3
+    for path in want:
+        np.testing.assert_array_equal(got[path], want[path], err_msg=path)
+
+
+def test_prior_pictures_are_half_of_a_batch(config: TrainConfig, pictures: Path) -> None:
+    with_prior = replace(
+        config, batch_size=4, prior_data=str(pictures), prior_weight=0.5, caption_dropout=0.0
+    )
+    model = task_of(with_prior).model
+    spec, tokenizers = TINY["sd1"], model(task_of(with_prior).start(jax.random.key(0))).tokenizers
+    batch = captioned_batches(with_prior, replace(spec, default_size=64), tokenizers)(0)
+    assert batch.pictures.shape[0] == 4
+    assert batch.weight.tolist() == [1, 1, 0.5, 0.5]
+
+
+def test_xl_is_told_sizes_and_crops(config: TrainConfig, model: Path) -> None:
+    xl = replace(TINY["sdxl"], default_size=64)
+    tokenizers = task_of(config).model(task_of(config).start(jax.random.key(0))).tokenizers
+    half = replace(config, caption_dropout=0.5, batch_size=6)
+    batches = captioned_batches(half, xl, tokenizers * 2)
+    batch = batches(0)
+    assert batch.time_ids.shape == (6, 6)
+    np.testing.assert_array_equal(batch.time_ids[:, 4:], 64)
+    originals = batch.time_ids[:, 0]
+    assert sorted(originals) == [40, 48, 56, 64, 72, 80]
+    # Scaled to cover 64 x 64 and cut in the middle.
+    side = np.where(originals < 64, np.round(64 * 64 / originals), originals)
+    np.testing.assert_array_equal(
+        batch.time_ids[:, 3], np.where(originals < 64, (side - 64) // 2, 0)
+    )
+    np.testing.assert_array_equal(
+        batch.time_ids[:, 2], np.where(originals > 64, (side - 64) // 2, 0)
+    )
+    empty = tokenizers[0]([""])[0]
+    dropped = (batch.ids[0] == empty[None]).all(1)
+    np.testing.assert_array_equal(batch.keep == 0, dropped)
+
+
+def test_the_model_is_given_back_with_what_it_was_asked_for() -> None:
+    spec: ModelSpec = TINY["sd1"]
+    other = asked_for(spec, LossConfig(prediction="v", zero_terminal_snr=True))
+    assert (other.prediction, other.schedule.zero_terminal_snr) == ("v", True)
+    assert other.schedule.timestep_spacing == "trailing"
+    with pytest.raises(ValueError, match="zero_terminal_snr needs another prediction"):
+        asked_for(spec, LossConfig(zero_terminal_snr=True))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("task=loras", "task 'loras' is unknown: choose one of vae, unet, finetune, lora"),
+        ("model=/no/such", "no model at /no/such"),
+        ('model=""', "task 'lora' starts from a model: set model"),
+        ("data=/no/such", "no data folder /no/such"),
+        ("resolution=33", "resolution 33 is not a multiple of 8 pixels"),
+        ("optimizer=sgd", "optimizer 'sgd' is unknown: choose one of adamw"),
+        ("lora.rank=0", "LoRA rank 0 is below 1"),
+        ("lora.ranks=4", "unknown key 'lora.ranks'"),
+        ('lora.targets=["nothing"]', "nothing"),
+        ("lora.targets=3", "lora.targets is 3, it must be of type list"),
+    ],
+)
+def test_mistakes_are_one_line_before_anything_is_compiled(
+    config: TrainConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    override: str,
+    message: str,
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        run(["train", str(run_toml(config, tmp_path / "run.toml")), override])
+    printed = capsys.readouterr().err
+    assert end.value.code == 2
+    assert message in printed
+    assert printed.startswith("jaxsd train: ")
+    assert printed.count("\n") == 1
+    assert not (tmp_path / "run").exists()
