@@ -176,7 +176,8 @@ def write_lora_peft(path: str | Path, lora: Mapping[str, Factors], spec: ModelSp
 def write_lora_kohya(path: str | Path, lora: Mapping[str, Factors], spec: ModelSpec) -> None:
     """Write a LoRA as kohya's sd-scripts do, for webui and ComfyUI; diffusers reads it too.
 
-    XL's U-Net has the module names of the original code, the others diffusers' names.
+    XL's U-Net has the module names of the original code, the others diffusers' names. diffusers
+    0.42.1 loses the alphas of attention kernels that differ from the most common alpha.
 
     Raises:
       ValueError: the factors are not of kernels of the model, or there are none.
