@@ -57,6 +57,42 @@ class UNetConfig:
         """Width of the time embedding."""
         return 4 * self.levels[0].channels
 
+    @property
+    def skip_channels(self) -> tuple[int, ...]:
+        """Width of every skip connection, in the order in which the way down makes them."""
+        widths = [self.levels[0].channels]
+        for level in self.levels:
+            widths += [level.channels] * (level.resnets + 1)  # the last is the downsampled one
+        return tuple(widths[:-1])
+
+
+@dataclass(frozen=True)
+class ControlNetConfig:
+    """A ControlNet: the encoder half of a U-Net, and the network that reads the image.
+
+    Attributes:
+      unet: the U-Net that it is for; the way up and `out_channels` do not matter.
+      condition_channels: channels of the image.
+      hint_channels: widths of the network that reads it; each but the first halves its sides.
+    """
+
+    unet: UNetConfig
+    condition_channels: int = 3
+    hint_channels: tuple[int, ...] = (16, 32, 96, 256)
+
+    def __post_init__(self) -> None:
+        """Refuses a U-Net that is told its guidance scale, which a ControlNet is not."""
+        if self.unet.guidance_dim is not None:
+            raise ValueError(
+                f"guidance_dim {self.unet.guidance_dim} is not of a ControlNet's U-Net; replace it "
+                "with None"
+            )
+
+    @property
+    def downscale(self) -> int:
+        """Pixels of the image per latent along one side."""
+        return 2 ** (len(self.hint_channels) - 1)
+
 
 @dataclass(frozen=True)
 class VAEConfig:

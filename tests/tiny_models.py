@@ -13,8 +13,16 @@ import numpy as np
 from flax import linen as nn
 
 from jaxsd import families
-from jaxsd.config import AddedConditions, Level, ModelSpec, TextConfig, UNetConfig, VAEConfig
-from jaxsd.models import VAE, TextEncoder, UNet
+from jaxsd.config import (
+    AddedConditions,
+    ControlNetConfig,
+    Level,
+    ModelSpec,
+    TextConfig,
+    UNetConfig,
+    VAEConfig,
+)
+from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
 from jaxsd.types import Array, Params
 
 CLIP_L = TextConfig(
@@ -74,6 +82,11 @@ TINY: dict[str, ModelSpec] = {
     ),
     "lcm": _tiny(families.SD1, replace(SMALL_UNET, guidance_dim=20), CLIP_L),
     "emoji": _tiny(families.SD1, EMOJI_UNET, CLIP_L),
+}
+
+CONTROLNETS: dict[str, ControlNetConfig] = {
+    family: ControlNetConfig(TINY[family].unet, hint_channels=(4, 6, 8, 12))
+    for family in ("sd1", "sd2", "sdxl")
 }
 
 
@@ -139,6 +152,28 @@ def abstract_unet(config: UNetConfig) -> Params:
     """Shapes of a U-Net's parameters, without computing any."""
     inputs = unet_inputs(config, batch=1)
     return jax.eval_shape(UNet(config).init, jax.random.key(0), **inputs)["params"]
+
+
+def controlnet_inputs(
+    config: ControlNetConfig, batch: int = 2, size: tuple[int, int] = (9, 7)
+) -> dict[str, np.ndarray]:
+    """Keyword arguments of a ControlNet: the U-Net's, and an image for each of the batch."""
+    sides = [config.downscale * side for side in size]
+    image = uniform("condition", (batch, *sides, config.condition_channels))
+    half = np.float32(0.5)
+    return unet_inputs(config.unet, batch, size) | {"condition": image * half / 3**half + half}
+
+
+@functools.cache
+def abstract_controlnet(config: ControlNetConfig) -> Params:
+    """Shapes of a ControlNet's parameters."""
+    inputs = controlnet_inputs(config, batch=1, size=(8, 8))
+    return jax.eval_shape(ControlNet(config).init, jax.random.key(0), **inputs)["params"]
+
+
+def controlnet_params(config: ControlNetConfig) -> Params:
+    """Weights of a ControlNet, not those of its U-Net and nowhere zero."""
+    return random_params(abstract_controlnet(config), "controlnet")
 
 
 @functools.cache

@@ -1,11 +1,11 @@
 """The same tiny models in diffusers and transformers, built without jaxsd's converter."""
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from module_parity import tree_path
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from jaxsd.config import TextConfig, UNetConfig, VAEConfig
+from jaxsd.config import ControlNetConfig, TextConfig, UNetConfig, VAEConfig
 from jaxsd.types import Array, Params
 
 torch.set_num_threads(1)
@@ -39,6 +39,32 @@ def unet_twin(
         addition_time_embed_dim=added.time_id_dim if added else None,
         projection_class_embeddings_input_dim=added.features if added else None,
         time_cond_proj_dim=config.guidance_dim,
+    ).eval()
+
+
+def controlnet_twin(config: ControlNetConfig, *, linear_projection: bool) -> ControlNetModel:
+    """A ControlNet by the settings that its family's config.json has."""
+    levels, added = config.unet.levels, config.unet.added
+    return ControlNetModel(
+        in_channels=config.unet.in_channels,
+        conditioning_channels=config.condition_channels,
+        conditioning_embedding_out_channels=config.hint_channels,
+        block_out_channels=[level.channels for level in levels],
+        layers_per_block=levels[0].resnets,
+        down_block_types=[
+            "CrossAttnDownBlock2D" if level.attention_depth else "DownBlock2D" for level in levels
+        ],
+        transformer_layers_per_block=[
+            *(level.attention_depth or 1 for level in levels[:-1]),
+            config.unet.mid_depth,
+        ],
+        attention_head_dim=[level.heads for level in levels],
+        cross_attention_dim=config.unet.context_dim,
+        norm_num_groups=config.unet.norm_groups,
+        use_linear_projection=linear_projection,
+        addition_embed_type="text_time" if added else None,
+        addition_time_embed_dim=added.time_id_dim if added else None,
+        projection_class_embeddings_input_dim=added.features if added else None,
     ).eval()
 
 

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import ControlNetModel, StableDiffusionPipeline, UNet2DConditionModel
 from flax import linen as nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from jaxsd.config import TextConfig
+from jaxsd.models import Residuals
 from jaxsd.types import Array, Params
 
 
@@ -73,9 +74,7 @@ def flax_outputs(
         )
 
     result, state = jax.jit(run)(params, inputs)
-    outputs = dict(_calls(state["intermediates"], ""))
-    outputs.pop("", None)
-    return result, outputs
+    return result, dict(_calls(state["intermediates"], ""))
 
 
 def torch_outputs(module: torch.nn.Module, run: Callable[[], Any]) -> tuple[Any, dict[str, Array]]:
@@ -103,12 +102,16 @@ def torch_outputs(module: torch.nn.Module, run: Callable[[], Any]) -> tuple[Any,
             hook.remove()
 
 
-def run_unet(unet: UNet2DConditionModel, inputs: dict[str, Array]) -> Array:
+def run_unet(
+    unet: UNet2DConditionModel, inputs: dict[str, Array], residuals: Residuals | None = None
+) -> Array:
     """What diffusers' U-Net gives for the keyword arguments of jaxsd's, [B, h, w, c]."""
     tensors = {name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()}
-    added, guidance = None, None
-    if "pooled" in tensors:
-        added = {"text_embeds": tensors["pooled"], "time_ids": tensors["time_ids"]}
+    guidance, extra = None, {}
+    if residuals is not None:
+        down, mid = residuals
+        extra["down_block_additional_residuals"] = [nchw(residual) for residual in down]
+        extra["mid_block_additional_residual"] = nchw(mid)
     if "guidance" in tensors:
         width = unet.config.time_cond_proj_dim
         guidance = StableDiffusionPipeline.get_guidance_scale_embedding(
@@ -118,10 +121,32 @@ def run_unet(unet: UNet2DConditionModel, inputs: dict[str, Array]) -> Array:
         nchw(inputs["x"]),
         tensors["timestep"],
         tensors["context"],
-        added_cond_kwargs=added,
+        added_cond_kwargs=_added(tensors),
         timestep_cond=guidance,
+        **extra,
     )
     return nhwc(out.sample)
+
+
+def run_controlnet(controlnet: ControlNetModel, inputs: dict[str, Array]) -> Residuals:
+    """What diffusers' ControlNet gives for the keyword arguments of jaxsd's."""
+    tensors = {name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()}
+    down, mid = controlnet(
+        nchw(inputs["x"]),
+        tensors["timestep"],
+        tensors["context"],
+        nchw(inputs["condition"]),
+        added_cond_kwargs=_added(tensors),
+        return_dict=False,
+    )
+    return Residuals(tuple(nhwc(residual) for residual in down), nhwc(mid))
+
+
+def _added(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
+    """XL's conditions as diffusers takes them."""
+    if "pooled" not in tensors:
+        return None
+    return {"text_embeds": tensors["pooled"], "time_ids": tensors["time_ids"]}
 
 
 def run_text(
@@ -158,8 +183,8 @@ def nhwc(images: torch.Tensor) -> Array:
 
 def _calls(node: Params, path: str) -> Iterator[tuple[str, Array]]:
     for name, value in node.items():
-        if name == "__call__":
+        if name != "__call__":
+            yield from _calls(value, f"{path}/{name}" if path else name)
+        elif path:  # the network itself has its result
             first = value[0]
             yield path, np.asarray(first[0] if isinstance(first, tuple) else first)
-        else:
-            yield from _calls(value, f"{path}/{name}" if path else name)

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 import transformers
 from absl import app, flags
-from module_parity import nchw, nhwc, run_text, run_unet
+from module_parity import nchw, nhwc, run_controlnet, run_text, run_unet
 from tiny_models import (
     CLIP_L,
+    CONTROLNETS,
     OPENCLIP_BIGG,
     OPENCLIP_H,
     TINY,
@@ -26,12 +27,14 @@ from tiny_models import (
     abstract_text,
     abstract_unet,
     abstract_vae,
+    controlnet_inputs,
+    controlnet_params,
     random_params,
     token_ids,
     unet_inputs,
     uniform,
 )
-from torch_twins import load, text_twin, unet_twin, vae_twin
+from torch_twins import controlnet_twin, load, text_twin, unet_twin, vae_twin
 
 from jaxsd.types import Array
 
@@ -49,6 +52,20 @@ def unets() -> dict[str, Array]:
         twin = unet_twin(spec.unet, linear_projection=spec.layout.linear_projection)
         load(twin, random_params(abstract_unet(spec.unet)))
         goldens[f"unet/{family}"] = run_unet(twin, unet_inputs(spec.unet))
+    return goldens
+
+
+def controlnets() -> dict[str, Array]:
+    """A ControlNet's middle residual, and what the U-Net gives with all of them."""
+    goldens = {}
+    for family, config in CONTROLNETS.items():
+        linear = TINY[family].layout.linear_projection
+        twin = load(controlnet_twin(config, linear_projection=linear), controlnet_params(config))
+        unet = unet_twin(config.unet, linear_projection=linear)
+        load(unet, random_params(abstract_unet(config.unet)))
+        residuals = run_controlnet(twin, controlnet_inputs(config))
+        goldens[f"controlnet/{family}/mid"] = residuals.mid
+        goldens[f"controlnet/{family}/unet"] = run_unet(unet, unet_inputs(config.unet), residuals)
     return goldens
 
 
@@ -85,10 +102,11 @@ def versions() -> str:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Runs the three recorders and writes one file."""
+    """Runs the recorders and writes one file."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    recorders: tuple[Callable[[], dict[str, Array]], ...] = (unets, vae, text_encoders)
+    recorders: tuple[Callable[[], dict[str, Array]], ...]
+    recorders = (unets, controlnets, vae, text_encoders)
     goldens = {"versions": np.array(versions())}
     with torch.no_grad():
         for record in recorders:

@@ -1,12 +1,15 @@
 """PyTorch's files in and out: diffusers folders, single files, pickles. No torch, no JAX."""
 
 from jaxsd.convert.api import open_model, read, write_diffusers, write_single_file
+from jaxsd.convert.controlnet import read_controlnet, write_controlnet
 from jaxsd.convert.stored_model import StoredModel
 
 __all__ = [
     "StoredModel",
     "open_model",
     "read",
+    "read_controlnet",
+    "write_controlnet",
     "write_diffusers",
     "write_single_file",
 ]

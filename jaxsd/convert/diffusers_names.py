@@ -7,14 +7,13 @@ another word for some leaves, so that the names follow from the paths by rule.
 import re
 from collections.abc import Iterable
 
-from jaxsd.config import Layout
 from jaxsd.convert.parameters import Shapes
 from jaxsd.convert.slots import Slot, leaf_kind, unet_kind
 from jaxsd.convert.tensors import FlatTree
 
 _LISTS = (
     "down_blocks|up_blocks|resnets|attentions|transformer_blocks|downsamplers|upsamplers|net|"
-    "to_out|layers"
+    "to_out|layers|controlnet_down_blocks|blocks"
 )
 _INDEXED = re.compile(rf"\b({_LISTS})_(\d+)(?=/)")
 _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
@@ -33,9 +32,8 @@ def torch_name(path: str) -> str:
     return f"{module.replace('/', '.')}.{_LEAVES[leaf]}"
 
 
-def unet_slots(shapes: Shapes, layout: Layout) -> list[Slot]:
-    """Slots of `unet/diffusion_pytorch_model`."""
-    linear = layout.linear_projection
+def unet_slots(shapes: Shapes, *, linear: bool) -> list[Slot]:
+    """Slots of `diffusion_pytorch_model` of a U-Net or a ControlNet; `linear` as in `unet_kind`."""
     return [
         Slot(path, torch_name(path), unet_kind(path, shapes[path], linear=linear))
         for path in shapes

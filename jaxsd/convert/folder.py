@@ -41,7 +41,7 @@ _PIPELINES = (
 def part_slots(part: str, shapes: Shapes, layout: Layout) -> list[Slot]:
     """Slots of one part's file in a diffusers folder."""
     if part == "unet":
-        return unet_slots(shapes, layout)
+        return unet_slots(shapes, linear=layout.linear_projection)
     return vae_slots(shapes) if part == "vae" else text_slots(shapes)
 
 

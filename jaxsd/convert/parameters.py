@@ -4,7 +4,9 @@ Shapes are those of `jaxsd`'s trees: convolutions `[H, W, in, out]`, dense kerne
 It is how the converter knows what must be filled without building a network.
 """
 
-from jaxsd.config import ModelSpec, TextConfig, UNetConfig, VAEConfig
+from itertools import pairwise
+
+from jaxsd.config import ControlNetConfig, ModelSpec, TextConfig, UNetConfig, VAEConfig
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -106,16 +108,36 @@ def _up(config: UNetConfig) -> Shapes:
     return shapes
 
 
-def unet_parameters(config: UNetConfig) -> Shapes:
-    """Path -> shape of a U-Net."""
+def _encoder(config: UNetConfig) -> Shapes:
+    """The half of a U-Net that a ControlNet has too."""
     first, last = config.levels[0].channels, config.levels[-1].channels
     shapes = _conv("conv_in", config.in_channels, first) | _embeddings(config) | _down(config)
     shapes |= _resnet("mid_block/resnets_0", last, last, config.time_dim)
     if config.mid_depth:
         path = "mid_block/attentions_0"
         shapes |= _transformer(path, last, config.mid_depth, config.context_dim)
-    shapes |= _resnet("mid_block/resnets_1", last, last, config.time_dim) | _up(config)
-    return shapes | _norm("conv_norm_out", first) | _conv("conv_out", first, config.out_channels)
+    return shapes | _resnet("mid_block/resnets_1", last, last, config.time_dim)
+
+
+def unet_parameters(config: UNetConfig) -> Shapes:
+    """Path -> shape of a U-Net."""
+    first = config.levels[0].channels
+    shapes = _encoder(config) | _up(config) | _norm("conv_norm_out", first)
+    return shapes | _conv("conv_out", first, config.out_channels)
+
+
+def controlnet_parameters(config: ControlNetConfig) -> Shapes:
+    """Path -> shape of a ControlNet."""
+    unet, widths, hint = config.unet, config.hint_channels, "controlnet_cond_embedding"
+    shapes = _encoder(unet) | _conv(f"{hint}/conv_in", config.condition_channels, widths[0])
+    for i, (inputs, outputs) in enumerate(pairwise(widths)):
+        shapes |= _conv(f"{hint}/blocks_{2 * i}", inputs, inputs)
+        shapes |= _conv(f"{hint}/blocks_{2 * i + 1}", inputs, outputs)
+    shapes |= _conv(f"{hint}/conv_out", widths[-1], unet.levels[0].channels)
+    for i, width in enumerate(unet.skip_channels):
+        shapes |= _conv(f"controlnet_down_blocks_{i}", width, width, size=1)
+    last = unet.levels[-1].channels
+    return shapes | _conv("controlnet_mid_block", last, last, size=1)
 
 
 def _vae_mid(path: str, width: int) -> Shapes:

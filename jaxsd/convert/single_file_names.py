@@ -4,8 +4,9 @@ Generated from a model's numbers as module by module pairs with diffusers' names
 an attention or a text layer another few words differ.
 """
 
-from jaxsd.config import ModelSpec, TextConfig, UNetConfig, VAEConfig
+from jaxsd.config import ModelSpec, TextConfig, VAEConfig
 from jaxsd.convert.diffusers_names import TEXT_PREFIX, torch_name
+from jaxsd.convert.original_names import RESNET, Modules, renamed, unet_modules
 from jaxsd.convert.parameters import Shapes
 from jaxsd.convert.slots import Slot, leaf_kind, unet_kind
 
@@ -19,14 +20,6 @@ TEXT: dict[str, tuple[str, ...]] = {
 }
 """Where the text encoders are in each naming. Those with `model.` at the end are OpenCLIP's."""
 
-_RESNET = {
-    "norm1": "in_layers.0",
-    "conv1": "in_layers.2",
-    "time_emb_proj": "emb_layers.1",
-    "norm2": "out_layers.0",
-    "conv2": "out_layers.3",
-    "conv_shortcut": "skip_connection",
-}
 _VAE = {
     "conv_shortcut": "nin_shortcut",
     "group_norm": "norm",
@@ -43,66 +36,6 @@ _OPENCLIP = {
     "self_attn.out_proj": "attn.out_proj",
 }
 _FUSED = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
-
-Modules = dict[str, str]
-"""diffusers' name of a module -> the original's."""
-
-
-def _renamed(name: str, modules: Modules, inner: Modules) -> str:
-    """The original's name of diffusers' `name`, whose module, or one above it, is in `modules`."""
-    module, leaf = name.rsplit(".", 1)
-    above, within = module, ""
-    while above not in modules:
-        above, _, last = above.rpartition(".")
-        within = f"{last}.{within}" if within else last
-    middle = f".{inner.get(within, within)}" if within else ""
-    return f"{modules[above]}{middle}.{leaf}"
-
-
-def _unet_modules(config: UNetConfig) -> Modules:
-    modules = {
-        "conv_in": "input_blocks.0.0",
-        "time_embedding.linear_1": "time_embed.0",
-        "time_embedding.linear_2": "time_embed.2",
-        # LCM is younger than the original code; converters leave this name as it is.
-        "time_embedding.cond_proj": "time_embedding.cond_proj",
-        "add_embedding.linear_1": "label_emb.0.0",
-        "add_embedding.linear_2": "label_emb.0.2",
-        "mid_block.resnets.0": "middle_block.0",
-        "mid_block.attentions.0": "middle_block.1",
-        "mid_block.resnets.1": "middle_block.2" if config.mid_depth else "middle_block.1",
-        "conv_norm_out": "out.0",
-        "conv_out": "out.2",
-    }
-    return modules | _input_blocks(config) | _output_blocks(config)
-
-
-def _input_blocks(config: UNetConfig) -> Modules:
-    """One block per resnet and per downsampling, numbered through; block 0 is `conv_in`."""
-    modules: Modules = {}
-    number = 1
-    for i, level in enumerate(config.levels):
-        for j in range(level.resnets):
-            modules[f"down_blocks.{i}.resnets.{j}"] = f"input_blocks.{number}.0"
-            modules[f"down_blocks.{i}.attentions.{j}"] = f"input_blocks.{number}.1"
-            number += 1
-        modules[f"down_blocks.{i}.downsamplers.0.conv"] = f"input_blocks.{number}.0.op"
-        number += 1
-    return modules
-
-
-def _output_blocks(config: UNetConfig) -> Modules:
-    """One block per resnet, numbered through; upsampling is the last thing in a level's last."""
-    modules: Modules = {}
-    number = 0
-    for i, level in enumerate(config.levels[::-1]):
-        for j in range(level.resnets + 1):
-            modules[f"up_blocks.{i}.resnets.{j}"] = f"output_blocks.{number}.0"
-            modules[f"up_blocks.{i}.attentions.{j}"] = f"output_blocks.{number}.1"
-            number += 1
-        place = 2 if level.attention_depth else 1
-        modules[f"up_blocks.{i}.upsamplers.0.conv"] = f"output_blocks.{number - 1}.{place}.conv"
-    return modules
 
 
 def _vae_modules(config: VAEConfig) -> Modules:
@@ -136,11 +69,11 @@ def _openclip_modules(config: TextConfig) -> Modules:
 
 
 def _unet_slots(spec: ModelSpec, shapes: Shapes) -> list[Slot]:
-    modules = _unet_modules(spec.unet)
+    modules = unet_modules(spec.unet)
     return [
         Slot(
             path,
-            UNET + _renamed(torch_name(path), modules, _RESNET),
+            UNET + renamed(torch_name(path), modules, RESNET),
             unet_kind(path, shapes[path], linear=spec.layout.linear_projection),
         )
         for path in shapes
@@ -154,7 +87,7 @@ def _vae_slots(config: VAEConfig, shapes: Shapes) -> list[Slot]:
     return [
         Slot(
             path,
-            VAE + _renamed(torch_name(path), modules, _VAE),
+            VAE + renamed(torch_name(path), modules, _VAE),
             kinds.get(len(shape), "same"),
         )
         for path, shape in shapes.items()
@@ -172,7 +105,7 @@ def _openclip_slot(path: str, shapes: Shapes, modules: Modules, prefix: str) -> 
         if module.endswith(projection):
             layer = modules[module.removesuffix(f".{projection}")]
             return Slot(path, f"{prefix}{layer}.attn.in_proj_{leaf}", kind, third)
-    return Slot(path, prefix + _renamed(name, modules, _OPENCLIP), kind)
+    return Slot(path, prefix + renamed(name, modules, _OPENCLIP), kind)
 
 
 def _text_slots(config: TextConfig, shapes: Shapes, prefix: str) -> list[Slot]:

@@ -1,19 +1,18 @@
 """What a single file holds, from the names and shapes of its tensors.
 
 The original code's configs say more than shapes can tell, but never varied it, so that it is
-constant here: 32 groups in every norm; 8 heads in SD 1's U-Net, and 64 channels per head in all
-others and in the text encoders.
+constant here: 32 groups in every norm, and 64 channels per head in the text encoders (those of the
+U-Net are in `original_shapes.py`).
 """
 
-import re
 from dataclasses import replace
 
-from jaxsd.config import Level, ModelSpec, TextConfig, UNetConfig, VAEConfig
+from jaxsd.config import ModelSpec, TextConfig, UNetConfig, VAEConfig
 from jaxsd.convert.file_shapes import FileShapes
+from jaxsd.convert.original_shapes import HEAD_WIDTH, encoder_config
 from jaxsd.convert.single_file_names import TEXT, UNET, VAE
 from jaxsd.convert.stored_model import family_name, layout_of
 from jaxsd.convert.tensors import FlatTree
-from jaxsd.convert.unet_settings import added_conditions
 from jaxsd.families import (
     CLIP_L,
     FAMILIES,
@@ -28,8 +27,6 @@ from jaxsd.families import (
 )
 from jaxsd.types import Prediction
 
-_HEAD_WIDTH = 64
-_SD1_HEADS = 8
 _INPAINTING_CHANNELS = 9
 _LIKE = {"v1": SD1, "v2": SD2, "xl": SDXL, "refiner": SDXL_REFINER}
 """Whose noise schedule and size a model has that is of no family itself, by its naming."""
@@ -90,56 +87,12 @@ def _unet(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool]:
     inputs = shapes.size("input_blocks.0.0.weight", 1)
     if inputs in _OTHERS:
         raise ValueError(f"it is {_OTHERS[inputs]} ({inputs} channels in), which is not supported")
-    key = shapes.ending(".attn2.to_k.weight")
-    if key is None:
-        raise ValueError("its U-Net has no cross-attention, which every Stable Diffusion has")
-    linear = shapes.rank(f"{key.split('.transformer_blocks.')[0]}.proj_in.weight") == 2
-    added = guidance_dim = None
-    if "label_emb.0.0.weight" in shapes:
-        features = shapes.size("label_emb.0.0.weight", 1)
-        added = added_conditions(
-            features=features, pooled_dim=pooled_dim or 0, width=256, where="its label_emb"
-        )
+    config, linear = encoder_config(shapes, pooled_dim or 0)
+    guidance_dim = None
     if "time_embedding.cond_proj.weight" in shapes:
         guidance_dim = shapes.size("time_embedding.cond_proj.weight", 1)
-    config = UNetConfig(
-        levels=_levels(shapes, linear),
-        context_dim=shapes.size(key, 1),
-        mid_depth=_depth(shapes, "middle_block.1"),
-        in_channels=inputs,
-        out_channels=shapes.size("out.2.weight", 0),
-        added=added,
-        guidance_dim=guidance_dim,
-    )
-    return config, linear
-
-
-def _levels(shapes: FileShapes, linear: bool) -> tuple[Level, ...]:
-    """Input blocks in order: resnets, and a downsampling after each level but the last."""
-    levels: list[Level] = []
-    resnets = 0
-    for number in range(1, shapes.count(r"input_blocks\.(\d+)\.")):
-        block = f"input_blocks.{number}"
-        if f"{block}.0.op.weight" in shapes:
-            resnets = 0
-            continue
-        resnets += 1
-        channels = shapes.size(f"{block}.0.in_layers.2.weight", 0)
-        heads = channels // _HEAD_WIDTH if linear else _SD1_HEADS
-        level = Level(channels, resnets, _depth(shapes, f"{block}.1"), heads)
-        if resnets > 1:
-            before = levels.pop()
-            if before.attention_depth != level.attention_depth:
-                raise ValueError(
-                    f"its U-Net has attention of depth {before.attention_depth} and "
-                    f"{level.attention_depth} in one level, which is not supported"
-                )
-        levels.append(level)
-    return tuple(levels)
-
-
-def _depth(shapes: FileShapes, place: str) -> int:
-    return shapes.count(re.escape(place) + r"\.transformer_blocks\.(\d+)\.")
+    outputs = shapes.size("out.2.weight", 0)
+    return replace(config, out_channels=outputs, guidance_dim=guidance_dim), linear
 
 
 def _vae(tensors: FlatTree, alike: VAEConfig) -> VAEConfig:
@@ -190,7 +143,7 @@ def _clip(tensors: FlatTree, prefix: str, alike: TextConfig) -> TextConfig:
         alike,
         width=width,
         layers=shapes.count(r"encoder\.layers\.(\d+)\."),
-        heads=width // _HEAD_WIDTH,
+        heads=width // HEAD_WIDTH,
         mlp_width=shapes.size("encoder.layers.0.mlp.fc1.weight", 0),
         vocab_size=shapes.size("embeddings.token_embedding.weight", 0),
         max_length=shapes.size("embeddings.position_embedding.weight", 0),
@@ -218,7 +171,7 @@ def _openclip(tensors: FlatTree, prefix: str, alike: TextConfig) -> TextConfig:
         alike,
         width=width,
         layers=layers,
-        heads=width // _HEAD_WIDTH,
+        heads=width // HEAD_WIDTH,
         mlp_width=shapes.size("transformer.resblocks.0.mlp.c_fc.weight", 0),
         vocab_size=shapes.size("token_embedding.weight", 0),
         max_length=shapes.size("positional_embedding", 0),

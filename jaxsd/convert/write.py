@@ -24,6 +24,8 @@ from jaxsd.text import write_tokenizer
 Progress = Callable[[int], None]
 """Is told how many bytes were written since it was last called."""
 
+_MARKS = ("model_index.json", "diffusion_pytorch_model.safetensors")
+"""What a folder that is a model, or a ControlNet, has one of."""
 _INPAINTING_CHANNELS = 9
 _DIFFUSERS = "0.42.1"
 """The release whose configs are written; loading an inpainting model fails without one."""
@@ -50,7 +52,7 @@ def save_diffusers(
     with new_folder(folder, overwrite) as beside:
         for part, tensors in files.items():
             name = part_folder(part, spec)
-            _write_json(beside / name / "config.json", settings[part])
+            write_json(beside / name / "config.json", settings[part])
             stem = "model" if part.startswith("text_") else "diffusion_pytorch_model"
             write_safetensors(
                 beside / name / f"{stem}.safetensors",
@@ -61,8 +63,8 @@ def save_diffusers(
         for k, tokenizer in enumerate(tokenizers):
             name = part_folder(f"text_{k}", spec).replace("text_encoder", "tokenizer")
             write_tokenizer(beside / name, tokenizer)
-        _write_json(beside / "scheduler" / "scheduler_config.json", scheduler_settings(spec))
-        _write_json(beside / "model_index.json", model_index(spec))
+        write_json(beside / "scheduler" / "scheduler_config.json", scheduler_settings(spec))
+        write_json(beside / "model_index.json", model_index(spec))
 
 
 def save_single_file(
@@ -123,7 +125,8 @@ def model_index(spec: ModelSpec) -> dict[str, Any]:
     return index
 
 
-def _write_json(path: Path, table: dict[str, Any]) -> None:
+def write_json(path: Path, table: dict[str, Any]) -> None:
+    """Write a table of settings, in a folder that is made where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(table, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -143,7 +146,8 @@ def check_free(place: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise FileExistsError(f"{place} exists; choose another place, or overwrite it with --force")
-    if not (place.is_file() if single else (place / "model_index.json").is_file()):
+    marked = any((place / name).is_file() for name in _MARKS)
+    if not (place.is_file() if single else marked):
         raise FileExistsError(f"{place} exists and is not a model; choose another place")
 
 

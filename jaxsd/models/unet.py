@@ -1,5 +1,7 @@
 """The denoising U-Net (Rombach et al. 2022; Podell et al. 2023 for XL's conditions)."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -10,6 +12,13 @@ from jaxsd.nn.normalization import group_norm
 from jaxsd.nn.resnet import ResnetBlock
 from jaxsd.nn.transformer import SpatialTransformer
 from jaxsd.types import Array
+
+
+class Residuals(NamedTuple):
+    """What a ControlNet adds to a U-Net, float32."""
+
+    down: tuple[Array, ...]  # [B, h_i, w_i, c_i], one for every skip, in the order they are made
+    mid: Array  # [B, h, w, c], for the output of the mid block
 
 
 class DownBlock(nn.Module):
@@ -93,6 +102,7 @@ class UNet(nn.Module):
         pooled: Array | None = None,
         time_ids: Array | None = None,
         guidance: Array | None = None,
+        residuals: Residuals | None = None,
     ) -> Array:
         """Runs the network.
 
@@ -103,24 +113,22 @@ class UNet(nn.Module):
           pooled: [B, pooled_dim] pooled text, for models with `added` conditions.
           time_ids: [B, n] float32, such as original height, width, crop top, left, height, width.
           guidance: [B] float32 guidance scale, for models with `guidance_dim`.
+          residuals: of a ControlNet, or the sum of several; None where there is none.
 
         Returns:
           [B, h, w, out_channels] float32.
         """
         config, dtype = self.config, self.dtype
         x, context = x.astype(dtype), context.astype(dtype)
-        time = self._time(timestep, x.shape[0], pooled, time_ids, guidance)
+        batch, conditions = x.shape[0], {"pooled": pooled, "time_ids": time_ids}
+        time = embed_time(config, dtype, timestep, batch, guidance=guidance, **conditions)
 
         x = convolution(config.levels[0].channels, "conv_in", dtype)(x)
-        skips = [x]
-        last = len(config.levels) - 1
-        for i, level in enumerate(config.levels):
-            block = DownBlock(level, config.norm_groups, i < last, dtype, name=f"down_blocks_{i}")
-            x, new = block(x, time, context)
-            skips += new
-        x = MidBlock(_mid_level(config), config.norm_groups, dtype, name="mid_block")(
-            x, time, context
-        )
+        skips, x = encode(config, dtype, x, time, context)
+        if residuals is not None:
+            down = zip(skips, residuals.down, strict=True)
+            skips = [skip + residual.astype(dtype) for skip, residual in down]
+            x = x + residuals.mid.astype(dtype)
         for i, level in enumerate(reversed(config.levels)):
             taken = [skips.pop() for _ in range(level.resnets + 1)]
             size = skips[-1].shape[1:3] if skips else None
@@ -131,30 +139,62 @@ class UNet(nn.Module):
         x = convolution(config.out_channels, "conv_out", dtype, kernel_init=SMALL)(x)
         return x.astype(jnp.float32)
 
-    def _time(
-        self,
-        timestep: Array,
-        batch: int,
-        pooled: Array | None,
-        time_ids: Array | None,
-        guidance: Array | None,
-    ) -> Array:
-        """The time embedding [B, time_dim], with guidance and micro-conditions where known."""
-        config, dtype = self.config, self.dtype
-        timestep = jnp.broadcast_to(jnp.asarray(timestep, jnp.float32), (batch,))
-        wave = sinusoids(timestep, config.levels[0].channels).astype(dtype)
-        condition = None
-        if config.guidance_dim is not None:
-            assert guidance is not None, "this model takes a guidance scale"
-            condition = guidance_sinusoids(guidance, config.guidance_dim).astype(dtype)
-        time = TimestepEmbedding(config.time_dim, dtype, name="time_embedding")(wave, condition)
-        if config.added is None:
-            return time
-        assert pooled is not None, "this model takes pooled text"
-        assert time_ids is not None, "this model takes time_ids"
-        ids = sinusoids(time_ids.reshape(-1), config.added.time_id_dim).reshape(batch, -1)
-        added = jnp.concatenate([pooled.astype(jnp.float32), ids], axis=-1).astype(dtype)
-        return time + TimestepEmbedding(config.time_dim, dtype, name="add_embedding")(added)
+
+def embed_time(
+    config: UNetConfig,
+    dtype: jnp.dtype,
+    timestep: Array,
+    batch: int,
+    *,
+    pooled: Array | None,
+    time_ids: Array | None,
+    guidance: Array | None = None,
+) -> Array:
+    """The time embedding [B, time_dim], with guidance and micro-conditions where known.
+
+    Its layers become those of the module that calls it, as with `encode`.
+    """
+    timestep = jnp.broadcast_to(jnp.asarray(timestep, jnp.float32), (batch,))
+    wave = sinusoids(timestep, config.levels[0].channels).astype(dtype)
+    condition = None
+    if config.guidance_dim is not None:
+        assert guidance is not None, "this model takes a guidance scale"
+        condition = guidance_sinusoids(guidance, config.guidance_dim).astype(dtype)
+    time = TimestepEmbedding(config.time_dim, dtype, name="time_embedding")(wave, condition)
+    if config.added is None:
+        return time
+    assert pooled is not None, "this model takes pooled text"
+    assert time_ids is not None, "this model takes time_ids"
+    ids = sinusoids(time_ids.reshape(-1), config.added.time_id_dim).reshape(batch, -1)
+    added = jnp.concatenate([pooled.astype(jnp.float32), ids], axis=-1).astype(dtype)
+    return time + TimestepEmbedding(config.time_dim, dtype, name="add_embedding")(added)
+
+
+def encode(
+    config: UNetConfig, dtype: jnp.dtype, x: Array, time: Array, context: Array
+) -> tuple[list[Array], Array]:
+    """The half of a U-Net after `conv_in` that a ControlNet has too: the way down and the middle.
+
+    Its blocks become those of the module that calls it, so that both have the same paths.
+
+    Args:
+      config: of the U-Net.
+      dtype: to compute in.
+      x: [B, h, w, c] what `conv_in` gave.
+      time: [B, time_dim].
+      context: [B, L, context_dim].
+
+    Returns:
+      The skips, `x` first, of `config.skip_channels`; and what the mid block gave.
+    """
+    skips = [x]
+    last = len(config.levels) - 1
+    for i, level in enumerate(config.levels):
+        block = DownBlock(level, config.norm_groups, i < last, dtype, name=f"down_blocks_{i}")
+        x, new = block(x, time, context)
+        skips += new
+    mid = MidBlock(_mid_level(config), config.norm_groups, dtype, name="mid_block")
+    return skips, mid(x, time, context)
 
 
 def _resnet(channels: int, groups: int, i: int, dtype: jnp.dtype) -> ResnetBlock:

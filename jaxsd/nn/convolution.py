@@ -20,12 +20,13 @@ class Pointwise(nn.Module):
 
     channels: int
     dtype: jnp.dtype
+    kernel_init: Initializer = nn.linear.default_kernel_init
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """[B, h, w, c] -> [B, h, w, channels]."""
         shape = (1, 1, x.shape[-1], self.channels)
-        kernel = self.param("kernel", nn.linear.default_kernel_init, shape)
+        kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
         x, kernel, bias = (a.astype(self.dtype) for a in (x, kernel, bias))
         return x @ kernel[0, 0] + bias[None, None, None]

@@ -1,0 +1,129 @@
+"""ControlNet (Zhang et al. 2023): a trained copy of a U-Net's encoder half that sees an image."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxsd.config import ControlNetConfig
+from jaxsd.models.unet import Residuals, embed_time, encode
+from jaxsd.nn.convolution import Pointwise, convolution
+from jaxsd.types import Array, Params
+
+HINT = "controlnet_cond_embedding"
+_COPIED = ("conv_in", "add_embedding", "down_blocks_", "mid_block")
+
+
+class HintNetwork(nn.Module):
+    """Makes features of the size of latents from an image (equation 4).
+
+    The last convolution begins as zero, so that at first nothing of the image is seen.
+
+    Attributes:
+      widths: of the convolutions; each but the first begins with halved sides.
+      channels: of the features.
+    """
+
+    widths: tuple[int, ...]
+    channels: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, image: Array) -> Array:
+        """[B, H, W, C] in [0, 1] -> [B, h, w, channels]."""
+        h = image.astype(self.dtype)
+        h = nn.silu(convolution(self.widths[0], "conv_in", self.dtype)(h))
+        for i, width in enumerate(self.widths[1:]):
+            h = nn.silu(convolution(h.shape[-1], f"blocks_{2 * i}", self.dtype)(h))
+            h = nn.silu(convolution(width, f"blocks_{2 * i + 1}", self.dtype, stride=2)(h))
+        zeros = nn.initializers.zeros
+        return convolution(self.channels, "conv_out", self.dtype, kernel_init=zeros)(h)
+
+
+class ControlNet(nn.Module):
+    """Tells a U-Net what an image asks of the picture.
+
+    Every output goes through a convolution that begins as zero, so that training begins with the
+    U-Net as it is (equations 2 and 3).
+    """
+
+    config: ControlNetConfig
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Array,
+        timestep: Array,
+        context: Array,
+        condition: Array,
+        pooled: Array | None = None,
+        time_ids: Array | None = None,
+    ) -> Residuals:
+        """Runs the network.
+
+        Args:
+          x: [B, h, w, in_channels] float32 latents, what the U-Net gets.
+          timestep: [] or [B], training steps 0..999; may be fractional.
+          context: [B, L, context_dim] text.
+          condition: [B, 8h, 8w, 3] in [0, 1], the image (edges, depth, a pose...).
+          pooled: [B, pooled_dim] pooled text, for models with `added` conditions.
+          time_ids: [B, n] float32, as for the U-Net.
+
+        Returns:
+          What the U-Net takes as `residuals`, float32.
+        """
+        config, dtype = self.config.unet, self.dtype
+        scale, first = self.config.downscale, config.levels[0].channels
+        assert condition.shape[:3] == (x.shape[0], scale * x.shape[1], scale * x.shape[2]), (
+            f"a condition {condition.shape} is not {scale} times as large as latents {x.shape}"
+        )
+        x, context = x.astype(dtype), context.astype(dtype)
+        conditions = {"pooled": pooled, "time_ids": time_ids}
+        time = embed_time(config, dtype, timestep, x.shape[0], **conditions)
+
+        x = convolution(first, "conv_in", dtype)(x)
+        x = x + HintNetwork(self.config.hint_channels, first, dtype, name=HINT)(condition)
+        skips, mid = encode(config, dtype, x, time, context)
+        down = [
+            _zero_convolution(skip, f"controlnet_down_blocks_{i}", dtype)
+            for i, skip in enumerate(skips)
+        ]
+        return Residuals(tuple(down), _zero_convolution(mid, "controlnet_mid_block", dtype))
+
+
+def _zero_convolution(x: Array, name: str, dtype: jnp.dtype) -> Array:
+    """[B, h, w, c] -> the same in float32, through a 1x1 convolution that begins as zero."""
+    zeros = nn.initializers.zeros
+    return Pointwise(x.shape[-1], dtype, kernel_init=zeros, name=name)(x).astype(jnp.float32)
+
+
+def controlnet_from_unet(config: ControlNetConfig, unet_params: Params, key: Array) -> Params:
+    """The weights that training begins with (section 3.1): the U-Net's, and zeros.
+
+    Args:
+      config: of the ControlNet; its `unet` is that of the weights.
+      unet_params: the U-Net's tree. Its arrays are copied, so that either tree may be donated.
+      key: consumed, for the network that reads the image.
+
+    Returns:
+      A tree for `ControlNet`, float32.
+    """
+    first, side = config.unet.levels[0].channels, config.downscale
+    image = jnp.zeros((1, side, side, config.condition_channels))
+    hint = HintNetwork(config.hint_channels, first, jnp.float32).init(key, image)["params"]
+    time = unet_params["time_embedding"]
+    copied = {name: tree for name, tree in unet_params.items() if name.startswith(_COPIED)}
+    # Without `cond_proj`: a ControlNet is not told the guidance scale.
+    copied["time_embedding"] = {name: time[name] for name in ("linear_1", "linear_2")}
+    zeros = {
+        f"controlnet_down_blocks_{i}": _zeros(channels)
+        for i, channels in enumerate(config.unet.skip_channels)
+    }
+    zeros["controlnet_mid_block"] = _zeros(config.unet.levels[-1].channels)
+    copied = jax.tree.map(lambda leaf: jnp.array(leaf, jnp.float32), copied)
+    return copied | zeros | {HINT: hint}
+
+
+def _zeros(channels: int) -> Params:
+    """Weights of a 1x1 convolution that gives zero."""
+    return {"kernel": jnp.zeros((1, 1, channels, channels)), "bias": jnp.zeros(channels)}
