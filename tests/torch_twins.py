@@ -1,5 +1,7 @@
 """The same tiny models in diffusers and transformers, built without jaxsd's converter."""
 
+from collections.abc import Callable
+
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from module_parity import tree_path
@@ -131,3 +133,19 @@ def _flatten(tree: Params, prefix: str = "") -> dict[str, Array]:
         path = f"{prefix}/{name}" if prefix else name
         flat |= _flatten(value, path) if isinstance(value, dict) else {path: value}
     return flat
+
+
+def leaves_of(
+    module: torch.nn.Module, value: Callable[[torch.nn.Parameter], torch.Tensor]
+) -> Params:
+    """Path -> NumPy array in our layout, of some value of each parameter, such as its gradient."""
+    leaves = {}
+    for name, parameter in module.named_parameters():
+        path = tree_path(name.removesuffix(".weight").removesuffix(".bias"))
+        leaf = f"{path}/{_leaf(name, parameter.ndim)}"
+        array = value(parameter).detach().numpy()
+        if leaf.endswith("/kernel"):
+            array = array[:, :, 0, 0] if "proj_" in name and array.ndim == 4 else array
+            array = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
+        leaves[leaf] = array.copy()
+    return leaves

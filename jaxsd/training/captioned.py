@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from jaxsd.config import ModelSpec
+from jaxsd.images import read_cropped
 from jaxsd.text import Tokenizer
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.data import generator
 from jaxsd.training.diffusion import Batch
-from jaxsd.training.folder import Batches, bucket_sizes, decoded, read_folder
+from jaxsd.training.folder import Batches, Folder, bucket_sizes, decoded, read_folder
 
 
 def captioned_batches(
@@ -46,6 +47,7 @@ def captioned_batches(
         dropped = rng.random(len(texts)) < config.caption_dropout
         texts = ["" if drop else text for text, drop in zip(texts, dropped, strict=True)]
         weight, originals = np.ones(len(rows), np.float32), folder.sizes[rows]
+        condition = _conditions(folder, rows, sides)
         if prior is not None:
             more, more_corners, rows = decoded(others, prior.rows(number)[1], sides)
             pictures = np.concatenate([pictures, more])
@@ -60,9 +62,18 @@ def captioned_batches(
             np.logical_not(zero).astype(np.float32),
             _time_ids(spec, originals, corners, sides),
             weight,
+            condition,
         )
 
     return batch
+
+
+def _conditions(folder: Folder, rows: np.ndarray, sides: tuple[int, int]) -> np.ndarray | None:
+    """Images [B, H, W, 3] uint8 for a ControlNet, cut as their pictures; `None` if one has none."""
+    files = [folder.conditions[row] for row in rows]
+    if None in files:
+        return None
+    return np.stack([read_cropped(file, *sides)[0] for file in files])
 
 
 def _time_ids(

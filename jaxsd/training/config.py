@@ -74,6 +74,7 @@ class TrainConfig:
       learning_rate: peak; reached after `warmup_steps`, held, then lowered linearly to zero over
         the last `decay_steps`. A run can therefore be made longer before it decays.
       model: what training starts from: anything that `jaxsd.load` reads.
+      controlnet: what a ControlNet starts from; empty for the U-Net (task "controlnet").
       optimizer: a name of `jaxsd.training.optimizer.OPTIMIZERS`.
       clip_norm: largest norm of a gradient.
       accumulate: batches per update.
@@ -81,6 +82,7 @@ class TrainConfig:
       dtype: what the networks compute in; weights that are trained stay float32.
       save_every: steps between checkpoints.
       log_every: steps between lines of metrics.
+      mesh: devices along data, fsdp and tensor, see `jaxsd.parallel.mesh_of`.
       trainable: regular expressions over parameter paths (task "finetune").
       resolution: side in pixels of square pictures, and the area of others; 0 for the model's own.
       max_aspect: how much longer one side may be than the other; 1 crops all to squares.
@@ -102,6 +104,7 @@ class TrainConfig:
     batch_size: int
     learning_rate: float
     model: str = ""
+    controlnet: str = ""
     optimizer: str = "adamw"
     warmup_steps: int = 100
     decay_steps: int = 0
@@ -113,6 +116,7 @@ class TrainConfig:
     save_every: int = 1000
     log_every: int = 50
     seed: int = 0
+    mesh: tuple[int, ...] = (-1, 1, 1)
     trainable: tuple[str, ...] = ("unet/.*",)
     resolution: int = 0
     max_aspect: float = 1.0

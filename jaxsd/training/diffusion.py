@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxsd.models import VAE
-from jaxsd.sampling.program import Networks, Request, encode, guided_network
+from jaxsd.sampling.program import Conditions, Networks, Request, encode, guided_network
 from jaxsd.training.losses import (
     Noising,
     losses_by_noise,
@@ -28,6 +28,11 @@ class Batch(NamedTuple):
     keep: Array  # [B] float32, 0 where the text is replaced by zeros
     time_ids: Array | None  # [B, n] float32, for models with added conditions
     weight: Array  # [B] float32, of each picture's loss
+    condition: Array | None = None  # [B, H, W, 3] uint8, for a ControlNet
+
+
+Predict = Callable[[Params, Conditions, Batch, Array, Array], Array]
+"""(parameters, conditions, batch, noisy latents, timesteps) -> prediction."""
 
 
 class Denoiser(NamedTuple):
@@ -35,6 +40,7 @@ class Denoiser(NamedTuple):
 
     networks: Networks
     noising: Noising
+    predict: Predict
     latents: Callable[[Params, Array, Array], Array]  # (params, pictures, key) -> scaled latents
     adapt: Callable[[Params], Params]  # what is trained and what is frozen -> the model's own tree
     join: Callable[[Leaves, Leaves], Params]
@@ -55,6 +61,14 @@ def given_latents(params: Params, latents: Array, key: Array) -> Array:
     return latents
 
 
+def text_prediction(
+    networks: Networks, params: Params, conditions: Conditions, batch: Batch, x: Array, t: Array
+) -> Array:
+    """What the U-Net says, given the text."""
+    del batch
+    return guided_network(networks, params, conditions, guided=False)(x, t)
+
+
 def errors(
     denoiser: Denoiser, params: Params, batch: Batch, x0: Array, t: Array, noise: Array
 ) -> Array:
@@ -71,8 +85,7 @@ def errors(
     unguided = jnp.ones(len(x0))
     request = Request(batch.ids, batch.keep, batch.time_ids, unguided, noise, keys=t)
     conditions = encode(networks, params, request)
-    network = guided_network(networks, params, conditions, guided=False)
-    output = network(alpha * x0 + sigma * noise, t)
+    output = denoiser.predict(params, conditions, batch, alpha * x0 + sigma * noise, t)
     wanted = target(noising.prediction, alpha, sigma, x0, noise)
     return jnp.mean((output - wanted) ** 2, axis=(1, 2, 3))
 

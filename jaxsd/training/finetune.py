@@ -3,21 +3,32 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsd.adapters.embedding import with_embedding, with_token, write_embedding
 from jaxsd.adapters.lora import initial_lora, merged
 from jaxsd.config import ModelSpec
 from jaxsd.convert import open_model
 from jaxsd.models import VAE, TextEncoder, UNet
 from jaxsd.sampling.program import Networks
 from jaxsd.schedulers import NoiseSchedule
+from jaxsd.text import Tokenizer
 from jaxsd.training.captioned import captioned_batches
 from jaxsd.training.config import LossConfig, TrainConfig
-from jaxsd.training.diffusion import Denoiser, diffusion_loss, posterior_latents
+from jaxsd.training.diffusion import (
+    Batch,
+    Denoiser,
+    Predict,
+    diffusion_loss,
+    posterior_latents,
+    text_prediction,
+)
 from jaxsd.training.exports import Model, lora_exports, model_exports
+from jaxsd.training.folder import read_folder
 from jaxsd.training.loop import Task
 from jaxsd.training.losses import noising
 from jaxsd.training.subtrees import Leaves, split
@@ -53,6 +64,64 @@ def lora_task(config: TrainConfig) -> Task:
     task = task_over(config, model, ("lora/.*/(down|up)",), begin, adapt)
     alpha = lora.alpha or lora.rank
     return task._replace(exports=lora_exports(model.spec, alpha) | model_exports(task.model))
+
+
+def embedding_task(config: TrainConfig) -> Task:
+    """Trains the vectors of a new word, in every text encoder (Gal et al. 2022).
+
+    Raises:
+      ValueError: no caption has the word, or it can not be a token.
+    """
+    model, word = opened(config), config.embedding
+    encoders = [
+        with_token(text, tokenizer, word.token, word.vectors)
+        for text, tokenizer in zip(model.spec.text, model.tokenizers, strict=True)
+    ]
+    texts, tokenizers = zip(*encoders, strict=True)
+
+    def begin(params: Params, key: Array) -> Params:
+        del key  # it starts from a known word
+        rows = [
+            initial_vectors(tree, tokenizer, word.initial, word.vectors)
+            for tree, tokenizer in zip(params["text"], model.tokenizers, strict=True)
+        ]
+        return params | {"embedding": rows}
+
+    def adapt(tree: Params) -> Params:
+        own = {name: value for name, value in tree.items() if name != "embedding"}
+        return own | {"text": list(map(with_embedding, tree["text"], tree["embedding"]))}
+
+    def batches() -> Callable[[int], Batch]:
+        captions = chain.from_iterable(read_folder(config.data, config.caption).texts)
+        if not any(word.token in caption for caption in captions):
+            raise ValueError(
+                f"no caption in {config.data} has the token {word.token!r}; set caption"
+            )
+        return task.batches()
+
+    grown = Model(replace(model.spec, text=texts), model.params, tokenizers)
+    task = task_over(config, grown, ("embedding/.*",), begin, adapt)
+    exports = {
+        "embedding": lambda place, trained: write_embedding(
+            place, word.token, [trained[f"embedding/{k}"] for k in range(len(texts))]
+        )
+    }
+    return task._replace(batches=batches, exports=exports | model_exports(task.model))
+
+
+def initial_vectors(
+    params_text: Params, tokenizer: Tokenizer, word: str, vectors: int
+) -> np.ndarray:
+    """The vector of the word's first token, `vectors` times, [vectors, width] float32.
+
+    Raises:
+      ValueError: there is no word.
+    """
+    (ids,) = tokenizer.encode([word])
+    if not ids:
+        raise ValueError(f"embedding.initial is {word!r}, it must be a word such as 'toy'")
+    table = np.asarray(params_text["embeddings"]["token_embedding"]["embedding"], np.float32)
+    return np.repeat(table[ids[0]][None], vectors, axis=0)
 
 
 def opened(config: TrainConfig) -> Model:
@@ -92,22 +161,38 @@ def asked_for(spec: ModelSpec, loss: LossConfig) -> ModelSpec:
     return replace(spec, prediction=prediction, schedule=schedule)
 
 
+def networks_of(config: TrainConfig, spec: ModelSpec) -> Networks:
+    """The networks of a model, in the run's dtype."""
+    dtype = jnp.dtype(config.dtype)
+    encoders = tuple(TextEncoder(text, dtype) for text in spec.text)
+    return Networks(UNet(spec.unet, dtype), VAE(spec.vae, dtype), encoders)
+
+
 def task_over(
-    config: TrainConfig, model: Model, trained: Sequence[str], begin: Begin, adapt: Adapt
+    config: TrainConfig,
+    model: Model,
+    trained: Sequence[str],
+    begin: Begin,
+    adapt: Adapt,
+    predict: Predict | None = None,
 ) -> Task:
     """A task without exports.
 
     Args:
       trained: regular expressions over the paths of what `begin` makes.
+      predict: what the noisy latents are given to; `None` is the U-Net with the text.
     """
     spec, params, tokenizers = model
-    dtype = jnp.dtype(config.dtype)
-    encoders = tuple(TextEncoder(text, dtype) for text in spec.text)
-    networks = Networks(UNet(spec.unet, dtype), VAE(spec.vae, dtype), encoders)
+    networks = networks_of(config, spec)
     parts = split(begin(params, jax.random.key(config.seed)), trained)
-    tables = noising(NoiseSchedule.from_config(spec.schedule), spec.prediction, config.loss)
-    latents = partial(posterior_latents, networks)
-    denoiser = Denoiser(networks, tables, latents, adapt, parts.join)
+    denoiser = Denoiser(
+        networks=networks,
+        noising=noising(NoiseSchedule.from_config(spec.schedule), spec.prediction, config.loss),
+        predict=predict or partial(text_prediction, networks),
+        latents=partial(posterior_latents, networks),
+        adapt=adapt,
+        join=parts.join,
+    )
 
     def start(key: Array) -> Leaves:
         return split(begin(params, key), trained).trained
@@ -117,7 +202,7 @@ def task_over(
 
     return Task(
         start=start,
-        frozen=jax.tree.map(lambda leaf: leaf.astype(dtype), parts.frozen),
+        frozen=jax.tree.map(lambda leaf: leaf.astype(config.dtype), parts.frozen),
         loss=partial(diffusion_loss, denoiser),
         batches=lambda: captioned_batches(config, spec, tokenizers),
         probe=lambda leaves: {},

@@ -16,6 +16,7 @@ from jaxsd.training.data import generator
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 TABLE = "metadata.jsonl"
+CONDITION = "conditioning_image_file_name"
 BROKEN_SHARE = 0.01
 """Share of pictures that may be unreadable before a run stops."""
 
@@ -27,12 +28,14 @@ class Folder:
     Attributes:
       files: readable pictures, in the order of the table or of their names.
       texts: captions of each.
+      conditions: images that a ControlNet sees beside them; `None` where there is none.
       sizes: height and width of each, [N, 2] int.
       broken: names of the files that could not be read; grows as more are found.
     """
 
     files: tuple[Path, ...]
     texts: tuple[tuple[str, ...], ...]
+    conditions: tuple[Path | None, ...]
     sizes: np.ndarray
     broken: list[str] = field(default_factory=list)
 
@@ -70,35 +73,34 @@ def read_folder(folder: str | Path, caption: str = "") -> Folder:
     rows = _rows(folder, caption)
     if not rows:
         raise ValueError(f"no pictures in {folder}; give a folder of {', '.join(sorted(PICTURES))}")
-    found = Folder(tuple(file for file, _ in rows), tuple(texts for _, texts in rows), np.empty(0))
-    sizes: dict[Path, tuple[int, int]] = {}
-    for file, _ in rows:
-        if not file.is_file():
-            raise FileNotFoundError(f"{folder / TABLE} names {file.name}, which is not there")
+    files, texts, conditions = zip(*rows, strict=True)
+    found = Folder(files, texts, conditions, np.zeros((len(rows), 2), int))
+    for i, (file, _, condition) in enumerate(rows):
+        for one in (file, condition):
+            if one is not None and not one.is_file():
+                raise FileNotFoundError(f"{folder / TABLE} names {one.name}, which is not there")
         try:
-            sizes[file] = image_size(file)
+            found.sizes[i] = image_size(file)
         except OSError as error:
             found.report_broken(file, error)
-    kept = [(file, texts) for file, texts in rows if file in sizes]
-    return Folder(
-        tuple(file for file, _ in kept),
-        tuple(texts for _, texts in kept),
-        np.array([sizes[file] for file, _ in kept]),
-        found.broken,
-    )
+    readable = np.flatnonzero(found.sizes[:, 0])
+    kept = [tuple(column[i] for i in readable) for column in (files, texts, conditions)]
+    return Folder(*kept, found.sizes[readable], found.broken)
 
 
-def _rows(folder: Path, caption: str) -> list[tuple[Path, tuple[str, ...]]]:
+def _rows(folder: Path, caption: str) -> list[tuple[Path, tuple[str, ...], Path | None]]:
+    """File, captions and condition of each picture."""
     table = folder / TABLE
     if not table.is_file():
         files = sorted(f for f in folder.iterdir() if f.suffix.lower() in PICTURES)
-        return [(file, (caption,)) for file in files]
+        return [(file, (caption,), None) for file in files]
     rows = []
     for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
         try:
             row = json.loads(line)
             texts = ((row["text"],) if "text" in row else ()) + tuple(row.get("texts", ()))
-            rows.append((folder / row["file_name"], texts or (caption,)))
+            condition = folder / row[CONDITION] if CONDITION in row else None
+            rows.append((folder / row["file_name"], texts or (caption,), condition))
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{table} line {number} is not JSON with file_name and text: {error!r}"

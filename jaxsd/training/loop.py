@@ -14,12 +14,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from jaxsd.checkpoint import Checkpoints
+from jaxsd.parallel import mesh_of, param_sharding
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.exports import Export, Model
 from jaxsd.training.optimizer import optimizer
 from jaxsd.training.record import Record
 from jaxsd.training.signals import Stop
 from jaxsd.training.step import Loss, TrainState, initial_state, make_step
+from jaxsd.training.subtrees import path_of
 from jaxsd.types import Array, Params
 
 
@@ -42,25 +44,28 @@ OnSave = Callable[[int, Params], None]
 def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> None:
     """Runs to `config.steps`, from the latest checkpoint of `config.output` if there is one.
 
-    Each device takes its share of every batch; the state is the same on all of them. On SIGTERM
-    and SIGINT the step in hand is finished and saved, and the run can go on later.
+    Each device takes its share of every batch, and of weights, averages and optimiser state what
+    the mesh says. On SIGTERM and SIGINT the step in hand is finished and saved, and the run can go
+    on later.
 
     Raises:
       ValueError: the batch cannot be shared out equally.
     """
-    if config.batch_size % jax.device_count():
+    mesh = mesh_of(config.mesh)
+    copies = mesh.shape["data"] * mesh.shape["fsdp"]
+    if config.batch_size % copies:
         raise ValueError(
-            f"batch_size {config.batch_size} is not a multiple of the {jax.device_count()} devices"
+            f"batch_size {config.batch_size} can not be shared out to {copies} devices; the mesh "
+            f"is {dict(mesh.shape)}"
         )
     rule, batch_of = optimizer(config), task.batches()
-    mesh = Mesh(jax.devices(), ("data",))
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    shared = NamedSharding(mesh, PartitionSpec(None, "data"))
+    shared = NamedSharding(mesh, PartitionSpec(None, ("data", "fsdp")))
     record = Record(Path(config.output), config)
     checkpoints = Checkpoints(record.folder / "checkpoints")
     key_start, key_steps = jax.random.split(jax.random.key(config.seed))
-    state = _restored_or_new(task, rule, checkpoints, key_start, everywhere)
-    frozen, key_steps = jax.device_put((task.frozen, key_steps), everywhere)
+    state = _restored_or_new(task, rule, checkpoints, key_start, mesh)
+    frozen = jax.device_put(task.frozen, shardings(task.frozen, mesh))
+    key_steps = jax.device_put(key_steps, NamedSharding(mesh, PartitionSpec()))
     step = make_step(task.loss, rule, config.ema_decay)
 
     done = int(state.step)
@@ -114,12 +119,45 @@ def _restored_or_new(
     rule: optax.GradientTransformation,
     checkpoints: Checkpoints,
     key: Array,
-    sharding: NamedSharding,
+    mesh: Mesh,
 ) -> TrainState:
-    begin = jax.jit(partial(initial_state, optimizer=rule), out_shardings=sharding)
+    begin = partial(initial_state, optimizer=rule)
+    abstract = jax.eval_shape(lambda key: begin(task.start(key)), key)
+    places = shardings(abstract, mesh)
     if checkpoints.latest is not None:
-        return checkpoints.restore(begin.eval_shape(jax.eval_shape(task.start, key)))
-    return begin(jax.device_put(task.start(key), sharding))
+        return checkpoints.restore(
+            jax.tree.map(
+                lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+                abstract,
+                places,
+            )
+        )
+    params = jax.device_put(task.start(key), places.params)
+    return jax.jit(begin, out_shardings=places)(params)
+
+
+def shardings(tree: Any, mesh: Mesh) -> Any:
+    """Where the leaves of a training state lie.
+
+    What the optimiser keeps for a parameter has the parameter's path at its end, and lies where it
+    does if it has its shape; everything else is on every device.
+    """
+    leaves = {path_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    params = {
+        path.removeprefix("params/"): leaf.shape
+        for path, leaf in leaves.items()
+        if path.startswith("params/") or not isinstance(tree, TrainState)
+    }
+    everywhere = NamedSharding(mesh, PartitionSpec())
+
+    def place(path: tuple[Any, ...], leaf: Array) -> NamedSharding:
+        steps = path_of(path).split("/")
+        for i in range(len(steps)):
+            if params.get(name := "/".join(steps[i:])) == leaf.shape:
+                return param_sharding(name, leaf.shape, mesh)
+        return everywhere
+
+    return jax.tree_util.tree_map_with_path(place, tree)
 
 
 class _Stacked:

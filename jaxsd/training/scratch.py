@@ -17,7 +17,14 @@ from jaxsd.text import read_tokenizer
 from jaxsd.training.autoencoder import encode, read_autoencoder
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.data import Mixture, generator, read_pictures
-from jaxsd.training.diffusion import Batch, Denoiser, diffusion_loss, errors, given_latents
+from jaxsd.training.diffusion import (
+    Batch,
+    Denoiser,
+    diffusion_loss,
+    errors,
+    given_latents,
+    text_prediction,
+)
 from jaxsd.training.exports import Model, model_exports
 from jaxsd.training.loop import Task
 from jaxsd.training.losses import noising
@@ -47,7 +54,8 @@ def scratch_task(config: TrainConfig, spec: ModelSpec) -> Task:
     initial = partial(_initial, networks, spec)
     parts = split(jax.eval_shape(initial, jax.random.key(0)), [".*"])
     tables = noising(NoiseSchedule.from_config(spec.schedule), spec.prediction, config.loss)
-    denoiser = Denoiser(networks, tables, given_latents, lambda params: params, parts.join)
+    predict = partial(text_prediction, networks)
+    denoiser = Denoiser(networks, tables, predict, given_latents, lambda tree: tree, parts.join)
 
     @cache
     def data() -> Data:

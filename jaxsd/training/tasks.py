@@ -5,7 +5,8 @@ from collections.abc import Callable
 from jaxsd.families import EMOJI
 from jaxsd.training.autoencoder import autoencoder_task
 from jaxsd.training.config import TrainConfig
-from jaxsd.training.finetune import finetune_task, lora_task
+from jaxsd.training.controlnet import controlnet_task
+from jaxsd.training.finetune import embedding_task, finetune_task, lora_task
 from jaxsd.training.loop import Task
 from jaxsd.training.scratch import scratch_task
 
@@ -14,6 +15,8 @@ TASKS: dict[str, Callable[[TrainConfig], Task]] = {
     "unet": lambda config: scratch_task(config, EMOJI),
     "finetune": finetune_task,
     "lora": lora_task,
+    "embedding": embedding_task,
+    "controlnet": controlnet_task,
 }
 
 

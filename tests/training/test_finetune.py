@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -10,17 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
-from tiny_models import TINY, pipeline_params
+from tiny_models import TINY
+from tiny_runs import tiny_model, tiny_pictures
 
+from jaxsd.adapters.embedding import read_embedding
 from jaxsd.adapters.lora import merged
 from jaxsd.adapters.lora_files import read_lora
 from jaxsd.cli.main import run
-from jaxsd.config import Level, ModelSpec
-from jaxsd.convert import read, write_diffusers
-from jaxsd.text import Tokenizer, clip_vocabulary, vocabulary_of
+from jaxsd.config import ModelSpec
+from jaxsd.convert import read, read_controlnet
 from jaxsd.training.captioned import captioned_batches
-from jaxsd.training.config import LossConfig, TrainConfig
+from jaxsd.training.config import EmbeddingConfig, LossConfig, TrainConfig
 from jaxsd.training.finetune import asked_for
 from jaxsd.training.subtrees import split
 from jaxsd.training.tasks import task_of
@@ -28,28 +29,12 @@ from jaxsd.training.tasks import task_of
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny SD-shaped model of one level, and its own small vocabulary."""
-    vocabulary = vocabulary_of(clip_vocabulary().merges[:100])
-    base = TINY["sd1"]
-    text = replace(base.text[0], vocab_size=614, pad_token=613, layers=1)
-    unet = replace(base.unet, levels=(Level(32, 1, 1, 2),))
-    spec = replace(base, unet=unet, text=(text,), default_size=32)
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    tokenizer = Tokenizer(vocabulary, text.max_length, text.pad_token)
-    write_diffusers(folder, spec, pipeline_params(spec), tokenizers=[tokenizer])
-    return folder
+    return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six captioned pictures of several sizes."""
-    folder, rng, lines = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0), []
-    for i in range(6):
-        pixels = rng.integers(0, 256, (40 + 8 * i, 64, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{i}.png")
-        lines.append(json.dumps({"file_name": f"{i}.png", "text": f"thing {i}"}))
-    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
-    return folder
+    return tiny_pictures(tmp_path_factory.mktemp("pictures"), 6)
 
 
 @pytest.fixture
@@ -118,6 +103,57 @@ def test_finetune_trains_what_the_patterns_say(config: TrainConfig) -> None:
     _, trained, gradient = loss_of(replace(config, task="finetune", trainable=patterns))
     assert len(trained) == 3
     assert all(float(jnp.abs(value).max()) > 0 for value in gradient.values())
+
+
+def test_an_embedding_moves_its_rows_alone_and_comes_back(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    word = EmbeddingConfig("<toy>", initial="t", vectors=2)
+    config = replace(config, task="embedding", embedding=word, caption_dropout=0.0)
+    with pytest.raises(ValueError, match=r"no caption in .* has the token '<toy>'"):
+        task_of(config).batches()
+    data = tmp_path / "data"
+    shutil.copytree(config.data, data)
+    (data / "metadata.jsonl").unlink()
+    task, trained, gradient = loss_of(replace(config, data=str(data), caption="a <toy>"))
+    assert list(trained) == ["embedding/0"]
+    assert trained["embedding/0"].shape == (2, 32)
+    assert (jnp.abs(gradient["embedding/0"]).max(1) > 0).all()
+    task.exports["embedding"](tmp_path / "toy.safetensors", trained)
+    token, (vectors,) = read_embedding(tmp_path / "toy.safetensors")
+    assert token == "<toy>"
+    np.testing.assert_array_equal(vectors, trained["embedding/0"])
+    task.exports["diffusers"](tmp_path / "whole", trained)
+    spec, params = read(tmp_path / "whole")
+    assert spec.text[0].vocab_size == 616
+    table = params["text"][0]["embeddings"]["token_embedding"]["embedding"]
+    np.testing.assert_array_equal(table[614:], vectors)
+
+
+def test_a_controlnet_begins_as_nothing_and_comes_back(
+    config: TrainConfig, model: Path, tmp_path: Path
+) -> None:
+    data = tiny_pictures(tmp_path / "data", 2)
+    config = replace(config, task="controlnet", data=str(data))
+    with pytest.raises(ValueError, match="not every picture has a conditioning_image_file_name"):
+        task_of(config).batches()
+    table = data / "metadata.jsonl"
+    rows = [json.loads(line) for line in table.read_text().splitlines()]
+    rows = [row | {"conditioning_image_file_name": row["file_name"]} for row in rows]
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task, trained, gradient = loss_of(config)
+    assert all(path.startswith("controlnet/") for path in trained)
+    # At first the image is not seen: only the convolutions of zeros, that let it through, move.
+    for path, value in gradient.items():
+        zero = "controlnet_down" in path or "controlnet_mid" in path
+        assert (float(jnp.abs(value).max()) > 0) == zero, path
+    task.exports["diffusers"](tmp_path / "controlnet", trained)
+    shape, _ = read_controlnet(tmp_path / "controlnet")
+    assert shape.unet == read(model)[0].unet
+    again, kept, _ = loss_of(replace(config, controlnet=str(tmp_path / "controlnet")))
+    assert set(again.exports) == {"diffusers"}
+    for path, value in trained.items():
+        np.testing.assert_array_equal(kept[path], value, err_msg=path)
 
 
 def test_a_lora_run_from_its_file_to_its_exports(
@@ -229,11 +265,14 @@ def test_the_model_is_given_back_with_what_it_was_asked_for() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("task=loras", "task 'loras' is unknown: choose one of vae, unet, finetune, lora"),
+        (
+            "task=loras",
+            "task 'loras' is unknown: choose one of vae, unet, finetune",
+        ),
         ("model=/no/such", "no model at /no/such"),
         ('model=""', "task 'lora' starts from a model: set model"),
         ("data=/no/such", "no data folder /no/such"),
-        ("resolution=33", "resolution 33 is not a multiple of 8 pixels"),
+        ("resolution=33", "resolution 33 is not a multiple of 2 pixels"),
         ("optimizer=sgd", "optimizer 'sgd' is unknown: choose one of adamw"),
         ("lora.rank=0", "LoRA rank 0 is below 1"),
         ("lora.ranks=4", "unknown key 'lora.ranks'"),

@@ -1,0 +1,81 @@
+"""Which axis of a parameter is split over which axis of the mesh: two tables.
+
+The names of a parameter's axes are facts about networks (`PARAM_AXES`), where they go is a choice
+of a run (`AXIS_RULES`). Attention and MLPs are split as in Megatron-LM (Shoeybi et al. 2019,
+section 3): the first kernel of a pair by what comes out, the second by what goes in. So one sum
+over "tensor" follows each pair.
+"""
+
+import re
+from collections.abc import Mapping
+
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+AXIS_RULES: dict[str, str | None] = {
+    "embed": "fsdp",
+    "heads": "tensor",
+    "mlp": "tensor",
+    "channels": "tensor",
+}
+"""Axis of a parameter -> axis of the mesh."""
+
+_IN_OUT = (None, None, "embed", "channels")
+
+PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
+    # What is added to a model is small, and on every device.
+    (r"lora/.*/(down|mid|up|alpha)", ()),
+    (r"embedding/\d+", ()),
+    # Transformers of the U-Net and of the VAE.
+    (r"(to_q|to_k|to_v)/kernel", ("embed", "heads")),
+    (r"to_out_0/kernel", ("heads", "embed")),
+    (r"ff/net_0/proj/kernel", ("embed", "mlp")),
+    (r"ff/net_2/kernel", ("mlp", "embed")),
+    (r"proj_in/kernel", ("embed", "channels")),
+    (r"proj_out/kernel", ("channels", "embed")),
+    # Conditions of the U-Net.
+    (r"(time|add)_embedding/(linear_1|cond_proj)/kernel", ("embed", "mlp")),
+    (r"(time|add)_embedding/linear_2/kernel", ("mlp", "embed")),
+    (r"time_emb_proj/kernel", ("embed", "channels")),
+    # Convolutions. Where pictures, latents and moments go in or out there are 3 to 9 channels.
+    (r"(quant_conv|post_quant_conv)/kernel", ()),
+    (r"conv_in/kernel", (None, None, None, "channels")),
+    (r"conv_out/kernel", (None, None, "embed", None)),
+    (r"(conv|conv1|conv2|conv_shortcut)/kernel", _IN_OUT),
+    # Text encoders.
+    (r"self_attn/[qkv]_proj/kernel", ("embed", "heads")),
+    (r"self_attn/out_proj/kernel", ("heads", "embed")),
+    (r"mlp/fc1/kernel", ("embed", "mlp")),
+    (r"mlp/fc2/kernel", ("mlp", "embed")),
+    (r"(token|position)_embedding/embedding", (None, "embed")),
+    (r"text_projection/kernel", ("embed", "heads")),
+    # ControlNet: 16 to 256 channels of the hint, and the convolutions that begin at zero.
+    (r"controlnet_cond_embedding/blocks_\d+/kernel", ()),
+    (r"controlnet_(down_blocks_\d+|mid_block)/kernel", _IN_OUT),
+    # Vectors.
+    (r"(bias|scale)", ()),
+)
+"""Pattern of the end of a path -> names of the axes, `()` for none split; the first match wins."""
+
+
+def param_sharding(
+    path: str,
+    shape: tuple[int, ...],
+    mesh: Mesh,
+    rules: Mapping[str, str | None] = AXIS_RULES,
+) -> NamedSharding:
+    """Where a parameter of that path (`unet/conv_in/kernel`) and shape lies.
+
+    Raises:
+      ValueError: no pattern matches, or an axis can not be shared out equally.
+    """
+    matches = (names for end, names in PARAM_AXES if re.fullmatch(f"(?:.*/)?{end}", path))
+    if (names := next(matches, None)) is None:
+        raise ValueError(f"no rule for parameter {path} {list(shape)}; add one to PARAM_AXES")
+    axes = [rules[name] if name else None for name in names]
+    for size, axis in zip(shape, axes, strict=False):
+        if axis is not None and size % mesh.shape[axis]:
+            raise ValueError(
+                f"parameter {path} {list(shape)} can not be split by the {mesh.shape[axis]} "
+                f"devices of mesh axis {axis!r}; the mesh is {dict(mesh.shape)}"
+            )
+    return NamedSharding(mesh, PartitionSpec(*axes))

@@ -1,0 +1,31 @@
+"""The same run on one device and on eight, in a process that has eight."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+
+def test_meshes_agree_and_share_the_memory(tmp_path: Path) -> None:
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, here / "sharded_runs.py", tmp_path],
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": "8", "PYTHONPATH": f"{here.parent}:{here}"},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    one, data, fsdp = (found[name] for name in ("one", "data", "fsdp"))
+    assert len(one["losses"]) == 3
+    assert len(set(one["losses"])) == 3
+    # The order of float32 sums differs, and AdamW's first steps divide by small numbers.
+    np.testing.assert_allclose(data["losses"], one["losses"], rtol=1e-4)
+    np.testing.assert_allclose(fsdp["losses"], one["losses"], rtol=1e-4)
+    assert data["bytes"] == one["bytes"]
+    # Four devices share all kernels; vectors, and the two ends of the network, they do not.
+    assert fsdp["bytes"] < 0.3 * one["bytes"]
