@@ -63,10 +63,10 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
     record = Record(Path(config.output), config)
     checkpoints = Checkpoints(record.folder / "checkpoints")
     key_start, key_steps = jax.random.split(jax.random.key(config.seed))
-    state = _restored_or_new(task, rule, checkpoints, key_start, mesh)
+    state, places = _restored_or_new(task, rule, checkpoints, key_start, mesh)
     frozen = jax.device_put(task.frozen, shardings(task.frozen, mesh))
     key_steps = jax.device_put(key_steps, NamedSharding(mesh, PartitionSpec()))
-    step = make_step(task.loss, rule, config.ema_decay)
+    step = make_step(task.loss, rule, config.ema_decay, places)
 
     done = int(state.step)
     with Stop() as stop, tqdm(total=config.steps, initial=done, unit="step", smoothing=0.05) as bar:
@@ -120,20 +120,20 @@ def _restored_or_new(
     checkpoints: Checkpoints,
     key: Array,
     mesh: Mesh,
-) -> TrainState:
+) -> tuple[TrainState, TrainState]:
+    """The state and where it lies."""
     begin = partial(initial_state, optimizer=rule)
     abstract = jax.eval_shape(lambda key: begin(task.start(key)), key)
     places = shardings(abstract, mesh)
     if checkpoints.latest is not None:
-        return checkpoints.restore(
-            jax.tree.map(
-                lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-                abstract,
-                places,
-            )
+        like = jax.tree.map(
+            lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+            abstract,
+            places,
         )
+        return checkpoints.restore(like), places
     params = jax.device_put(task.start(key), places.params)
-    return jax.jit(begin, out_shardings=places)(params)
+    return jax.jit(begin, out_shardings=places)(params), places
 
 
 def shardings(tree: Any, mesh: Mesh) -> Any:
@@ -176,5 +176,7 @@ class _Stacked:
 
 def _prefetched(batch: Callable[[int], Any], count: int, first: int, steps: int) -> Iterator[Any]:
     """The batches of steps `first` to `steps`, made by threads while the device works."""
+    if first == steps:  # grain has no empty slices
+        return iter(())
     source = grain.MapDataset.source(_Stacked(batch, count, steps))[first:]
     return iter(source.to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)))

@@ -31,14 +31,14 @@ def initial_state(params: Params, optimizer: optax.GradientTransformation) -> Tr
 
 
 def make_step(
-    loss: Loss, optimizer: optax.GradientTransformation, ema_decay: float
+    loss: Loss, optimizer: optax.GradientTransformation, ema_decay: float, places: Any = None
 ) -> Callable[[TrainState, Params, Any, Array], tuple[TrainState, Metrics]]:
     """The compiled update: (state, frozen, batches, key of the run) -> (state, metrics).
 
     `batches` are stacked, [A, ...]: gradients and metrics are their means, one batch in memory at
     a time. The key is folded with the step and then with the batch's number. The average's decay
     starts low, (1 + n) / (10 + n), so that the first weights do not linger. The state given is
-    donated.
+    donated, and the new one lies where `places` says (shardings, like a `TrainState`).
     """
 
     def step(
@@ -54,7 +54,7 @@ def make_step(
         metrics = metrics | {"gradient_norm": optax.tree.norm(gradient)}
         return TrainState(state.step + 1, params, average, inner), metrics
 
-    return jax.jit(step, donate_argnums=0)
+    return jax.jit(step, donate_argnums=0, out_shardings=(places, None))
 
 
 def _mean_gradient(

@@ -1,0 +1,106 @@
+"""What a run gives back, loaded by diffusers, draws what jaxsd draws with it."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+diffusers = pytest.importorskip("diffusers")
+pytest.importorskip("peft")
+
+from module_parity import nchw, nhwc
+from pipeline_parity import psnr
+from tiny_models import uniform
+from tiny_runs import tiny_model, tiny_pictures
+
+from jaxsd.pipeline import Pipeline
+from jaxsd.training.config import EmbeddingConfig, LoraConfig, TrainConfig
+from jaxsd.training.tasks import task_of
+
+pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarning")]
+
+diffusers.logging.set_verbosity_error()
+torch.set_num_threads(1)
+
+NOISE = uniform("initial noise", (1, 8, 8, 4))  # 16 x 16 pixels of a model that halves once
+TARGETS = (
+    r"unet/.*/(to_q|to_k|to_v|to_out_0|proj|net_2|proj_in|conv1)/kernel",
+    r"text/.*/fc1/kernel",
+)
+DECIBELS = 50.0
+
+
+def load(pipe: Any, form: str, place: Path) -> Any:
+    """diffusers' pipeline with an export."""
+    if form == "diffusers":
+        return diffusers.StableDiffusionPipeline.from_pretrained(place)
+    if form == "embedding":
+        pipe.load_textual_inversion(place)
+    else:
+        pipe.load_lora_weights(place.parent, weight_name=place.name)
+    return pipe
+
+
+@pytest.mark.parametrize(
+    ("task", "form"),
+    [
+        ("finetune", "diffusers"),
+        ("lora", "diffusers"),
+        ("lora", "lora-peft"),
+        ("lora", "lora-kohya"),
+        ("embedding", "embedding"),
+    ],
+)
+def test_diffusers_draws_the_same(task: str, form: str, tmp_path: Path) -> None:
+    config = TrainConfig(
+        task=task,
+        output=str(tmp_path / "run"),
+        data=str(tiny_pictures(tmp_path / "data", 2)),
+        model=str(tiny_model(tmp_path / "model")),
+        steps=1,
+        batch_size=2,
+        learning_rate=1.0,
+        warmup_steps=0,
+        trainable=("unet/.*", "text/.*"),
+        lora=LoraConfig(rank=3, alpha=6.0, targets=TARGETS),
+        embedding=EmbeddingConfig("<toy>", initial="t", vectors=2),
+    )
+    learnt = task_of(config)
+    begun = jax.device_get(learnt.start(jax.random.key(0)))
+    # As after many steps: everything has moved by a tenth of its size or more.
+    trained = {
+        path: np.float32(leaf + (0.1 * leaf.std() + 0.02) * uniform(path, leaf.shape))
+        for path, leaf in begun.items()
+    }
+    place = tmp_path / ("folder" if form == "diffusers" else f"{form}.safetensors")
+    learnt.exports[form](place, trained)
+
+    theirs = diffusers.StableDiffusionPipeline.from_pretrained(config.model)
+    before = draw_theirs(theirs)
+    want = draw_theirs(load(theirs, form, place))
+    spec, params, tokenizers = learnt.model(trained)
+    ours = Pipeline(spec, params, tokenizers).draw(
+        "a <toy> t", steps=5, sampler="ddim", guidance_scale=3.0, latents=NOISE, height=16, width=16
+    )
+    assert psnr(before, want) < 30  # what was learnt is to be seen
+    assert psnr(ours.images, want) >= DECIBELS
+
+
+def draw_theirs(pipe: Any) -> np.ndarray:
+    """Pictures [1, 16, 16, 3] in about [-1, 1], before they are clipped."""
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = diffusers.DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)
+    latents = pipe(
+        "a <toy> t",
+        num_inference_steps=5,
+        guidance_scale=3.0,
+        latents=nchw(NOISE),
+        height=16,
+        width=16,
+        output_type="latent",
+    ).images
+    with torch.no_grad():
+        return nhwc(pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample)
