@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_models import TINY, pipeline_params, relative_error
 
-from jaxsd.config import ModelSpec, TextConfig
+from jaxsd.config import Level, ModelSpec, TextConfig
 from jaxsd.pipeline import Pipeline
 from jaxsd.sampling.program import draw
 from jaxsd.schedulers import SAMPLERS
@@ -37,9 +37,18 @@ def pipeline(spec: ModelSpec, dtype: str = "float32") -> Pipeline:
     return Pipeline(spec, params, tuple(LetterTokenizer(text) for text in spec.text), dtype)
 
 
+# Quicker to compile than the tiny families: one level of a U-Net, two sizes of the VAE's layers.
+SMALL = replace(
+    TINY["sd1"],
+    unet=replace(TINY["sd1"].unet, levels=(Level(32, 1, 1, 4),)),
+    vae=replace(TINY["sd1"].vae, channels=(8, 8, 16, 16)),
+    text=(replace(TINY["sd1"].text[0], layers=1),),
+)
+
+
 @pytest.fixture(scope="module")
 def pipe() -> Pipeline:
-    return pipeline(TINY["sd1"])
+    return pipeline(SMALL)
 
 
 SIZE = {"height": 32, "width": 32, "steps": 4}
@@ -135,7 +144,7 @@ def test_empty_negative_of_xl_is_zeros() -> None:
 
 
 def test_bfloat16_is_near_float32(pipe: Pipeline) -> None:
-    half = pipeline(TINY["sd1"], "bfloat16").draw("a cat", **SIZE)
+    half = pipeline(SMALL, "bfloat16").draw("a cat", **SIZE)
     full = pipe.draw("a cat", **SIZE)
     assert half.images.dtype == np.float32
     # bfloat16 keeps 8 bits, 0.4%; guidance of 7.5 and four steps of random weights amplify it.

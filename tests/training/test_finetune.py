@@ -197,9 +197,11 @@ def test_sigterm_saves_and_the_run_goes_on(
 ) -> None:
     from jaxsd.training import loop
 
-    whole = replace(config, output=str(tmp_path / "whole"), steps=3, task="finetune")
+    few = (r"unet/conv_in/.*", r"text/.*fc1/.*")
+    whole = replace(config, output=str(tmp_path / "whole"), steps=3, task="finetune", trainable=few)
     parts = replace(whole, output=str(tmp_path / "parts"))
-    loop.train(whole, task_of(whole))
+    task = task_of(whole)
+    loop.train(whole, task)
     stacked = loop._Stacked.__getitem__
 
     def terminated(self: loop._Stacked, step: int) -> object:
@@ -208,12 +210,12 @@ def test_sigterm_saves_and_the_run_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(loop._Stacked, "__getitem__", terminated)
-        loop.train(parts, task_of(parts))
-    step, _ = loop.averaged_weights(parts, task_of(parts))
+        loop.train(parts, task)
+    step, _ = loop.averaged_weights(parts, task)
     assert step == 1
     assert not (Path(parts.output) / "model").exists()
-    loop.train(parts, task_of(parts))
-    (step, got), (_, want) = (loop.averaged_weights(c, task_of(c)) for c in (parts, whole))
+    loop.train(parts, task)
+    (step, got), (_, want) = (loop.averaged_weights(c, task) for c in (parts, whole))
     assert step == 3
     for path in want:
         np.testing.assert_array_equal(got[path], want[path], err_msg=path)

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 
+@pytest.mark.slow
 def test_meshes_agree_and_share_the_memory(tmp_path: Path) -> None:
     here = Path(__file__).parent
     done = subprocess.run(
