@@ -53,11 +53,16 @@ def compare(model: str, folder: Path) -> Report:
     for name, errors in compare_networks(ours, theirs, request):
         logging.info("%s: %d modules", name, len(errors))
         modules[name] = errors
-    samplers = []
+    samplers, left_out = [], {}
     for sampler in _SAMPLERS.value if type(theirs).__name__ in DRAWS else []:
-        samplers.append(compare_sampler(ours, theirs, sampler, request))
-        logging.info("%s: %.1f dB", sampler, min(samplers[-1].psnr))
-    return Report(model, request, modules, samplers)
+        try:
+            samplers.append(compare_sampler(ours, theirs, sampler, request))
+        except ValueError as error:  # such as pndm at zero terminal SNR
+            left_out[sampler] = str(error)
+            logging.info("%s is left out: %s", sampler, error)
+        else:
+            logging.info("%s: %.1f dB", sampler, min(samplers[-1].psnr))
+    return Report(model, request, modules, samplers, left_out)
 
 
 def main(argv: Sequence[str]) -> None:

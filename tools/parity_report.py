@@ -24,6 +24,7 @@ class Report(NamedTuple):
     request: Request
     modules: dict[str, list[ModuleError]]  # of each network
     samplers: list[SamplerErrors]
+    left_out: dict[str, str]  # sampler -> why the model can not be drawn with it
 
 
 def write(report: Report, folder: Path) -> None:
@@ -49,6 +50,7 @@ def markdown(report: Report) -> str:
     if report.samplers:
         parts += [_asked(report.request), "## Images", _images(report.samplers)]
         parts += ["## Latents after each step", _steps(report.samplers)]
+    parts += [f"Not drawn with {name}: {why}." for name, why in report.left_out.items()]
     parts += ["![Errors of modules and steps](report.png)", "## Modules"]
     for name, errors in report.modules.items():
         rows = [(e.path, "x".join(map(str, e.shape)), _power(e.error)) for e in errors]

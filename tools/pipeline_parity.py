@@ -122,12 +122,16 @@ def unet_inputs(config: UNetConfig, context: Array, size: tuple[int, int]) -> di
 
 
 def compare_sampler(ours: Pipeline, theirs: Any, sampler: str, request: Request) -> SamplerErrors:
-    """Runs a sampler in both from the same noise and compares every step and the images."""
+    """Runs a sampler in both from the same noise and compares every step and the images.
+
+    Raises:
+      ValueError: the sampler can not draw with this model.
+    """
     scale = ours.spec.vae.downscale
     size = (request.height // scale, request.width // scale)
     noise = normal((len(request.prompts), *size, ours.spec.vae.latent_channels))
-    want = their_latents(theirs, sampler, request, noise)
     got, images = our_latents(ours, sampler, request, noise)
+    want = their_latents(theirs, sampler, request, noise)
     with torch.no_grad():
         unscaled = nchw(want[-1]) / theirs.vae.config.scaling_factor
         expected = nhwc(theirs.vae.decode(unscaled).sample)
