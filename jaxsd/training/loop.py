@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,15 +62,18 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
     rule, batch_of = optimizer(config), task.batches()
     shared = NamedSharding(mesh, PartitionSpec(None, ("data", "fsdp")))
     record = Record(Path(config.output), config)
-    checkpoints = Checkpoints(record.folder / "checkpoints")
     key_start, key_steps = jax.random.split(jax.random.key(config.seed))
-    state, places = _restored_or_new(task, rule, checkpoints, key_start, mesh)
-    frozen = jax.device_put(task.frozen, shardings(task.frozen, mesh))
     key_steps = jax.device_put(key_steps, NamedSharding(mesh, PartitionSpec()))
-    step = make_step(task.loss, rule, config.ema_decay, places)
-
-    done = int(state.step)
-    with Stop() as stop, tqdm(total=config.steps, initial=done, unit="step", smoothing=0.05) as bar:
+    frozen = jax.device_put(task.frozen, shardings(task.frozen, mesh))
+    with (
+        closing(Checkpoints(record.folder / "checkpoints")) as checkpoints,
+        closing(record),
+        Stop() as stop,
+    ):
+        state, places = _restored_or_new(task, rule, checkpoints, key_start, mesh)
+        step = make_step(task.loss, rule, config.ema_decay, places)
+        done = int(state.step)
+        bar = tqdm(total=config.steps, initial=done, unit="step", smoothing=0.05)
         batches = _prefetched(batch_of, config.accumulate, done, config.steps)
         started = time.monotonic()
         for n, batch in enumerate(batches, done + 1):
@@ -92,8 +96,7 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
             if stop.asked:
                 tqdm.write(f"stopped after step {n}; the same command goes on from there")
                 break
-    checkpoints.close()
-    record.close()
+        bar.close()
     if int(state.step) == config.steps:
         write_model = next(iter(task.exports.values()))
         write_model(record.folder / "model", jax.device_get(state.average))
