@@ -22,10 +22,11 @@ import numpy as np
 from absl import app
 from absl.flags import argparse_flags
 from emoji import compose, glyphs, packages, pictures
+from emoji.concepts import CONCEPTS, Concept
 from emoji.folders import SPLITS, Job, Lines, save_metadata, save_pictures
 from emoji.pictures import Picture
 from emoji.vocabulary import caption_tokenizer
-from emoji.words import COLOURS, CONCEPTS, COUNTRIES, SHAPES, Concept
+from emoji.words import COLOURS, COUNTRIES, SHAPES, STYLES
 
 from jaxsd.text import write_tokenizer
 
@@ -37,7 +38,7 @@ class Sources(NamedTuple):
     """What was read from the packages: SVG by label (flags: by icon name), and tags by label."""
 
     entries: list[glyphs.Entry]
-    glyphs: dict[str, str]
+    glyphs: dict[str, dict[str, str]]  # style -> label -> SVG
     silhouettes: dict[str, str]
     flags: dict[str, str]
     round_flags: dict[str, str]
@@ -54,7 +55,7 @@ def read_sources(folder: Path) -> Sources:
     entries = glyphs.read_entries(tarballs[packages.EMOJIBASE])
     return Sources(
         entries,
-        glyphs.read_emoji(tarballs[packages.NOTO], entries),
+        {style: glyphs.read_emoji(tarballs[packages.STYLES[style]], entries) for style in STYLES},
         glyphs.read_emoji(tarballs[packages.HIGH_CONTRAST], entries),
         glyphs.read_icons(tarballs[packages.FLAG]),
         glyphs.read_icons(tarballs[packages.CIRCLE_FLAGS]),
@@ -68,19 +69,21 @@ def chosen_concepts(count: int, sources: Sources) -> list[Concept]:
         ValueError: there are not so many, or one lacks its drawing in a package.
     """
     if not 1 <= count <= len(CONCEPTS):
-        raise ValueError(f"--concepts {count}: there are 1 to {len(CONCEPTS)} in words.CONCEPTS")
+        raise ValueError(f"--concepts {count}: there are 1 to {len(CONCEPTS)} in emoji/concepts.py")
     chosen = list(CONCEPTS[:count])
-    drawn = sources.glyphs.keys() & sources.silhouettes.keys()
+    drawn = set.intersection(*map(set, [*sources.glyphs.values(), sources.silhouettes]))
     missing = [concept.glyph for concept in chosen if concept.glyph not in drawn]
     if missing:
         raise ValueError(f"no glyph or no silhouette in the packages for: {', '.join(missing)}")
     return chosen
 
 
-def draw_concept(glyph: str, silhouette: str, picture: Picture) -> np.ndarray:
-    """A picture of a concept from its two SVGs; uint8 [128, 128, 3]."""
-    text = silhouette if picture.template == "silhouette" else glyph
-    rgba = glyphs.rasterize(text, compose.GLYPH_SIZE)
+def draw_glyph(texts: Sequence[str], picture: Picture) -> np.ndarray:
+    """A picture of one SVG, or of one or two in the slots of a layout; uint8 [128, 128, 3]."""
+    if picture.layout is not None:
+        small = [glyphs.rasterize(text, compose.SLOT_SIZE) for text in texts]
+        return compose.arranged(small, picture.layout)
+    rgba = glyphs.rasterize(texts[0], compose.GLYPH_SIZE)
     if picture.colour is not None:
         rgba = compose.tinted(rgba, picture.colour)
     return compose.on_background(rgba, picture.background)
@@ -95,7 +98,7 @@ def draw_shape(picture: Picture) -> np.ndarray:
 def draw_flag(text: str, picture: Picture) -> np.ndarray:
     """A picture of a flag from its SVG; uint8 [128, 128, 3]."""
     rgba = glyphs.rasterize(text, compose.FLAG_SIZE)
-    if "round" not in picture.object:
+    if picture.layout == "rectangular":
         rgba = compose.edged(rgba)
     return compose.on_background(rgba, picture.background)
 
@@ -104,25 +107,31 @@ def list_jobs(concepts: list[Concept], sources: Sources) -> list[Job]:
     """(drawing function, pictures) of the whole of train and heldout."""
     jobs: list[Job] = []
     for concept in concepts:
-        texts = sources.glyphs[concept.glyph], sources.silhouettes[concept.glyph]
         listed = pictures.of_concept(concept, sources.tags[concept.glyph])
-        jobs.append((functools.partial(draw_concept, *texts), listed))
+        listed += pictures.pairs_of(concept, concepts)
+        for (style, other), alike in itertools.groupby(
+            sorted(listed, key=lambda p: (p.style, p.other or "")), lambda p: (p.style, p.other)
+        ):
+            drawn = sources.silhouettes if style == "icon" else sources.glyphs[style]
+            texts = [drawn[label] for label in (concept.glyph, other) if label is not None]
+            jobs.append((functools.partial(draw_glyph, texts), list(alike)))
     jobs.append((draw_shape, pictures.of_shapes()))
     for code, picture in pictures.of_flags():
-        square = "round" not in picture.object
+        square = picture.layout == "rectangular"
         text = sources.flags[f"{code}-4x3"] if square else sources.round_flags[code]
         jobs.append((functools.partial(draw_flag, text), [picture]))
     return jobs
 
 
 def gallery_jobs(sources: Sources) -> list[Job]:
-    """Every glyph of the style, plain on white: what a drawing can be mistaken for."""
+    """Every glyph of every style, plain on white: what a drawing can be mistaken for."""
     return [
         (
-            functools.partial(draw_concept, text, ""),
-            [Picture("gallery", "plain", label, "white", None, (label,))],
+            functools.partial(draw_glyph, [text]),
+            [Picture("gallery", "plain", label, style, captions=(label,))],
         )
-        for label, text in sources.glyphs.items()
+        for style, drawn in sources.glyphs.items()
+        for label, text in drawn.items()
     ]
 
 
@@ -151,7 +160,7 @@ def vocabulary_texts(lines: Lines, sources: Sources) -> list[str]:
 def describe(lines: Lines, concepts: list[Concept], vocabulary: int) -> dict:
     """What dataset.json says."""
     return {
-        "style": pictures.STYLE,
+        "styles": STYLES,
         "size": compose.SIZE,
         "pictures": {split: len(rows) for split, rows in lines.items()},
         "templates": {
@@ -172,7 +181,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse_flags.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--packages", type=Path, help="folder of npm tarballs; by default in OUT")
-    parser.add_argument("--concepts", type=int, default=110, help="how many, first ones first")
+    parser.add_argument("--concepts", type=int, default=300, help="how many, first ones first")
     parser.add_argument("--processes", type=int, default=2, help="how many draw")
     return parser.parse_args(argv[1:])
 

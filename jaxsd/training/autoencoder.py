@@ -7,9 +7,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
 from jaxsd.checkpoint import Checkpoints
 from jaxsd.config import VAEConfig
+from jaxsd.convert import open_model
 from jaxsd.models import VAE
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.data import crops, generator, read_pictures
@@ -20,7 +22,10 @@ HELD_OUT_EVERY = 50
 
 
 def autoencoder_task(config: TrainConfig, model: VAEConfig) -> Task:
-    """Trains on all pictures of a folder but every fiftieth, whose PSNR is the probe."""
+    """Trains on all pictures of a folder but every fiftieth, whose PSNR is the probe.
+
+    It starts from the autoencoder of `config.model`, if a model is named.
+    """
     vae = VAE(model, jnp.dtype(config.dtype))
 
     @cache
@@ -30,6 +35,8 @@ def autoencoder_task(config: TrainConfig, model: VAEConfig) -> Task:
         return images[seen], images[~seen][:64]
 
     def start(key: Array) -> Params:
+        if config.model:
+            return open_model(config.model).params(np.dtype(np.float32))["vae"]
         return jax.jit(vae.init)(key, jnp.zeros((1, config.crop, config.crop, 3)))["params"]
 
     def batch(number: int) -> np.ndarray:
@@ -114,7 +121,8 @@ def decode(vae: VAE, params: Params, latents: np.ndarray, batch: int = 16) -> np
 
 def _in_batches(function: Callable[[Array], Array], x: np.ndarray, batch: int) -> np.ndarray:
     padded = np.concatenate([x, np.repeat(x[-1:], -len(x) % batch, axis=0)])
-    parts = [np.asarray(function(padded[i : i + batch])) for i in range(0, len(padded), batch)]
+    starts = tqdm(range(0, len(padded), batch), unit="batch", delay=5, leave=False)
+    parts = [np.asarray(function(padded[i : i + batch])) for i in starts]
     return np.concatenate(parts)[: len(x)]
 
 

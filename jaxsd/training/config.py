@@ -73,7 +73,8 @@ class TrainConfig:
       batch_size: pictures per update and accumulated part.
       learning_rate: peak; reached after `warmup_steps`, held, then lowered linearly to zero over
         the last `decay_steps`. A run can therefore be made longer before it decays.
-      model: what training starts from: anything that `jaxsd.load` reads.
+      model: what training starts from: anything that `jaxsd.load` reads. Tasks "vae" and "unet" can
+        do without one.
       controlnet: what a ControlNet starts from; empty for the U-Net (task "controlnet").
       optimizer: a name of `jaxsd.training.optimizer.OPTIMIZERS`.
       clip_norm: largest norm of a gradient.

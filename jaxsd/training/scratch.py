@@ -1,5 +1,6 @@
 """Task "unet": a U-Net and its text encoder from nothing, on latents of captioned pictures."""
 
+import hashlib
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -10,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsd.config import ModelSpec
+from jaxsd.convert import StoredModel, open_model
 from jaxsd.models import VAE, TextEncoder, UNet
 from jaxsd.sampling.program import Networks
 from jaxsd.schedulers import NoiseSchedule
-from jaxsd.text import read_tokenizer
+from jaxsd.text import Tokenizer, read_tokenizer
 from jaxsd.training.autoencoder import encode, read_autoencoder
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.data import Mixture, generator, read_pictures
@@ -43,7 +45,8 @@ class Data(NamedTuple):
 def scratch_task(config: TrainConfig, spec: ModelSpec) -> Task:
     """Trains both networks of `spec` over a finished autoencoder.
 
-    The tokenizer is that of the data, `data`/../tokenizer.
+    The tokenizer is that of the data, `data`/../tokenizer. If `config.model` names a model of the
+    same networks, they start as its own, with the vectors of the words that both vocabularies have.
     """
     tokenizer = read_tokenizer(Path(config.data).parent / "tokenizer", spec.text[0])
     autoencoder = read_autoencoder(config.autoencoder, spec.vae)
@@ -60,11 +63,14 @@ def scratch_task(config: TrainConfig, spec: ModelSpec) -> Task:
     @cache
     def data() -> Data:
         pictures = read_pictures(config.data)
-        latents = encode(VAE(spec.vae), autoencoder, pictures.images) * spec.vae.scaling_factor
+        latents = _encoded(config, VAE(spec.vae), autoencoder, pictures.images)
         return Data(latents, [tokenizer(texts) for texts in pictures.texts], pictures.templates)
 
     def start(key: Array) -> Leaves:
-        return split(jax.jit(initial)(key), [".*"]).trained
+        params = jax.jit(initial)(key)
+        if config.model:
+            params = _continued(params, tokenizer, open_model(config.model))
+        return split(params, [".*"]).trained
 
     def batches() -> Callable[[int], Batch]:
         mixture = Mixture(data().templates, config.templates, data().ids)
@@ -89,6 +95,42 @@ def _initial(networks: Networks, spec: ModelSpec, key: Array) -> Params:
     unet = networks.unet.init(key_unet, latents, jnp.zeros(()), context)
     text = networks.text[0].init(key_text, ids)
     return {"unet": unet["params"], "text": [text["params"]]}
+
+
+def _continued(params: Params, tokenizer: Tokenizer, stored: StoredModel) -> Params:
+    """The networks of a stored model; words that it does not know keep their new vectors.
+
+    Raises:
+      ValueError: they have other leaves or shapes.
+    """
+    known = stored.params(np.dtype(np.float32))
+    old, new = (t.vocabulary.ids for t in (stored.tokenizers[0], tokenizer))
+    both = sorted(old.keys() & new.keys())
+    table = np.array(params["text"][0]["embeddings"]["token_embedding"]["embedding"])
+    text = known["text"][0]
+    rows = text["embeddings"]["token_embedding"]["embedding"]
+    table[[new[token] for token in both]] = rows[[old[token] for token in both]]
+    text = text | {"embeddings": text["embeddings"] | {"token_embedding": {"embedding": table}}}
+    found = {"unet": known["unet"], "text": [text]}
+    if jax.tree.map(jnp.shape, found) != jax.tree.map(jnp.shape, params):
+        raise ValueError("model: its U-Net or text encoder is not that of the model to be trained")
+    return found
+
+
+def _encoded(config: TrainConfig, vae: VAE, params: Params, images: np.ndarray) -> np.ndarray:
+    """Scaled latents of the pictures, kept in the run's folder for the next start."""
+    path = Path(config.output) / "latents.npz"
+    digest = hashlib.sha256(images)
+    for leaf in jax.tree.leaves(params):
+        digest.update(np.ascontiguousarray(leaf))
+    if path.is_file() and (kept := np.load(path))["of"].item() == digest.hexdigest():
+        return kept["latents"]
+    latents = encode(vae, params, images) * vae.config.scaling_factor
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(".latents.npz")
+    np.savez(beside, latents=latents, of=digest.hexdigest())
+    beside.replace(path)
+    return latents
 
 
 def _batch(

@@ -71,4 +71,8 @@ def test_a_tarball_of_other_bytes_is_refused(tmp_path):
 def test_tarballs_are_called_as_npm_calls_them():
     assert packages.NOTO.tarball == "iconify-json-noto-1.2.9.tgz"
     assert packages.EMOJIBASE.tarball == "emojibase-data-17.0.0.tgz"
-    assert {package.licence for package in packages.PACKAGES} == {"Apache-2.0", "MIT"}
+    assert {package.licence for package in packages.PACKAGES} == {
+        "Apache-2.0",
+        "MIT",
+        "CC-BY-4.0",
+    }

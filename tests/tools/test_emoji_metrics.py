@@ -99,6 +99,27 @@ def test_neither_an_empty_picture_nor_noise_nor_another_colour_passes():
     assert metrics.background_colour(cyan) is None
 
 
+@pytest.mark.parametrize("layout", compose.SLOTS)
+def test_layouts_are_told_apart(layout):
+    small = [made_up_glyph(seed)[::2, ::2] for seed in (1, 2)]
+    alike = compose.arranged(small[:1], layout)
+    fitting = [other for other in compose.SLOTS if metrics.has_layout(alike, other)]
+    same = [name for name, slots in compose.SLOTS.items() if slots == compose.SLOTS[layout]]
+    assert fitting == same
+    if layout in ("two", "to the left of", "above"):
+        unlike = compose.arranged(small, layout)
+        assert metrics.has_layout(unlike, layout) == (layout != "two")
+    found = metrics.slots(alike, layout)
+    expected = compose.on_background(made_up_glyph(1), "white")
+    likeness = metrics.features(found) @ metrics.features(expected[None]).T
+    assert likeness.min() > 0.9
+
+
+def test_one_large_drawing_is_not_several_small_ones(glyphs):
+    right = [[metrics.has_layout(glyph, n) for n in ("two", "three", "four")] for glyph in glyphs]
+    assert not np.any(right)
+
+
 def test_psnr():
     images = np.full((2, 8, 8, 3), 100, np.uint8)
     others = images.copy()

@@ -2,8 +2,9 @@
 
 import pytest
 from emoji import captions
+from emoji.concepts import CONCEPTS
 from emoji.vocabulary import MAX_LENGTH, caption_tokenizer, merges_of, trimmed
-from emoji.words import CONCEPTS, COUNTRIES
+from emoji.words import COUNTRIES
 
 from jaxsd.config import TextConfig
 from jaxsd.text import (

@@ -6,7 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from emoji import folders
-from emoji.evaluation import FIRST_SEED, autoencoder_psnr, evaluate
+from emoji.evaluation import (
+    ARRANGED,
+    COLOURED,
+    FIRST_SEED,
+    SEEDS,
+    autoencoder_psnr,
+    evaluate,
+    named_style,
+)
+from emoji.words import STYLES
 from evaluate_builtin import (
     PROMPTS,
     arguments,
@@ -21,7 +30,8 @@ from evaluate_builtin import (
 @pytest.fixture(scope="module")
 def pictures(emoji_dataset):
     rows = folders.read_rows(emoji_dataset / "train") + folders.read_rows(emoji_dataset / "heldout")
-    return {row.text: row for row in rows}
+    named = {named_style(row): row for row in rows if row.template == "plain"}
+    return {row.text: row for row in rows} | named
 
 
 def shares(generate, dataset) -> dict[str, float]:
@@ -32,11 +42,14 @@ def test_an_oracle_is_right_everywhere(emoji_dataset, pictures):
     found = shares(
         lambda prompts, seeds: folders.read_images([pictures[p] for p in prompts]), emoji_dataset
     )
+    seen = found.pop(f"no style named: styles seen in {SEEDS} seeds")
+    assert seen == pytest.approx(1 / 3)  # the oracle knows one picture of each caption
     assert set(found.values()) == {1.0}
-    assert "own concepts, nearest of 8, top-1" in found
-    assert "all glyphs, nearest of 12, top-5" in found
-    assert {f"{kind}, {split} pairs: colours" for kind in ("silhouette", "shape", "background")
-            for split in ("trained", "held out")} <= set(found)  # fmt: skip
+    assert "flat: nearest of 8 own, top-1" in found
+    assert "twemoji: nearest of all 12, top-5" in found
+    kinds = {question.rsplit(":", 1)[0] for question in found}
+    assert {f"{kind}, {split}" for kind in (*COLOURED, *ARRANGED, "flag")
+            for split in ("trained", "held out")} <= kinds  # fmt: skip
 
 
 def test_the_wrong_picture_is_wrong(emoji_dataset, pictures):
@@ -44,10 +57,14 @@ def test_the_wrong_picture_is_wrong(emoji_dataset, pictures):
         return folders.read_images([pictures[p] for p in prompts[1:] + prompts[:1]])
 
     found = shares(next_one, emoji_dataset)
-    assert found["own concepts, nearest of 8, top-1"] == 0
-    assert found["white background"] == 1
-    assert found["shape, trained pairs: colours"] <= 1 / 6
-    assert found["silhouette, trained pairs: colours"] <= 1 / 2
+    for style in STYLES:
+        assert found[f"{style}: nearest of 8 own, top-1"] == 0
+        assert found[f"{style}: white background"] == 1
+    assert found["shape, trained: colours"] <= 1 / 6
+    assert found["silhouette, trained: colours"] <= 1 / 2
+    for kind in ARRANGED:
+        assert found[f"{kind}, trained: every object, top-1"] <= 1 / 3
+    assert found["flag, trained: flag, top-1"] == 0
 
 
 def test_noise_is_wrong(emoji_dataset):
@@ -55,8 +72,23 @@ def test_noise_is_wrong(emoji_dataset):
         return np.random.default_rng(0).integers(0, 256, (len(prompts), 128, 128, 3), np.uint8)
 
     found = shares(noise, emoji_dataset)
-    assert not [q for q, share in found.items() if share and ("colours" in q or "white" in q)]
-    assert found["all glyphs, nearest of 12, top-1"] <= 1 / 4
+    asked = [q for q in found if "colours" in q or "white" in q]
+    asked += [q for q in found if q.startswith(ARRANGED) and "layout" in q]
+    assert len(asked) == 6 + 3 + 6
+    assert not [q for q in asked if found[q]]
+    assert max(share for q, share in found.items() if "every object" in q) <= 1 / 2
+    assert found["flat: nearest of all 12, top-1"] <= 1 / 4
+
+
+def test_styles_are_told_apart_and_counted(emoji_dataset, pictures):
+    def each_style_in_turn(prompts, seeds):
+        names = [f"{p}, {STYLES[seed % 3]} style" for p, seed in zip(prompts, seeds, strict=True)]
+        return folders.read_images([pictures.get(n, pictures.get(p))
+                                    for n, p in zip(names, prompts, strict=True)])  # fmt: skip
+
+    found = shares(each_style_in_turn, emoji_dataset)
+    assert found["no style named: right thing in any style"] == 1
+    assert found[f"no style named: styles seen in {SEEDS} seeds"] == 1
 
 
 def test_questions_and_seeds_are_always_the_same(emoji_dataset, pictures):
@@ -82,7 +114,7 @@ def test_held_out_questions_are_of_held_out_pairs(emoji_dataset, pictures):
         return folders.read_images([pictures[p] for p in prompts])
 
     shares(oracle, emoji_dataset)
-    assert [set(splits) for splits in asked] == [{"train"}] * 4 + [{"heldout"}] * 3
+    assert [set(splits) for splits in asked] == [{"train"}] * (3 + 6 + 7) + [{"heldout"}] * 7
 
 
 def test_the_autoencoder_is_measured_on_pictures_that_it_did_not_see(emoji_dataset):
@@ -93,7 +125,7 @@ def test_the_autoencoder_is_measured_on_pictures_that_it_did_not_see(emoji_datas
         return np.where(images < 255, images + 1, images - 1)
 
     found = autoencoder_psnr(off_by_one, emoji_dataset, count=5)
-    assert [len(images) for images in seen] == [5, 4]
+    assert [len(images) for images in seen] == [5, 5]
     assert list(found.values()) == pytest.approx([20 * np.log10(255)] * 2)
 
 

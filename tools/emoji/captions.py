@@ -3,7 +3,8 @@
 import hashlib
 import random
 
-from emoji.words import OTHER_SPELLINGS, PREFIXES, Concept, Country
+from emoji.concepts import Concept
+from emoji.words import OTHER_SPELLINGS, PREFIXES, STYLES, Country
 
 TAG_ORDERS = 3
 MOST_TAGS = 4
@@ -31,6 +32,40 @@ def _spellings(colour: str) -> list[str]:
 
 def _unique(texts: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
+
+
+def styled(texts: tuple[str, ...], style: str) -> tuple[str, ...]:
+    """Captions of a picture in a style, from captions that name none.
+
+    The main caption names every style but the first, so that a caption without a style mostly
+    means that one; a third of the others are silent for all styles.
+    """
+    named = [f"{text}, {style} style" for text in texts]
+    named += [f"{text} in {style} style" for text in texts[:4]]
+    if style == STYLES[0]:
+        return _unique([*texts, *named[: len(named) // 2]])
+    return _unique([*named, *texts[: len(named) // 2]])
+
+
+def count(concept: Concept, number: str) -> tuple[str, ...]:
+    """Captions of two, three or four of a thing."""
+    things = f"{number} {concept.plural}"
+    return _unique([things, *(f"{prefix.split(' of')[0]} of {things}" for prefix in PREFIXES[:3])])
+
+
+def corner(concept: Concept, where: str) -> tuple[str, ...]:
+    """Captions of a small drawing in a corner of the picture."""
+    small = [article(f"small {bare(phrase)}") for phrase in concept.phrases[:2]]
+    texts = [f"{thing} in the {where} corner" for thing in small]
+    return _unique([*texts, f"{concept.phrases[0]} in the {where} corner", f"{where}: {small[0]}"])
+
+
+def pair(first: Concept, second: Concept, relation: str) -> tuple[str, ...]:
+    """Captions of two things, the first to the left of the second or above it."""
+    a, b = first.phrases[0], second.phrases[0]
+    turned = {"to the left of": "to the right of", "above": "below"}[relation]
+    texts = [f"{a} {relation} {b}", f"{b} {turned} {a}"]
+    return _unique([*texts, *(f"a picture of {text}" for text in texts)])
 
 
 def plain(concept: Concept, tags: tuple[str, ...]) -> tuple[str, ...]:

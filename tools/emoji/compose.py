@@ -5,6 +5,7 @@ function of its caption. All arrays are [128, 128, 3], uint8 sRGB.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -16,6 +17,20 @@ GLYPH_SIZE = 112
 FLAG_SIZE = 116
 FLAG_EDGE = (190, 190, 190)
 SUPERSAMPLING = 4
+SLOT_SIZE = 56
+_NEAR, _MIDDLE, _FAR = 5, 36, 67
+SLOTS: dict[str, tuple[tuple[int, int], ...]] = {
+    "two": ((_MIDDLE, _NEAR), (_MIDDLE, _FAR)),
+    "three": ((_NEAR, _MIDDLE), (_FAR, _NEAR), (_FAR, _FAR)),
+    "four": ((_NEAR, _NEAR), (_NEAR, _FAR), (_FAR, _NEAR), (_FAR, _FAR)),
+    "top left": ((_NEAR, _NEAR),),
+    "top right": ((_NEAR, _FAR),),
+    "bottom left": ((_FAR, _NEAR),),
+    "bottom right": ((_FAR, _FAR),),
+    "to the left of": ((_MIDDLE, _NEAR), (_MIDDLE, _FAR)),
+    "above": ((_NEAR, _MIDDLE), (_FAR, _MIDDLE)),
+}
+"""Top left corners (row, column) of the small drawings of each layout."""
 
 
 def on_background(rgba: np.ndarray, background: str) -> np.ndarray:
@@ -27,6 +42,14 @@ def on_background(rgba: np.ndarray, background: str) -> np.ndarray:
     alpha = rgba[..., 3:].astype(np.float32) / 255
     canvas[inside, inside] += alpha * (rgba[..., :3] - canvas[inside, inside])
     return np.rint(canvas).astype(np.uint8)
+
+
+def arranged(small: Sequence[np.ndarray], layout: str) -> np.ndarray:
+    """Small RGBA drawings [56, 56, 4] in the slots of a layout on white, in turn."""
+    canvas = np.zeros((SIZE, SIZE, 4), np.uint8)
+    for i, (top, left) in enumerate(SLOTS[layout]):
+        canvas[top : top + SLOT_SIZE, left : left + SLOT_SIZE] = small[i % len(small)]
+    return on_background(canvas, "white")
 
 
 def tinted(rgba: np.ndarray, colour: str) -> np.ndarray:

@@ -12,7 +12,8 @@ import numpy as np
 
 from emoji.captions import stable_seed
 from emoji.folders import Row, read_images, read_rows
-from emoji.metrics import Gallery, has_colours, psnr, top
+from emoji.metrics import Gallery, has_colours, has_layout, psnr, slots, top
+from emoji.words import STYLES
 
 Generate = Callable[[list[str], list[int]], np.ndarray]
 """(N prompts, N seeds) -> uint8 [N, 128, 128, 3]."""
@@ -21,7 +22,10 @@ Reconstruct = Callable[[np.ndarray], np.ndarray]
 """uint8 [N, 128, 128, 3] through an autoencoder and back."""
 
 FIRST_SEED = 1000
-COMPOSED = ("background", "silhouette", "shape")
+COLOURED = ("background", "silhouette", "shape")
+ARRANGED = ("count", "corner", "pair")
+SEEDS = 8
+"""Of each prompt when diversity is asked for."""
 
 
 class Score(NamedTuple):
@@ -42,46 +46,71 @@ def asked(rows: Sequence[Row], count: int) -> list[Row]:
     return sorted(rows, key=lambda row: stable_seed("asked", row.text))[:count]
 
 
-def drawn(generate: Generate, rows: Sequence[Row]) -> np.ndarray:
-    """The model's drawings of the rows' captions, row i with seed 1000 + i."""
-    seeds = [FIRST_SEED + i for i in range(len(rows))]
-    return generate([row.text for row in rows], seeds)
+def drawn(generate: Generate, prompts: Sequence[str]) -> np.ndarray:
+    """The model's drawings of the prompts, number i with seed 1000 + i."""
+    return generate(list(prompts), [FIRST_SEED + i for i in range(len(prompts))])
 
 
-def _retrieval(question: str, images: np.ndarray, rows: Sequence[Row], of: Gallery) -> list[Score]:
-    ranks = of.ranks(images, [row.object for row in rows])
-    size = len(of.labels)
-    return [
-        Score(f"{question}, nearest of {size}, top-{n}", len(rows), top(ranks, n)) for n in (1, 5)
-    ]
+def named_style(row: Row) -> str:
+    """The row's main caption, with its style even where that is the one that goes unsaid."""
+    style = f"{row.style} style"
+    return row.text if row.text.endswith(style) else f"{row.text}, {style}"
 
 
-def score_concepts(
-    images: np.ndarray, rows: Sequence[Row], own: Gallery, style: Gallery
+def _ranked(question: str, ranks: np.ndarray) -> list[Score]:
+    return [Score(f"{question}, top-{n}", len(ranks), top(ranks, n)) for n in (1, 5)]
+
+
+def score_style(
+    images: np.ndarray, rows: Sequence[Row], own: Gallery, whole: Gallery
 ) -> list[Score]:
-    """Whether drawings of plain captions are nearest to the right glyph, and their ground white.
+    """Whether drawings of plain captions in one style are nearest to the right glyph of it.
 
     Args:
       images: [N, 128, 128, 3] uint8, the drawings of `rows`.
-      rows: the plain pictures of the model's own concepts.
-      own: gallery of these concepts.
-      style: gallery of every glyph in the style.
+      rows: plain pictures of the style.
+      own: gallery of the model's own concepts in the style.
+      whole: gallery of every glyph of the style.
     """
+    wanted, style = [row.object for row in rows], rows[0].style
     white = np.mean([has_colours(x, None, "white") for x in images])
     return [
-        *_retrieval("own concepts", images, rows, own),
-        *_retrieval("all glyphs", images, rows, style),
-        Score("white background", len(rows), float(white)),
+        *_ranked(f"{style}: nearest of {len(own.labels)} own", own.ranks(images, wanted)),
+        *_ranked(f"{style}: nearest of all {len(whole.labels)}", whole.ranks(images, wanted)),
+        Score(f"{style}: white background", len(rows), float(white)),
+    ]
+
+
+def score_diversity(
+    generate: Generate, rows: Sequence[Row], galleries: dict[str, Gallery]
+) -> list[Score]:
+    """What a caption without a style gives with eight seeds: the right thing, in which styles."""
+    right, styles = [], []
+    for row in rows:
+        images = drawn(generate, [row.text] * SEEDS)
+        likeness = [gallery.likeness(images) for gallery in galleries.values()]
+        labels = [gallery.nearest(images) for gallery in galleries.values()]
+        best = np.argmax([rows.max(1) for rows in likeness], axis=0)
+        found = [(style, labels[style][i]) for i, style in enumerate(best)]
+        right += [label == row.object for _, label in found]
+        styles.append(len({style for style, label in found if label == row.object}))
+    share = float(np.mean(styles)) / len(galleries)
+    return [
+        Score("no style named: right thing in any style", len(right), float(np.mean(right))),
+        Score(f"no style named: styles seen in {SEEDS} seeds", len(rows), share),
     ]
 
 
 def rivals(row: Row, known: Sequence[Row]) -> list[Row]:
     """Pictures that differ from `row` in the object alone."""
-    alike = (row.template, row.background, row.colour)
-    return [other for other in known if (other.template, other.background, other.colour) == alike]
+    return [other for other in known if _setting(other) == _setting(row)]
 
 
-def score_composed(
+def _setting(row: Row) -> tuple[str | None, ...]:
+    return row.template, row.style, row.background, row.colour
+
+
+def score_colours(
     images: np.ndarray, rows: Sequence[Row], known: Sequence[Row], name: str
 ) -> list[Score]:
     """Whether the colours are those asked for, and the object the nearest among its rivals.
@@ -104,11 +133,43 @@ def score_composed(
     ]
 
 
+def score_layouts(
+    images: np.ndarray, rows: Sequence[Row], galleries: dict[str, Gallery], name: str
+) -> list[Score]:
+    """Whether small drawings are where they should be, and each of them nearest to its glyph."""
+    pairs = list(zip(images, rows, strict=True))
+    layouts = [has_layout(image, row.layout) for image, row in pairs]
+    objects = []
+    for image, row in pairs:
+        small = slots(image, row.layout)
+        wanted = [row.object, row.other] if row.other else [row.object] * len(small)
+        objects.append(galleries[row.style].nearest(small) == wanted)
+    return [
+        Score(f"{name}: layout", len(rows), float(np.mean(layouts))),
+        Score(f"{name}: every object, top-1", len(rows), float(np.mean(objects))),
+    ]
+
+
+def score_flags(
+    images: np.ndarray, rows: Sequence[Row], known: Sequence[Row], name: str
+) -> list[Score]:
+    """Whether the nearest flag of all has the layout asked for, and is the country's."""
+    flags = [row for row in known if row.template == "flag"]
+    gallery = Gallery.of([f"{row.layout} {row.object}" for row in flags], read_images(flags))
+    nearest = gallery.nearest(images)
+    layouts = [n.startswith(row.layout) for n, row in zip(nearest, rows, strict=True)]
+    right = [n == f"{row.layout} {row.object}" for n, row in zip(nearest, rows, strict=True)]
+    return [
+        Score(f"{name}: layout", len(rows), float(np.mean(layouts))),
+        Score(f"{name}: flag, top-1", len(rows), float(np.mean(right))),
+    ]
+
+
 def composed_questions(rows: Sequence[Row], template: str, count: int) -> list[Row]:
-    """Rows of one template to ask for."""
+    """Rows of one template to ask for: where all rivals exist, in the first style or on white."""
     fitting = [row for row in rows if row.template == template]
     if template == "background":
-        fitting = [row for row in fitting if row.background != "white"]
+        fitting = [r for r in fitting if r.background != "white" and r.style == STYLES[0]]
     if template == "silhouette":
         fitting = [row for row in fitting if row.background == "white"]
     return asked(fitting, count)
@@ -120,24 +181,36 @@ def evaluate(generate: Generate, dataset: Path, *, concepts: int, composed: int)
     Args:
       generate: the model.
       dataset: folder that tools/build_emoji_dataset.py wrote.
-      concepts: at most how many plain captions.
+      concepts: at most how many plain captions of each style.
       composed: at most how many captions of each other template, per split.
 
     Returns:
       The lines of the report, shares in [0, 1].
     """
     train, held = read_rows(dataset / "train"), read_rows(dataset / "heldout")
-    plain = [row for row in train if row.template == "plain"]
-    questions = asked(plain, concepts)
-    own, style = gallery_of(plain), gallery_of(read_rows(dataset / "gallery"))
-    scores = score_concepts(drawn(generate, questions), questions, own, style)
+    gallery = read_rows(dataset / "gallery")
+    known, scores, own = train + held, [], {}
+    for style in STYLES:
+        plain = [row for row in train if row.template == "plain" and row.style == style]
+        own[style] = gallery_of(plain)
+        whole = gallery_of([row for row in gallery if row.style == style])
+        questions = asked(plain, concepts)
+        images = drawn(generate, [named_style(row) for row in questions])
+        scores += score_style(images, questions, own[style], whole)
+    unstyled = [row for row in train if row.template == "plain" and row.style == STYLES[0]]
+    scores += score_diversity(generate, asked(unstyled, composed), own)
     for split, rows in (("trained", train), ("held out", held)):
-        for template in COMPOSED:
+        for template in (*COLOURED, *ARRANGED, "flag"):
             questions = composed_questions(rows, template, composed)
-            if questions:
-                images = drawn(generate, questions)
-                name = f"{template}, {split} pairs"
-                scores += score_composed(images, questions, train + held, name)
+            if not questions:
+                continue
+            images = drawn(generate, [row.text for row in questions])
+            name = f"{template}, {split}"
+            if template in ARRANGED:
+                scores += score_layouts(images, questions, own, name)
+            else:
+                score = score_flags if template == "flag" else score_colours
+                scores += score(images, questions, known, name)
     return scores
 
 

@@ -30,8 +30,11 @@ class Row(NamedTuple):
     text: str
     template: str
     object: str
+    style: str
     background: str
     colour: str | None
+    layout: str | None
+    other: str | None
 
 
 def save_pictures(out: Path, job: Job) -> list[Picture]:

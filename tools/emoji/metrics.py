@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
-from emoji.words import COLOURS
+from emoji.compose import GLYPH_SIZE, SIZE, SLOT_SIZE, SLOTS
+from emoji.words import COLOURS, COUNTS
 
 CELLS = 32
 BLUR = 0.7
@@ -21,6 +23,12 @@ COLOUR_TOLERANCE = 60.0
 FOREGROUND_CONTRAST = 60
 """Sum over channels by which a pixel of a silhouette or shape differs from the background."""
 LEAST_FOREGROUND = 30
+LEAST_SLOT_SHARE = 0.03
+"""Of a slot that has to be drawn on."""
+SLOTS_SHARE = 0.9
+"""Of what is drawn that has to lie in the slots."""
+LIKENESS = 0.6
+"""Least correlation of any two of several alike drawings."""
 
 
 def features(images: np.ndarray) -> np.ndarray:
@@ -55,13 +63,17 @@ class Gallery(NamedTuple):
         0 is the best. The wanted one itself does not count; ties count against it, so that an
         empty picture, which is equally near to all, comes last.
         """
-        likeness = features(images) @ self.features.T
+        likeness = self.likeness(images)
         own = likeness[np.arange(len(wanted)), [self.labels.index(label) for label in wanted]]
         return (likeness >= own[:, None]).sum(1) - 1
 
     def nearest(self, images: np.ndarray) -> list[str]:
         """The label that is nearest to each image."""
-        return [self.labels[i] for i in (features(images) @ self.features.T).argmax(1)]
+        return [self.labels[i] for i in self.likeness(images).argmax(1)]
+
+    def likeness(self, images: np.ndarray) -> np.ndarray:
+        """Normalised cross-correlation of each image with each of the gallery, [M, N]."""
+        return features(images) @ self.features.T
 
 
 def top(ranks: np.ndarray, count: int) -> float:
@@ -121,6 +133,33 @@ def has_colours(image: np.ndarray, colour: str | None, background: str) -> bool:
     """Whether background and, if one is asked for, the drawing's single colour are right."""
     right = background_colour(image) == background
     return right if colour is None else right and drawn_colour(image) == colour
+
+
+def slots(image: np.ndarray, layout: str) -> np.ndarray:
+    """The small drawings of a layout, each as a picture of its own: [N, 128, 128, 3] uint8."""
+    found = []
+    for top, left in SLOTS[layout]:
+        cut = Image.fromarray(image[top : top + SLOT_SIZE, left : left + SLOT_SIZE])
+        large = Image.new("RGB", (SIZE, SIZE), "white")
+        edge = (SIZE - GLYPH_SIZE) // 2
+        large.paste(cut.resize((GLYPH_SIZE, GLYPH_SIZE), Image.Resampling.BICUBIC), (edge, edge))
+        found.append(np.asarray(large))
+    return np.stack(found)
+
+
+def has_layout(image: np.ndarray, layout: str) -> bool:
+    """Whether the slots of a layout, and hardly anything else, are drawn on.
+
+    In several of one thing the slots have to be alike as well: one large drawing covers them too.
+    """
+    drawn = foreground(image)
+    inside = [
+        drawn[top : top + SLOT_SIZE, left : left + SLOT_SIZE].sum() for top, left in SLOTS[layout]
+    ]
+    if min(inside) < LEAST_SLOT_SHARE * SLOT_SIZE**2 or sum(inside) < SLOTS_SHARE * drawn.sum():
+        return False
+    rows = features(slots(image, layout))
+    return layout not in COUNTS or float((rows @ rows.T).min()) > LIKENESS
 
 
 def psnr(images: np.ndarray, others: np.ndarray) -> float:

@@ -30,6 +30,20 @@ NOTO = Package(
     "Apache-2.0",
     "Noto Emoji, Google",
 )
+FLAT = Package(
+    "@iconify-json/fluent-emoji-flat",
+    "1.2.6",
+    "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175",
+    "MIT",
+    "Fluent Emoji, Microsoft Corporation",
+)
+TWEMOJI = Package(
+    "@iconify-json/twemoji",
+    "1.2.5",
+    "19046dff7d8707ce96212ec86468b36ac5f8e60409629dd13f809265c6d0ebb7",
+    "CC-BY-4.0",
+    "Twemoji, Twitter, Inc. and other contributors",
+)
 HIGH_CONTRAST = Package(
     "@iconify-json/fluent-emoji-high-contrast",
     "1.2.6",
@@ -58,7 +72,10 @@ EMOJIBASE = Package(
     "MIT",
     "emojibase, Miles Johnson",
 )
-PACKAGES = (NOTO, HIGH_CONTRAST, FLAG, CIRCLE_FLAGS, EMOJIBASE)
+STYLES = {"noto": NOTO, "flat": FLAT, "twemoji": TWEMOJI}
+"""The package of each of `words.STYLES`."""
+
+PACKAGES = (*STYLES.values(), HIGH_CONTRAST, FLAG, CIRCLE_FLAGS, EMOJIBASE)
 
 
 def fetch(package: Package, folder: Path) -> Path:
