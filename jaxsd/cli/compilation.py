@@ -1,8 +1,6 @@
-"""Compiled programs that outlive the process: a private folder, and a line while one is made."""
+"""JAX's own cache of compiled programs, and a line while one is made."""
 
 import logging
-import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from threading import Timer
@@ -13,37 +11,6 @@ PATIENCE = 1.0
 """Seconds of compiling before it is worth a line."""
 
 _COMPILED = "/jax/core/compile/backend_compile_duration"
-
-
-def cache_folder() -> Path:
-    """Where compiled programs are kept: `$XDG_CACHE_HOME/jaxsd`, else `~/.cache/jaxsd`."""
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches) / "jaxsd"
-
-
-def private(folder: Path) -> Path:
-    """The folder, made with mode 0700 if it is missing.
-
-    What lies in it is run, so it must be out of reach of others.
-
-    Raises:
-      ValueError: it belongs to another user, is open to others, or is a link.
-      OSError: it can not be made.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise ValueError(f"cache folder {folder} is a link; remove it or set XDG_CACHE_HOME")
-    if found.st_uid != os.geteuid():
-        raise ValueError(
-            f"cache folder {folder} belongs to user {found.st_uid}; remove it or set XDG_CACHE_HOME"
-        )
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        raise ValueError(
-            f"cache folder {folder} is open to other users (mode "
-            f"{stat.S_IMODE(found.st_mode):04o}); run: chmod 700 {folder}"
-        )
-    return folder
 
 
 def keep_compiled(folder: Path, *, announce: Callable[[str], None]) -> None:

@@ -96,7 +96,8 @@ def main(args: argparse.Namespace) -> None:
 def draw(job: Job, progress: StepBar) -> Array:
     """The images, uint8 [B, H, W, 3]."""
     # Imported here because these import jax, which a mistake in the arguments need not wait for.
-    from jaxsd.cli.compilation import cache_folder, keep_compiled, private
+    from jaxsd.cli.compilation import keep_compiled
+    from jaxsd.folders import cache_folder, private
 
     keep_compiled(private(cache_folder()), announce=progress.write)
     pipe = jaxsd.load(job.model, dtype=job.dtype, prediction=job.prediction)

@@ -23,7 +23,8 @@ def main(args: argparse.Namespace) -> None:
 
     from tqdm import tqdm
 
-    from jaxsd.cli.compilation import cache_folder, keep_compiled, private
+    from jaxsd.cli.compilation import keep_compiled
+    from jaxsd.folders import cache_folder, private
     from jaxsd.training.loop import train
     from jaxsd.training.tasks import task_of
 

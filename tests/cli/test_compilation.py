@@ -1,60 +1,12 @@
-"""The folder of compiled programs, and the line while one is made."""
+"""The line while a program is compiled."""
 
 import logging
-import os
 import time
-from pathlib import Path
 
 import pytest
 
 from jaxsd.cli import compilation
-from jaxsd.cli.compilation import Announcement, cache_folder, private
-
-
-def mode(folder: Path) -> int:
-    return folder.stat().st_mode & 0o777
-
-
-def test_the_folder_is_where_the_user_keeps_caches(monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert cache_folder() == Path("/somewhere/jaxsd")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/me")
-    assert cache_folder() == Path("/home/me/.cache/jaxsd")
-
-
-def test_the_folder_is_made_private_whatever_the_umask(tmp_path):
-    before = os.umask(0)
-    try:
-        folder = private(tmp_path / "a/b")
-    finally:
-        os.umask(before)
-    assert mode(folder) == 0o700
-    assert private(folder) == folder
-
-
-@pytest.mark.parametrize("open_to", [0o750, 0o705, 0o777])
-def test_an_open_folder_is_refused(tmp_path, open_to):
-    tmp_path.chmod(open_to)
-    with pytest.raises(
-        ValueError, match=rf"open to other users \(mode {open_to:04o}\); run: chmod"
-    ):
-        private(tmp_path)
-    assert mode(tmp_path) == open_to
-
-
-def test_a_link_is_refused(tmp_path):
-    (tmp_path / "real").mkdir(mode=0o700)
-    (tmp_path / "link").symlink_to("real")
-    with pytest.raises(ValueError, match="is a link"):
-        private(tmp_path / "link")
-
-
-def test_anothers_folder_is_refused(tmp_path, monkeypatch):
-    tmp_path.chmod(0o700)
-    monkeypatch.setattr(os, "geteuid", lambda: 4711)
-    with pytest.raises(ValueError, match=f"belongs to user {tmp_path.stat().st_uid}"):
-        private(tmp_path)
+from jaxsd.cli.compilation import Announcement
 
 
 def miss(level: int = logging.DEBUG) -> logging.LogRecord:
