@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from jaxsd.config import TextConfig
 from jaxsd.nn.attention import attention
+from jaxsd.nn.dense import dense
 from jaxsd.nn.normalization import layer_norm
 from jaxsd.types import Array
 
@@ -51,12 +52,12 @@ class CausalAttention(nn.Module):
         batch, length, width = x.shape
 
         def project(name: str) -> Array:
-            h = nn.Dense(width, dtype=self.dtype, name=name)(x)
+            h = dense(width, name, self.dtype)(x)
             return h.reshape(batch, length, self.heads, width // self.heads)
 
         mask = jnp.tril(jnp.ones((length, length), bool))
         out = attention(project("q_proj"), project("k_proj"), project("v_proj"), mask)
-        return nn.Dense(width, dtype=self.dtype, name="out_proj")(out.reshape(x.shape))
+        return dense(width, "out_proj", self.dtype)(out.reshape(x.shape))
 
 
 class MLP(nn.Module):
@@ -68,12 +69,12 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """[B, L, d] -> [B, L, d]."""
-        h = nn.Dense(self.config.mlp_width, dtype=self.dtype, name="fc1")(x)
+        h = dense(self.config.mlp_width, "fc1", self.dtype)(x)
         if self.config.activation == "quick_gelu":
             h = h * jax.nn.sigmoid(1.702 * h)
         else:
             h = jax.nn.gelu(h, approximate=False)
-        return nn.Dense(self.config.width, dtype=self.dtype, name="fc2")(h)
+        return dense(self.config.width, "fc2", self.dtype)(h)
 
 
 class TextLayer(nn.Module):
@@ -131,9 +132,7 @@ class TextEncoder(nn.Module):
         end = jnp.argmax(jnp.where(added, -1, ids), axis=-1)
         pooled = jnp.take_along_axis(last, end[:, None, None], axis=1)[:, 0]
         if config.projection_dim is not None:
-            project = nn.Dense(
-                config.projection_dim, use_bias=False, dtype=self.dtype, name="text_projection"
-            )
+            project = dense(config.projection_dim, "text_projection", self.dtype, use_bias=False)
             pooled = project(pooled)
         context = last if config.hidden_layer == -1 else penultimate
         return TextOutput(context.astype(jnp.float32), pooled.astype(jnp.float32))

@@ -6,6 +6,7 @@ from flax import linen as nn
 from jaxsd.config import VAEConfig
 from jaxsd.nn.attention import attention
 from jaxsd.nn.convolution import Downsample, Pointwise, Upsample, convolution
+from jaxsd.nn.dense import dense
 from jaxsd.nn.normalization import group_norm
 from jaxsd.nn.resnet import ResnetBlock
 from jaxsd.types import Array
@@ -27,10 +28,10 @@ class PixelAttention(nn.Module):
         h = h.reshape(batch, height * width, channels)
 
         def project(name: str) -> Array:
-            return nn.Dense(channels, dtype=self.dtype, name=name)(h)[:, :, None]
+            return dense(channels, name, self.dtype)(h)[:, :, None]
 
         h = attention(project("to_q"), project("to_k"), project("to_v"))[:, :, 0]
-        return x + nn.Dense(channels, dtype=self.dtype, name="to_out_0")(h).reshape(x.shape)
+        return x + dense(channels, "to_out_0", self.dtype)(h).reshape(x.shape)
 
 
 class VAEMidBlock(nn.Module):

@@ -1,9 +1,13 @@
 """Scaled dot-product attention: one function, whatever formulation runs underneath."""
 
-import jax
-import jax.numpy as jnp
-
+from jaxsd.nn.long_attention import long_attention
+from jaxsd.nn.plain_attention import plain_attention
 from jaxsd.types import Array
+
+LONG = 1024
+"""Keys from which other forms than the plain one pay. On a CPU, transposed attention was slower for
+256 keys, took 0.75 of the time for 1,024 and 0.35 of it for 4,096.
+"""
 
 
 def attention(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
@@ -21,10 +25,6 @@ def attention(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
     Returns:
       [B, L, heads, d], dtype of `q`.
     """
-    scale = q.shape[-1] ** -0.5
-    logits = jnp.einsum("blhd,bmhd->bhlm", q * scale, k, preferred_element_type=jnp.float32)
-    if mask is not None:
-        logits = jnp.where(mask[None, None], logits, jnp.finfo(jnp.float32).min)
-    weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
-    out = jnp.einsum("bhlm,bmhd->blhd", weights, v, preferred_element_type=jnp.float32)
-    return out.astype(q.dtype)
+    if mask is None and k.shape[1] >= LONG:
+        return long_attention(q, k, v)
+    return plain_attention(q, k, v, mask)

@@ -5,6 +5,7 @@ import math
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxsd.nn.dense import dense
 from jaxsd.types import Array
 
 
@@ -60,7 +61,7 @@ class TimestepEmbedding(nn.Module):
     def __call__(self, x: Array, condition: Array | None = None) -> Array:
         """[B, d] -> [B, dim]; `condition` [B, g] is projected onto the input without bias."""
         if condition is not None:
-            project = nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="cond_proj")
+            project = dense(x.shape[-1], "cond_proj", self.dtype, use_bias=False)
             x = x + project(condition)
-        x = nn.silu(nn.Dense(self.dim, dtype=self.dtype, name="linear_1")(x))
-        return nn.Dense(self.dim, dtype=self.dtype, name="linear_2")(x)
+        x = nn.silu(dense(self.dim, "linear_1", self.dtype)(x))
+        return dense(self.dim, "linear_2", self.dtype)(x)

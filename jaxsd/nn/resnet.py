@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxsd.nn.convolution import SMALL, Pointwise, convolution
+from jaxsd.nn.dense import dense
 from jaxsd.nn.normalization import group_norm
 from jaxsd.types import Array
 
@@ -28,7 +29,7 @@ class ResnetBlock(nn.Module):
         h = nn.silu(group_norm(self.groups, self.epsilon, "norm1", self.dtype)(x))
         h = convolution(self.channels, "conv1", self.dtype)(h)
         if time is not None:
-            project = nn.Dense(self.channels, dtype=self.dtype, name="time_emb_proj")
+            project = dense(self.channels, "time_emb_proj", self.dtype)
             h = h + project(nn.silu(time))[:, None, None, :]
         h = nn.silu(group_norm(self.groups, self.epsilon, "norm2", self.dtype)(h))
         h = convolution(self.channels, "conv2", self.dtype, kernel_init=SMALL)(h)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxsd.nn.attention import attention
+from jaxsd.nn.dense import dense
 from jaxsd.nn.normalization import group_norm, layer_norm
 from jaxsd.types import Array
 
@@ -22,11 +23,11 @@ class Attention(nn.Module):
         width = x.shape[-1]
 
         def project(tokens: Array, name: str) -> Array:
-            tokens = nn.Dense(width, use_bias=False, dtype=self.dtype, name=name)(tokens)
+            tokens = dense(width, name, self.dtype, use_bias=False)(tokens)
             return tokens.reshape(*tokens.shape[:2], self.heads, width // self.heads)
 
         out = attention(project(x, "to_q"), project(context, "to_k"), project(context, "to_v"))
-        return nn.Dense(width, dtype=self.dtype, name="to_out_0")(out.reshape(x.shape))
+        return dense(width, "to_out_0", self.dtype)(out.reshape(x.shape))
 
 
 class GEGLU(nn.Module):
@@ -38,7 +39,7 @@ class GEGLU(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """[B, L, d] -> [B, L, width]."""
-        value, gate = jnp.split(nn.Dense(2 * self.width, dtype=self.dtype, name="proj")(x), 2, -1)
+        value, gate = jnp.split(dense(2 * self.width, "proj", self.dtype)(x), 2, -1)
         return value * jax.nn.gelu(gate, approximate=False)
 
 
@@ -51,7 +52,7 @@ class FeedForward(nn.Module):
     def __call__(self, x: Array) -> Array:
         """[B, L, d] -> [B, L, d]."""
         h = GEGLU(4 * x.shape[-1], self.dtype, name="net_0")(x)
-        return nn.Dense(x.shape[-1], dtype=self.dtype, name="net_2")(h)
+        return dense(x.shape[-1], "net_2", self.dtype)(h)
 
 
 class TransformerBlock(nn.Module):
@@ -83,9 +84,9 @@ class SpatialTransformer(nn.Module):
         channels = x.shape[-1]
         h = group_norm(self.groups, 1e-6, "norm", self.dtype)(x)
         h = h.reshape(x.shape[0], -1, channels)
-        h = nn.Dense(channels, dtype=self.dtype, name="proj_in")(h)
+        h = dense(channels, "proj_in", self.dtype)(h)
         for i in range(self.depth):
             h = TransformerBlock(self.heads, self.dtype, name=f"transformer_blocks_{i}")(h, context)
         init = nn.initializers.variance_scaling(0.3, "fan_in", "truncated_normal")
-        h = nn.Dense(channels, dtype=self.dtype, kernel_init=init, name="proj_out")(h)
+        h = dense(channels, "proj_out", self.dtype, kernel_init=init)(h)
         return x + h.reshape(x.shape)

@@ -1,5 +1,7 @@
 """Attention against a loop in plain NumPy."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,8 @@ from jax.test_util import check_grads
 from tiny_models import relative_error, uniform
 
 from jaxsd.nn import attention as module
+from jaxsd.nn import long_attention
+from jaxsd.nn.plain_attention import plain_attention
 from jaxsd.types import Array
 
 attention = jax.jit(module.attention)
@@ -76,3 +80,57 @@ def test_bfloat16_weighs_in_float32() -> None:
 def test_gradient_is_that_of_finite_differences() -> None:
     q, k, v = qkv(3, 3, 1, 4)
     check_grads(jax.jit(module.attention), (q, k, v), order=1, modes=["rev"])
+
+
+LONG = module.LONG
+
+
+@pytest.mark.parametrize("length", [LONG, LONG + 76])  # queries that do and do not fill the chunks
+@pytest.mark.parametrize("form", ["transposed_attention", "blockwise_attention"])
+def test_the_forms_for_many_keys_equal_the_plain_one(form: str, length: int) -> None:
+    q, k, v = qkv(length, LONG, 2, 8)
+    got = jax.jit(getattr(long_attention, form))(q, k, v)
+    assert got.shape == q.shape
+    assert relative_error(got, jax.jit(plain_attention)(q, k, v)) < 1e-5  # a thousand terms each
+
+
+def test_many_keys_are_attended_to_by_the_transposed_form_on_a_cpu() -> None:
+    q, k, v = qkv(8, LONG, 2, 8)
+    np.testing.assert_array_equal(
+        attention(q, k, v), jax.jit(long_attention.transposed_attention)(q, k, v)
+    )
+
+
+def test_the_transposed_form_keeps_large_logits_finite() -> None:
+    q, k, v = qkv(4, LONG, 1, 8)
+    got = attention(100 * q, 100 * k, v)
+    assert relative_error(got, loop(100 * q, 100 * k, v)) < 1e-4  # logits of 1e4 carry 1e-3
+
+
+def test_both_modes_of_the_derivative_for_many_keys() -> None:
+    q, k, v = qkv(LONG, LONG, 1, 4)
+
+    def derivatives(attend: Callable[..., Array]) -> Callable[..., Array]:
+        def both(q: Array, k: Array, v: Array) -> tuple[Array, tuple[Array, ...]]:
+            out, back = jax.vjp(attend, q, k, v)
+            return jax.jvp(attend, (q, k, v), (k, v, q))[1], back(jnp.cos(out))
+
+        return jax.jit(both)
+
+    got, want = derivatives(module.attention)(q, k, v), derivatives(plain_attention)(q, k, v)
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        assert relative_error(one, other) < 1e-5  # sums of a thousand terms in float32
+
+
+def test_the_gradient_for_many_keys_keeps_no_logits() -> None:
+    q = jnp.zeros((1, LONG, 1, 8))
+    kept = jax.tree.leaves(jax.eval_shape(lambda q: jax.vjp(module.attention, q, q, q)[1], q))
+    assert max(leaf.size for leaf in kept) < LONG**2 / 4
+
+
+def test_bfloat16_for_many_keys() -> None:
+    q, k, v = (jnp.asarray(a, jnp.bfloat16) for a in qkv(LONG, LONG, 1, 8))
+    got = attention(q, k, v)
+    want = plain_attention(*(a.astype(jnp.float32) for a in (q, k, v)))
+    assert got.dtype == jnp.bfloat16
+    assert relative_error(np.float32(got), want) < 2**-7  # a few roundings to 8 bits

@@ -1,0 +1,45 @@
+"""Products of matrices that add up in float32, and the dense layer of them."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxsd.nn.processor import multiplies_bfloat16
+from jaxsd.types import Array
+
+Initializer = nn.initializers.Initializer
+
+
+def dot_general(x: Array, y: Array, dimensions: Any, precision: Any = None) -> Array:
+    """`jax.lax.dot_general` in the dtype of `x`, which adds up in float32 where that is fast."""
+    wanted = jnp.float32 if multiplies_bfloat16() else None
+    out = jax.lax.dot_general(x, y, dimensions, precision, preferred_element_type=wanted)
+    return out.astype(x.dtype)
+
+
+def einsum32(subscripts: str, x: Array, y: Array) -> Array:
+    """`jnp.einsum` of two arrays with a float32 result, as this machine's processor likes it."""
+    if not multiplies_bfloat16():
+        x, y = x.astype(jnp.float32), y.astype(jnp.float32)
+    return jnp.einsum(subscripts, x, y, preferred_element_type=jnp.float32)
+
+
+def dense(
+    width: int,
+    name: str,
+    dtype: jnp.dtype,
+    *,
+    use_bias: bool = True,
+    kernel_init: Initializer = nn.linear.default_kernel_init,
+) -> nn.Dense:
+    """A dense layer over the last axis, by the name of its parameters."""
+    return nn.Dense(
+        width,
+        use_bias=use_bias,
+        dtype=dtype,
+        kernel_init=kernel_init,
+        dot_general=dot_general,
+        name=name,
+    )

@@ -1,0 +1,86 @@
+"""Attention to many keys: what each platform runs, decided when a program is lowered for it."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxsd.nn.dense import einsum32
+from jaxsd.nn.plain_attention import (
+    attention_by_size,
+    blockwise_attention,
+    join_queries,
+    split_queries,
+)
+from jaxsd.nn.tpu_attention import tpu_attention
+from jaxsd.types import Array
+
+
+@jax.custom_jvp
+def long_attention(q: Array, k: Array, v: Array) -> Array:
+    """Attention to many keys without a mask; see `attention` for arguments and result.
+
+    Kernels that come with a reverse-mode rule of their own would refuse forward mode, so the
+    derivative is that of a formulation in blocks. It makes the logits again in place of keeping
+    them, in either mode.
+    """
+    return jax.lax.platform_dependent(
+        q,
+        k,
+        v,
+        cpu=transposed_attention,
+        cuda=cudnn_attention,
+        tpu=tpu_attention,
+        default=attention_by_size,
+    )
+
+
+@long_attention.defjvp
+def _tangent(
+    primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
+) -> tuple[Array, Array]:
+    def formulation(q: Array, k: Array, v: Array) -> Array:
+        return jax.lax.platform_dependent(
+            q, k, v, cpu=transposed_attention, default=blockwise_attention
+        )
+
+    return long_attention(*primals), jax.jvp(formulation, primals, tangents)[1]
+
+
+def transposed_attention(q: Array, k: Array, v: Array) -> Array:
+    """Attention with logits [keys, queries], head by head and some queries at a time.
+
+    The maximum and the exponential then run along rows that lie in the cache, and the softmax's
+    denominator is one more row of the second product: values are extended by ones. The batch stays
+    whole, so that it can be shared out over devices.
+    """
+    batch, length, _, width = q.shape
+    queries = max(64, min(256, 512 // batch, length))
+    q = jnp.transpose(split_queries(q * width**-0.5, queries), (3, 1, 0, 4, 2))
+    k, v = jnp.transpose(k, (2, 0, 1, 3)), jnp.transpose(v, (2, 0, 3, 1))
+    v = jnp.concatenate([v, jnp.ones_like(v[:, :, :1])], axis=2)
+
+    def head(qkv: tuple[Array, Array, Array]) -> Array:
+        q, k, v = qkv  # [n, B, d, queries], [B, keys, d], [B, d + 1, keys]
+
+        @jax.checkpoint
+        def some(q: Array) -> Array:
+            logits = einsum32("bmd,bdq->bmq", k, q)
+            largest = jax.lax.stop_gradient(logits.max(axis=1, keepdims=True))
+            weights = jnp.exp(logits - largest).astype(v.dtype)
+            out = einsum32("bem,bmq->beq", v, weights)
+            return (out[:, :-1] / out[:, -1:]).astype(q.dtype)
+
+        return jax.lax.map(some, q)
+
+    out = jax.lax.map(head, (q, k, v))  # [heads, n, B, d, queries]
+    return join_queries(jnp.transpose(out, (2, 1, 4, 0, 3)), length)
+
+
+def cudnn_attention(q: Array, k: Array, v: Array) -> Array:
+    """Flash attention of cuDNN where it takes these shapes and dtype, or else by size.
+
+    It refuses float32 and, before Hopper, heads wider than 128; jax says so by raising.
+    """
+    try:
+        return jax.nn.dot_product_attention(q, k, v, implementation="cudnn")
+    except (NotImplementedError, RuntimeError):
+        return attention_by_size(q, k, v)

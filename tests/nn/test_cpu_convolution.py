@@ -1,0 +1,82 @@
+"""Convolutions as products against XLA's own, for every form that shape and dtype may choose."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+from tiny_models import relative_error, uniform
+
+from jaxsd.nn import cpu_convolution, dense
+from jaxsd.nn.convolution import convolution
+from jaxsd.nn.cpu_convolution import convolution_as_products, products_pay
+from jaxsd.types import Array
+
+SIZES = [(4, 6), (20, 18)]  # one product of patches, three products of rows
+
+
+@pytest.fixture(params=[True, False])
+def multiplies_bfloat16(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    for module in (cpu_convolution, dense):
+        monkeypatch.setattr(module, "multiplies_bfloat16", lambda: request.param)
+    return request.param
+
+
+def direct(x: Array, kernel: Array) -> Array:
+    layout = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)
+
+
+def inputs(size: tuple[int, int], dtype: str = "float32") -> tuple[Array, Array]:
+    x, kernel = uniform("x", (2, *size, 5)), uniform("kernel", (3, 3, 5, 7))
+    return jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_products_equal_the_convolution(size):
+    x, kernel = inputs(size)
+    got = jax.jit(convolution_as_products)(x, kernel)
+    assert relative_error(got, direct(x, kernel)) < 1e-6
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_bfloat16_adds_up_in_float32(size, multiplies_bfloat16):
+    x, kernel = inputs(size, "bfloat16")
+    got = jax.jit(lambda *args: convolution_as_products(*args))(x, kernel)
+    assert got.dtype == jnp.bfloat16
+    want = direct(x.astype(jnp.float32), kernel.astype(jnp.float32))
+    assert relative_error(np.float32(got), want) < 2**-8  # one rounding of the result
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_both_modes_of_the_derivative(size):
+    check_grads(jax.jit(convolution_as_products), inputs(size), order=1, modes=["fwd", "rev"])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_gradient_passes_the_bits_of_bfloat16(size):
+    x, kernel = inputs(size, "bfloat16")
+
+    def loss(form):
+        return jax.grad(lambda *args: jnp.sin(form(*args).astype(jnp.float32)).sum(), (0, 1))
+
+    got, want = loss(convolution_as_products)(x, kernel), loss(direct)(x, kernel)
+    for one, other in zip(got, want, strict=True):
+        assert relative_error(np.float32(one), np.float32(other)) < 2**-5  # sums of roundings
+
+
+def test_products_are_for_few_pixels_and_for_fast_bfloat16(multiplies_bfloat16):
+    assert products_pay((2, 16, 16, 640), jnp.float32)
+    assert not products_pay((2, 16, 16, 128), jnp.float32)
+    assert not products_pay((2, 32, 32, 640), jnp.float32)
+    assert products_pay((2, 64, 64, 320), jnp.bfloat16) == multiplies_bfloat16
+    assert not products_pay((1, 512, 512, 128), jnp.bfloat16)
+
+
+def test_a_layer_chooses_on_the_cpu_alone():
+    layer = convolution(8, None, jnp.float32)
+    x = jnp.zeros((1, 4, 4, cpu_convolution.MANY))
+    params = jax.eval_shape(layer.init, jax.random.key(0), x)
+    run = jax.jit(layer.apply).trace(params, x)
+    assert "stablehlo.convolution" not in run.lower(lowering_platforms=("cpu",)).as_text()
+    assert "stablehlo.convolution" in run.lower(lowering_platforms=("cuda",)).as_text()
