@@ -5,7 +5,7 @@ import hashlib
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,7 +99,9 @@ def draw(job: Job, progress: StepBar) -> Array:
     from jaxsd.cli.compilation import keep_compiled
     from jaxsd.folders import cache_folder, private
 
-    keep_compiled(private(cache_folder()), announce=progress.write)
+    folder = private(cache_folder())
+    keep_compiled(folder, announce=progress.write)
+    introduce(job.model, folder, progress.write)
     pipe = jaxsd.load(job.model, dtype=job.dtype, prediction=job.prediction)
     return pipe.text_to_image(
         job.prompts,
@@ -112,6 +114,17 @@ def draw(job: Job, progress: StepBar) -> Array:
         width=job.width,
         progress=progress,
     )
+
+
+def introduce(model: str, folder: Path, say: Callable[[str], None]) -> None:
+    """Says what the built-in model is, the first time that it is used; `folder` remembers it."""
+    told = folder / "introduced"
+    if model == "emoji" and not told.exists():
+        say(
+            "the built-in model draws emoji; for other pictures pass --model: a diffusers folder, "
+            "a .safetensors or .ckpt file, or a hub id of SD 1, 2 or XL"
+        )
+        told.touch()
 
 
 def save(job: Job, images: Array, hashed: str) -> None:

@@ -46,7 +46,7 @@ def scratch_task(config: TrainConfig, spec: ModelSpec) -> Task:
     """Trains both networks of `spec` over a finished autoencoder.
 
     The tokenizer is that of the data, `data`/../tokenizer. If `config.model` names a model of the
-    same networks, they start as its own, with the vectors of the words that both vocabularies have.
+    same networks, they start as its own, whatever the vocabulary.
     """
     tokenizer = read_tokenizer(Path(config.data).parent / "tokenizer", spec.text[0])
     autoencoder = read_autoencoder(config.autoencoder, spec.vae)
@@ -67,9 +67,10 @@ def scratch_task(config: TrainConfig, spec: ModelSpec) -> Task:
         return Data(latents, [tokenizer(texts) for texts in pictures.texts], pictures.templates)
 
     def start(key: Array) -> Leaves:
-        params = jax.jit(initial)(key)
         if config.model:
-            params = _continued(params, tokenizer, open_model(config.model))
+            params = _continued(open_model(config.model), tokenizer)
+        else:
+            params = jax.jit(initial)(key)
         return split(params, [".*"]).trained
 
     def batches() -> Callable[[int], Batch]:
@@ -97,24 +98,17 @@ def _initial(networks: Networks, spec: ModelSpec, key: Array) -> Params:
     return {"unet": unet["params"], "text": [text["params"]]}
 
 
-def _continued(params: Params, tokenizer: Tokenizer, stored: StoredModel) -> Params:
-    """The networks of a stored model; words that it does not know keep their new vectors.
-
-    Raises:
-      ValueError: they have other leaves or shapes.
-    """
+def _continued(stored: StoredModel, tokenizer: Tokenizer) -> Params:
+    """The networks of a stored model; words that it does not know begin as the mean of all."""
     known = stored.params(np.dtype(np.float32))
-    old, new = (t.vocabulary.ids for t in (stored.tokenizers[0], tokenizer))
-    both = sorted(old.keys() & new.keys())
-    table = np.array(params["text"][0]["embeddings"]["token_embedding"]["embedding"])
     text = known["text"][0]
     rows = text["embeddings"]["token_embedding"]["embedding"]
-    table[[new[token] for token in both]] = rows[[old[token] for token in both]]
-    text = text | {"embeddings": text["embeddings"] | {"token_embedding": {"embedding": table}}}
-    found = {"unet": known["unet"], "text": [text]}
-    if jax.tree.map(jnp.shape, found) != jax.tree.map(jnp.shape, params):
-        raise ValueError("model: its U-Net or text encoder is not that of the model to be trained")
-    return found
+    old, new = stored.tokenizers[0].vocabulary.ids, tokenizer.vocabulary.ids
+    table = np.repeat(rows.mean(0, keepdims=True), len(new), axis=0)
+    for token in old.keys() & new.keys():
+        table[new[token]] = rows[old[token]]
+    embeddings = text["embeddings"] | {"token_embedding": {"embedding": table}}
+    return {"unet": known["unet"], "text": [text | {"embeddings": embeddings}]}
 
 
 def _encoded(config: TrainConfig, vae: VAE, params: Params, images: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from tiny_models import TINY, pipeline_params
 
 import jaxsd
 from jaxsd.cli.drawing import file_name, output_paths
-from jaxsd.cli.generate import model_hash
+from jaxsd.cli.generate import introduce, model_hash
 from jaxsd.cli.main import run
 from jaxsd.config import Level
 from jaxsd.convert import write_diffusers
@@ -92,6 +92,18 @@ def test_prompts_become_pictures_that_carry_their_recipe(model, cache, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{again}\n"
     assert np.abs(read_image(again).astype(int) - second).max() <= 1
+
+
+def test_the_built_in_model_is_introduced_once(tmp_path):
+    lines = []
+    introduce("models/sd15", tmp_path, lines.append)
+    assert lines == []
+    introduce("emoji", tmp_path, lines.append)
+    introduce("emoji", tmp_path, lines.append)
+    assert len(lines) == 1
+    assert "draws emoji" in lines[0]
+    assert "--model" in lines[0]
+    assert "\n" not in lines[0]
 
 
 @pytest.mark.parametrize(

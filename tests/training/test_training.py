@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_models import TINY, random_params, uniform
+from tiny_models import TINY, pipeline_params, random_params, uniform
 
 from jaxsd.checkpoint import Checkpoints
 from jaxsd.config import Level, ModelSpec, VAEConfig
-from jaxsd.convert import read
+from jaxsd.convert import read, write_diffusers
 from jaxsd.images import read_image
 from jaxsd.models import VAE
-from jaxsd.text import Tokenizer, vocabulary_of, write_tokenizer
+from jaxsd.text import Tokenizer, Vocabulary, vocabulary_of, write_tokenizer
 from jaxsd.training.autoencoder import (
     autoencoder_task,
     decode,
@@ -223,6 +223,35 @@ def test_unet_run_writes_a_model_that_reads_back(root: Path) -> None:
     lines = (Path(config.output) / "metrics.jsonl").read_text().splitlines()
     probe = json.loads(lines[-1])
     assert {"loss_right_caption", "loss_empty_caption", "loss_wrong_caption"} < set(probe)
+
+
+def test_a_run_goes_on_from_a_model_with_fewer_words(root: Path, tmp_path: Path) -> None:
+    merges = (("a", "b</w>"), ("c", "d</w>"))
+    old, new = vocabulary_of(merges[:1]), vocabulary_of(merges[::-1])
+
+    def spec_of(vocabulary: Vocabulary) -> ModelSpec:
+        size = len(vocabulary.ids)
+        text = replace(tiny_spec().text[0], vocab_size=size, pad_token=size - 1)
+        return replace(tiny_spec(), text=(text,))
+
+    params, tokenizer = pipeline_params(spec_of(old)), Tokenizer(old, 16, len(old.ids) - 1)
+    known = tmp_path / "known"
+    write_diffusers(known, spec_of(old), params, tokenizers=[tokenizer])
+    write_tokenizer(tmp_path / "tokenizer", Tokenizer(new, 16, len(new.ids) - 1))
+    config = run_config(root, "unet", model=str(known), data=str(tmp_path / "train"))
+    begun = scratch_task(config, spec_of(new)).start(jax.random.key(0))
+    kernel = params["unet"]["conv_in"]["kernel"]
+    np.testing.assert_array_equal(begun["unet/conv_in/kernel"], kernel)
+    table = begun["text/0/embeddings/token_embedding/embedding"]
+    before = params["text"][0]["embeddings"]["token_embedding"]["embedding"]
+    for token, i in old.ids.items():
+        np.testing.assert_array_equal(table[new.ids[token]], before[i])
+    np.testing.assert_allclose(table[new.ids["cd</w>"]], before.mean(0), atol=1e-6)
+    start = autoencoder_task(run_config(root, "vae", model=str(known)), TINY_VAE).start
+    for a, b in zip(
+        jax.tree.leaves(start(jax.random.key(0))), jax.tree.leaves(params["vae"]), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize(
