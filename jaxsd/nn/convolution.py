@@ -1,18 +1,24 @@
 """Convolutions (NHWC, HWIO) and the two resolution changes built on them."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxsd.nn.cpu_convolution import convolution_as_products, products_pay
+from jaxsd.nn.cpu_convolution import (
+    convolution_as_products,
+    convolution_of_doubled,
+    products_pay,
+)
 from jaxsd.nn.dense import dot_general
 from jaxsd.types import Array
 
 Padding = Sequence[tuple[int, int]]
 Initializer = Callable[..., Array]
+Form = Callable[..., Array]
 SMALL = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
 """Keeps a residual branch small at the start of training without cutting its gradient."""
 
@@ -45,8 +51,19 @@ def convolution(
     stride: int = 1,
     padding: tuple[int, int] = (1, 1),
     kernel_init: Initializer = nn.linear.default_kernel_init,
+    form: Form | None = None,
 ) -> nn.Conv:
-    """A 3x3 convolution with bias, padded with zeros; `padding` (before, after) is per side."""
+    """A 3x3 convolution with bias, padded with zeros.
+
+    Args:
+      channels: of the result.
+      name: of its parameters.
+      dtype: to compute in.
+      stride: along both sides.
+      padding: (before, after), per side.
+      kernel_init: of its kernel.
+      form: what is computed of input and kernel, where that is more than their convolution.
+    """
     return nn.Conv(
         channels,
         (3, 3),
@@ -54,7 +71,7 @@ def convolution(
         padding=(padding, padding),
         dtype=dtype,
         kernel_init=kernel_init,
-        conv_general_dilated=_convolve,
+        conv_general_dilated=form or _convolve,
         name=name,
     )
 
@@ -100,5 +117,16 @@ class Upsample(nn.Module):
         """[B, h, w, c] -> [B, *size, channels]; `size` is 2h x 2w, or one less where a skip
         connection had an odd side.
         """
+        return convolution(self.channels, "conv", self.dtype, form=partial(_enlarge, size))(x)
+
+
+def _enlarge(size: tuple[int, int], x: Array, kernel: Array, *rest: Any, **layout: Any) -> Array:
+    """`_convolve` of the pixels of `x`, repeated up to a size."""
+
+    def direct(x: Array, kernel: Array) -> Array:
         x = x.repeat(2, axis=1)[:, : size[0]].repeat(2, axis=2)[:, :, : size[1]]
-        return convolution(self.channels, "conv", self.dtype)(x)
+        return _convolve(x, kernel, *rest, **layout)
+
+    if size != (2 * x.shape[1], 2 * x.shape[2]):
+        return direct(x, kernel)
+    return jax.lax.platform_dependent(x, kernel, cpu=convolution_of_doubled, default=direct)

@@ -9,7 +9,11 @@ from tiny_models import relative_error, uniform
 
 from jaxsd.nn import cpu_convolution, dense
 from jaxsd.nn.convolution import convolution
-from jaxsd.nn.cpu_convolution import convolution_as_products, products_pay
+from jaxsd.nn.cpu_convolution import (
+    convolution_as_products,
+    convolution_of_doubled,
+    products_pay,
+)
 from jaxsd.types import Array
 
 SIZES = [(4, 6), (20, 18)]  # one product of patches, three products of rows
@@ -48,9 +52,29 @@ def test_bfloat16_adds_up_in_float32(size, multiplies_bfloat16):
     assert relative_error(np.float32(got), want) < 2**-8  # one rounding of the result
 
 
+def doubled(x: Array, kernel: Array) -> Array:
+    return direct(x.repeat(2, axis=1).repeat(2, axis=2), kernel)
+
+
+def test_a_convolution_of_doubled_pixels_is_one_of_them():
+    x, kernel = inputs((4, 6))
+    got = jax.jit(convolution_of_doubled)(x, kernel)
+    assert got.shape == (2, 8, 12, 7)
+    assert relative_error(got, doubled(x, kernel)) < 1e-6
+
+
+def test_a_convolution_of_doubled_pixels_in_bfloat16(multiplies_bfloat16):
+    x, kernel = inputs((4, 6), "bfloat16")
+    got = jax.jit(lambda *args: convolution_of_doubled(*args))(x, kernel)
+    assert got.dtype == jnp.bfloat16
+    want = doubled(x.astype(jnp.float32), kernel.astype(jnp.float32))
+    assert relative_error(np.float32(got), want) < 2**-7  # sums of taps are rounded too
+
+
 @pytest.mark.parametrize("size", SIZES)
-def test_both_modes_of_the_derivative(size):
-    check_grads(jax.jit(convolution_as_products), inputs(size), order=1, modes=["fwd", "rev"])
+@pytest.mark.parametrize("form", [convolution_as_products, convolution_of_doubled])
+def test_both_modes_of_the_derivative(form, size):
+    check_grads(jax.jit(form), inputs(size), order=1, modes=["fwd", "rev"])
 
 
 @pytest.mark.parametrize("size", SIZES)
