@@ -118,9 +118,9 @@ EMOJI = ModelSpec(
             heads=4,
             mlp_width=512,
             activation="quick_gelu",
-            vocab_size=5717,
+            vocab_size=6096,
             max_length=32,
-            pad_token=5716,
+            pad_token=6095,
         ),
     ),
     schedule=ScheduleConfig(
