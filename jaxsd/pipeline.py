@@ -3,19 +3,31 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxsd.config import ModelSpec
 from jaxsd.convert import open_model
 from jaxsd.convert.tensors import dtype_named
 from jaxsd.models import VAE, TextEncoder, UNet
+from jaxsd.parallel import own_share, place_param, share
 from jaxsd.sampling import first_non_finite, rows
-from jaxsd.sampling.program import Drawing, Networks, Request, draw, finish, go_on, start
+from jaxsd.sampling.program import (
+    DRAWING,
+    Drawing,
+    Networks,
+    Request,
+    draw,
+    finish,
+    go_on,
+    start,
+)
 from jaxsd.schedulers import NoiseSchedule, Tableau, build
 from jaxsd.text import Tokenizer
 from jaxsd.types import Array, Params, Prediction
@@ -35,19 +47,23 @@ class Pipeline:
       params: `{"unet": tree, "vae": tree, "text": [tree, ...]}` on the device.
       tokenizers: one per text encoder.
       dtype: what the networks compute in.
+      mesh: the devices, over `jaxsd.parallel.MESH_AXES`, that share the images and the weights;
+        None for JAX's default device. On several hosts each asks for its own images, as many as
+        the others, and is given those.
     """
 
     spec: ModelSpec
     params: Params
     tokenizers: tuple[Tokenizer, ...]
     dtype: str = "float32"
+    mesh: Mesh | None = None
 
     @property
     def networks(self) -> Networks:
         """The networks as functions of parameters."""
         dtype, spec = jnp.dtype(self.dtype), self.spec
         encoders = tuple(TextEncoder(config, dtype) for config in spec.text)
-        return Networks(UNet(spec.unet, dtype), VAE(spec.vae, dtype), encoders)
+        return Networks(UNet(spec.unet, dtype), VAE(spec.vae, dtype), encoders, self.mesh)
 
     def text_to_image(self, prompt: str | Sequence[str], **options: Any) -> np.ndarray:
         """Draws pictures.
@@ -115,9 +131,12 @@ class Pipeline:
             if not np.isscalar(seed)
             else range(int(seed), int(seed) + count)
         )
-        keys = image_keys(seeds)
+        keys = image_keys(seeds, self.mesh)
         shape = self._latent_shape(count, height, width)
-        noise = initial_noise(keys, shape) if latents is None else checked_noise(latents, shape)
+        if latents is None:
+            noise = initial_noise(keys, shape)
+        else:
+            noise = checked_noise(latents, shape, self.mesh)
         guided = self.spec.unet.guidance_dim is None and bool((scales != 1).any())
         negatives = per_image("negative_prompt", negative_prompt, count) if guided else []
         request = self.request(negatives, prompts, scales, noise, keys)
@@ -126,6 +145,7 @@ class Pipeline:
             drawing = draw(self.networks, self.params, tableau, request, guided=guided)
         else:
             drawing = self._in_parts(tableau, request, guided, progress)
+        drawing = drawing if self.mesh is None else own_share(drawing, DRAWING, self.mesh)
         self._check_finite(drawing)
         return drawing
 
@@ -146,33 +166,35 @@ class Pipeline:
           noise: [B, h, w, c] float32, unit variance.
           keys: [B] typed keys.
         """
-        texts = [*negatives, *prompts]
+        pairs = zip(negatives, prompts, strict=True)
+        texts = [text for pair in pairs for text in pair] if negatives else list(prompts)
         if cut := max(self.tokenizers[0].cut(texts)):
             warnings.warn(
                 f"a prompt is {cut} tokens too long for this model; the end was left out",
                 stacklevel=4,
             )
-        zero = [self.spec.zero_empty_negative and not text for text in negatives]
-        return Request(
-            ids=tuple(tokenizer(texts) for tokenizer in self.tokenizers),
-            keep=np.array([not z for z in zero] + [True] * len(prompts), np.float32),
-            time_ids=self._time_ids(len(negatives), len(prompts), noise.shape),
-            guidance=scales,
-            noise=noise,
-            keys=keys,
+        keep = np.ones(len(texts), np.float32)
+        if self.spec.zero_empty_negative and negatives:
+            keep[::2] = [bool(text) for text in negatives]
+        asked = (
+            tuple(tokenizer(texts) for tokenizer in self.tokenizers),
+            keep,
+            self._time_ids(len(prompts), len(negatives) > 0, noise.shape),
+            scales,
         )
+        return Request(*(asked if self.mesh is None else share(asked, self.mesh)), noise, keys)
 
-    def _time_ids(self, negatives: int, prompts: int, shape: tuple[int, ...]) -> np.ndarray | None:
+    def _time_ids(self, count: int, guided: bool, shape: tuple[int, ...]) -> np.ndarray | None:
         """XL's sizes and crop (Podell et al. 2023, section 2.2), or the refiner's with a score."""
         added = self.spec.unet.added
         if added is None:
             return None
         size = (shape[1] * self.spec.vae.downscale, shape[2] * self.spec.vae.downscale)
         if added.time_ids == 6:
-            return np.tile(np.array([*size, 0, 0, *size], np.float32), (negatives + prompts, 1))
+            return np.tile(np.array([*size, 0, 0, *size], np.float32), (count * (1 + guided), 1))
         # The refiner was told how much people liked each picture; these are diffusers' values.
-        scores = [2.5] * negatives + [6.0] * prompts
-        return np.array([[*size, 0, 0, score] for score in scores], np.float32)
+        scores = [2.5, 6.0] if guided else [6.0]
+        return np.array([[*size, 0, 0, score] for score in scores] * count, np.float32)
 
     def _latent_shape(
         self, count: int, height: int | None, width: int | None
@@ -217,7 +239,10 @@ class Pipeline:
 
 
 def load(
-    source: str | Path, dtype: str = "float32", prediction: Prediction | None = None
+    source: str | Path,
+    dtype: str = "float32",
+    prediction: Prediction | None = None,
+    mesh: Mesh | None = None,
 ) -> Pipeline:
     """Reads a model.
 
@@ -226,15 +251,25 @@ def load(
         id.
       dtype: "float32", "bfloat16" or "float16": of weights and of what the networks compute in.
       prediction: "epsilon", "v" or "sample", for files that do not say what the U-Net predicts.
+      mesh: devices that share the work, of `jaxsd.parallel.mesh_of`. Each is given its piece of a
+        tensor as it is read.
 
     Raises:
-      ValueError: one line, for anything wrong with the source.
+      ValueError: one line, for anything wrong with the source, or a tensor that does not fit the
+        mesh.
     """
     model = open_model(source, prediction=prediction)
     if model.spec.vae is None:
         raise ValueError(f"{source} has no VAE; pass a model that has one")
-    params = model.params(dtype_named(dtype), place=jnp.asarray)
-    return Pipeline(model.spec, params, model.tokenizers, dtype)
+    place = on_device if mesh is None else partial(place_param, mesh)
+    params = model.params(dtype_named(dtype), place)
+    return Pipeline(model.spec, params, model.tokenizers, dtype, mesh)
+
+
+def on_device(path: str, array: np.ndarray) -> Array:
+    """A parameter on JAX's default device."""
+    del path
+    return jnp.asarray(array)
 
 
 def as_list(value: str | Sequence[str]) -> list[str]:
@@ -255,7 +290,7 @@ def per_image(name: str, value: Any, count: int) -> list[Any]:
     return list(value)
 
 
-def image_keys(seeds: Sequence[int]) -> Array:
+def image_keys(seeds: Sequence[int], mesh: Mesh | None = None) -> Array:
     """One key per image, [B]; a function of its seed alone.
 
     Raises:
@@ -264,9 +299,11 @@ def image_keys(seeds: Sequence[int]) -> Array:
     for seed in seeds:
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed {seed} is out of range; seeds are 0 to {2**32 - 1}")
-    return jax.vmap(jax.random.key)(np.array(seeds, np.uint32))
+    numbers = np.array(seeds, np.uint32)
+    return jax.vmap(jax.random.key)(numbers if mesh is None else share(numbers, mesh))
 
 
+@partial(jax.jit, static_argnames="shape")
 def initial_noise(keys: Array, shape: tuple[int, ...]) -> Array:
     """Unit noise [B, h, w, c] float32, each image's from its own key."""
     return jax.vmap(
@@ -274,7 +311,7 @@ def initial_noise(keys: Array, shape: tuple[int, ...]) -> Array:
     )(keys)
 
 
-def checked_noise(latents: Array, shape: tuple[int, ...]) -> Array:
+def checked_noise(latents: Array, shape: tuple[int, ...], mesh: Mesh | None) -> Array:
     """The noise a caller gave, if it fits.
 
     Raises:
@@ -282,4 +319,5 @@ def checked_noise(latents: Array, shape: tuple[int, ...]) -> Array:
     """
     if latents.shape != shape:
         raise ValueError(f"latents have shape {latents.shape}, these images need {shape}")
-    return jnp.asarray(latents, jnp.float32)
+    noise = np.asarray(latents, np.float32)
+    return jnp.asarray(noise) if mesh is None else share(noise, mesh)

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from jaxsd.config import ControlNetConfig
 from jaxsd.convert.config_fields import read_json
 from jaxsd.convert.controlnet_settings import (
@@ -50,7 +48,7 @@ def read_controlnet(
         raise FileNotFoundError(f"no ControlNet at {source}: no such file or folder")
     config, tensors = _open_folder(path) if path.is_dir() else _open_file(path)
     tensors = {name: cast(tensor, wanted, name) for name, tensor in tensors.items()}
-    return config, load(tensors, np.asarray)
+    return config, load(tensors)
 
 
 def _open_folder(folder: Path) -> tuple[ControlNetConfig, FlatTree]:

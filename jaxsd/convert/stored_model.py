@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from jaxsd.config import Layout, ModelSpec, TextConfig, UNetConfig
-from jaxsd.convert.tensors import FlatTree, cast, flatten, load
+from jaxsd.convert.tensors import FlatTree, cast, flatten, load, on_host
 from jaxsd.families import FAMILIES
 from jaxsd.text import Tokenizer, clip_tokenizer
 from jaxsd.types import Array, Params, Prediction
@@ -61,17 +61,22 @@ class StoredModel:
     def params(
         self,
         dtype: np.dtype | None = None,
-        place: Callable[[np.ndarray], Array] = np.asarray,
+        place: Callable[[str, np.ndarray], Array] = on_host,
     ) -> Params:
         """All parameters: `{"unet": tree, "vae": tree, "text": [tree, ...]}`.
 
         `dtype` as in `converted`. Tensors are read one at a time, and each is given to `place` at
-        once, which may put it on a device, so that host memory never holds two.
+        once with its path (`text/0/final_layer_norm/scale`), which may put it on a device, so that
+        host memory never holds two.
         """
         tensors = self.converted(dtype).tensors
-        trees = {part: load(tree, place) for part, tree in tensors.items()}
-        texts = [trees.pop(f"text_{k}") for k in range(len(self.spec.text))]
-        return trees | {"text": texts}
+        named = {
+            f"{part.replace('_', '/')}/{path}": tensor
+            for part, tree in tensors.items()
+            for path, tensor in tree.items()
+        }
+        trees = load(named, place)
+        return trees | {"text": [trees["text"][str(k)] for k in range(len(self.spec.text))]}
 
 
 def parts_of(params: Params) -> dict[str, FlatTree]:

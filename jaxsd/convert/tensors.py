@@ -104,13 +104,18 @@ def flatten(tree: Params) -> FlatTree:
     return flat
 
 
-def load(tree: FlatTree, place: Callable[[np.ndarray], Array]) -> Params:
-    """Read path -> tensor into a nested dict, handing each array to `place` before the next."""
+def on_host(path: str, array: np.ndarray) -> np.ndarray:
+    """Leaves a parameter where it was read."""
+    return array
+
+
+def load(tree: FlatTree, place: Callable[[str, np.ndarray], Array] = on_host) -> Params:
+    """Read path -> tensor into a nested dict, each given to `place` before the next is read."""
     nested: Params = {}
     for path, tensor in tree.items():
         *parents, leaf = path.split("/")
         node = nested
         for name in parents:
             node = node.setdefault(name, {})
-        node[leaf] = place(tensor.read())
+        node[leaf] = place(path, tensor.read())
     return nested

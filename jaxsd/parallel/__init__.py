@@ -1,6 +1,34 @@
-"""Devices as a mesh, and which parameter lies where on it."""
+"""Devices as a mesh, which parameter lies where on it, and programs that run on all of it."""
 
 from jaxsd.parallel.mesh import MESH_AXES, mesh_of
 from jaxsd.parallel.rules import AXIS_RULES, PARAM_AXES, param_sharding
+from jaxsd.parallel.sharing import (
+    EVERYWHERE,
+    IMAGES,
+    IMAGES_SECOND,
+    gather,
+    images_per_step,
+    own_share,
+    param_specs,
+    per_device,
+    place_param,
+    share,
+)
 
-__all__ = ["AXIS_RULES", "MESH_AXES", "PARAM_AXES", "mesh_of", "param_sharding"]
+__all__ = [
+    "AXIS_RULES",
+    "EVERYWHERE",
+    "IMAGES",
+    "IMAGES_SECOND",
+    "MESH_AXES",
+    "PARAM_AXES",
+    "gather",
+    "images_per_step",
+    "mesh_of",
+    "own_share",
+    "param_sharding",
+    "param_specs",
+    "per_device",
+    "place_param",
+    "share",
+]

@@ -57,6 +57,18 @@ PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
 """Pattern of the end of a path -> names of the axes, `()` for none split; the first match wins."""
 
 
+def param_spec(path: str, shape: tuple[int, ...], rules: Mapping[str, str | None]) -> PartitionSpec:
+    """The axes of the mesh that a parameter's axes are split over; `()` where none is.
+
+    Raises:
+      ValueError: no pattern matches.
+    """
+    matches = (names for end, names in PARAM_AXES if re.fullmatch(f"(?:.*/)?{end}", path))
+    if (names := next(matches, None)) is None:
+        raise ValueError(f"no rule for parameter {path} {list(shape)}; add one to PARAM_AXES")
+    return PartitionSpec(*(rules[name] if name else None for name in names))
+
+
 def param_sharding(
     path: str,
     shape: tuple[int, ...],
@@ -68,14 +80,11 @@ def param_sharding(
     Raises:
       ValueError: no pattern matches, or an axis can not be shared out equally.
     """
-    matches = (names for end, names in PARAM_AXES if re.fullmatch(f"(?:.*/)?{end}", path))
-    if (names := next(matches, None)) is None:
-        raise ValueError(f"no rule for parameter {path} {list(shape)}; add one to PARAM_AXES")
-    axes = [rules[name] if name else None for name in names]
-    for size, axis in zip(shape, axes, strict=False):
+    spec = param_spec(path, shape, rules)
+    for size, axis in zip(shape, spec, strict=False):
         if axis is not None and size % mesh.shape[axis]:
             raise ValueError(
                 f"parameter {path} {list(shape)} can not be split by the {mesh.shape[axis]} "
                 f"devices of mesh axis {axis!r}; the mesh is {dict(mesh.shape)}"
             )
-    return NamedSharding(mesh, PartitionSpec(*axes))
+    return NamedSharding(mesh, spec)

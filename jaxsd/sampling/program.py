@@ -1,7 +1,8 @@
 """Prompts to pictures as pure functions: encode, denoise, decode; whole, or in parts.
 
 Weights and everything that a user changes from call to call are arguments, so that only shapes and
-the two static facts (`Networks`, `guided`) decide what is compiled.
+the two static facts (`Networks`, `guided`) decide what is compiled. On a mesh every program runs on
+each device's own images (`jaxsd.parallel`).
 """
 
 from functools import partial
@@ -9,23 +10,26 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from jaxsd.models import VAE, TextEncoder, UNet
+from jaxsd.parallel import EVERYWHERE, IMAGES, IMAGES_SECOND, gather, param_specs, per_device
 from jaxsd.sampling.loop import Network, State, advance, begin
 from jaxsd.schedulers import Tableau
 from jaxsd.types import Array, Params
 
 
 class Networks(NamedTuple):
-    """The networks of a model; static."""
+    """The networks of a model, and the mesh that they run on; static."""
 
     unet: UNet
     vae: VAE
     text: tuple[TextEncoder, ...]
+    mesh: Mesh | None = None
 
 
 class Request(NamedTuple):
-    """What is asked for, as arrays. N is B, or 2B with the negative half first."""
+    """What is asked for, as arrays. N is B, or 2B with each image's negative before its prompt."""
 
     ids: tuple[Array, ...]  # [N, L] int32, one per text encoder
     keep: Array  # [N] float32, 0 where the text is replaced by zeros
@@ -53,11 +57,17 @@ class Drawing(NamedTuple):
     finite: Array  # [S, B] bool, after each row
 
 
+DRAWING = Drawing(IMAGES, IMAGES, IMAGES_SECOND)
+"""How a drawing lies on a mesh."""
+
+
 def encode(networks: Networks, params: Params, request: Request) -> Conditions:
     """Runs the text encoders; contexts are joined along their width, the last one's pooled kept."""
     outputs = [
-        encoder.apply({"params": tree}, ids)
-        for encoder, tree, ids in zip(networks.text, params["text"], request.ids, strict=True)
+        encoder.apply({"params": gather(tree, f"text/{i}", networks.mesh)}, ids)
+        for i, (encoder, tree, ids) in enumerate(
+            zip(networks.text, params["text"], request.ids, strict=True)
+        )
     ]
     context = jnp.concatenate([output.context for output in outputs], axis=-1)
     pooled = outputs[-1].pooled
@@ -79,7 +89,8 @@ def _inpainting_channels(networks: Networks, params: Params, noise: Array) -> Ar
     batch, height, width, _ = noise.shape
     scale = vae.config.downscale
     grey = jnp.zeros((1, height * scale, width * scale, vae.config.image_channels))
-    mean, _ = vae.apply({"params": params["vae"]}, grey, method=VAE.encode)
+    tree = gather(params["vae"], "vae", networks.mesh)
+    mean, _ = vae.apply({"params": tree}, grey, method=VAE.encode)
     latents = jnp.broadcast_to(mean * vae.config.scaling_factor, (batch, *mean.shape[1:]))
     return jnp.concatenate([jnp.ones((batch, height, width, 1)), latents], axis=-1)
 
@@ -89,7 +100,7 @@ def guided_network(
 ) -> Network:
     """The U-Net as the loop sees it.
 
-    With guidance, one batch of 2B and u + w*(c - u) of its halves (Ho and Salimans 2022, equation
+    With guidance, one batch of 2B and u + w*(c - u) of its pairs (Ho and Salimans 2022, equation
     6, with w counted so that 1 means none).
     """
     context, pooled, time_ids, guidance, channels = conditions
@@ -99,13 +110,14 @@ def guided_network(
         if channels is not None:
             x = jnp.concatenate([x, channels], axis=-1)
         if guided:
-            x = jnp.concatenate([x, x])
+            x = jnp.stack([x, x], axis=1).reshape(-1, *x.shape[1:])
+        tree = gather(params["unet"], "unet", networks.mesh)
         output = networks.unet.apply(
-            {"params": params["unet"]}, x, timestep, context, pooled, time_ids, embedded
+            {"params": tree}, x, timestep, context, pooled, time_ids, embedded
         )
         if not guided:
             return output
-        without, with_text = jnp.split(output, 2)
+        without, with_text = output[::2], output[1::2]
         return without + guidance[:, None, None, None] * (with_text - without)
 
     return network
@@ -114,7 +126,8 @@ def guided_network(
 def decode(networks: Networks, params: Params, latents: Array) -> Array:
     """Scaled latents [B, h, w, c] -> images [B, H, W, 3] float32."""
     unscaled = latents / networks.vae.config.scaling_factor
-    return networks.vae.apply({"params": params["vae"]}, unscaled, method=VAE.decode)
+    tree = gather(params["vae"], "vae", networks.mesh)
+    return networks.vae.apply({"params": tree}, unscaled, method=VAE.decode)
 
 
 @partial(jax.jit, static_argnames=("networks", "guided"))
@@ -122,11 +135,16 @@ def draw(
     networks: Networks, params: Params, tableau: Tableau, request: Request, *, guided: bool
 ) -> Drawing:
     """The whole line as one program."""
-    conditions = encode(networks, params, request)
-    network = guided_network(networks, params, conditions, guided)
-    state, finite = advance(tableau, network, begin(tableau, request.noise), request.keys)
-    latents = state.samples[0]
-    return Drawing(decode(networks, params, latents), latents, finite)
+
+    def run(params: Params, tableau: Tableau, request: Request) -> Drawing:
+        conditions = encode(networks, params, request)
+        network = guided_network(networks, params, conditions, guided)
+        state, finite = advance(tableau, network, begin(tableau, request.noise), request.keys)
+        latents = state.samples[0]
+        return Drawing(decode(networks, params, latents), latents, finite)
+
+    in_specs = (param_specs(params, networks.mesh), EVERYWHERE, IMAGES)
+    return per_device(networks.mesh, run, in_specs, DRAWING)(params, tableau, request)
 
 
 @partial(jax.jit, static_argnames="networks")
@@ -134,7 +152,13 @@ def start(
     networks: Networks, params: Params, tableau: Tableau, request: Request
 ) -> tuple[Conditions, State]:
     """The first part of `draw`."""
-    return encode(networks, params, request), begin(tableau, request.noise)
+
+    def run(params: Params, tableau: Tableau, request: Request) -> tuple[Conditions, State]:
+        return encode(networks, params, request), begin(tableau, request.noise)
+
+    in_specs = (param_specs(params, networks.mesh), EVERYWHERE, IMAGES)
+    out_specs = (IMAGES, IMAGES_SECOND)
+    return per_device(networks.mesh, run, in_specs, out_specs)(params, tableau, request)
 
 
 @partial(jax.jit, static_argnames=("networks", "guided"))
@@ -150,9 +174,26 @@ def go_on(
     guided: bool,
 ) -> tuple[State, Array]:
     """The middle part of `draw`: the rows of `part`, the first of them number `first_row`."""
-    network = guided_network(networks, params, conditions, guided)
-    return advance(part, network, state, keys, first_row=first_row)
+
+    def run(
+        params: Params,
+        part: Tableau,
+        first_row: Array,
+        conditions: Conditions,
+        state: State,
+        keys: Array,
+    ) -> tuple[State, Array]:
+        network = guided_network(networks, params, conditions, guided)
+        return advance(part, network, state, keys, first_row=first_row)
+
+    specs = param_specs(params, networks.mesh)
+    in_specs = (specs, EVERYWHERE, EVERYWHERE, IMAGES, IMAGES_SECOND, IMAGES)
+    shared = per_device(networks.mesh, run, in_specs, (IMAGES_SECOND, IMAGES_SECOND))
+    return shared(params, part, first_row, conditions, state, keys)
 
 
-finish = jax.jit(decode, static_argnames="networks")
-"""The last part of `draw`."""
+@partial(jax.jit, static_argnames="networks")
+def finish(networks: Networks, params: Params, latents: Array) -> Array:
+    """The last part of `draw`."""
+    in_specs = (param_specs(params, networks.mesh), IMAGES)
+    return per_device(networks.mesh, partial(decode, networks), in_specs, IMAGES)(params, latents)

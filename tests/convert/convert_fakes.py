@@ -40,8 +40,7 @@ def random_model(spec: ModelSpec, dtype: str = "float32", seed: int = 0) -> Para
             {
                 path: in_memory(generator.standard_normal(shape, np.float32).astype(dtype))
                 for path, shape in shapes.items()
-            },
-            np.asarray,
+            }
         )
         for part, shapes in parameters(spec).items()
     }

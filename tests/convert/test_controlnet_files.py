@@ -57,8 +57,7 @@ def random_controlnet(config: ControlNetConfig, dtype: str = "float32") -> Param
         {
             path: in_memory(generator.standard_normal(shape, np.float32).astype(dtype))
             for path, shape in shapes.items()
-        },
-        np.asarray,
+        }
     )
 
 

@@ -1,0 +1,75 @@
+"""Draws the same eight pictures on meshes of eight devices; prints what came of it as JSON."""
+
+import json
+import re
+import sys
+from unittest import mock
+
+import jax
+import numpy as np
+from test_pipeline import SMALL, LetterTokenizer
+from tiny_models import pipeline_params
+
+from jaxsd.parallel import mesh_of, place_param
+from jaxsd.parallel.sharing import path_name
+from jaxsd.pipeline import Pipeline
+from jaxsd.sampling import program
+
+MESHES = {"one": (1, 1, 1), "data": (8, 1, 1), "fsdp": (1, 8, 1), "all": (2, 2, 2)}
+COLLECTIVE = r"\b(all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)\w*\("
+
+
+def pipeline_on(shape: tuple[int, ...]) -> Pipeline:
+    mesh = mesh_of(shape, jax.devices()[: int(np.prod(shape))])
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, array: place_param(mesh, path_name(path), array), pipeline_params(SMALL)
+    )
+    tokenizers = tuple(LetterTokenizer(text) for text in SMALL.text)
+    return Pipeline(SMALL, params, tokenizers, mesh=mesh)
+
+
+def run(shape: tuple[int, ...], folder: str) -> dict[str, object]:
+    pipe, texts = pipeline_on(shape), []
+    whole = program.draw
+
+    def drawn(*args: object, guided: bool) -> program.Drawing:
+        """The program that a pipeline would run, and its text."""
+        compiled = whole.lower(*args, guided=guided).compile()
+        texts.append(compiled.as_text())
+        return compiled(*args[1:])
+
+    with mock.patch("jaxsd.pipeline.draw", drawn):
+        drawing = pipe.draw(
+            [f"picture {i}" for i in range(8)],
+            "a dog",
+            seed=[4, 5, 6, 7, 10, 11, 12, 13],
+            sampler="euler_a",
+            steps=3,
+            height=32,
+            width=32,
+        )
+    np.save(f"{folder}/{'-'.join(map(str, shape))}.npy", drawing.latents)
+    return {
+        "collectives": sorted(set(re.findall(COLLECTIVE, texts[0]))),
+        "largest_batch": max(map(int, re.findall(r"f32\[(\d+),4,4,4\]", texts[0]))),
+        "images": [list(shard.data.shape) for shard in drawing.images.addressable_shards],
+        "bytes": {
+            part: sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(tree))
+            for part, tree in pipe.params.items()
+        },
+    }
+
+
+def refusal() -> str:
+    try:
+        pipeline_on((4, 2, 1)).draw(["a", "b"], steps=2, height=32, width=32)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+print(
+    json.dumps(
+        {name: run(shape, sys.argv[1]) for name, shape in MESHES.items()} | {"refusal": refusal()}
+    )
+)

@@ -1,0 +1,68 @@
+"""The same pictures on every mesh, by a process that has eight devices."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from tiny_models import relative_error
+
+from jaxsd.parallel import images_per_step, mesh_of, param_specs, place_param
+
+
+@pytest.mark.slow
+def test_meshes_draw_the_same_and_share_images_and_weights(tmp_path: Path) -> None:
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, here / "mesh_runs.py", tmp_path],
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": "8", "PYTHONPATH": str(here.parent)},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+
+    want = np.load(tmp_path / "1-1-1.npy")
+    for mesh in ("8-1-1", "1-8-1", "2-2-2"):
+        # Only the order of float32 sums may differ, and three steps amplify it.
+        assert relative_error(np.load(tmp_path / f"{mesh}.npy"), want) < 2e-5
+
+    # With the data axis alone nothing passes between devices, in the loop or outside of it.
+    assert found["data"]["collectives"] == found["one"]["collectives"] == []
+    assert found["fsdp"]["collectives"] == ["all-gather"]
+    assert "all-reduce" in found["all"]["collectives"]
+
+    # Every device has its own images, and its program no others.
+    assert found["data"]["images"] == found["fsdp"]["images"] == [[1, 32, 32, 3]] * 8
+    assert found["all"]["images"] == [[2, 32, 32, 3]] * 8
+    assert found["data"]["largest_batch"] == 2  # a negative beside each prompt
+    assert found["one"]["largest_batch"] == 16
+
+    one = found["one"]["bytes"]
+    assert found["data"]["bytes"] == one
+    for part in one:
+        # An eighth and a quarter of the kernels. Vectors and the ends of the networks are whole,
+        # and tables of tokens are split by "fsdp" alone.
+        assert found["fsdp"]["bytes"][part] < 0.2 * one[part]
+        assert found["all"]["bytes"][part] < 0.4 * one[part]
+
+    assert "batch of 2 can not be shared out to 8 devices" in found["refusal"]
+
+
+def test_a_parameter_lies_where_the_rules_say() -> None:
+    mesh = mesh_of((1, 1, 1), jax.devices()[:1])
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    placed = place_param(mesh, "unet/proj_in/kernel", array)
+    np.testing.assert_array_equal(placed, array)
+    assert tuple(placed.sharding.spec) == ("fsdp", "tensor")
+    with pytest.raises(ValueError, match="no rule for parameter unet/new"):
+        place_param(mesh, "unet/new", array)
+    assert images_per_step(mesh) == 1
+    assert param_specs({"unet": {"conv_in": {"bias": array}}}, mesh)["unet"]["conv_in"]["bias"] == (
+        jax.sharding.PartitionSpec()
+    )
