@@ -25,28 +25,28 @@ import jaxsd
 PROMPTS = (
     "a red apple",
     "a cat",
-    "a dog face",
-    "a rocket",
+    "a dog face, flat style",
+    "a rocket, twemoji style",
     "a bicycle",
     "a red heart",
     "a slice of pizza",
-    "a guitar",
-    "a penguin",
+    "a guitar, flat style",
+    "a penguin, twemoji style",
     "an airplane",
-    "a tree",
-    "a house",
+    "a piano",
     "an octopus on a yellow background",
-    "a strawberry on a light blue background",
+    "a strawberry on a light blue background, flat style",
     "a lion on a green background",
-    "a snowman on a blue background",
     "a purple guitar icon",
     "a green cat icon on a black background",
-    "an orange key silhouette",
     "a blue circle",
     "a red triangle on a yellow background",
     "the flag of Japan",
     "a round flag of France",
-    "a picture of a robot",
+    "three bananas",
+    "two foxes, twemoji style",
+    "a small owl in the top left corner",
+    "a car to the left of a tree",
 )
 COLUMNS = 6
 LINE = 14
@@ -121,7 +121,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--dataset", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--model", default="emoji", help="what jaxsd.load takes")
-    parser.add_argument("--concepts", type=int, default=200, help="at most so many plain captions")
+    parser.add_argument("--concepts", type=int, default=170, help="plain captions of each style")
     parser.add_argument("--composed", type=int, default=24, help="captions of each other kind")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--sampler", default="ddim")

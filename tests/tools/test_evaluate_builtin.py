@@ -11,6 +11,7 @@ from emoji.evaluation import (
     COLOURED,
     FIRST_SEED,
     SEEDS,
+    STRANGE,
     autoencoder_psnr,
     evaluate,
     named_style,
@@ -31,7 +32,8 @@ from evaluate_builtin import (
 def pictures(emoji_dataset):
     rows = folders.read_rows(emoji_dataset / "train") + folders.read_rows(emoji_dataset / "heldout")
     named = {named_style(row): row for row in rows if row.template == "plain"}
-    return {row.text: row for row in rows} | named
+    strange = dict(zip(STRANGE, rows, strict=False))
+    return {row.text: row for row in rows} | named | strange
 
 
 def shares(generate, dataset) -> dict[str, float]:
@@ -75,6 +77,7 @@ def test_noise_is_wrong(emoji_dataset):
     asked = [q for q in found if "colours" in q or "white" in q]
     asked += [q for q in found if q.startswith(ARRANGED) and "layout" in q]
     assert len(asked) == 6 + 3 + 6
+    asked.append("words never seen: a drawing on a plain ground")
     assert not [q for q in asked if found[q]]
     assert max(share for q, share in found.items() if "every object" in q) <= 1 / 2
     assert found["flat: nearest of all 12, top-1"] <= 1 / 4
@@ -114,7 +117,7 @@ def test_held_out_questions_are_of_held_out_pairs(emoji_dataset, pictures):
         return folders.read_images([pictures[p] for p in prompts])
 
     shares(oracle, emoji_dataset)
-    assert [set(splits) for splits in asked] == [{"train"}] * (3 + 6 + 7) + [{"heldout"}] * 7
+    assert [set(splits) for splits in asked] == [{"train"}] * (3 + 6 + 1 + 7) + [{"heldout"}] * 7
 
 
 def test_the_autoencoder_is_measured_on_pictures_that_it_did_not_see(emoji_dataset):

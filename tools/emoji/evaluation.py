@@ -12,7 +12,16 @@ import numpy as np
 
 from emoji.captions import stable_seed
 from emoji.folders import Row, read_images, read_rows
-from emoji.metrics import Gallery, has_colours, has_layout, psnr, slots, top
+from emoji.metrics import (
+    Gallery,
+    background_colour,
+    foreground,
+    has_colours,
+    has_layout,
+    psnr,
+    slots,
+    top,
+)
 from emoji.words import STYLES
 
 Generate = Callable[[list[str], list[int]], np.ndarray]
@@ -26,6 +35,17 @@ COLOURED = ("background", "silhouette", "shape")
 ARRANGED = ("count", "corner", "pair")
 SEEDS = 8
 """Of each prompt when diversity is asked for."""
+STRANGE = (
+    "a xylophone",
+    "a wizard reading a spellbook",
+    "the quantum entanglement of two photons",
+    "un château sous la pluie",
+    "asdf qwer zxcv",
+    "a portrait of a man in a suit, oil on canvas, highly detailed, 8k",
+    "猫",
+    "?!",
+)
+"""Prompts with words that no caption has."""
 
 
 class Score(NamedTuple):
@@ -99,6 +119,14 @@ def score_diversity(
         Score("no style named: right thing in any style", len(right), float(np.mean(right))),
         Score(f"no style named: styles seen in {SEEDS} seeds", len(rows), share),
     ]
+
+
+def score_strange(images: np.ndarray) -> list[Score]:
+    """Whether pictures of `STRANGE` are drawings on a plain ground and not noise or nothing."""
+    grounds = [background_colour(image) is not None for image in images]
+    drawn_on = [0.01 < foreground(image).mean() < 0.95 for image in images]
+    sane = np.logical_and(grounds, drawn_on)
+    return [Score("words never seen: a drawing on a plain ground", len(images), sane.mean())]
 
 
 def rivals(row: Row, known: Sequence[Row]) -> list[Row]:
@@ -199,6 +227,7 @@ def evaluate(generate: Generate, dataset: Path, *, concepts: int, composed: int)
         scores += score_style(images, questions, own[style], whole)
     unstyled = [row for row in train if row.template == "plain" and row.style == STYLES[0]]
     scores += score_diversity(generate, asked(unstyled, composed), own)
+    scores += score_strange(drawn(generate, STRANGE))
     for split, rows in (("trained", train), ("held out", held)):
         for template in (*COLOURED, *ARRANGED, "flag"):
             questions = composed_questions(rows, template, composed)
