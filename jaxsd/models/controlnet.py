@@ -44,10 +44,14 @@ class ControlNet(nn.Module):
 
     Every output goes through a convolution that begins as zero, so that training begins with the
     U-Net as it is (equations 2 and 3).
+
+    Attributes:
+      remat: as in `UNet`.
     """
 
     config: ControlNetConfig
     dtype: jnp.dtype = jnp.float32
+    remat: str = "none"
 
     @nn.compact
     def __call__(
@@ -83,7 +87,7 @@ class ControlNet(nn.Module):
 
         x = convolution(first, "conv_in", dtype)(x)
         x = x + HintNetwork(self.config.hint_channels, first, dtype, name=HINT)(condition)
-        skips, mid = encode(config, dtype, x, time, context)
+        skips, mid = encode(config, dtype, self.remat, x, time, context)
         down = [
             _zero_convolution(skip, f"controlnet_down_blocks_{i}", dtype)
             for i, skip in enumerate(skips)

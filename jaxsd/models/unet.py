@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxsd.config import Level, UNetConfig
+from jaxsd.models.remat import rematerialised
 from jaxsd.nn.convolution import SMALL, Downsample, Upsample, convolution
 from jaxsd.nn.embeddings import TimestepEmbedding, guidance_sinusoids, sinusoids
 from jaxsd.nn.normalization import group_norm
@@ -28,15 +29,16 @@ class DownBlock(nn.Module):
     groups: int
     downsample: bool
     dtype: jnp.dtype
+    remat: str = "none"
 
     @nn.compact
     def __call__(self, x: Array, time: Array, context: Array) -> tuple[Array, list[Array]]:
         """[B, h, w, c] -> the next level's input, and the skips."""
         level, skips = self.level, []
         for i in range(level.resnets):
-            x = _resnet(level.channels, self.groups, i, self.dtype)(x, time)
+            x = _resnet(self, i)(x, time)
             if level.attention_depth:
-                x = _transformer(level, self.groups, i, self.dtype)(x, context)
+                x = _transformer(self, i)(x, context)
             skips.append(x)
         if self.downsample:
             x = Downsample(level.channels, (1, 1), self.dtype, name="downsamplers_0")(x)
@@ -50,13 +52,14 @@ class MidBlock(nn.Module):
     level: Level
     groups: int
     dtype: jnp.dtype
+    remat: str = "none"
 
     @nn.compact
     def __call__(self, x: Array, time: Array, context: Array) -> Array:
         """[B, h, w, c] -> [B, h, w, c]."""
-        x = _resnet(self.level.channels, self.groups, 0, self.dtype)(x, time)
-        x = _transformer(self.level, self.groups, 0, self.dtype)(x, context)
-        return _resnet(self.level.channels, self.groups, 1, self.dtype)(x, time)
+        x = _resnet(self, 0)(x, time)
+        x = _transformer(self, 0)(x, context)
+        return _resnet(self, 1)(x, time)
 
 
 class UpBlock(nn.Module):
@@ -65,6 +68,7 @@ class UpBlock(nn.Module):
     level: Level
     groups: int
     dtype: jnp.dtype
+    remat: str = "none"
 
     @nn.compact
     def __call__(
@@ -79,19 +83,25 @@ class UpBlock(nn.Module):
         level = self.level
         for i, skip in enumerate(skips):
             x = jnp.concatenate([x, skip], axis=-1)
-            x = _resnet(level.channels, self.groups, i, self.dtype)(x, time)
+            x = _resnet(self, i)(x, time)
             if level.attention_depth:
-                x = _transformer(level, self.groups, i, self.dtype)(x, context)
+                x = _transformer(self, i)(x, context)
         if size is not None:
             x = Upsample(level.channels, self.dtype, name="upsamplers_0")(x, size)
         return x
 
 
 class UNet(nn.Module):
-    """Predicts noise, velocity or sample from noisy latents, a timestep and a text."""
+    """Predicts noise, velocity or sample from noisy latents, a timestep and a text.
+
+    Attributes:
+      dtype: to compute in.
+      remat: a name of `jaxsd.models.remat.REMAT`, what resnets and transformers keep for gradients.
+    """
 
     config: UNetConfig
     dtype: jnp.dtype = jnp.float32
+    remat: str = "none"
 
     @nn.compact
     def __call__(
@@ -124,7 +134,7 @@ class UNet(nn.Module):
         time = embed_time(config, dtype, timestep, batch, guidance=guidance, **conditions)
 
         x = convolution(config.levels[0].channels, "conv_in", dtype)(x)
-        skips, x = encode(config, dtype, x, time, context)
+        skips, x = encode(config, dtype, self.remat, x, time, context)
         if residuals is not None:
             down = zip(skips, residuals.down, strict=True)
             skips = [skip + residual.astype(dtype) for skip, residual in down]
@@ -132,7 +142,7 @@ class UNet(nn.Module):
         for i, level in enumerate(reversed(config.levels)):
             taken = [skips.pop() for _ in range(level.resnets + 1)]
             size = skips[-1].shape[1:3] if skips else None
-            block = UpBlock(level, config.norm_groups, dtype, name=f"up_blocks_{i}")
+            block = UpBlock(level, config.norm_groups, dtype, self.remat, name=f"up_blocks_{i}")
             x = block(x, taken, time, context, size)
 
         x = nn.silu(group_norm(config.norm_groups, 1e-5, "conv_norm_out", dtype)(x))
@@ -171,7 +181,7 @@ def embed_time(
 
 
 def encode(
-    config: UNetConfig, dtype: jnp.dtype, x: Array, time: Array, context: Array
+    config: UNetConfig, dtype: jnp.dtype, remat: str, x: Array, time: Array, context: Array
 ) -> tuple[list[Array], Array]:
     """The half of a U-Net after `conv_in` that a ControlNet has too: the way down and the middle.
 
@@ -180,6 +190,7 @@ def encode(
     Args:
       config: of the U-Net.
       dtype: to compute in.
+      remat: as in `UNet`.
       x: [B, h, w, c] what `conv_in` gave.
       time: [B, time_dim].
       context: [B, L, context_dim].
@@ -190,20 +201,23 @@ def encode(
     skips = [x]
     last = len(config.levels) - 1
     for i, level in enumerate(config.levels):
-        block = DownBlock(level, config.norm_groups, i < last, dtype, name=f"down_blocks_{i}")
+        groups, name = config.norm_groups, f"down_blocks_{i}"
+        block = DownBlock(level, groups, i < last, dtype, remat, name=name)
         x, new = block(x, time, context)
         skips += new
-    mid = MidBlock(_mid_level(config), config.norm_groups, dtype, name="mid_block")
+    mid = MidBlock(_mid_level(config), config.norm_groups, dtype, remat, name="mid_block")
     return skips, mid(x, time, context)
 
 
-def _resnet(channels: int, groups: int, i: int, dtype: jnp.dtype) -> ResnetBlock:
-    return ResnetBlock(channels, groups, 1e-5, dtype, name=f"resnets_{i}")
+def _resnet(block: DownBlock | MidBlock | UpBlock, i: int) -> nn.Module:
+    resnet = rematerialised(ResnetBlock, block.remat)
+    return resnet(block.level.channels, block.groups, 1e-5, block.dtype, name=f"resnets_{i}")
 
 
-def _transformer(level: Level, groups: int, i: int, dtype: jnp.dtype) -> SpatialTransformer:
-    name = f"attentions_{i}"
-    return SpatialTransformer(level.attention_depth, level.heads, groups, dtype, name=name)
+def _transformer(block: DownBlock | MidBlock | UpBlock, i: int) -> nn.Module:
+    transformer, level = rematerialised(SpatialTransformer, block.remat), block.level
+    depth, heads, name = level.attention_depth, level.heads, f"attentions_{i}"
+    return transformer(depth, heads, block.groups, block.dtype, name=name)
 
 
 def _mid_level(config: UNetConfig) -> Level:

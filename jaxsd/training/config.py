@@ -81,6 +81,9 @@ class TrainConfig:
       accumulate: batches per update.
       ema_decay: of the averaged weights, which are what is given back; 0 for the last weights.
       dtype: what the networks compute in; weights that are trained stay float32.
+      remat: what the U-Net keeps of its forward pass for its gradient: "none" keeps all, "minimal"
+        what weights were multiplied with, "full" the inputs of its blocks, which takes the least
+        memory and the most time.
       save_every: steps between checkpoints.
       log_every: steps between lines of metrics.
       mesh: devices along data, fsdp and tensor, see `jaxsd.parallel.mesh_of`.
@@ -114,6 +117,7 @@ class TrainConfig:
     accumulate: int = 1
     ema_decay: float = 0.999
     dtype: str = "float32"
+    remat: str = "none"
     save_every: int = 1000
     log_every: int = 50
     seed: int = 0

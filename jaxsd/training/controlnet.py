@@ -33,7 +33,7 @@ def controlnet_task(config: TrainConfig) -> Task:
     model = opened(config)
     shape, given = _starting_point(config, model.spec)
     networks = networks_of(config, model.spec)
-    controlnet = ControlNet(shape, jnp.dtype(config.dtype))
+    controlnet = ControlNet(shape, jnp.dtype(config.dtype), config.remat)
 
     def begin(params: Params, key: Array) -> Params:
         fresh = given or controlnet_from_unet(shape, params["unet"], key)

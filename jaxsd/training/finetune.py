@@ -165,7 +165,7 @@ def networks_of(config: TrainConfig, spec: ModelSpec) -> Networks:
     """The networks of a model, in the run's dtype."""
     dtype = jnp.dtype(config.dtype)
     encoders = tuple(TextEncoder(text, dtype) for text in spec.text)
-    return Networks(UNet(spec.unet, dtype), VAE(spec.vae, dtype), encoders)
+    return Networks(UNet(spec.unet, dtype, config.remat), VAE(spec.vae, dtype), encoders)
 
 
 def task_over(

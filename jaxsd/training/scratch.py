@@ -52,7 +52,9 @@ def scratch_task(config: TrainConfig, spec: ModelSpec) -> Task:
     autoencoder = read_autoencoder(config.autoencoder, spec.vae)
     dtype = jnp.dtype(config.dtype)
     networks = Networks(
-        UNet(spec.unet, dtype), VAE(spec.vae, dtype), (TextEncoder(spec.text[0], dtype),)
+        UNet(spec.unet, dtype, config.remat),
+        VAE(spec.vae, dtype),
+        (TextEncoder(spec.text[0], dtype),),
     )
     initial = partial(_initial, networks, spec)
     parts = split(jax.eval_shape(initial, jax.random.key(0)), [".*"])

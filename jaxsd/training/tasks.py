@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from jaxsd.families import EMOJI
+from jaxsd.models.remat import REMAT
 from jaxsd.training.autoencoder import autoencoder_task
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.controlnet import controlnet_task
@@ -24,8 +25,10 @@ def task_of(config: TrainConfig) -> Task:
     """What a run trains.
 
     Raises:
-      ValueError: no task of that name.
+      ValueError: no task or policy of that name.
     """
     if config.task not in TASKS:
         raise ValueError(f"task {config.task!r} is unknown: choose one of {', '.join(TASKS)}")
+    if config.remat not in REMAT:
+        raise ValueError(f"remat {config.remat!r} is unknown: choose one of {', '.join(REMAT)}")
     return TASKS[config.task](config)

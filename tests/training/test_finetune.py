@@ -276,6 +276,7 @@ def test_the_model_is_given_back_with_what_it_was_asked_for() -> None:
         ("data=/no/such", "no data folder /no/such"),
         ("resolution=33", "resolution 33 is not a multiple of 2 pixels"),
         ("optimizer=sgd", "optimizer 'sgd' is unknown: choose one of adamw"),
+        ("remat=dots", "remat 'dots' is unknown: choose one of none, minimal, full"),
         ("lora.rank=0", "LoRA rank 0 is below 1"),
         ("lora.ranks=4", "unknown key 'lora.ranks'"),
         ('lora.targets=["nothing"]', "nothing"),
