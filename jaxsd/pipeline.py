@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from jaxsd.config import ModelSpec
 from jaxsd.convert import open_model
 from jaxsd.convert.tensors import dtype_named
+from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.models import VAE, TextEncoder, UNet
 from jaxsd.parallel import own_share, place_param, share
 from jaxsd.sampling import first_non_finite, rows
@@ -50,6 +51,7 @@ class Pipeline:
       mesh: the devices, over `jaxsd.parallel.MESH_AXES`, that share the images and the weights;
         None for JAX's default device. On several hosts each asks for its own images, as many as
         the others, and is given those.
+      programs: runs the programs of `jaxsd.sampling.program`, and may keep them on disk.
     """
 
     spec: ModelSpec
@@ -57,6 +59,7 @@ class Pipeline:
     tokenizers: tuple[Tokenizer, ...]
     dtype: str = "float32"
     mesh: Mesh | None = None
+    programs: Executables = IN_MEMORY
 
     @property
     def networks(self) -> Networks:
@@ -142,7 +145,9 @@ class Pipeline:
         request = self.request(negatives, prompts, scales, noise, keys)
 
         if progress is None:
-            drawing = draw(self.networks, self.params, tableau, request, guided=guided)
+            static = {"networks": self.networks, "guided": guided}
+            arrays = {"params": self.params, "tableau": tableau, "request": request}
+            drawing = self.programs(draw, static, **arrays)
         else:
             drawing = self._in_parts(tableau, request, guided, progress)
         drawing = drawing if self.mesh is None else own_share(drawing, DRAWING, self.mesh)
@@ -211,19 +216,71 @@ class Pipeline:
     def _in_parts(
         self, tableau: Tableau, request: Request, guided: bool, progress: Progress
     ) -> Drawing:
-        networks, params = self.networks, self.params
-        conditions, state = start(networks, params, tableau, request)
+        networks, params = {"networks": self.networks}, self.params
+        conditions, state = self.programs(
+            start, networks, params=params, tableau=rows(tableau, 0, 1), request=request
+        )
         finite = []
         for row in range(tableau.rows):
-            part = rows(tableau, row, row + 1)
-            first = np.int32(row)
-            state, ok = go_on(
-                networks, params, part, first, conditions, state, request.keys, guided=guided
+            state, ok = self.programs(
+                go_on,
+                networks | {"guided": guided},
+                params=params,
+                part=rows(tableau, row, row + 1),
+                first_row=np.int32(row),
+                conditions=conditions,
+                state=state,
+                keys=request.keys,
             )
             finite.append(np.asarray(ok))
             progress(row + 1, tableau.rows)
         latents = state.samples[0]
-        return Drawing(finish(networks, params, latents), latents, np.concatenate(finite))
+        images = self.programs(finish, networks, params=params, latents=latents)
+        return Drawing(images, latents, np.concatenate(finite))
+
+    def blank_request(
+        self, count: int, height: int | None, width: int | None, *, guided: bool
+    ) -> Request:
+        """A request for empty pictures, for the shapes in it; arguments as those of `draw`."""
+        keys = image_keys(range(count), self.mesh)
+        noise = initial_noise(keys, self._latent_shape(count, height, width))
+        scales = np.full(count, self.spec.guidance_scale, np.float32)
+        blank = [""] * count
+        return self.request(blank if guided else [], blank, scales, noise, keys)
+
+    def prepare(self, request: Request, tableau: Tableau, *, guided: bool) -> None:
+        """Loads or compiles what `draw` runs for such a request, without drawing it.
+
+        Args:
+          request: of `request`; only its shapes matter. Not on a mesh.
+          tableau: likewise, above all its rows.
+          guided: whether some guidance scale is not 1.
+        """
+        static = {"networks": self.networks, "guided": guided}
+        arrays = {"params": self.params, "tableau": tableau, "request": request}
+        self.programs.prepared(draw, static, **arrays)
+
+    def prepare_parts(self, request: Request, tableau: Tableau, *, guided: bool) -> None:
+        """The same for what `draw` runs with `progress`, which serves any number of rows."""
+        assert self.mesh is None, "parts for a mesh are compiled when they are needed"
+        networks, params = {"networks": self.networks}, self.params
+        started = self.programs.prepared(
+            start, networks, params=params, tableau=rows(tableau, 0, 1), request=request
+        )
+        conditions, state = jax.tree.map(
+            lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), started.out_info
+        )
+        self.programs.prepared(
+            go_on,
+            networks | {"guided": guided},
+            params=params,
+            part=rows(tableau, 0, 1),
+            first_row=np.int32(0),
+            conditions=conditions,
+            state=state,
+            keys=request.keys,
+        )
+        self.programs.prepared(finish, networks, params=params, latents=request.noise)
 
     def _check_finite(self, drawing: Drawing) -> None:
         row = first_non_finite(drawing.finite)
@@ -243,6 +300,7 @@ def load(
     dtype: str = "float32",
     prediction: Prediction | None = None,
     mesh: Mesh | None = None,
+    programs: Executables = IN_MEMORY,
 ) -> Pipeline:
     """Reads a model.
 
@@ -253,6 +311,7 @@ def load(
       prediction: "epsilon", "v" or "sample", for files that do not say what the U-Net predicts.
       mesh: devices that share the work, of `jaxsd.parallel.mesh_of`. Each is given its piece of a
         tensor as it is read.
+      programs: see `Pipeline`.
 
     Raises:
       ValueError: one line, for anything wrong with the source, or a tensor that does not fit the
@@ -263,7 +322,7 @@ def load(
         raise ValueError(f"{source} has no VAE; pass a model that has one")
     place = on_device if mesh is None else partial(place_param, mesh)
     params = model.params(dtype_named(dtype), place)
-    return Pipeline(model.spec, params, model.tokenizers, dtype, mesh)
+    return Pipeline(model.spec, params, model.tokenizers, dtype, mesh, programs)
 
 
 def on_device(path: str, array: np.ndarray) -> Array:

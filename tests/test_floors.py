@@ -25,9 +25,11 @@ FLOORS = {
     "sampling": 3,
     "adapters": 3,
     "checkpoint": 3,
+    "executables": 3,
     "pipeline": 4,
     "training": 4,
     "bulk": 4,
+    "benchmark": 4,
     "cli": 5,
     "serving": 5,
     "tools": 5,
@@ -35,7 +37,18 @@ FLOORS = {
 # Third party -> boxes that may import it, lazily or not. Anything else is refused by name. Tools
 # that compare with PyTorch take both sides apart, so more is open to them.
 FENCES = {
-    "jax": set(FLOORS) - {"schedulers", "convert", "text", "images", "types", "config", "families", "folders"},
+    "jaxlib": {"benchmark", "executables"},
+    "jax": set(FLOORS)
+    - {
+        "schedulers",
+        "convert",
+        "text",
+        "images",
+        "types",
+        "config",
+        "families",
+        "folders",
+    },
     "flax": {"nn", "models", "tools"},
     "orbax": {"checkpoint"},
     "optax": {"training"},
@@ -51,14 +64,18 @@ FENCES = {
     "ml_dtypes": set(FLOORS),
     "torch": {"tools"},
     "diffusers": {"tools"},
-    "matplotlib": {"tools", "training"},
+    "openvino": {"tools"},
+    "matplotlib": {"benchmark", "tools", "training"},
     "tensorboardX": {"training"},
     "resvg_py": {"tools"},
+    "inflect": {"tools"},
 }
 STANDARD = frozenset(sys.stdlib_module_names)
 
 # Goldens are recorded from the tiny models of the tests.
-BESIDE_TOOLS = {path.stem for folder in ("tools", "tests") for path in (ROOT / folder).glob("*")}
+BESIDE_TOOLS = {
+    path.stem for folder in ("tools", "tools/peers", "tests") for path in (ROOT / folder).glob("*")
+}
 
 FILES = sorted([*ROOT.glob("jaxsd/**/*.py"), *ROOT.glob("tools/**/*.py")])
 

@@ -10,10 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 import jaxsd
 from jaxsd.cli.drawing import Job, checked
 from jaxsd.images import Recipe, contact_sheet, write_png
 from jaxsd.types import PREDICTIONS, Array
+
+LARGEST_BATCH = 8
+"""Images drawn at a time."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -57,12 +62,14 @@ class StepBar:
         from tqdm import tqdm
 
         self.bar = tqdm(total=rows, unit="step", disable=None)
+        self.before = 0
 
     def __call__(self, done: int, rows: int) -> None:
-        """Shows that `done` of `rows` network calls are made."""
+        """Shows that `done` of a batch's `rows` network calls are made, after those `before`."""
+        done += self.before
         if done == 1:
             # The first call loads and compiles: the time left is reckoned from the others.
-            self.bar.reset(rows)
+            self.bar.reset(self.bar.total)
             self.bar.initial = done
         self.bar.update(done - self.bar.n)
 
@@ -85,7 +92,11 @@ def main(args: argparse.Namespace) -> None:
     """Checks all that can be checked before a weight is read, then loads, draws and writes."""
     started = time.perf_counter()
     job = checked(args)
-    with ThreadPoolExecutor(1) as aside, one_line_warnings(), steps_shown(job.rows) as progress:
+    with (
+        ThreadPoolExecutor(1) as aside,
+        one_line_warnings(),
+        steps_shown(job.rows * len(batches(len(job.prompts)))) as progress,
+    ):
         hashed = aside.submit(model_hash, Path(job.model))
         images = draw(job, progress)
         save(job, images, hashed.result())
@@ -97,23 +108,41 @@ def draw(job: Job, progress: StepBar) -> Array:
     """The images, uint8 [B, H, W, 3]."""
     # Imported here because these import jax, which a mistake in the arguments need not wait for.
     from jaxsd.cli.compilation import keep_compiled
+    from jaxsd.executables import Executables
     from jaxsd.folders import cache_folder, private
 
     folder = private(cache_folder())
     keep_compiled(folder, announce=progress.write)
     introduce(job.model, folder, progress.write)
-    pipe = jaxsd.load(job.model, dtype=job.dtype, prediction=job.prediction)
-    return pipe.text_to_image(
-        job.prompts,
-        negative_prompt=job.negative_prompt,
-        steps=job.steps,
-        guidance_scale=job.guidance_scale,
-        sampler=job.sampler,
-        seed=job.seed,
-        height=job.height,
-        width=job.width,
-        progress=progress,
-    )
+    programs = Executables(folder / "programs", progress.write)
+    pipe = jaxsd.load(job.model, job.dtype, job.prediction, programs=programs)
+    drawn: list[Array] = []
+    for count in batches(len(job.prompts)):
+        progress.before = len(drawn) * job.rows
+        first = sum(map(len, drawn))
+        images = pipe.text_to_image(
+            job.prompts[first : first + count],
+            negative_prompt=job.negative_prompt,
+            steps=job.steps,
+            guidance_scale=job.guidance_scale,
+            sampler=job.sampler,
+            seed=job.seed + first,
+            height=job.height,
+            width=job.width,
+            progress=progress,
+        )
+        drawn.append(images)
+    return np.concatenate(drawn)
+
+
+def batches(count: int) -> list[int]:
+    """Images to draw at a time, each a power of two: few sizes, so that few programs are compiled.
+
+    An image is the same in whatever batch it is drawn.
+    """
+    whole, rest = divmod(count, LARGEST_BATCH)
+    powers = [2**bit for bit in reversed(range(LARGEST_BATCH.bit_length() - 1)) if rest >> bit & 1]
+    return [LARGEST_BATCH] * whole + powers
 
 
 def introduce(model: str, folder: Path, say: Callable[[str], None]) -> None:

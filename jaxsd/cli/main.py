@@ -12,6 +12,8 @@ from absl.flags import argparse_flags
 import jaxsd
 
 COMMANDS = {
+    "bench": "how long the parts of models take here",
+    "compile": "programs for a model and sizes, before they are needed",
     "convert": "a model from one of PyTorch's layouts to another",
     "export": "what a run has learnt, for other programs",
     "generate": "pictures of prompts",

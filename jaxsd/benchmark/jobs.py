@@ -1,0 +1,85 @@
+"""What is timed: parts of models, as data that workers in any environment understand."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from jaxsd import families
+from jaxsd.config import ModelSpec
+from jaxsd.convert.schedule_settings import scheduler_settings
+from jaxsd.convert.text_settings import text_settings
+from jaxsd.convert.unet_settings import unet_settings
+from jaxsd.convert.vae_settings import vae_settings
+
+MODELS: dict[str, ModelSpec] = {
+    "emoji": families.EMOJI,
+    "sd15": families.SD1,
+    "sd21": families.SD2_V,
+    "sdxl": families.SDXL,
+}
+"""Names on the command line -> shapes. All have random weights: only shapes decide about time."""
+
+PARTS = {
+    "unet": "one step with guidance: a call of the U-Net with two latents an image",
+    "vae": "latents to images",
+    "text": "two prompts an image through the text encoders",
+    "image": "text to image: prompts, all steps, and images",
+}
+
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to time.
+
+    Attributes:
+      model: of `MODELS`.
+      part: of `PARTS`.
+      dtype: of `DTYPES`.
+      batch: images.
+      size: height and width in pixels.
+      steps: calls of the U-Net, for the part "image".
+    """
+
+    model: str
+    part: str
+    dtype: str
+    batch: int
+    size: int
+    steps: int
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's numbers."""
+        return MODELS[self.model]
+
+    def message(self) -> dict[str, Any]:
+        """The job for workers that know nothing of jaxsd: with diffusers' settings of the model."""
+        spec = self.spec
+        return asdict(self) | {
+            "unet": unet_settings(
+                spec.unet,
+                linear_projection=spec.layout.linear_projection,
+                sample_size=spec.default_size // spec.vae.downscale,
+                upcast_attention=False,
+            ),
+            "vae": vae_settings(spec.vae, spec.default_size),
+            "texts": [text_settings(config) for config in spec.text],
+            "scheduler": scheduler_settings(spec),
+            "latent": self.size // spec.vae.downscale,
+            "tokens": spec.text[0].max_length,
+            "time_ids": spec.unet.added.time_ids if spec.unet.added else 0,
+            "pooled": spec.unet.added.pooled_dim if spec.unet.added else 0,
+        }
+
+
+def jobs_of(
+    models: list[str], parts: list[str], dtypes: list[str], batch: int, size: int | None, steps: int
+) -> list[Job]:
+    """Every part of every model in every dtype; `size` None is what suits the model."""
+    return [
+        Job(model, part, dtype, batch, size or MODELS[model].default_size, steps)
+        for model in models
+        for dtype in dtypes
+        for part in parts
+    ]

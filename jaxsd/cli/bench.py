@@ -1,0 +1,96 @@
+"""`jaxsd bench`: how long the parts of models take here, beside other programs."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from jaxsd.benchmark.jobs import DTYPES, MODELS, PARTS, Job, jobs_of
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="the built-in model and the SD 1.5 shape at 256 pixels, in float32: minutes",
+    )
+    parser.add_argument("--models", nargs="+", default=["sd15"], choices=MODELS, help="(sd15)")
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS, help="(all)")
+    parser.add_argument(
+        "--dtypes", nargs="+", default=["float32"], choices=DTYPES, help="(float32)"
+    )
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="images (1)")
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="(what suits the model)")
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="of an image (20)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="runs that count (5)")
+    parser.add_argument(
+        "--peer",
+        action="append",
+        default=[],
+        metavar="NAME=COMMAND",
+        help="another program to time; tools/benchmark.py passes those that it knows",
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FOLDER", help="for BENCHMARKS.md, results.json and plot.png"
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    """Times every job by every worker, and prints and writes what came of it."""
+    jobs, peers = _jobs(args), [_peer(text) for text in args.peer]
+
+    from jaxsd.benchmark.contest import COMMAND, OURS, contest
+    from jaxsd.benchmark.report import add_section, as_json, document, machine, plot
+
+    workers = {OURS: COMMAND} | dict(peers)
+    facts, command = machine(), shlex.join(["jaxsd", *sys.argv[1:]])
+    contests = []
+    for job in jobs:
+        print(f"{job.model} {job.part} {job.dtype}", file=sys.stderr)
+        contests.append(contest(job, workers, args.rounds, _say))
+    text = document(facts, command, contests)
+    print(text)
+    if args.output:
+        folder = Path(args.output)
+        folder.mkdir(parents=True, exist_ok=True)
+        add_section(folder / "BENCHMARKS.md", text)
+        (folder / "results.json").write_text(as_json(facts, command, contests), encoding="utf-8")
+        if not plot(contests, folder / "plot.png"):
+            print("no plot: matplotlib is not installed", file=sys.stderr)
+
+
+def _say(line: str) -> None:
+    print(f"  {line}", file=sys.stderr)
+
+
+def _jobs(args: argparse.Namespace) -> list[Job]:
+    """What to time.
+
+    Raises:
+      ValueError: a number that can not be.
+    """
+    for name in ("batch", "steps", "rounds"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name} {getattr(args, name)} is not a number above 0")
+    if args.quick:
+        args.rounds = 3
+        small = jobs_of(["emoji"], list(PARTS), ["float32"], args.batch, None, args.steps)
+        return small + jobs_of(["sd15"], ["unet", "vae"], ["float32"], args.batch, 256, args.steps)
+    for model in args.models:
+        unit = MODELS[model].vae.downscale
+        if args.size is not None and (args.size < unit or args.size % unit):
+            raise ValueError(f"--size {args.size} is not a multiple of {unit} pixels above 0")
+    return jobs_of(args.models, args.parts, args.dtypes, args.batch, args.size, args.steps)
+
+
+def _peer(text: str) -> tuple[str, str]:
+    """NAME=COMMAND, apart.
+
+    Raises:
+      ValueError: it is something else.
+    """
+    name, _, command = text.partition("=")
+    if not name or not command.strip():
+        raise ValueError(f"--peer {text!r} is not NAME=COMMAND")
+    return name, command

@@ -1,0 +1,210 @@
+"""Compiled programs that outlive the process: loaded in place of being traced and compiled."""
+
+import hashlib
+import json
+import os
+import pickle
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import jax
+import jaxlib
+from jax.experimental import serialize_executable
+from jax.experimental.compilation_cache import compilation_cache
+from jax.sharding import SingleDeviceSharding
+
+import jaxsd
+from jaxsd.folders import check_private_file, private
+from jaxsd.types import Array
+
+COMMAND_BUFFERS = (
+    "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,DYNAMIC_SLICE_FUSION,CONVOLUTION,WHILE"
+)
+"""What a CUDA graph may hold: what XLA puts there by itself, and convolutions and loops, without
+which the graph of a U-Net falls to pieces. Not COLLECTIVES, which were seen to hang.
+"""
+
+SOURCES = ("config.py", "types.py", "models", "nn", "parallel", "sampling")
+"""What programs are traced from."""
+
+PATIENCE = 1.0
+"""Seconds of compiling before it is worth a line."""
+
+COMPILING = "compiling for this model and size; the next run will not"
+
+Static = Mapping[str, Any]
+
+
+class Executables:
+    """Calls jitted functions, by programs of a folder if there is one.
+
+    Attributes:
+      folder: private to this user, since what lies in it is run; None to keep nothing.
+      announce: told in one line of a program that is compiled for long, or that does not fit.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, announce: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self.folder = None if folder is None else private(folder)
+        self.announce = announce
+        self._ready: dict[str, jax.stages.Compiled] = {}
+
+    def __call__(self, function: Any, static: Static, **arrays: Any) -> Any:
+        """Gives `function(**static, **arrays)`.
+
+        Args:
+          function: of `jax.jit`.
+          static: its static arguments, with a `repr` that says all there is to them.
+          **arrays: the others, trees of arrays.
+        """
+        if self.folder is None and not compiler_options():
+            return function(**static, **arrays)
+        return self.prepared(function, static, **arrays)(**arrays)
+
+    def prepared(self, function: Any, static: Static, **arrays: Any) -> jax.stages.Compiled:
+        """The program for arrays of these shapes: found, loaded, or else compiled and kept.
+
+        Only shapes are looked at. What several hosts share is not kept.
+        """
+        key = program_key(function.__name__, static, arrays)
+        if key not in self._ready:
+            name = f"{function.__name__}-{key[:32]}.jaxsd"
+            kept = self.folder is not None and jax.process_count() == 1
+            path = self.folder / name if kept else None
+            self._ready[key] = self._load(path, arrays) or self._compile(
+                path, function, static, arrays
+            )
+        return self._ready[key]
+
+    def _load(self, path: Path | None, arrays: Any) -> jax.stages.Compiled | None:
+        if path is None or not path.exists():
+            return None
+        check_private_file(path)
+        try:
+            with path.open("rb") as file:
+                found, wanted = json.loads(file.readline()), surroundings()
+                if found == wanted:
+                    payload, in_tree, out_tree = pickle.load(file)
+                    return serialize_executable.deserialize_and_load(
+                        payload, in_tree, out_tree, execution_devices=_devices(arrays)
+                    )
+            other = " and ".join(name for name in wanted if found.get(name) != wanted[name])
+            reason = f"it is for another {other}"
+        except Exception as error:  # whatever a damaged file makes of it
+            reason = f"it can not be loaded: {error}".partition("\n")[0]
+        self.announce(f"compiling {path.name} again; {reason}")
+        return None
+
+    def _compile(
+        self, path: Path | None, function: Any, static: Static, arrays: Any
+    ) -> jax.stages.Compiled:
+        started = time.perf_counter()
+        timer = Timer(PATIENCE, self.announce, [COMPILING])
+        timer.daemon = True
+        timer.start()
+        with nothing_of_jax_cache():
+            compiled = function.lower(**static, **arrays).compile(compiler_options())
+        timer.cancel()
+        if (seconds := time.perf_counter() - started) > PATIENCE:
+            self.announce(f"compiled in {seconds:.0f} s")
+        if path is not None:
+            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+                file.write(json.dumps(surroundings()).encode() + b"\n")
+                pickle.dump(serialize_executable.serialize(compiled), file)
+            os.replace(file.name, path)  # a reader sees the old file or the new one, whole
+        return compiled
+
+
+IN_MEMORY = Executables()
+"""Programs of this process alone."""
+
+
+@contextmanager
+def nothing_of_jax_cache() -> Iterator[None]:
+    """Compiles anew: on a CPU, what JAX's own cache gives back can not be serialised again."""
+    before = jax.config.jax_enable_compilation_cache
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)
+        compilation_cache.reset_cache()
+
+
+def program_key(name: str, static: Static, arrays: Any) -> str:
+    """A hash of what a program is for: function, static arguments, shapes, dtypes, shardings."""
+    leaves, tree = jax.tree.flatten(arrays)
+    said = (name, sorted((k, repr(v)) for k, v in static.items()), str(tree))
+    return hashlib.sha256(repr((said, [_described(leaf) for leaf in leaves])).encode()).hexdigest()
+
+
+def _described(leaf: Array) -> str:
+    sharding = getattr(leaf, "sharding", None)
+    alone = sharding is None or isinstance(sharding, SingleDeviceSharding)
+    weak = getattr(getattr(leaf, "aval", leaf), "weak_type", False)
+    return f"{leaf.dtype}{tuple(leaf.shape)}{weak}{'' if alone else sharding}"
+
+
+def _devices(arrays: Any) -> list[jax.Device]:
+    """The devices of a program with these arguments."""
+    for leaf in jax.tree.leaves(arrays):
+        sharding = getattr(leaf, "sharding", None)
+        if sharding is not None and not isinstance(sharding, SingleDeviceSharding):
+            return list(sharding.mesh.devices.flat)
+    return jax.devices()[:1]
+
+
+@cache
+def surroundings() -> dict[str, str]:
+    """What programs are made of and for, beside what is in their keys."""
+    device = jax.devices()[0]
+    return {
+        "version of jaxsd": f"{jaxsd.__version__} {_source_hash()}",
+        "version of jax": f"{jax.__version__} {jaxlib.__version__}",
+        "device": f"{device.device_kind} {device.client.platform_version} {_processor()}",
+        "setting": repr(
+            (
+                os.environ.get("XLA_FLAGS"),
+                os.environ.get("LIBTPU_INIT_ARGS"),
+                compiler_options(),
+                jax.config.jax_default_matmul_precision,
+                jax.config.jax_enable_x64,
+                jax.config.jax_threefry_partitionable,
+            )
+        ),
+    }
+
+
+def compiler_options() -> dict[str, str]:
+    """XLA's options for the default platform, but for those that the user set in XLA_FLAGS."""
+    name = "xla_gpu_enable_command_buffer"
+    if jax.default_backend() != "gpu" or name in os.environ.get("XLA_FLAGS", ""):
+        return {}
+    return {name: COMMAND_BUFFERS}
+
+
+def _source_hash() -> str:
+    root, digest = Path(jaxsd.__file__).parent, hashlib.sha256()
+    for source in SOURCES:
+        path = root / source
+        for file in [path] if path.is_file() else sorted(path.glob("**/*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _processor() -> str:
+    """A hash of what this machine's processor can do, for which XLA compiles."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return hashlib.sha256(f"{flags} {os.cpu_count()}".encode()).hexdigest()[:12]

@@ -1,0 +1,63 @@
+"""`jaxsd compile`, and that `generate` and Python then find all that they run."""
+
+from dataclasses import replace
+
+import pytest
+from test_pipeline import SMALL, pipeline
+from tiny_models import relative_error
+
+import jaxsd
+from jaxsd.cli.generate import LARGEST_BATCH, batches
+from jaxsd.cli.main import run
+from jaxsd.executables import Executables
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--batch", "0"], "--batch 0 is not at least 1"),
+        (["--sizes", "64"], "--size '64' is not WIDTHxHEIGHT in pixels, such as 512x768"),
+        (["--sizes", "65x64"], "--size 65x64: 65 is not a multiple of 8 above 0"),
+        (["--dtype", "int8"], "--dtype 'int8' is not one of"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments, complaint, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        run(["compile", *arguments])
+    assert ended.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_what_was_compiled_is_found(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    model = pipeline(SMALL)
+    monkeypatch.setattr(jaxsd, "load", lambda *_, programs: replace(model, programs=programs))
+    with pytest.raises(SystemExit) as ended:
+        run(["compile", "--sizes", "32x16", "--samplers", "heun", "--steps", "2"])
+    assert not ended.value.code
+    assert "32x16, batch 1: ready in" in capsys.readouterr().out
+    folder = tmp_path / "jaxsd/programs"
+    names = {path.name.partition("-")[0] for path in folder.iterdir()}
+    assert names == {"start", "go_on", "finish", "draw"}
+
+    said = []
+    pipe = jaxsd.load("emoji", programs=Executables(folder, said.append))
+    monkeypatch.setattr(Executables, "_compile", lambda *_: pytest.fail("compiled"))
+    options = {"width": 32, "height": 16, "seed": 3}
+    whole = pipe.draw("an apple", steps=2, sampler="heun", **options)
+    for table in ({"steps": 2, "sampler": "heun"}, {"steps": 5, "sampler": "euler"}):
+        parts = pipe.draw("an apple", progress=lambda *_: None, **table, **options)
+        if table["sampler"] == "heun":
+            assert (
+                relative_error(parts.images, whole.images) < 1e-4
+            )  # other programs, other rounding
+    assert said == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 29])
+def test_batches_are_few_powers_of_two(count):
+    sizes = batches(count)
+    assert sum(sizes) == count
+    assert sorted(sizes, reverse=True) == sizes
+    assert set(sizes) <= {2**n for n in range(LARGEST_BATCH.bit_length())}

@@ -1,0 +1,166 @@
+"""Programs that are loaded in place of being compiled, and those that are not."""
+
+import json
+import pickle
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsd import executables
+from jaxsd.executables import Executables
+from jaxsd.types import Array
+
+
+class Request(NamedTuple):
+    x: Array
+    keys: Array
+
+
+TRACED = []
+X = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+@partial(jax.jit, static_argnames=("power",))
+def work(power: int, params: dict[str, Array], request: Request) -> dict[str, Array]:
+    TRACED.append(request.x.shape)
+    noise = jax.vmap(lambda key: jax.random.normal(key, request.x.shape[1:]))(request.keys)
+    return {"y": params["w"] * (request.x + noise) ** power}
+
+
+def arguments(x: Array = X) -> dict[str, object]:
+    keys = jax.vmap(jax.random.key)(np.arange(len(x), dtype=np.uint32))
+    return {"params": {"w": jnp.float32(2)}, "request": Request(x, keys)}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(executables, "PATIENCE", 1000.0)
+    work.clear_cache()
+    TRACED.clear()
+    return tmp_path / "programs"
+
+
+def test_a_second_process_neither_traces_nor_compiles(folder):
+    want = np.asarray(work(2, **arguments())["y"])
+    work.clear_cache()
+    TRACED.clear()
+    said = []
+    for _ in range(2):
+        programs = Executables(folder, said.append)
+        for _ in range(2):
+            got = programs(work, {"power": 2}, **arguments())
+            np.testing.assert_array_equal(got["y"], want)
+    assert len(TRACED) == 1
+    assert said == []
+    assert [path.stat().st_mode & 0o777 for path in folder.iterdir()] == [0o600]
+
+
+def test_what_decides_about_a_program_is_in_its_key(folder):
+    programs = Executables(folder)
+    programs(work, {"power": 2}, **arguments())
+    programs(work, {"power": 3}, **arguments())
+    programs(work, {"power": 2}, **arguments(X[:1]))
+    programs(work, {"power": 2}, **arguments(X.astype(jnp.bfloat16)))
+    programs(work, {"power": 2}, **arguments(X + 1))  # another value, not another program
+    assert len(list(folder.iterdir())) == len(TRACED) == 4
+
+
+def test_a_program_that_jax_has_in_its_own_cache_is_kept_too(folder, tmp_path):
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "jax"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    try:
+        for _ in range(2):
+            work(2, **arguments())
+            work.clear_cache()
+        said = []
+        for _ in range(2):
+            Executables(folder, said.append)(work, {"power": 2}, **arguments())
+            work.clear_cache()
+        assert said == []
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+def test_long_compiling_is_announced(folder, monkeypatch):
+    monkeypatch.setattr(executables, "PATIENCE", 0.0)
+    said = []
+    Executables(folder, said.append)(work, {"power": 2}, **arguments())
+    assert said[0] == executables.COMPILING
+    assert said[1].startswith("compiled in ")
+
+
+@pytest.mark.parametrize("name", ["version of jaxsd", "version of jax", "device", "setting"])
+def test_a_program_for_something_else_is_compiled_again_with_a_line(folder, monkeypatch, name):
+    other = executables.surroundings() | {name: "another"}
+    with monkeypatch.context() as patch:
+        patch.setattr(executables, "surroundings", lambda: other)
+        Executables(folder)(work, {"power": 2}, **arguments())
+    work.clear_cache()
+    said = []
+    Executables(folder, said.append)(work, {"power": 2}, **arguments())
+    assert len(TRACED) == 2
+    [line] = said
+    assert f"it is for another {name}" in line
+    Executables(folder, said.append)(work, {"power": 2}, **arguments())
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"header only\n", None])
+def test_a_damaged_program_is_compiled_again_with_a_line(folder, damage):
+    Executables(folder)(work, {"power": 2}, **arguments())
+    [path] = folder.iterdir()
+    path.write_bytes(path.read_bytes()[:-100] if damage is None else damage)
+    work.clear_cache()
+    said = []
+    Executables(folder, said.append)(work, {"power": 2}, **arguments())
+    assert len(said) == 1
+    assert "can not be loaded" in said[0]
+    assert "\n" not in said[0]
+
+
+def test_nothing_is_unpickled_from_a_file_that_others_could_have_written(folder, monkeypatch):
+    Executables(folder)(work, {"power": 2}, **arguments())
+    [path] = folder.iterdir()
+    path.chmod(0o666)
+    monkeypatch.setattr(pickle, "load", lambda file: pytest.fail("unpickled"))
+    with pytest.raises(ValueError, match="only you can write"):
+        Executables(folder)(work, {"power": 2}, **arguments())
+
+
+def test_an_open_folder_is_refused(tmp_path):
+    tmp_path.chmod(0o755)
+    with pytest.raises(ValueError, match="open to other users"):
+        Executables(tmp_path)
+
+
+def test_the_file_says_what_it_is_for_before_anything_is_unpickled(folder):
+    Executables(folder)(work, {"power": 2}, **arguments())
+    [path] = folder.iterdir()
+    header = json.loads(path.read_bytes().partition(b"\n")[0])
+    assert header == executables.surroundings()
+    assert jax.__version__ in header["version of jax"]
+
+
+def test_without_a_folder_functions_are_called(folder):
+    executables.IN_MEMORY(work, {"power": 2}, **arguments())
+    assert work._cache_size() == 1
+
+
+def test_a_gpu_gets_command_buffers_unless_the_user_decided(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    options = executables.compiler_options()
+    kinds = options["xla_gpu_enable_command_buffer"].split(",")
+    assert {"CONVOLUTION", "WHILE"} <= set(kinds)
+    assert "COLLECTIVES" not in kinds
+    # XLA knows every word: it parses them for whatever it compiles.
+    jax.jit(lambda x: x + 1).lower(1.0).compile(options)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_command_buffer=")
+    assert executables.compiler_options() == {}

@@ -1,0 +1,48 @@
+"""`jaxsd bench` beside the other programs: diffusers in PyTorch and in Flax, and OpenVINO.
+
+    python tools/benchmark.py --flax-python envs/flax/bin/python --models sd15 --rounds 5 -o report
+
+Each peer runs in an environment of its own; what is not installed there is left out with a word.
+The other options are those of `jaxsd bench`.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+PEERS = Path(__file__).parent / "peers"
+TORCH = {
+    "diffusers": "",
+    "torch.compile": "--compile",
+    "torch.compile channels_last": "--compile --channels-last",
+}
+
+
+def peers(torch: str, flax: str, openvino: str) -> dict[str, str]:
+    """Name -> command of every peer, given the Python of each."""
+    workers = {
+        name: f"{shlex.quote(torch)} {shlex.quote(str(PEERS / 'torch_worker.py'))} {options}"
+        for name, options in TORCH.items()
+    }
+    for name, python in (("flax", flax), ("openvino", openvino)):
+        script = shlex.quote(str(PEERS / f"{name}_worker.py"))
+        workers[f"diffusers {name}" if name == "flax" else name] = f"{shlex.quote(python)} {script}"
+    return workers
+
+
+def main() -> None:
+    """Adds the peers to the arguments of `jaxsd bench` and runs it."""
+    parser = argparse.ArgumentParser(add_help=False)
+    for name in ("torch", "flax", "openvino"):
+        parser.add_argument(f"--{name}-python", default=sys.executable)
+    args, rest = parser.parse_known_args()
+    found = peers(args.torch_python, args.flax_python, args.openvino_python)
+    program = [sys.executable, "-c", "from jaxsd.cli.main import run; run()", "bench"]
+    named = [f"--peer={name}={command}" for name, command in found.items()]
+    sys.exit(subprocess.call([*program, *rest, *named]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Workers of `jaxsd bench` for other programs; each runs in an environment without jaxsd."""
