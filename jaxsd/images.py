@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -132,6 +133,25 @@ def png_bytes(image: np.ndarray, recipe: Recipe | None = None) -> bytes:
     return buffer.getvalue()
 
 
+def webp_bytes(image: np.ndarray, recipe: Recipe) -> bytes:
+    """A lossless WebP of an image, uint8 [H, W, 3], with the recipe where webui looks for it.
+
+    That is Exif: `parameters` as the user's comment, and the recipe as JSON in the description.
+    """
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = json.dumps(asdict(recipe), ensure_ascii=True)
+    comment = b"UNICODE\0" + parameters_text(recipe).encode("utf-16-be")
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "WEBP", lossless=True, exif=exif)
+    return buffer.getvalue()
+
+
+def decoded(files: Iterable[bytes]) -> np.ndarray:
+    """Picture files of one size in memory, uint8 [B, H, W, 3]."""
+    return np.stack([read_image(io.BytesIO(packed)) for packed in files])
+
+
 def write_png(path: str | Path, image: np.ndarray, recipe: Recipe | None = None) -> None:
     """Writes a PNG beside its place and renames it, so that no reader sees half a file."""
     path = Path(path)
@@ -167,7 +187,7 @@ def read_recipe(path: str | Path) -> Recipe:
     return Recipe(**settings)
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path | io.BytesIO) -> np.ndarray:
     """A picture file as uint8 [H, W, 3], the right way up, on white where it is transparent.
 
     Raises:

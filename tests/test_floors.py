@@ -57,6 +57,8 @@ FENCES = {
     "safetensors": {"convert", "adapters"},
     "huggingface_hub": {"convert"},
     "PIL": {"images", "tools"},
+    "array_record": {"bulk"},
+    "pyarrow": {"bulk"},
     "absl": {"cli", "tools"},
     "tqdm": {"cli", "tools", "training"},
     "numpy": set(FLOORS),

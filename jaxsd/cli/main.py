@@ -13,6 +13,7 @@ import jaxsd
 
 COMMANDS = {
     "bench": "how long the parts of models take here",
+    "bulk": "the images of a table of rows, on many devices",
     "compile": "programs for a model and sizes, before they are needed",
     "convert": "a model from one of PyTorch's layouts to another",
     "export": "what a run has learnt, for other programs",

@@ -1,0 +1,206 @@
+"""The folder of a run. Whatever stops it, a file in it is whole or absent.
+
+    run.json                  what was asked for; another run is refused
+    images/00000/ID.png       format "folder"
+    shards/00000.tar          format "webdataset": ID.png, ID.json and ID.txt of each image
+    shards/00000.array_record format "arrayrecord": see `jaxsd.bulk.shards`
+    manifest/00000.jsonl      a line for each row of a finished shard
+    manifest.jsonl            all of them, once the run is done
+    parts/0000000.tar         a unit that is done, of a shard that is not
+
+Everything is written beside its place (`.NAME.part`) and renamed. A unit counts from when its part
+is there; once all units of a shard are, its file and its manifest are made of them, and the parts
+go.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import itertools
+import json
+import os
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxsd.bulk.plan import Unit
+from jaxsd.bulk.shards import WRITERS, add, read_pictures
+
+RECORDS = "records.json"
+Records = list[dict[str, Any]]
+"""Lines of the manifest."""
+
+
+class Store:
+    """The folder of a run, as one host of it sees it."""
+
+    def __init__(
+        self, folder: Path, kind: str, picture: str, units: Sequence[Unit], host: int = 0
+    ) -> None:
+        self.folder, self.kind, self.picture, self.host = folder, kind, picture, host
+        self.shards: dict[int, list[Unit]] = {}
+        for unit in units:
+            self.shards.setdefault(unit.shard, []).append(unit)
+        for name in ("parts", "manifest", "images" if kind == "folder" else "shards"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+
+    def claim(self, description: Mapping[str, Any]) -> None:
+        """Writes down what the run is, or checks that it is the run that began here.
+
+        Raises:
+          ValueError: another one did.
+        """
+        path = self.folder / "run.json"
+        if not path.is_file():
+            text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+            self._write_shared("run.json", text.encode())
+        before = json.loads(path.read_text())
+        for name, wanted in description.items():
+            if before.get(name) != wanted:
+                raise ValueError(
+                    f"{self.folder} holds a run with {name} {before.get(name)!r}, not {wanted!r}; "
+                    "give another output, or what it began with"
+                )
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process of the same host out; a process that dies lets go.
+
+        Raises:
+          ValueError: one is at work.
+        """
+        with (self.folder / f".lock-{self.host}").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"another process is at work in {self.folder}") from None
+            yield
+
+    def is_finished(self, shard: int) -> bool:
+        """Whether a shard and its manifest are there."""
+        return self._manifest(shard).is_file()
+
+    def is_done(self, unit: Unit) -> bool:
+        """Whether a unit need not be drawn again."""
+        return self.is_finished(unit.shard) or self._part(unit).is_file()
+
+    def commit(self, unit: Unit, records: Records, pictures: Mapping[str, bytes]) -> None:
+        """Keeps a unit that is drawn.
+
+        Args:
+          records: a line of the manifest for each row; `file` and `sha256` are added here.
+          pictures: of the rows that could be drawn, by id.
+        """
+        named = []
+        for record in records:
+            if record["id"] in pictures:
+                packed = pictures[record["id"]]
+                place = {"file": self._place(unit.shard, record["id"])}
+                record = record | place | {"sha256": hashlib.sha256(packed).hexdigest()}
+            named.append(record)
+        if self.kind == "folder":
+            for name, packed in pictures.items():
+                path = self.folder / self._place(unit.shard, name)
+                path.parent.mkdir(exist_ok=True)
+                write_whole(path, packed)
+            pictures = {}
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as part:
+            add(part, RECORDS, json.dumps(named, ensure_ascii=False).encode())
+            for name, packed in pictures.items():
+                add(part, name, packed)
+        write_whole(self._part(unit), buffer.getvalue())
+
+    def finish(self, shard: int) -> None:
+        """Makes a shard and its manifest of its parts."""
+        units = self.shards[shard]
+        records = [record for unit in units for record in self._records(unit)]
+        if self.kind != "folder":
+            self._write_shard(shard, units)
+        write_whole(self._manifest(shard), lines_of(records))
+        for unit in units:
+            self._part(unit).unlink(missing_ok=True)
+
+    def finish_all(self, skipped: Records) -> Records | None:
+        """The whole manifest, written once all shards of all hosts are there; else None.
+
+        Args:
+          skipped: lines for the rows that could not be read.
+        """
+        if not all(self.is_finished(shard) for shard in self.shards):
+            return None
+        lines = [
+            line for shard in self.shards for line in self._manifest(shard).read_text().splitlines()
+        ]
+        records = [json.loads(line) for line in lines] + skipped
+        self._write_shared("manifest.jsonl", lines_of(records))
+        for part in (self.folder / "parts").glob("*.tar"):  # of a shard whose host died just then
+            part.unlink(missing_ok=True)
+        return records
+
+    def pictures(self, records: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+        """The picture files of lines of the manifest."""
+        for file, alike in itertools.groupby(records, key=lambda record: record["file"]):
+            names = [record["id"] for record in alike]
+            yield from read_pictures(self.folder / file, names, self.picture)
+
+    def _write_shared(self, name: str, packed: bytes) -> None:
+        """Writes a file that another host may be writing too, the same one."""
+        own = self.folder / f".{name}.{self.host}"
+        write_whole(own, packed)
+        own.replace(self.folder / name)
+
+    def _write_shard(self, shard: int, units: Sequence[Unit]) -> None:
+        ending, writer = WRITERS[self.kind]
+        path = self.folder / f"shards/{shard:05d}.{ending}"
+        part = path.with_name(f".{path.name}.part")
+        try:
+            with writer(part, self.picture) as write:
+                for unit in units:
+                    with tarfile.open(self._part(unit)) as tar:
+                        for record in json.load(tar.extractfile(RECORDS)):
+                            if "file" in record:
+                                write(record, tar.extractfile(record["id"]).read())
+            synced(part)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _records(self, unit: Unit) -> Records:
+        with tarfile.open(self._part(unit)) as tar:
+            return json.load(tar.extractfile(RECORDS))
+
+    def _place(self, shard: int, name: str) -> str:
+        if self.kind == "folder":
+            return f"images/{shard:05d}/{name}.{self.picture}"
+        return f"shards/{shard:05d}.{WRITERS[self.kind][0]}"
+
+    def _part(self, unit: Unit) -> Path:
+        return self.folder / f"parts/{unit.number:07d}.tar"
+
+    def _manifest(self, shard: int) -> Path:
+        return self.folder / f"manifest/{shard:05d}.jsonl"
+
+
+def lines_of(records: Records) -> bytes:
+    """Lines of JSON."""
+    return "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records).encode()
+
+
+def write_whole(path: Path, packed: bytes) -> None:
+    """Writes a file beside its place and renames it, once it is on the disk."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(packed)
+        synced(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def synced(path: Path) -> None:
+    """Waits until what was written is on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
