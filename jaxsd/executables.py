@@ -55,6 +55,7 @@ class Executables:
         self.folder = None if folder is None else private(folder)
         self.announce = announce
         self._ready: dict[str, jax.stages.Compiled] = {}
+        self._said = False
 
     def __call__(self, function: Any, static: Static, **arrays: Any) -> Any:
         """Gives `function(**static, **arrays)`.
@@ -106,12 +107,14 @@ class Executables:
         self, path: Path | None, function: Any, static: Static, arrays: Any
     ) -> jax.stages.Compiled:
         started = time.perf_counter()
-        timer = Timer(PATIENCE, self.announce, [COMPILING])
+        timer = Timer(PATIENCE, self._say_compiling)
         timer.daemon = True
         timer.start()
-        with nothing_of_jax_cache():
-            compiled = function.lower(**static, **arrays).compile(compiler_options())
-        timer.cancel()
+        try:
+            with nothing_of_jax_cache():
+                compiled = function.lower(**static, **arrays).compile(compiler_options())
+        finally:
+            timer.cancel()
         if (seconds := time.perf_counter() - started) > PATIENCE:
             self.announce(f"compiled in {seconds:.0f} s")
         if path is not None:
@@ -120,6 +123,11 @@ class Executables:
                 pickle.dump(serialize_executable.serialize(compiled), file)
             os.replace(file.name, path)  # a reader sees the old file or the new one, whole
         return compiled
+
+    def _say_compiling(self) -> None:
+        if not self._said:
+            self._said = True
+            self.announce(COMPILING)
 
 
 IN_MEMORY = Executables()

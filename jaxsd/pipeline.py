@@ -88,6 +88,7 @@ class Pipeline:
         *,
         steps: int = 20,
         guidance_scale: float | Sequence[float] | None = None,
+        guidance_interval: tuple[float, float] = (0.0, 1.0),
         sampler: str = "ddim",
         seed: int | Sequence[int] = 0,
         num_images: int = 1,
@@ -107,6 +108,9 @@ class Pipeline:
           negative_prompt: what guidance leads away from; one, or one per image.
           steps: network calls, but for samplers with more than one a step.
           guidance_scale: one, or one per image; 1 means none. None is what suits the model.
+          guidance_interval: from where to where on the way from noise (0) to picture (1) there is
+            guidance (Kynkaanniemi et al. 2024); a row without it takes half the time. Anything but
+            (0, 1) gives other pictures.
           sampler: a name of `jaxsd.schedulers.SAMPLERS` or an alias.
           seed: 0 to 2**32 - 1; of the first image, or one per image.
           num_images: images per prompt.
@@ -143,13 +147,16 @@ class Pipeline:
         guided = self.spec.unet.guidance_dim is None and bool((scales != 1).any())
         negatives = per_image("negative_prompt", negative_prompt, count) if guided else []
         request = self.request(negatives, prompts, scales, noise, keys)
+        interval = guided_rows(guidance_interval, tableau.rows) if guided else (0, 0)
 
         if progress is None:
             static = {"networks": self.networks, "guided": guided}
+            if guided and interval != (0, tableau.rows):
+                static["interval"] = interval
             arrays = {"params": self.params, "tableau": tableau, "request": request}
             drawing = self.programs(draw, static, **arrays)
         else:
-            drawing = self._in_parts(tableau, request, guided, progress)
+            drawing = self._in_parts(tableau, request, interval, progress)
         drawing = drawing if self.mesh is None else own_share(drawing, DRAWING, self.mesh)
         self._check_finite(drawing)
         return drawing
@@ -214,7 +221,7 @@ class Pipeline:
         return (count, *sides, self.spec.vae.latent_channels)
 
     def _in_parts(
-        self, tableau: Tableau, request: Request, guided: bool, progress: Progress
+        self, tableau: Tableau, request: Request, interval: tuple[int, int], progress: Progress
     ) -> Drawing:
         networks, params = {"networks": self.networks}, self.params
         conditions, state = self.programs(
@@ -224,7 +231,7 @@ class Pipeline:
         for row in range(tableau.rows):
             state, ok = self.programs(
                 go_on,
-                networks | {"guided": guided},
+                networks | {"guided": interval[0] <= row < interval[1]},
                 params=params,
                 part=rows(tableau, row, row + 1),
                 first_row=np.int32(row),
@@ -347,6 +354,20 @@ def per_image(name: str, value: Any, count: int) -> list[Any]:
     if len(value) != count:
         raise ValueError(f"{name} has {len(value)} values for {count} images; give 1 or {count}")
     return list(value)
+
+
+def guided_rows(interval: tuple[float, float], count: int) -> tuple[int, int]:
+    """The rows (first, end) of so many that a guidance interval covers.
+
+    Raises:
+      ValueError: not two numbers in order within 0 to 1.
+    """
+    first, end = interval
+    if not 0 <= first <= end <= 1:
+        raise ValueError(
+            f"guidance_interval {interval} is not (FROM, TO) with 0 <= FROM <= TO <= 1"
+        )
+    return round(first * count), round(end * count)
 
 
 def image_keys(seeds: Sequence[int], mesh: Mesh | None = None) -> Array:

@@ -184,3 +184,22 @@ def test_what_does_not_fit_is_one_line(
 def test_a_prompt_that_is_too_long_is_said(pipe: Pipeline) -> None:
     with pytest.warns(UserWarning, match="23 tokens too long"):
         pipe.draw("x" * 98, **SIZE)
+
+
+def test_guidance_in_an_interval(pipe: Pipeline) -> None:
+    def latents(**options: object) -> np.ndarray:
+        return np.asarray(pipe.draw("a cat", "a dog", seed=3, **SIZE | options).latents)
+
+    everywhere, nowhere = latents(), latents(guidance_scale=1.0)
+    np.testing.assert_array_equal(latents(guidance_interval=(0.0, 1.0)), everywhere)
+    assert relative_error(latents(guidance_interval=(0.5, 0.5)), nowhere) < 1e-5
+    middle = latents(guidance_interval=(0.25, 0.75))
+    parts = latents(guidance_interval=(0.25, 0.75), progress=lambda done, rows: None)
+    assert relative_error(parts, middle) < 1e-5
+    assert min(relative_error(middle, other) for other in (everywhere, nowhere)) > 1e-3
+
+
+@pytest.mark.parametrize("interval", [(0.5, 0.4), (-0.1, 1.0), (0.0, 1.1), (float("nan"), 1.0)])
+def test_an_interval_is_within_0_and_1(pipe: Pipeline, interval: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="is not \\(FROM, TO\\)"):
+        pipe.draw("a cat", guidance_interval=interval, **SIZE)

@@ -126,6 +126,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--sampler", default="ddim")
     parser.add_argument("--guidance-scale", type=float, help="by default what suits the model")
+    parser.add_argument(
+        "--guidance-interval", type=float, nargs=2, default=(0.0, 1.0), metavar=("FROM", "TO")
+    )
     parser.add_argument("--batch-size", type=int, default=8)
     return parser.parse_args(argv[1:])
 
@@ -134,7 +137,12 @@ def report(args: argparse.Namespace) -> str:
     """Asks, scores and writes the report; returns its table."""
     pipe = jaxsd.load(args.model)
     scale = pipe.spec.guidance_scale if args.guidance_scale is None else args.guidance_scale
-    settings = {"steps": args.steps, "sampler": args.sampler, "guidance_scale": scale}
+    settings = {
+        "steps": args.steps,
+        "sampler": args.sampler,
+        "guidance_scale": scale,
+        "guidance_interval": tuple(args.guidance_interval),
+    }
     generate = generator(pipe, args.batch_size, **settings)
     scores = evaluate(generate, args.dataset, concepts=args.concepts, composed=args.composed)
     psnrs = autoencoder_psnr(reconstructor(pipe, args.batch_size), args.dataset, count=128)

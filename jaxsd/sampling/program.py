@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from jaxsd.models import VAE, TextEncoder, UNet
 from jaxsd.parallel import EVERYWHERE, IMAGES, IMAGES_SECOND, gather, param_specs, per_device
-from jaxsd.sampling.loop import Network, State, advance, begin
+from jaxsd.sampling.loop import Network, State, advance, begin, rows
 from jaxsd.schedulers import Tableau
 from jaxsd.types import Array, Params
 
@@ -101,7 +101,8 @@ def guided_network(
     """The U-Net as the loop sees it.
 
     With guidance, one batch of 2B and u + w*(c - u) of its pairs (Ho and Salimans 2022, equation
-    6, with w counted so that 1 means none).
+    6, with w counted so that 1 means none). Without, the conditions may still be pairs, for the
+    sake of other rows of the table: then the second of each counts.
     """
     context, pooled, time_ids, guidance, channels = conditions
     embedded = guidance if networks.unet.config.guidance_dim is not None else None
@@ -111,10 +112,10 @@ def guided_network(
             x = jnp.concatenate([x, channels], axis=-1)
         if guided:
             x = jnp.stack([x, x], axis=1).reshape(-1, *x.shape[1:])
+        each = len(context) // len(x)
+        told = jax.tree.map(lambda a: a[each - 1 :: each], (context, pooled, time_ids))
         tree = gather(params["unet"], "unet", networks.mesh)
-        output = networks.unet.apply(
-            {"params": tree}, x, timestep, context, pooled, time_ids, embedded
-        )
+        output = networks.unet.apply({"params": tree}, x, timestep, *told, embedded)
         if not guided:
             return output
         without, with_text = output[::2], output[1::2]
@@ -130,21 +131,51 @@ def decode(networks: Networks, params: Params, latents: Array) -> Array:
     return networks.vae.apply({"params": tree}, unscaled, method=VAE.decode)
 
 
-@partial(jax.jit, static_argnames=("networks", "guided"))
+@partial(jax.jit, static_argnames=("networks", "guided", "interval"))
 def draw(
-    networks: Networks, params: Params, tableau: Tableau, request: Request, *, guided: bool
+    networks: Networks,
+    params: Params,
+    tableau: Tableau,
+    request: Request,
+    *,
+    guided: bool,
+    interval: tuple[int, int] | None = None,
 ) -> Drawing:
-    """The whole line as one program."""
+    """The whole line as one program.
+
+    Args:
+      networks: static.
+      params: of all networks.
+      tableau: of the sampler.
+      request: what is asked for.
+      guided: whether there are negative prompts; static.
+      interval: rows (first, end) that are guided, if not all; static. Each kind of rows is a loop.
+    """
 
     def run(params: Params, tableau: Tableau, request: Request) -> Drawing:
         conditions = encode(networks, params, request)
-        network = guided_network(networks, params, conditions, guided)
-        state, finite = advance(tableau, network, begin(tableau, request.noise), request.keys)
+        state, finite = begin(tableau, request.noise), []
+        for first, end, doubled in _spans(tableau.rows, guided, interval):
+            network = guided_network(networks, params, conditions, doubled)
+            part = rows(tableau, first, end)
+            state, ok = advance(part, network, state, request.keys, first_row=first)
+            finite.append(ok)
         latents = state.samples[0]
-        return Drawing(decode(networks, params, latents), latents, finite)
+        return Drawing(decode(networks, params, latents), latents, jnp.concatenate(finite))
 
     in_specs = (param_specs(params, networks.mesh), EVERYWHERE, IMAGES)
     return per_device(networks.mesh, run, in_specs, DRAWING)(params, tableau, request)
+
+
+def _spans(
+    count: int, guided: bool, interval: tuple[int, int] | None
+) -> list[tuple[int, int, bool]]:
+    """Rows (first, end, whether guided), one after the other, none of them empty."""
+    if interval is None or not guided:
+        return [(0, count, guided)]
+    first, end = interval
+    spans = [(0, first, False), (first, end, True), (end, count, False)]
+    return [span for span in spans if span[0] < span[1]]
 
 
 @partial(jax.jit, static_argnames="networks")
