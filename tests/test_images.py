@@ -1,5 +1,6 @@
 """PNG files and the settings they carry."""
 
+import io
 import json
 import os
 import re
@@ -8,19 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from jaxsd.images import (
     GAP,
     WEBUI_SAMPLERS,
     Recipe,
     contact_sheet,
+    decoded,
     parameters_text,
     parse_parameters,
     png_bytes,
     read_image,
     read_recipe,
     read_text,
+    webp_bytes,
     write_png,
 )
 from jaxsd.schedulers import SAMPLERS
@@ -117,6 +120,17 @@ def test_chunks_are_those_that_readers_look_for(tmp_path, image):
     assert set(read_text(tmp_path / "a.png")) == {"parameters", "jaxsd"}
     (tmp_path / "b.png").write_bytes(png_bytes(image))
     assert read_text(tmp_path / "b.png") == {}
+
+
+def test_webp_keeps_pixels_and_recipe(image):
+    recipe = replace(RECIPE, prompt='\u732b, "quoted"')
+    packed = webp_bytes(image, recipe)
+    np.testing.assert_array_equal(decoded([packed, packed]), [image, image])
+    with Image.open(io.BytesIO(packed)) as opened:
+        exif = opened.getexif()
+    assert Recipe(**json.loads(exif[ExifTags.Base.ImageDescription])) == recipe
+    comment = exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment]
+    assert comment.removeprefix(b"UNICODE\0").decode("utf-16-be") == parameters_text(recipe)
 
 
 def test_pictures_of_others_have_no_recipe(tmp_path, image):
