@@ -57,7 +57,7 @@ FENCES = {
     "safetensors": {"convert", "adapters"},
     "huggingface_hub": {"convert"},
     "PIL": {"images", "tools"},
-    "array_record": {"bulk"},
+    "array_record": {"bulk", "training"},
     "pyarrow": {"bulk"},
     "absl": {"cli", "tools"},
     "tqdm": {"cli", "tools", "training"},

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import NoReturn
 
 from absl import app, logging
@@ -14,6 +15,7 @@ import jaxsd
 COMMANDS = {
     "bench": "how long the parts of models take here",
     "bulk": "the images of a table of rows, on many devices",
+    "cache-latents": "pictures and captions as a training run's networks see them",
     "compile": "programs for a model and sizes, before they are needed",
     "convert": "a model from one of PyTorch's layouts to another",
     "export": "what a run has learnt, for other programs",
@@ -21,7 +23,7 @@ COMMANDS = {
     "info": "what a model, or any other file of weights, is",
     "train": "run or resume a training run",
 }
-"""Name of the file in `jaxsd.cli` -> what it does."""
+"""Name of the file in `jaxsd.cli`, with `-` for `_` -> what it does."""
 
 
 class Parser(argparse_flags.ArgumentParser):
@@ -43,8 +45,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         if name in argv:
-            import_module(f"jaxsd.cli.{name}").configure(command)
+            _file(name).configure(command)
     return parser.parse_args(argv[1:])
+
+
+def _file(command: str) -> ModuleType:
+    return import_module(f"jaxsd.cli.{command.replace('-', '_')}")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -54,7 +60,7 @@ def main(args: argparse.Namespace) -> None:
     traceback is logged too.
     """
     try:
-        import_module(f"jaxsd.cli.{args.command}").main(args)
+        _file(args.command).main(args)
     except (ValueError, OSError, FloatingPointError) as error:
         logging.debug("jaxsd %s failed", args.command, exc_info=True)
         print(f"jaxsd {args.command}: {error}", file=sys.stderr)

@@ -39,8 +39,9 @@ def autoencoder_task(config: TrainConfig, model: VAEConfig) -> Task:
             return open_model(config.model).params(np.dtype(np.float32))["vae"]
         return jax.jit(vae.init)(key, jnp.zeros((1, config.crop, config.crop, 3)))["params"]
 
-    def batch(number: int) -> np.ndarray:
-        return crops(data()[0], config.batch_size, config.crop, generator(config.seed, number))
+    def batch(number: int, share: slice) -> np.ndarray:
+        rng = generator(config.seed, number)
+        return crops(data()[0], config.batch_size, config.crop, rng)[share]
 
     def probe(params: Params) -> dict[str, float]:
         return {"held_out_psnr": float(np.mean(psnr(vae, params, data()[1])))}

@@ -1,7 +1,9 @@
-"""Batches for the loss of a model: pictures of a folder, captions as token ids, sizes."""
+"""Batches for the loss of a model: pictures, captions as token ids or as text embeddings, sizes."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
+import jax
 import numpy as np
 
 from jaxsd.config import ModelSpec
@@ -10,65 +12,181 @@ from jaxsd.text import Tokenizer
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.data import generator
 from jaxsd.training.diffusion import Batch
-from jaxsd.training.folder import Batches, Folder, bucket_sizes, decoded, read_folder
+from jaxsd.training.folder import (
+    Batches,
+    Bucket,
+    Folder,
+    bucket_sizes,
+    decoded,
+    in_buckets,
+    read_folder,
+)
+
+
+class Taken(NamedTuple):
+    """Pictures as a source has them, and what it knows of each."""
+
+    pictures: np.ndarray  # [B, H, W, 3] uint8, or a posterior's moments [B, h, w, 2c] float32
+    captions: list[Sequence[Any]]  # one or more of each
+    originals: np.ndarray  # [B, 2], height and width before cutting
+    corners: np.ndarray  # [B, 2], rows and columns that were cut off at the top and left
+    condition: np.ndarray | None  # [B, H, W, 3] uint8
+
+
+class Text(NamedTuple):
+    """Captions as the networks take them."""
+
+    ids: tuple[np.ndarray, ...]  # [B, L] int32, one per text encoder
+    embedded: tuple[np.ndarray, np.ndarray] | None  # context [B, L, d] and pooled [B, p]
+
+
+class Source(Protocol):
+    """Where pictures and captions come from."""
+
+    buckets: Sequence[Bucket]
+    empty: Any  # the caption that says nothing
+
+    def take(self, rows: np.ndarray, sides: tuple[int, int]) -> Taken:
+        """Pictures of that height and width."""
+
+    def text(self, captions: Sequence[Any]) -> Text:
+        """Captions that `take` gave, or `empty`."""
+
+
+class FolderSource:
+    """An image folder, decoded and tokenized as it is needed."""
+
+    empty = ""
+
+    def __init__(
+        self, folder: Folder, buckets: Sequence[Bucket], tokenizers: Sequence[Tokenizer]
+    ) -> None:
+        self.buckets = buckets
+        self._folder, self._tokenizers = folder, tokenizers
+
+    def take(self, rows: np.ndarray, sides: tuple[int, int]) -> Taken:
+        """Raises ValueError: too many pictures that can not be read."""
+        folder = self._folder
+        pictures, corners, rows = decoded(folder, rows, sides)
+        texts = [folder.texts[row] for row in rows]
+        return Taken(pictures, texts, folder.sizes[rows], corners, conditions(folder, rows, sides))
+
+    def text(self, captions: Sequence[str]) -> Text:
+        """As ids."""
+        return Text(tuple(tokenizer(captions) for tokenizer in self._tokenizers), None)
+
+
+class Part(NamedTuple):
+    """What fills some of every batch."""
+
+    source: Source
+    batches: Batches
+    dropout: float
+    weight: float
 
 
 def captioned_batches(
-    config: TrainConfig, spec: ModelSpec, tokenizers: Sequence[Tokenizer]
-) -> Callable[[int], Batch]:
-    """Reads the list of pictures, and gives number -> batch.
+    config: TrainConfig, spec: ModelSpec, source_of: Callable[[str, str], Source]
+) -> Callable[[int, slice], Batch]:
+    """(number of a batch, which of its rows) -> those rows.
 
     With `prior_data` the second half of each batch are pictures of the class, in the size of the
     first half and without dropout.
 
+    Args:
+      source_of: (folder, caption of those without any) -> the source.
+
     Raises:
-      ValueError: a resolution that the model can not take, or a folder that does not serve.
+      ValueError: half of an odd batch, or anything that `source_of` refuses.
+    """
+    parts = _parts(config, source_of)
+
+    def batch(number: int, share: slice) -> Batch:
+        # Drawn for all rows, so that every host has the others' draws too.
+        rng, first, pieces = generator(config.seed, number), 0, []
+        sides, _ = parts[0].batches.rows(number)
+        for part in parts:
+            _, rows = part.batches.rows(number)
+            chances = rng.random((2, len(rows)))
+            own = slice(max(share.start - first, 0), max(share.stop - first, 0))
+            first += len(rows)
+            if len(rows[own]):
+                pieces.append(_piece(spec, part, sides, rows[own], chances[:, own]))
+        return jax.tree.map(lambda *x: np.concatenate(x), *pieces)
+
+    return batch
+
+
+def _parts(config: TrainConfig, source_of: Callable[[str, str], Source]) -> list[Part]:
+    source, size = source_of(config.data, config.caption), config.batch_size
+    if not config.prior_data:
+        batches = Batches(source.buckets, size, config.seed)
+        return [Part(source, batches, config.caption_dropout, 1.0)]
+    if size % 2:
+        raise ValueError(f"batch_size {size} is odd; half of it is prior_data")
+    batches = Batches(source.buckets, size // 2, config.seed)
+    prior = source_of(config.prior_data, config.prior_caption)
+    others = Batches(prior.buckets, size // 2, config.seed + 1)
+    return [
+        Part(source, batches, config.caption_dropout, 1.0),
+        Part(prior, others, 0.0, config.prior_weight),
+    ]
+
+
+def _piece(
+    spec: ModelSpec, part: Part, sides: tuple[int, int], rows: np.ndarray, chances: np.ndarray
+) -> Batch:
+    """Rows of one part. `chances` [2, B] in [0, 1) choose a caption, and whether it is dropped."""
+    source = part.source
+    taken = source.take(rows, sides)
+    captions = [
+        source.empty if drop < part.dropout else options[int(choice * len(options))]
+        for options, choice, drop in zip(taken.captions, *chances, strict=True)
+    ]
+    text = source.text(captions)
+    zero = [spec.zero_empty_negative and caption == source.empty for caption in captions]
+    return Batch(
+        taken.pictures,
+        text.ids,
+        np.logical_not(zero).astype(np.float32),
+        _time_ids(spec, taken.originals, taken.corners, sides),
+        np.full(len(rows), part.weight, np.float32),
+        taken.condition,
+        text.embedded,
+    )
+
+
+def sizes_of(config: TrainConfig, spec: ModelSpec) -> np.ndarray:
+    """Heights and widths [K, 2] that pictures are cut to.
+
+    Raises:
+      ValueError: a resolution that the model can not take.
     """
     unit = spec.vae.downscale * 2 ** (len(spec.unet.levels) - 1)
     resolution = config.resolution or spec.default_size
     if resolution % unit:
         raise ValueError(f"resolution {resolution} is not a multiple of {unit} pixels")
-    sizes = bucket_sizes(resolution, unit, config.max_aspect)
-    folder = read_folder(config.data, config.caption)
-    batches = Batches(folder, config.batch_size, sizes, config.seed)
-    prior = None
-    if config.prior_data:
-        if config.batch_size % 2:
-            raise ValueError(f"batch_size {config.batch_size} is odd; half of it is prior_data")
-        batches = Batches(folder, config.batch_size // 2, sizes, config.seed)
-        others = read_folder(config.prior_data, config.prior_caption)
-        prior = Batches(others, config.batch_size // 2, sizes, config.seed + 1)
-
-    def batch(number: int) -> Batch:
-        rng = generator(config.seed, number)
-        sides, rows = batches.rows(number)
-        pictures, corners, rows = decoded(folder, rows, sides)
-        texts = [folder.texts[row][rng.integers(len(folder.texts[row]))] for row in rows]
-        dropped = rng.random(len(texts)) < config.caption_dropout
-        texts = ["" if drop else text for text, drop in zip(texts, dropped, strict=True)]
-        weight, originals = np.ones(len(rows), np.float32), folder.sizes[rows]
-        condition = _conditions(folder, rows, sides)
-        if prior is not None:
-            more, more_corners, rows = decoded(others, prior.rows(number)[1], sides)
-            pictures = np.concatenate([pictures, more])
-            corners = np.concatenate([corners, more_corners])
-            originals = np.concatenate([originals, others.sizes[rows]])
-            texts += [others.texts[row][0] for row in rows]
-            weight = np.repeat(np.float32([1, config.prior_weight]), len(rows))
-        zero = [spec.zero_empty_negative and not text for text in texts]
-        return Batch(
-            pictures,
-            tuple(tokenizer(texts) for tokenizer in tokenizers),
-            np.logical_not(zero).astype(np.float32),
-            _time_ids(spec, originals, corners, sides),
-            weight,
-            condition,
-        )
-
-    return batch
+    return bucket_sizes(resolution, unit, config.max_aspect)
 
 
-def _conditions(folder: Folder, rows: np.ndarray, sides: tuple[int, int]) -> np.ndarray | None:
+def folder_source(
+    config: TrainConfig,
+    spec: ModelSpec,
+    tokenizers: Sequence[Tokenizer],
+    place: str,
+    caption: str,
+) -> Source:
+    """An image folder in the run's sizes.
+
+    Raises:
+      ValueError: a resolution that the model can not take, or a folder that does not serve.
+    """
+    sizes = sizes_of(config, spec)
+    folder = read_folder(place, caption)
+    return FolderSource(folder, in_buckets(folder.sizes, sizes), tokenizers)
+
+
+def conditions(folder: Folder, rows: np.ndarray, sides: tuple[int, int]) -> np.ndarray | None:
     """Images [B, H, W, 3] uint8 for a ControlNet, cut as their pictures; `None` if one has none."""
     files = [folder.conditions[row] for row in rows]
     if None in files:

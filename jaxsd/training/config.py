@@ -68,7 +68,7 @@ class TrainConfig:
     Attributes:
       task: a name of `jaxsd.training.tasks.TASKS`.
       output: folder of the run.
-      data: image folder.
+      data: image folder, or what `jaxsd cache-latents` made of one.
       steps: parameter updates in all.
       batch_size: pictures per update and accumulated part.
       learning_rate: peak; reached after `warmup_steps`, held, then lowered linearly to zero over

@@ -39,9 +39,9 @@ def controlnet_task(config: TrainConfig) -> Task:
         fresh = given or controlnet_from_unet(shape, params["unet"], key)
         return params | {"controlnet": fresh}
 
-    def batches() -> Callable[[int], Batch]:
+    def batches() -> Callable[[int, slice], Batch]:
         batch = task.batches()
-        if batch(0).condition is None:
+        if batch(0, slice(0, config.batch_size)).condition is None:
             raise ValueError(
                 f"{config.data}: not every picture has a {CONDITION} in metadata.jsonl"
             )

@@ -23,12 +23,13 @@ from jaxsd.types import Array, Params
 class Batch(NamedTuple):
     """Captioned pictures."""
 
-    pictures: Array  # [B, H, W, 3] uint8; or latents [B, h, w, c] float32
+    pictures: Array  # [B, H, W, 3] uint8; latents [B, h, w, c] float32, or moments with 2c
     ids: tuple[Array, ...]  # [B, L] int32, one per text encoder
     keep: Array  # [B] float32, 0 where the text is replaced by zeros
     time_ids: Array | None  # [B, n] float32, for models with added conditions
     weight: Array  # [B] float32, of each picture's loss
     condition: Array | None = None  # [B, H, W, 3] uint8, for a ControlNet
+    embedded: tuple[Array, Array] | None = None  # context [B, L, d], pooled [B, p] float32 of `ids`
 
 
 Predict = Callable[[Params, Conditions, Batch, Array, Array], Array]
@@ -50,9 +51,20 @@ def posterior_latents(networks: Networks, params: Params, pictures: Array, key: 
     """Scaled latents [B, h, w, c] of uint8 pictures, drawn from the posterior (key consumed)."""
     vae = networks.vae
     images = pictures.astype(jnp.float32) / 127.5 - 1.0
-    mean, log_variance = vae.apply({"params": params["vae"]}, images, method=VAE.encode)
+    moments = vae.apply({"params": params["vae"]}, images, method=VAE.encode)
+    return _drawn(*moments, vae.config.scaling_factor, key)
+
+
+def latents_of_moments(scaling_factor: float, params: Params, moments: Array, key: Array) -> Array:
+    """Scaled latents [B, h, w, c] drawn of means and log variances [B, h, w, 2c] (key consumed)."""
+    del params
+    mean, log_variance = jnp.split(moments.astype(jnp.float32), 2, axis=-1)
+    return _drawn(mean, log_variance, scaling_factor, key)
+
+
+def _drawn(mean: Array, log_variance: Array, scaling_factor: float, key: Array) -> Array:
     noise = jax.random.normal(key, mean.shape)
-    return (mean + jnp.exp(0.5 * log_variance) * noise) * vae.config.scaling_factor
+    return (mean + jnp.exp(0.5 * log_variance) * noise) * scaling_factor
 
 
 def given_latents(params: Params, latents: Array, key: Array) -> Array:
@@ -69,6 +81,22 @@ def text_prediction(
     return guided_network(networks, params, conditions, guided=False)(x, t)
 
 
+def conditions(networks: Networks, params: Params, batch: Batch, noise: Array) -> Conditions:
+    """What the U-Net is told: the text encoders' outputs, or those that the batch has already."""
+    unguided = jnp.ones(len(noise))
+    if batch.embedded is None:
+        request = Request(batch.ids, batch.keep, batch.time_ids, unguided, noise, unguided)
+        return encode(networks, params, request)
+    context, pooled = (array.astype(jnp.float32) for array in batch.embedded)
+    return Conditions(
+        context=context * batch.keep[:, None, None],
+        pooled=pooled * batch.keep[:, None] if networks.unet.config.added is not None else None,
+        time_ids=batch.time_ids,
+        guidance=unguided,
+        channels=None,
+    )
+
+
 def errors(
     denoiser: Denoiser, params: Params, batch: Batch, x0: Array, t: Array, noise: Array
 ) -> Array:
@@ -82,10 +110,8 @@ def errors(
     """
     noising, networks = denoiser.noising, denoiser.networks
     alpha, sigma = (table[t][:, None, None, None] for table in (noising.alpha, noising.sigma))
-    unguided = jnp.ones(len(x0))
-    request = Request(batch.ids, batch.keep, batch.time_ids, unguided, noise, keys=t)
-    conditions = encode(networks, params, request)
-    output = denoiser.predict(params, conditions, batch, alpha * x0 + sigma * noise, t)
+    told = conditions(networks, params, batch, noise)
+    output = denoiser.predict(params, told, batch, alpha * x0 + sigma * noise, t)
     wanted = target(noising.prediction, alpha, sigma, x0, noise)
     return jnp.mean((output - wanted) ** 2, axis=(1, 2, 3))
 

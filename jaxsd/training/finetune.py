@@ -1,5 +1,6 @@
 """Tasks that start from a model: what each adds to its tree, what it trains, what it gives back."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,13 +18,15 @@ from jaxsd.models import VAE, TextEncoder, UNet
 from jaxsd.sampling.program import Networks
 from jaxsd.schedulers import NoiseSchedule
 from jaxsd.text import Tokenizer
-from jaxsd.training.captioned import captioned_batches
+from jaxsd.training.cached import cache_source, is_cache
+from jaxsd.training.captioned import Source, captioned_batches, folder_source
 from jaxsd.training.config import LossConfig, TrainConfig
 from jaxsd.training.diffusion import (
     Batch,
     Denoiser,
     Predict,
     diffusion_loss,
+    latents_of_moments,
     posterior_latents,
     text_prediction,
 )
@@ -91,7 +94,7 @@ def embedding_task(config: TrainConfig) -> Task:
         own = {name: value for name, value in tree.items() if name != "embedding"}
         return own | {"text": list(map(with_embedding, tree["text"], tree["embedding"]))}
 
-    def batches() -> Callable[[int], Batch]:
+    def batches() -> Callable[[int, slice], Batch]:
         captions = chain.from_iterable(read_folder(config.data, config.caption).texts)
         if not any(word.token in caption for caption in captions):
             raise ValueError(
@@ -181,31 +184,76 @@ def task_over(
     Args:
       trained: regular expressions over the paths of what `begin` makes.
       predict: what the noisy latents are given to; `None` is the U-Net with the text.
+
+    Raises:
+      ValueError: the run trains what its data was made with.
     """
     spec, params, tokenizers = model
     networks = networks_of(config, spec)
-    parts = split(begin(params, jax.random.key(config.seed)), trained)
+    cached = is_cache(config.data)
+    # A run on latents needs the networks before and behind the U-Net for nothing but its exports.
+    spared = {name: params[name] for name in ("vae", "text")} if cached else {}
+
+    def begun(key: Array) -> Params:
+        tree = begin(params, key)
+        if cached:
+            _refuse_encoders(config, split(tree, trained).trained)
+        return {name: part for name, part in tree.items() if name not in spared}
+
+    parts = split(begun(jax.random.key(config.seed)), trained)
+    scale = spec.vae.scaling_factor
     denoiser = Denoiser(
         networks=networks,
         noising=noising(NoiseSchedule.from_config(spec.schedule), spec.prediction, config.loss),
         predict=predict or partial(text_prediction, networks),
-        latents=partial(posterior_latents, networks),
+        latents=partial(latents_of_moments, scale)
+        if cached
+        else partial(posterior_latents, networks),
         adapt=adapt,
         join=parts.join,
     )
 
     def start(key: Array) -> Leaves:
-        return split(begin(params, key), trained).trained
+        return split(begun(key), trained).trained
 
     def whole(leaves: Leaves) -> Model:
-        return Model(spec, adapt(parts.join(leaves, parts.frozen)), tokenizers)
+        return Model(spec, adapt(parts.join(leaves, parts.frozen)) | spared, tokenizers)
+
+    def source(place: str, caption: str) -> Source:
+        if is_cache(place) != cached:
+            raise ValueError(
+                f"one of {config.data} and {place} holds pictures and the other latents; make both "
+                "alike with jaxsd cache-latents"
+            )
+        if cached and config.prior_data and config.max_aspect != 1:
+            raise ValueError(
+                f"max_aspect is {config.max_aspect}; prior_data as latents needs pictures of one "
+                "size: make both again with max_aspect=1"
+            )
+        if cached:
+            return cache_source(config, model, place, caption)
+        return folder_source(config, spec, tokenizers, place, caption)
 
     return Task(
         start=start,
         frozen=jax.tree.map(lambda leaf: leaf.astype(config.dtype), parts.frozen),
         loss=partial(diffusion_loss, denoiser),
-        batches=lambda: captioned_batches(config, spec, tokenizers),
+        batches=lambda: captioned_batches(config, spec, source),
         probe=lambda leaves: {},
         exports={},
         model=whole,
     )
+
+
+def _refuse_encoders(config: TrainConfig, trained: Leaves) -> None:
+    """Refuses to train what the latents and texts of a cache were made with.
+
+    Raises:
+      ValueError: a leaf of the VAE or of a text encoder.
+    """
+    pattern = r"(lora/)?(vae|text)/.*|embedding/.*"
+    if path := next((path for path in trained if re.fullmatch(pattern, path)), None):
+        raise ValueError(
+            f"{config.data} holds latents and texts of networks that stay as they are, and this "
+            f"run trains {path}; set data to the folder of pictures, or do not train that"
+        )

@@ -5,6 +5,7 @@ A batch depends on (seed, number) alone, so that a resumed run sees what an unbr
 
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -120,24 +121,34 @@ def bucket_sizes(resolution: int, unit: int, max_aspect: float) -> np.ndarray:
     return sizes[fits]
 
 
+Bucket = tuple[tuple[int, int], np.ndarray]
+"""Height and width, and the pictures [n] that are cut to them."""
+
+
+def in_buckets(sizes: np.ndarray, buckets: np.ndarray) -> list[Bucket]:
+    """Pictures of `sizes` [N, 2], each in the bucket whose aspect ratio is nearest to its own.
+
+    Args:
+      buckets: [K, 2] as from `bucket_sizes`; those without pictures are left out.
+    """
+    aspect = np.log(sizes[:, 0] / sizes[:, 1])
+    nearest = np.abs(aspect[:, None] - np.log(buckets[:, 0] / buckets[:, 1])[None]).argmin(1)
+    return [
+        (tuple(sides), rows)
+        for k, sides in enumerate(buckets.tolist())
+        if len(rows := np.flatnonzero(nearest == k))
+    ]
+
+
 class Batches:
-    """Pictures of a folder in batches of one size each; every picture once an epoch.
+    """Pictures in batches of one size each; every picture once an epoch.
 
     An epoch ends with batches that are filled up with pictures of the same bucket.
     """
 
-    def __init__(self, folder: Folder, batch_size: int, buckets: np.ndarray, seed: int) -> None:
-        """Args: `buckets` as from `bucket_sizes`; a picture belongs to the nearest aspect ratio."""
-        aspect = np.log(folder.sizes[:, 0] / folder.sizes[:, 1])
-        nearest = np.abs(aspect[:, None] - np.log(buckets[:, 0] / buckets[:, 1])[None]).argmin(1)
-        self._members = [
-            (tuple(size), rows)
-            for k, size in enumerate(buckets.tolist())
-            if len(rows := np.flatnonzero(nearest == k))
-        ]
-        self._batch_size, self._seed = batch_size, seed
-        self.folder = folder
-        self.an_epoch = sum(-(-len(rows) // batch_size) for _, rows in self._members)
+    def __init__(self, buckets: Sequence[Bucket], batch_size: int, seed: int) -> None:
+        self._buckets, self._batch_size, self._seed = buckets, batch_size, seed
+        self.an_epoch = sum(-(-len(rows) // batch_size) for _, rows in buckets)
         self._epoch = lru_cache(maxsize=2)(self._planned)
 
     def rows(self, number: int) -> tuple[tuple[int, int], np.ndarray]:
@@ -149,7 +160,7 @@ class Batches:
         rng, size = generator(self._seed, epoch), self._batch_size
         batches = [
             (sides, part)
-            for sides, rows in self._members
+            for sides, rows in self._buckets
             for part in np.resize(rng.permutation(rows), (-(-len(rows) // size), size))
         ]
         return [batches[i] for i in rng.permutation(len(batches))]

@@ -32,7 +32,8 @@ class Task(NamedTuple):
     start: Callable[[Array], Params]  # key -> what is trained, before the first step
     frozen: Params  # what the loss needs beside it
     loss: Loss
-    batches: Callable[[], Callable[[int], Any]]  # reads the data -> (number -> batch)
+    # reads the data -> (number of a batch, which of its rows -> those rows)
+    batches: Callable[[], Callable[[int, slice], Any]]
     probe: Callable[[Params], dict[str, float]]  # numbers that tell how far it is
     exports: dict[str, Export]  # format -> how to write it; the first is written at the end
     model: Callable[[Params], Model] | None = None  # what was trained, in its place in a model
@@ -74,7 +75,8 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
         step = make_step(task.loss, rule, config.ema_decay, places)
         done = int(state.step)
         bar = tqdm(total=config.steps, initial=done, unit="step", smoothing=0.05)
-        batches = _prefetched(batch_of, config.accumulate, done, config.steps)
+        whole = partial(batch_of, share=slice(0, config.batch_size))
+        batches = _prefetched(whole, config.accumulate, done, config.steps)
         started = time.monotonic()
         for n, batch in enumerate(batches, done + 1):
             state, metrics = step(state, frozen, jax.device_put(batch, shared), key_steps)
@@ -166,7 +168,7 @@ def shardings(tree: Any, mesh: Mesh) -> Any:
 class _Stacked:
     """Source of grain: element n is the `count` batches of step n, stacked."""
 
-    def __init__(self, batch: Callable[[int], Any], count: int, steps: int) -> None:
+    def __init__(self, batch: Callable[..., Any], count: int, steps: int) -> None:
         self._batch, self._count, self._steps = batch, count, steps
 
     def __len__(self) -> int:
@@ -177,7 +179,7 @@ class _Stacked:
         return jax.tree.map(lambda *x: np.stack(x), *several)
 
 
-def _prefetched(batch: Callable[[int], Any], count: int, first: int, steps: int) -> Iterator[Any]:
+def _prefetched(batch: Callable[..., Any], count: int, first: int, steps: int) -> Iterator[Any]:
     """The batches of steps `first` to `steps`, made by threads while the device works."""
     if first == steps:  # grain has no empty slices
         return iter(())

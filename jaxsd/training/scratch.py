@@ -75,7 +75,7 @@ def scratch_task(config: TrainConfig, spec: ModelSpec) -> Task:
             params = jax.jit(initial)(key)
         return split(params, [".*"]).trained
 
-    def batches() -> Callable[[int], Batch]:
+    def batches() -> Callable[[int, slice], Batch]:
         mixture = Mixture(data().templates, config.templates, data().ids)
         return partial(_batch, config, data().latents, mixture, tokenizer([""])[0])
 
@@ -130,12 +130,17 @@ def _encoded(config: TrainConfig, vae: VAE, params: Params, images: np.ndarray) 
 
 
 def _batch(
-    config: TrainConfig, latents: np.ndarray, mixture: Mixture, empty: np.ndarray, number: int
+    config: TrainConfig,
+    latents: np.ndarray,
+    mixture: Mixture,
+    empty: np.ndarray,
+    number: int,
+    share: slice,
 ) -> Batch:
     rng = generator(config.seed, number)
     rows, captions = mixture.draw(config.batch_size, rng)
     captions[rng.random(len(captions)) < config.caption_dropout] = empty
-    return unweighted(latents[rows], captions)
+    return unweighted(latents[rows[share]], captions[share])
 
 
 def unweighted(latents: np.ndarray, ids: np.ndarray) -> Batch:

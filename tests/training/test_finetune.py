@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -12,16 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny_models import TINY
-from tiny_runs import tiny_model, tiny_pictures
+from tiny_runs import jaxsd, run_toml, tiny_model, tiny_pictures
 
 from jaxsd.adapters.embedding import read_embedding
 from jaxsd.adapters.lora import merged
 from jaxsd.adapters.lora_files import read_lora
 from jaxsd.cli.main import run
 from jaxsd.config import ModelSpec
-from jaxsd.convert import read, read_controlnet
-from jaxsd.training.captioned import captioned_batches
+from jaxsd.convert import open_model, read, read_controlnet
+from jaxsd.training.captioned import captioned_batches, folder_source
 from jaxsd.training.config import EmbeddingConfig, LossConfig, TrainConfig
+from jaxsd.training.diffusion import Batch
 from jaxsd.training.finetune import asked_for
 from jaxsd.training.subtrees import split
 from jaxsd.training.tasks import task_of
@@ -53,22 +56,6 @@ def config(model: Path, pictures: Path, tmp_path: Path) -> TrainConfig:
     )
 
 
-def jaxsd(*argv: object) -> None:
-    """The program, which is to end well."""
-    with pytest.raises(SystemExit) as end:
-        run([str(word) for word in argv])
-    assert end.value.code is None
-
-
-def run_toml(config: TrainConfig, path: Path, **more: object) -> Path:
-    """A configuration file with what a run can not do without."""
-    names = ("task", "output", "data", "model", "steps", "batch_size", "learning_rate")
-    names += ("warmup_steps", "ema_decay", "log_every")
-    values = {name: getattr(config, name) for name in names} | more
-    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items()))
-    return path
-
-
 def test_split_parts_a_tree_and_joins_it_again() -> None:
     tree = {"unet": {"a": {"kernel": 1, "bias": 2}}, "text": [{"b": 3}]}
     parts = split(tree, [r"unet/.*kernel", r"text/0/b"])
@@ -81,7 +68,7 @@ def test_split_parts_a_tree_and_joins_it_again() -> None:
 
 def loss_of(config: TrainConfig) -> tuple[object, dict, dict]:
     task = task_of(config)
-    batch = task.batches()(0)
+    batch = task.batches()(0, slice(0, config.batch_size))
     trained = task.start(jax.random.key(0))
     gradient = jax.jit(jax.grad(lambda t: task.loss(t, task.frozen, batch, jax.random.key(1))[0]))
     return task, trained, gradient(trained)
@@ -221,23 +208,32 @@ def test_sigterm_saves_and_the_run_goes_on(
         np.testing.assert_array_equal(got[path], want[path], err_msg=path)
 
 
+def batches_of(config: TrainConfig, spec: ModelSpec) -> Callable[[int, slice], Batch]:
+    """Of an image folder, with the tokenizer of `config.model`."""
+    tokenizers = open_model(config.model).tokenizers * len(spec.text)
+    return captioned_batches(config, spec, partial(folder_source, config, spec, tokenizers))
+
+
 def test_prior_pictures_are_half_of_a_batch(config: TrainConfig, pictures: Path) -> None:
     with_prior = replace(
         config, batch_size=4, prior_data=str(pictures), prior_weight=0.5, caption_dropout=0.0
     )
-    model = task_of(with_prior).model
-    spec, tokenizers = TINY["sd1"], model(task_of(with_prior).start(jax.random.key(0))).tokenizers
-    batch = captioned_batches(with_prior, replace(spec, default_size=64), tokenizers)(0)
+    batch_of = batches_of(with_prior, replace(TINY["sd1"], default_size=64))
+    batch = batch_of(0, slice(0, 4))
     assert batch.pictures.shape[0] == 4
     assert batch.weight.tolist() == [1, 1, 0.5, 0.5]
+    # What several hosts read is what one reads.
+    for share in (slice(0, 2), slice(1, 3), slice(3, 4)):
+        for own, whole in zip(
+            jax.tree.leaves(batch_of(0, share)), jax.tree.leaves(batch), strict=True
+        ):
+            np.testing.assert_array_equal(own, whole[share])
 
 
 def test_xl_is_told_sizes_and_crops(config: TrainConfig, model: Path) -> None:
     xl = replace(TINY["sdxl"], default_size=64)
-    tokenizers = task_of(config).model(task_of(config).start(jax.random.key(0))).tokenizers
     half = replace(config, caption_dropout=0.5, batch_size=6)
-    batches = captioned_batches(half, xl, tokenizers * 2)
-    batch = batches(0)
+    batch = batches_of(half, xl)(0, slice(0, 6))
     assert batch.time_ids.shape == (6, 6)
     np.testing.assert_array_equal(batch.time_ids[:, 4:], 64)
     originals = batch.time_ids[:, 0]
@@ -250,7 +246,7 @@ def test_xl_is_told_sizes_and_crops(config: TrainConfig, model: Path) -> None:
     np.testing.assert_array_equal(
         batch.time_ids[:, 2], np.where(originals > 64, (side - 64) // 2, 0)
     )
-    empty = tokenizers[0]([""])[0]
+    empty = open_model(config.model).tokenizers[0]([""])[0]
     dropped = (batch.ids[0] == empty[None]).all(1)
     np.testing.assert_array_equal(batch.keep == 0, dropped)
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxsd.images import image_size, read_cropped, read_image
-from jaxsd.training.folder import Batches, bucket_sizes, decoded, read_folder
+from jaxsd.training.folder import Batches, Folder, bucket_sizes, decoded, in_buckets, read_folder
 
 
 def save(folder: Path, name: str, height: int, width: int, value: int = 0) -> Path:
@@ -24,6 +24,10 @@ def folder(tmp_path: Path) -> Path:
     for i, (height, width) in enumerate(sides):
         save(tmp_path, f"{i:02d}.png", height, width, value=i * 10)
     return tmp_path
+
+
+def batches_of(folder: Folder, batch_size: int, seed: int) -> Batches:
+    return Batches(in_buckets(folder.sizes, bucket_sizes(64, 16, 2.0)), batch_size, seed)
 
 
 def test_without_a_table_every_picture_has_the_caption(folder: Path) -> None:
@@ -54,7 +58,7 @@ def test_buckets_hold_no_more_than_the_area_and_keep_the_aspect() -> None:
 
 def test_an_epoch_has_every_picture_in_a_batch_of_its_shape(folder: Path) -> None:
     found = read_folder(folder)
-    batches = Batches(found, 2, bucket_sizes(64, 16, 2.0), seed=3)
+    batches = batches_of(found, 2, seed=3)
     assert batches.an_epoch == 6
     for epoch in range(2):
         plan = [batches.rows(epoch * 6 + i) for i in range(6)]
@@ -68,8 +72,8 @@ def test_an_epoch_has_every_picture_in_a_batch_of_its_shape(folder: Path) -> Non
 
 
 def test_a_batch_depends_on_seed_and_number_alone(folder: Path) -> None:
-    found, sizes = read_folder(folder), bucket_sizes(64, 16, 2.0)
-    first, second = (Batches(found, 2, sizes, seed=3) for _ in range(2))
+    found = read_folder(folder)
+    first, second = (batches_of(found, 2, seed=3) for _ in range(2))
     late = second.rows(40)[1]
     for number in range(40):
         first.rows(number)
@@ -77,7 +81,7 @@ def test_a_batch_depends_on_seed_and_number_alone(folder: Path) -> None:
 
 
 def test_batches_are_full_though_a_bucket_is_small(folder: Path) -> None:
-    batches = Batches(read_folder(folder), 4, bucket_sizes(64, 16, 2.0), seed=0)
+    batches = batches_of(read_folder(folder), 4, seed=0)
     assert {len(batches.rows(i)[1]) for i in range(batches.an_epoch)} == {4}
 
 

@@ -1,16 +1,19 @@
 """A tiny model on disk and a few captioned pictures, to train with."""
 
 import json
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from tiny_models import TINY, pipeline_params
 
+from jaxsd.cli.main import run
 from jaxsd.config import Level, VAEConfig
 from jaxsd.convert import write_diffusers
 from jaxsd.text import Tokenizer, clip_vocabulary, vocabulary_of
+from jaxsd.training.config import TrainConfig
 
 TINY_VAE = VAEConfig(channels=(8, 8), resnets=1, norm_groups=4)
 
@@ -37,3 +40,24 @@ def tiny_pictures(folder: Path, count: int) -> Path:
         lines.append(json.dumps({"file_name": f"{i}.png", "text": f"thing {i}"}))
     (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
     return folder
+
+
+def run_toml(config: TrainConfig, path: Path, **more: object) -> Path:
+    """A configuration file that reads as `config`, but for its tables, with `more`."""
+    values = {
+        field.name: getattr(config, field.name)
+        for field in fields(config)
+        if field.default is MISSING or getattr(config, field.name) != field.default
+    }
+    lines = (values | more).items()
+    path.write_text(
+        "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines if value != {})
+    )
+    return path
+
+
+def jaxsd(*argv: object) -> None:
+    """The program, which is to end well."""
+    with pytest.raises(SystemExit) as end:
+        run([str(word) for word in argv])
+    assert end.value.code is None

@@ -1,0 +1,257 @@
+"""`jaxsd cache-latents`: pictures and captions through the networks that a run does not train.
+
+Files are finished one by one in a hidden folder beside the place, which becomes the place when all
+are there. A pass that was stopped goes on with the next file.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from tqdm import tqdm
+
+from jaxsd.images import read_cropped
+from jaxsd.models import VAE
+from jaxsd.parallel import mesh_of
+from jaxsd.sampling.program import Networks, Request, encode
+from jaxsd.text import Tokenizer
+from jaxsd.training.cached import Index, Shard, is_cache, origin_of, read_index, write_index
+from jaxsd.training.captioned import sizes_of
+from jaxsd.training.config import TrainConfig
+from jaxsd.training.finetune import networks_of, opened
+from jaxsd.training.folder import Folder, in_buckets, read_folder
+from jaxsd.training.records import packed, write_records
+from jaxsd.types import Array, Params
+
+A_FILE = 1024
+"""Records in a file: 130 MB of float32 moments for pictures of 512 x 512."""
+
+Forward = Callable[[Any], Any]
+"""A tree of host arrays [n, ...] -> what networks make of them, [n, ...]."""
+
+
+class Picture(NamedTuple):
+    """A picture as training takes it."""
+
+    row: int
+    pixels: np.ndarray  # [H, W, 3] uint8
+    corner: tuple[int, int]
+    condition: np.ndarray | None  # [H, W, 3] uint8
+
+
+def cache_latents(config: TrainConfig, place: Path) -> Index:
+    """Writes the folder `place`, which runs with this configuration can take as `data`.
+
+    Raises:
+      ValueError: the place is taken, or anything wrong with the model or the pictures.
+    """
+    if place.exists():
+        raise ValueError(f"{place} is there already; remove it, or give another place with -o")
+    if is_cache(config.data):
+        raise ValueError(f"{config.data} holds latents; set data to a folder of pictures")
+    model = opened(config)
+    sizes = sizes_of(config, model.spec)
+    folder = read_folder(config.data, config.caption)
+    texts = list(dict.fromkeys(["", *(text for own in folder.texts for text in own)]))
+    made_by = f"{config.model}, {config.dtype}"
+    making = _Making(
+        place, Index(origin_of(config, model, config.caption), digest(folder), made_by)
+    )
+    folder.broken.extend(name for name in making.index.broken if name not in folder.broken)
+
+    networks, size = networks_of(config, model.spec), config.batch_size
+    params = {name: model.params[name] for name in ("vae", "text")}
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, config.dtype), params)
+    embed = _on_devices(partial(_embedded, networks, config.dtype), params, size)
+    with tqdm(total=len(texts), desc="captions", unit="") as bar:
+        for name, rows in _files("captions", np.arange(len(texts))):
+            records = _caption_records([texts[i] for i in rows], model.tokenizers, embed, size)
+            making.add("captions", name, (0, 0), records, bar, folder)
+    encode_pictures = _on_devices(partial(_moments, networks.vae, config.dtype), params, size)
+    numbers = {text: number for number, text in enumerate(texts)}
+    with tqdm(total=len(folder.files), desc="pictures", unit="") as bar:
+        for sides, members in in_buckets(folder.sizes, sizes):
+            for name, rows in _files("pictures-{}x{}".format(*sides), members):
+                records = _picture_records(folder, rows, sides, numbers, encode_pictures, size)
+                making.add("pictures", name, sides, records, bar, folder)
+    making.finish(place)
+    return making.index
+
+
+class _Making:
+    """A cache of which some files are there."""
+
+    def __init__(self, place: Path, index: Index) -> None:
+        """Takes up what an earlier pass over the same pictures left, or starts anew."""
+        self.index = index
+        self._folder = place.with_name(f".{place.name}.part")
+        left = _left(self._folder)
+        if left is not None and replace(left, pictures=(), captions=(), broken=()) == index:
+            self.index = left
+        else:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def add(
+        self,
+        kind: str,
+        name: str,
+        sides: tuple[int, int],
+        records: Iterable[bytes],
+        bar: tqdm,
+        folder: Folder,
+    ) -> None:
+        """Writes a file and enters it, if it is not there: `kind` is "pictures" or "captions"."""
+        there = {shard.file: shard for shard in getattr(self.index, kind)}
+        if name in there:
+            bar.update(there[name].count)
+            return
+        count = write_records(self._folder / name, _counted(records, bar))
+        shards = (*there.values(), Shard(name, count, *sides))
+        self.index = replace(self.index, **{kind: shards}, broken=tuple(folder.broken))
+        write_index(self._folder, self.index)
+
+    def finish(self, place: Path) -> None:
+        """Makes it the cache that others see."""
+        self._folder.replace(place)
+
+
+def _left(folder: Path) -> Index | None:
+    """What an earlier pass says that it has finished."""
+    try:
+        return read_index(folder) if is_cache(folder) else None
+    except ValueError:
+        return None  # of another version of jaxsd
+
+
+def _counted(records: Iterable[bytes], bar: tqdm) -> Iterator[bytes]:
+    for record in records:
+        yield record
+        bar.update()
+
+
+def digest(folder: Folder) -> str:
+    """SHA-256 of what is known of the pictures without reading them: names, dates, captions."""
+    rows = [
+        (file.name, file.stat().st_size, file.stat().st_mtime_ns, texts, str(condition))
+        for file, texts, condition in zip(
+            folder.files, folder.texts, folder.conditions, strict=True
+        )
+    ]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _files(stem: str, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Names of files, and the rows that go into each."""
+    for number, own in enumerate(_chunks(rows, A_FILE)):
+        yield f"{stem}-{number:05d}.array_record", own
+
+
+def _chunks(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
+
+
+def _caption_records(
+    texts: Sequence[str], tokenizers: Sequence[Tokenizer], embed: Forward, size: int
+) -> Iterator[bytes]:
+    for own in (texts[i : i + size] for i in range(0, len(texts), size)):
+        ids = tuple(tokenizer(own) for tokenizer in tokenizers)
+        context, pooled = embed(ids)
+        for i, text in enumerate(own):
+            arrays = {f"ids_{k}": one[i] for k, one in enumerate(ids)}
+            arrays |= {"context": context[i], "pooled": pooled[i]}
+            yield packed({"text": text}, arrays)
+
+
+def _picture_records(
+    folder: Folder,
+    rows: np.ndarray,
+    sides: tuple[int, int],
+    numbers: dict[str, int],
+    encode_pictures: Forward,
+    size: int,
+) -> Iterator[bytes]:
+    """Pictures that can be read; they are decoded by threads while the device works."""
+    chunks = _chunks(rows, size)
+    read = partial(_read, folder, sides)
+    loaded = grain.MapDataset.range(len(chunks)).map(lambda i: [read(row) for row in chunks[i]])
+    for found in loaded.to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)):
+        pictures = [picture for picture in found if picture is not None]
+        if not pictures:
+            continue
+        moments = encode_pictures(np.stack([picture.pixels for picture in pictures]))
+        for picture, own in zip(pictures, moments, strict=True):
+            header = {
+                "file_name": folder.files[picture.row].name,
+                "original": folder.sizes[picture.row].tolist(),
+                "corner": picture.corner,
+                "captions": [numbers[text] for text in folder.texts[picture.row]],
+            }
+            arrays = {"moments": own}
+            if picture.condition is not None:
+                arrays["condition"] = picture.condition
+            yield packed(header, arrays)
+
+
+def _read(folder: Folder, sides: tuple[int, int], row: int) -> Picture | None:
+    """A picture cut to its sides, or None where it can not be read.
+
+    Raises:
+      ValueError: it is one too many.
+    """
+    condition = folder.conditions[row]
+    try:
+        pixels, *corner = read_cropped(folder.files[row], *sides)
+        seen = None if condition is None else read_cropped(condition, *sides)[0]
+    except OSError as error:
+        folder.report_broken(folder.files[row], error)
+        return None
+    return Picture(int(row), pixels, tuple(corner), seen)
+
+
+def _embedded(
+    networks: Networks, dtype: str, params: Params, ids: tuple[Array, ...]
+) -> tuple[Array, Array]:
+    """Context [n, L, d] and pooled [n, p] of token ids; p is 0 where the U-Net takes none."""
+    ones = jnp.ones(len(ids[0]))
+    nothing = jnp.zeros((len(ids[0]), 1, 1, networks.unet.config.in_channels))
+    told = encode(networks, params, Request(ids, ones, None, ones, nothing, ones))
+    pooled = jnp.zeros((len(ones), 0)) if told.pooled is None else told.pooled
+    return told.context.astype(dtype), pooled.astype(dtype)
+
+
+def _moments(vae: VAE, dtype: str, params: Params, pictures: Array) -> Array:
+    """Means and log variances [n, h, w, 2c] of the latents of uint8 pictures."""
+    images = pictures.astype(jnp.float32) / 127.5 - 1.0
+    moments = vae.apply({"params": params["vae"]}, images, method=VAE.encode)
+    return jnp.concatenate(moments, axis=-1).astype(dtype)
+
+
+def _on_devices(function: Callable[[Params, Any], Any], params: Params, size: int) -> Forward:
+    """A function of parameters and arrays [n, ...], n at most `size`, as one compiled program.
+
+    Each device of this host takes its share of the arrays.
+    """
+    mesh = mesh_of(devices=jax.local_devices())
+    full = -(-size // mesh.size) * mesh.size
+    params = jax.device_put(params, NamedSharding(mesh, PartitionSpec()))
+    shared, run = NamedSharding(mesh, PartitionSpec("data")), jax.jit(function)
+
+    def forward(arrays: Any) -> Any:
+        count = len(jax.tree.leaves(arrays)[0])
+        filled = jax.tree.map(lambda x: np.resize(x, (full, *x.shape[1:])), arrays)
+        return jax.tree.map(
+            lambda x: np.asarray(x)[:count], run(params, jax.device_put(filled, shared))
+        )
+
+    return forward
