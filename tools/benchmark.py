@@ -41,7 +41,8 @@ def main() -> None:
     found = peers(args.torch_python, args.flax_python, args.openvino_python)
     program = [sys.executable, "-c", "from jaxsd.cli.main import run; run()", "bench"]
     named = [f"--peer={name}={command}" for name, command in found.items()]
-    sys.exit(subprocess.call([*program, *rest, *named]))
+    said = shlex.join(["python", "tools/benchmark.py", *rest])
+    sys.exit(subprocess.call([*program, *rest, *named, f"--as={said}"]))
 
 
 if __name__ == "__main__":

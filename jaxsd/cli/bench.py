@@ -31,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=COMMAND",
         help="another program to time; tools/benchmark.py passes those that it knows",
     )
+    parser.add_argument("--as", dest="said", metavar="COMMAND", help="what the report says was run")
     parser.add_argument(
         "-o", "--output", metavar="FOLDER", help="for BENCHMARKS.md, results.json and plot.png"
     )
@@ -44,7 +45,7 @@ def main(args: argparse.Namespace) -> None:
     from jaxsd.benchmark.report import add_section, as_json, document, machine, plot
 
     workers = {OURS: COMMAND} | dict(peers)
-    facts, command = machine(), shlex.join(["jaxsd", *sys.argv[1:]])
+    facts, command = machine(), args.said or shlex.join(["jaxsd", *sys.argv[1:]])
     contests = []
     for job in jobs:
         print(f"{job.model} {job.part} {job.dtype}", file=sys.stderr)

@@ -1,7 +1,10 @@
 """`jaxsd bench`: what it refuses before anything runs."""
 
+import json
+
 import pytest
 
+from jaxsd.benchmark.contest import Result
 from jaxsd.cli.bench import _jobs
 from jaxsd.cli.main import parse, run
 
@@ -24,3 +27,24 @@ def test_a_mistake_is_one_line(arguments, complaint, capsys):
 def test_quick_is_the_built_in_model_and_a_small_sd15():
     jobs = _jobs(parse(["jaxsd", "bench", "--quick"]))
     assert {(job.model, job.size) for job in jobs} == {("emoji", 128), ("sd15", 256)}
+
+
+def test_tables_and_runs_are_written(tmp_path, capsys, monkeypatch):
+    def contest(job, workers, rounds, say):
+        own = {"flops": 1e9, "rate": 1e10}
+        assert list(workers) == ["jaxsd", "other"]
+        return [
+            Result("jaxsd", job, [1.0] * rounds, about=own),
+            Result("other", job, [2.0] * rounds),
+        ]
+
+    monkeypatch.setattr("jaxsd.benchmark.contest.contest", contest)
+    arguments = ["--parts", "text", "--peer", "other=program", "--as", "make figures"]
+    with pytest.raises(SystemExit) as ended:
+        run(["bench", *arguments, "-o", str(tmp_path)])
+    assert not ended.value.code
+    text = (tmp_path / "BENCHMARKS.md").read_text()
+    assert "`make figures`" in text
+    assert "| sd15 text 512 px, batch 1, float32 | other | 2 (2 to 2) | 2.00 |" in text
+    assert capsys.readouterr().out.strip() in text
+    assert len(json.loads((tmp_path / "results.json").read_text())["results"]) == 2
