@@ -79,12 +79,18 @@ def commit(folder: Path) -> str:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """The lines of metrics.jsonl; of a step that was done twice the later ones."""
+    """The lines of metrics.jsonl; of a step that was done twice the later ones.
+
+    A step may have several lines, of different numbers.
+    """
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     kept: list[dict[str, float]] = []
     for line in lines:
         while kept and kept[-1]["step"] > line["step"]:
             kept.pop()
+        same = [old for old in kept[-3:] if old["step"] == line["step"]]
+        if any(set(old) & set(line) > {"step"} for old in same):
+            del kept[len(kept) - len(same) :]
         kept.append(line)
     return kept
 

@@ -1,0 +1,25 @@
+"""What is read back of a run that was killed."""
+
+import json
+from pathlib import Path
+
+from jaxsd.training.record import read_metrics
+
+
+def test_of_a_step_that_was_done_twice_the_later_lines_count(tmp_path: Path) -> None:
+    lines = [
+        {"step": 1, "loss": 1},
+        {"step": 2, "loss": 2},
+        {"step": 2, "psnr": 20},  # after the checkpoint
+        {"step": 3, "loss": 3},
+        {"step": 3, "loss": 30},  # killed after step 3, gone on from 2
+        {"step": 4, "loss": 40},
+        {"step": 4, "psnr": 400},  # killed before the checkpoint was whole
+        {"step": 3, "loss": 300},
+        {"step": 4, "loss": 4000},
+        {"step": 4, "psnr": 4},
+        {"step": 4, "loss": 4},  # once more, from 3
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    kept = [(line["step"], line.get("loss"), line.get("psnr")) for line in read_metrics(tmp_path)]
+    assert kept == [(1, 1, None), (2, 2, None), (2, None, 20), (3, 300, None), (4, 4, None)]
