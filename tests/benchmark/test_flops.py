@@ -43,7 +43,7 @@ def test_a_loop_counts_as_often_as_it_runs():
 # Billions of multiply-adds of one image: by hand, from the layers' shapes. Published totals of the
 # U-Nets leave attention's own products out: 338.6 and 2989.
 TOTALS = [
-    ("sd15", "unet", 512, 401.6),
+    pytest.param("sd15", "unet", 512, 401.6, marks=pytest.mark.slow),
     pytest.param("sd15", "unet", 1024, 2337, marks=pytest.mark.slow),
     pytest.param("sd21", "unet", 768, 1074.6, marks=pytest.mark.slow),
     pytest.param("sdxl", "unet", 1024, 3381, marks=pytest.mark.slow),
