@@ -18,6 +18,14 @@ from jaxsd.convert.tensors import dtype_named
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.models import VAE, TextEncoder, UNet
 from jaxsd.parallel import own_share, place_param, share
+from jaxsd.requests import (
+    as_list,
+    checked_noise,
+    guided_rows,
+    image_keys,
+    initial_noise,
+    per_image,
+)
 from jaxsd.sampling import first_non_finite, rows
 from jaxsd.sampling.program import (
     DRAWING,
@@ -32,9 +40,6 @@ from jaxsd.sampling.program import (
 from jaxsd.schedulers import NoiseSchedule, Tableau, build
 from jaxsd.text import Tokenizer
 from jaxsd.types import Array, Params, Prediction
-
-INITIAL_NOISE = 2**32 - 1
-"""Folded into an image's key for the noise it starts from; rows of the table are 0, 1, 2, ..."""
 
 Progress = Callable[[int, int], None]
 """(rows done, rows in all)."""
@@ -336,68 +341,3 @@ def on_device(path: str, array: np.ndarray) -> Array:
     """A parameter on JAX's default device."""
     del path
     return jnp.asarray(array)
-
-
-def as_list(value: str | Sequence[str]) -> list[str]:
-    """One text or several, as several."""
-    return [value] if isinstance(value, str) else list(value)
-
-
-def per_image(name: str, value: Any, count: int) -> list[Any]:
-    """One value for all images, or one for each.
-
-    Raises:
-      ValueError: a sequence of another length.
-    """
-    if isinstance(value, str) or np.isscalar(value):
-        return [value] * count
-    if len(value) != count:
-        raise ValueError(f"{name} has {len(value)} values for {count} images; give 1 or {count}")
-    return list(value)
-
-
-def guided_rows(interval: tuple[float, float], count: int) -> tuple[int, int]:
-    """The rows (first, end) of so many that a guidance interval covers.
-
-    Raises:
-      ValueError: not two numbers in order within 0 to 1.
-    """
-    first, end = interval
-    if not 0 <= first <= end <= 1:
-        raise ValueError(
-            f"guidance_interval {interval} is not (FROM, TO) with 0 <= FROM <= TO <= 1"
-        )
-    return round(first * count), round(end * count)
-
-
-def image_keys(seeds: Sequence[int], mesh: Mesh | None = None) -> Array:
-    """One key per image, [B]; a function of its seed alone.
-
-    Raises:
-      ValueError: a seed out of range.
-    """
-    for seed in seeds:
-        if not 0 <= seed < 2**32:
-            raise ValueError(f"seed {seed} is out of range; seeds are 0 to {2**32 - 1}")
-    numbers = np.array(seeds, np.uint32)
-    return jax.vmap(jax.random.key)(numbers if mesh is None else share(numbers, mesh))
-
-
-@partial(jax.jit, static_argnames="shape")
-def initial_noise(keys: Array, shape: tuple[int, ...]) -> Array:
-    """Unit noise [B, h, w, c] float32, each image's from its own key."""
-    return jax.vmap(
-        lambda key: jax.random.normal(jax.random.fold_in(key, INITIAL_NOISE), shape[1:])
-    )(keys)
-
-
-def checked_noise(latents: Array, shape: tuple[int, ...], mesh: Mesh | None) -> Array:
-    """The noise a caller gave, if it fits.
-
-    Raises:
-      ValueError: another shape than the images need.
-    """
-    if latents.shape != shape:
-        raise ValueError(f"latents have shape {latents.shape}, these images need {shape}")
-    noise = np.asarray(latents, np.float32)
-    return jnp.asarray(noise) if mesh is None else share(noise, mesh)

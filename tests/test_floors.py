@@ -26,6 +26,7 @@ FLOORS = {
     "adapters": 3,
     "checkpoint": 3,
     "executables": 3,
+    "requests": 3,
     "pipeline": 4,
     "training": 4,
     "bulk": 4,

@@ -24,7 +24,8 @@ from module_parity import (
 
 import jaxsd
 from jaxsd.config import UNetConfig
-from jaxsd.pipeline import Pipeline, image_keys
+from jaxsd.pipeline import Pipeline
+from jaxsd.requests import image_keys
 from jaxsd.sampling import rows
 from jaxsd.sampling.program import finish, go_on, start
 from jaxsd.schedulers import NoiseSchedule, build

@@ -23,7 +23,8 @@ from jaxsd.cli.generate import model_hash as file_hash
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.images import Recipe, png_bytes, webp_bytes
 from jaxsd.parallel import images_per_step, mesh_of
-from jaxsd.pipeline import Pipeline, image_keys, initial_noise, load
+from jaxsd.pipeline import Pipeline, load
+from jaxsd.requests import image_keys, initial_noise
 from jaxsd.sampling.program import Drawing, Request
 from jaxsd.sampling.program import draw as draw_program
 from jaxsd.schedulers import Tableau

@@ -32,11 +32,11 @@ def run(shape: tuple[int, ...], folder: str) -> dict[str, object]:
     pipe, texts = pipeline_on(shape), []
     whole = program.draw
 
-    def drawn(*args: object, guided: bool) -> program.Drawing:
+    def drawn(networks: program.Networks, guided: bool, **arrays: object) -> program.Drawing:
         """The program that a pipeline would run, and its text."""
-        compiled = whole.lower(*args, guided=guided).compile()
+        compiled = whole.lower(networks=networks, guided=guided, **arrays).compile()
         texts.append(compiled.as_text())
-        return compiled(*args[1:])
+        return compiled(**arrays)
 
     with mock.patch("jaxsd.pipeline.draw", drawn):
         drawing = pipe.draw(
@@ -68,8 +68,6 @@ def refusal() -> str:
     return ""
 
 
-print(
-    json.dumps(
-        {name: run(shape, sys.argv[1]) for name, shape in MESHES.items()} | {"refusal": refusal()}
-    )
-)
+if __name__ == "__main__":
+    found = {name: run(shape, sys.argv[1]) for name, shape in MESHES.items()}
+    print(json.dumps(found | {"refusal": refusal()}))
