@@ -98,12 +98,12 @@ def one_image_a_call(config: BulkConfig) -> BulkConfig:
     """The run whose images do not depend on `batch_size`.
 
     Raises:
-      ValueError: the mesh splits sums over devices, whose order then matters too.
+      ValueError: the mesh splits weights, which makes another program.
     """
-    if len(config.mesh) == 3 and config.mesh[2] != 1:
+    if config.mesh[1:] != (1, 1):
         raise ValueError(
-            f"--batch-invariant is not possible on mesh {list(config.mesh)}, whose axis tensor "
-            "splits sums; make it 1"
+            f"--batch-invariant is not possible on mesh {list(config.mesh)}, which splits weights; "
+            "make it [-1, 1, 1]"
         )
     return replace(config, batch_size=1)
 

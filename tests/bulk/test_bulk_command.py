@@ -161,11 +161,17 @@ def test_sigterm_keeps_what_is_in_hand(start: Start, unbroken: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_batch_invariant_is_so_on_any_mesh(start: Start, tmp_path: Path) -> None:
-    flag = "--batch-invariant"
-    ended(start(f"output={tmp_path / 'one'}", flag))
-    ended(start(f"output={tmp_path / 'fsdp'}", "mesh=[2, 2, 1]", flag, devices=4))
-    assert images(tmp_path / "one") == images(tmp_path / "fsdp")
+def test_batch_invariant_is_so_in_any_order_on_any_devices(start: Start, tmp_path: Path) -> None:
+    ended(start(f"output={tmp_path / 'one'}", "batch_size=1"))
+    rows = write_rows(tmp_path / "reversed.jsonl", ROWS[::-1])
+    other = [f"rows={rows}", f"output={tmp_path / 'four'}", "batch_size=5", "--batch-invariant"]
+    ended(start(*other, devices=4))
+    assert images(tmp_path / "one") == images(tmp_path / "four")
+
+
+def test_batch_invariant_is_refused_where_weights_are_split(start: Start) -> None:
+    said = ended(start("mesh=[2, 2, 1]", "--batch-invariant"), status=2)
+    assert "--batch-invariant is not possible on mesh [2, 2, 1]" in said
 
 
 def test_bad_rows_are_refused_before_anything_is_loaded(start: Start, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,31 @@ def test_meshes_draw_the_same_and_share_images_and_weights(tmp_path: Path) -> No
         assert found["all"]["bytes"][part] < 0.4 * one[part]
 
     assert "batch of 2 can not be shared out to 8 devices" in found["refusal"]
+
+
+@pytest.mark.slow
+def test_two_hosts_draw_their_own_halves_on_one_mesh(tmp_path: Path) -> None:
+    here = Path(__file__).parent
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    hosts = [
+        subprocess.Popen(
+            [sys.executable, here / "host_runs.py", str(port), str(host), tmp_path],
+            env=os.environ | {"JAX_NUM_CPU_DEVICES": "2", "PYTHONPATH": str(here.parent)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for host in range(2)
+    ]
+    for host in hosts:
+        _, said = host.communicate(timeout=900)
+        assert host.returncode == 0, said
+    alone = np.load(tmp_path / "alone.npy")
+    for mesh in ("4-1-1", "1-4-1"):
+        halves = [np.load(tmp_path / f"{mesh}-{host}.npy") for host in range(2)]
+        # As between meshes of one host: the order of float32 sums, amplified by three steps.
+        assert relative_error(np.concatenate(halves), alone) < 2e-5
 
 
 def test_a_parameter_lies_where_the_rules_say() -> None:
