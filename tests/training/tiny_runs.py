@@ -14,6 +14,7 @@ from jaxsd.config import Level, VAEConfig
 from jaxsd.convert import write_diffusers
 from jaxsd.text import Tokenizer, clip_vocabulary, vocabulary_of
 from jaxsd.training.config import TrainConfig
+from jaxsd.training.record import read_metrics
 
 TINY_VAE = VAEConfig(channels=(8, 8), resnets=1, norm_groups=4)
 
@@ -61,3 +62,9 @@ def jaxsd(*argv: object) -> None:
     with pytest.raises(SystemExit) as end:
         run([str(word) for word in argv])
     assert end.value.code is None
+
+
+def curve(folder: Path) -> list[dict[str, float]]:
+    """The lines of metrics.jsonl, but for how fast the run was."""
+    lines = read_metrics(folder)
+    return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
