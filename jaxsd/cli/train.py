@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jaxsd.cli.hosts import add_hosts, join_hosts
+
 if TYPE_CHECKING:
     from jaxsd.training.config import TrainConfig
     from jaxsd.training.loop import OnSave, Task
@@ -13,6 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("config", help="a run, such as configs/train/lora-sd15.toml")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="replace its values")
+    add_hosts(parser)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -29,6 +32,7 @@ def main(args: argparse.Namespace) -> None:
     from jaxsd.training.tasks import task_of
 
     keep_compiled(private(cache_folder()), announce=tqdm.write)
+    join_hosts(args)
     task = task_of(config)
     train(config, task, sheets(config, task) if config.samples else None)
 

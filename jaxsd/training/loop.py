@@ -11,11 +11,19 @@ import grain
 import jax
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.experimental.multihost_utils import process_allgather
+from jax.sharding import Mesh, NamedSharding
 from tqdm import tqdm
 
 from jaxsd.checkpoint import Checkpoints
-from jaxsd.parallel import mesh_of, param_sharding
+from jaxsd.parallel import (
+    EVERYWHERE,
+    IMAGES,
+    IMAGES_SECOND,
+    images_per_step,
+    mesh_of,
+    param_sharding,
+)
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.exports import Export, Model
 from jaxsd.training.optimizer import optimizer
@@ -47,25 +55,30 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
     """Runs to `config.steps`, from the latest checkpoint of `config.output` if there is one.
 
     Each device takes its share of every batch, and of weights, averages and optimiser state what
-    the mesh says. On SIGTERM and SIGINT the step in hand is finished and saved, and the run can go
-    on later.
+    the mesh says. On several hosts each reads its own rows of a batch, all write the checkpoints,
+    and the first alone everything else. On SIGTERM and SIGINT the step in hand is finished and
+    saved, and the run can go on later.
 
     Raises:
       ValueError: the batch cannot be shared out equally.
     """
     mesh = mesh_of(config.mesh)
-    copies = mesh.shape["data"] * mesh.shape["fsdp"]
+    copies = images_per_step(mesh)
     if config.batch_size % copies:
         raise ValueError(
             f"batch_size {config.batch_size} can not be shared out to {copies} devices; the mesh "
             f"is {dict(mesh.shape)}"
         )
     rule, batch_of = optimizer(config), task.batches()
-    shared = NamedSharding(mesh, PartitionSpec(None, ("data", "fsdp")))
+    shared = NamedSharding(mesh, IMAGES_SECOND)
+    first_host = jax.process_index() == 0
     record = Record(Path(config.output), config)
-    key_start, key_steps = jax.random.split(jax.random.key(config.seed))
-    key_steps = jax.device_put(key_steps, NamedSharding(mesh, PartitionSpec()))
-    frozen = jax.device_put(task.frozen, shardings(task.frozen, mesh))
+    key_start, _ = jax.random.split(jax.random.key(config.seed))
+    key_steps = jax.jit(
+        lambda: jax.random.split(jax.random.key(config.seed))[1],
+        out_shardings=NamedSharding(mesh, EVERYWHERE),
+    )()
+    frozen = placed(task.frozen, shardings(task.frozen, mesh))
     with (
         closing(Checkpoints(record.folder / "checkpoints")) as checkpoints,
         closing(record),
@@ -74,12 +87,16 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
         state, places = _restored_or_new(task, rule, checkpoints, key_start, mesh)
         step = make_step(task.loss, rule, config.ema_decay, places)
         done = int(state.step)
-        bar = tqdm(total=config.steps, initial=done, unit="step", smoothing=0.05)
-        whole = partial(batch_of, share=slice(0, config.batch_size))
-        batches = _prefetched(whole, config.accumulate, done, config.steps)
+        bar = tqdm(
+            total=config.steps, initial=done, unit="step", smoothing=0.05, disable=not first_host
+        )
+        own = partial(batch_of, share=own_rows(mesh, config.batch_size))
+        batches = _prefetched(own, config.accumulate, done, config.steps)
         started = time.monotonic()
         for n, batch in enumerate(batches, done + 1):
-            state, metrics = step(state, frozen, jax.device_put(batch, shared), key_steps)
+            batch = assembled(batch, config.batch_size, shared)
+            state, metrics = step(state, frozen, batch, key_steps)
+            stopping = stop.after(n)
             bar.update()
             if n % config.log_every == 0:
                 images = (n - done) * config.batch_size * config.accumulate
@@ -89,19 +106,22 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
                 bar.set_postfix(
                     loss=f"{numbers['loss']:.4f}", images=f"{rate:.1f}/s", refresh=False
                 )
-            if n % config.save_every == 0 or n == config.steps or stop.asked:
+            if n % config.save_every == 0 or n == config.steps or stopping:
                 checkpoints.save(n, state)
-                average = jax.device_get(state.average)
-                record.log(n, task.probe(average))
-                if on_save is not None:
-                    on_save(n, average)
-            if stop.asked:
-                tqdm.write(f"stopped after step {n}; the same command goes on from there")
+                average = on_host(state.average)
+                if first_host:
+                    record.log(n, task.probe(average))
+                    if on_save is not None:
+                        on_save(n, average)
+            if stopping:
+                if first_host:
+                    tqdm.write(f"stopped after step {n}; the same command goes on from there")
                 break
         bar.close()
     if int(state.step) == config.steps:
-        write_model = next(iter(task.exports.values()))
-        write_model(record.folder / "model", jax.device_get(state.average))
+        average, write_model = on_host(state.average), next(iter(task.exports.values()))
+        if first_host:
+            write_model(record.folder / "model", average)
 
 
 def averaged_weights(config: TrainConfig, task: Task) -> tuple[int, Params]:
@@ -137,7 +157,7 @@ def _restored_or_new(
             places,
         )
         return checkpoints.restore(like), places
-    params = jax.device_put(task.start(key), places.params)
+    params = placed(task.start(key), places.params)
     return jax.jit(begin, out_shardings=places)(params), places
 
 
@@ -153,7 +173,7 @@ def shardings(tree: Any, mesh: Mesh) -> Any:
         for path, leaf in leaves.items()
         if path.startswith("params/") or not isinstance(tree, TrainState)
     }
-    everywhere = NamedSharding(mesh, PartitionSpec())
+    everywhere = NamedSharding(mesh, EVERYWHERE)
 
     def place(path: tuple[Any, ...], leaf: Array) -> NamedSharding:
         steps = path_of(path).split("/")
@@ -163,6 +183,41 @@ def shardings(tree: Any, mesh: Mesh) -> Any:
         return everywhere
 
     return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def own_rows(mesh: Mesh, batch_size: int) -> slice:
+    """The rows of a batch that the devices of this host take."""
+    sharding = NamedSharding(mesh, IMAGES)
+    indices = sharding.addressable_devices_indices_map((batch_size,)).values()
+    bounds = [index[0].indices(batch_size) for index in indices]
+    return slice(min(start for start, _, _ in bounds), max(stop for _, stop, _ in bounds))
+
+
+def assembled(batches: Any, batch_size: int, sharding: NamedSharding) -> Any:
+    """Batches [A, own rows, ...] of every host as arrays [A, B, ...] of all."""
+    return jax.tree.map(
+        lambda own: jax.make_array_from_process_local_data(
+            sharding, own, (len(own), batch_size, *own.shape[2:])
+        ),
+        batches,
+    )
+
+
+def placed(tree: Any, places: Any) -> Any:
+    """Arrays that every host has whole, on the devices; each host gives its own their pieces."""
+
+    def put(leaf: Array, place: NamedSharding) -> Array:
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(whole.shape, place, lambda piece: whole[piece])
+
+    return jax.tree.map(put, tree, places)
+
+
+def on_host(tree: Any) -> Any:
+    """Arrays of all hosts, whole, on each of them."""
+    if jax.process_count() == 1:
+        return jax.device_get(tree)
+    return process_allgather(tree, tiled=True)
 
 
 class _Stacked:

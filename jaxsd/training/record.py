@@ -17,20 +17,25 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 class Record:
-    """The folder of a run: run.json, metrics.jsonl, TensorBoard's events."""
+    """The folder of a run: run.json, metrics.jsonl, TensorBoard's events.
+
+    Of several hosts the first writes; to the others it is a name.
+    """
 
     def __init__(self, folder: Path, config: TrainConfig) -> None:
         # Imported here because it belongs to an extra.
         from tensorboardX import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        self.folder, self._board = folder, None
+        if jax.process_index() > 0:
+            return
         (folder / "run.json").write_text(json.dumps(description(config), indent=2) + "\n")
         self._board = SummaryWriter(str(folder / "tensorboard"))
 
     def log(self, step: int, numbers: dict[str, Any]) -> None:
         """Adds numbers of a step; none is no line."""
-        if not numbers:
+        if not numbers or self._board is None:
             return
         line = {name: round(float(value), 6) for name, value in numbers.items()}
         with (self.folder / "metrics.jsonl").open("a") as file:
@@ -40,8 +45,9 @@ class Record:
 
     def close(self) -> None:
         """Finishes the events and draws loss.png."""
-        self._board.close()
-        draw_curves(self.folder)
+        if self._board is not None:
+            self._board.close()
+            draw_curves(self.folder)
 
 
 def description(config: TrainConfig) -> dict[str, Any]:

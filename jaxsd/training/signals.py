@@ -3,18 +3,28 @@
 import signal
 from types import FrameType
 
+import jax
+from jax.experimental.multihost_utils import reached_preemption_sync_point
+
 
 class Stop:
-    """Within it, SIGTERM and the first SIGINT ask for a stop; a second SIGINT interrupts."""
+    """Within it, SIGTERM and the first SIGINT ask for a stop; a second SIGINT interrupts.
+
+    On several hosts JAX listens for SIGTERM, and agrees with the others on the step.
+    """
 
     def __init__(self) -> None:
         self.asked = False
+        alone = jax.process_count() == 1
+        self._signals = (signal.SIGTERM, signal.SIGINT) if alone else ()
+
+    def after(self, step: int) -> bool:
+        """Whether that step is the last; to be asked after every step, the same on every host."""
+        return self.asked or reached_preemption_sync_point(step)
 
     def __enter__(self) -> "Stop":
         """Takes the two signals over; only the main thread can."""
-        self._before = {
-            number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)
-        }
+        self._before = {number: signal.signal(number, self._ask) for number in self._signals}
         return self
 
     def __exit__(self, *_: object) -> None:

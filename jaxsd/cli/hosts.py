@@ -1,0 +1,36 @@
+"""One program on several hosts."""
+
+import argparse
+
+
+def add_hosts(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say which hosts there are; the same command runs on each."""
+    parser.add_argument(
+        "--distributed",
+        action="store_true",
+        help="several hosts, found by JAX (TPU pods, SLURM, Open MPI, Kubernetes)",
+    )
+    parser.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="several hosts, by hand: address of the first"
+    )
+    parser.add_argument("--hosts", type=int, metavar="N", help="with --coordinator: how many")
+    parser.add_argument("--host", type=int, metavar="I", help="with --coordinator: 0 to N - 1")
+
+
+def join_hosts(args: argparse.Namespace) -> None:
+    """Joins the others before JAX is used; does nothing where there are none.
+
+    Raises:
+      ValueError: what is said of the hosts is incomplete or wrong.
+    """
+    by_hand = (args.coordinator, args.hosts, args.host)
+    if any(one is not None for one in by_hand) and None in by_hand:
+        raise ValueError("--coordinator, --hosts and --host belong together")
+    if args.coordinator is None and not args.distributed:
+        return
+    import jax
+
+    try:
+        jax.distributed.initialize(*by_hand)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"the hosts can not be joined: {error}") from None
