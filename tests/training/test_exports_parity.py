@@ -11,13 +11,17 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 pytest.importorskip("peft")
 
-from module_parity import nchw, nhwc
+from module_parity import nchw, nhwc, relative_error, run_controlnet, torch_outputs
 from pipeline_parity import psnr
-from tiny_models import uniform
+from tiny_models import apply, controlnet_inputs, uniform
 from tiny_runs import tiny_model, tiny_pictures
 
+from jaxsd.convert import read_controlnet
+from jaxsd.models import ControlNet
 from jaxsd.pipeline import Pipeline
 from jaxsd.training.config import EmbeddingConfig, LoraConfig, TrainConfig
+from jaxsd.training.loop import Task
+from jaxsd.training.subtrees import Leaves, split
 from jaxsd.training.tasks import task_of
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarning")]
@@ -33,10 +37,14 @@ TARGETS = (
 DECIBELS = 50.0
 
 
-def load(pipe: Any, form: str, place: Path) -> Any:
-    """diffusers' pipeline with an export."""
+def load(pipe: Any, form: str, place: Path, model: str) -> Any:
+    """diffusers' pipeline with an export; `model` is the folder that training started from."""
     if form == "diffusers":
         return diffusers.StableDiffusionPipeline.from_pretrained(place)
+    if form == "single-file":
+        return diffusers.StableDiffusionPipeline.from_single_file(
+            str(place), config=model, local_files_only=True
+        )
     if form == "embedding":
         pipe.load_textual_inversion(place)
     else:
@@ -48,6 +56,7 @@ def load(pipe: Any, form: str, place: Path) -> Any:
     ("task", "form"),
     [
         ("finetune", "diffusers"),
+        ("finetune", "single-file"),
         ("lora", "diffusers"),
         ("lora", "lora-peft"),
         ("lora", "lora-kohya"),
@@ -69,24 +78,56 @@ def test_diffusers_draws_the_same(task: str, form: str, tmp_path: Path) -> None:
         embedding=EmbeddingConfig("<toy>", initial="t", vectors=2),
     )
     learnt = task_of(config)
-    begun = jax.device_get(learnt.start(jax.random.key(0)))
-    # As after many steps: everything has moved by a fifth of its size, and what was 0 far away.
-    trained = {
-        path: np.float32(leaf + 0.2 * (leaf.std() or 1.0) * uniform(path, leaf.shape))
-        for path, leaf in begun.items()
-    }
+    trained = moved(learnt)
     place = tmp_path / ("folder" if form == "diffusers" else f"{form}.safetensors")
     learnt.exports[form](place, trained)
 
     theirs = diffusers.StableDiffusionPipeline.from_pretrained(config.model)
     before = draw_theirs(theirs)
-    want = draw_theirs(load(theirs, form, place))
+    want = draw_theirs(load(theirs, form, place, config.model))
     spec, params, tokenizers = learnt.model(trained)
     ours = Pipeline(spec, params, tokenizers).draw(
         "a <toy> t", steps=5, sampler="ddim", guidance_scale=3.0, latents=NOISE, height=16, width=16
     )
     assert psnr(before, want) < 30  # what was learnt is to be seen
     assert psnr(ours.images, want) >= DECIBELS
+
+
+def test_diffusers_sees_what_a_controlnet_run_learnt(tmp_path: Path) -> None:
+    config = TrainConfig(
+        task="controlnet",
+        output=str(tmp_path / "run"),
+        data=str(tmp_path),
+        model=str(tiny_model(tmp_path / "model")),
+        steps=1,
+        batch_size=2,
+        learning_rate=1.0,
+        warmup_steps=0,
+    )
+    learnt = task_of(config)
+    trained = moved(learnt)
+    learnt.exports["diffusers"](tmp_path / "net", trained)
+    shape, params = read_controlnet(tmp_path / "net")
+    leaves = split({"controlnet": params}, [".*"]).trained
+    assert leaves.keys() == trained.keys()
+    for path, leaf in leaves.items():
+        np.testing.assert_array_equal(leaf, trained[path], err_msg=path)
+
+    theirs = diffusers.ControlNetModel.from_pretrained(tmp_path / "net")
+    inputs = controlnet_inputs(shape, size=(8, 8))
+    want = torch_outputs(theirs, lambda: run_controlnet(theirs, inputs))[0]
+    got = apply(ControlNet(shape), params, **inputs)
+    for residual, wanted in zip((*got.down, got.mid), (*want.down, want.mid), strict=True):
+        assert relative_error(residual, wanted) <= 1e-5  # float32 sums in another order
+
+
+def moved(task: Task) -> Leaves:
+    """As after many steps: all has moved by a fifth of its size, and what was 0 far away."""
+    begun = jax.device_get(task.start(jax.random.key(0)))
+    return {
+        path: np.float32(leaf + 0.2 * (leaf.std() or 1.0) * uniform(path, leaf.shape))
+        for path, leaf in begun.items()
+    }
 
 
 def draw_theirs(pipe: Any) -> np.ndarray:
