@@ -1,11 +1,12 @@
 """Pictures in files and in memory, and the settings they carry. Pillow is used here only."""
 
+import contextlib
 import io
 import json
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -170,6 +171,20 @@ def read_text(path: str | Path) -> dict[str, str]:
         return {name: str(value) for name, value in image.text.items()}
 
 
+def read_prompt(path: str | Path | io.BytesIO) -> str | None:
+    """The prompt in webui's text of a PNG, which ours carry too; None where there is none.
+
+    Raises:
+      OSError: no picture.
+    """
+    with _opened(path) as image:
+        text = getattr(image, "text", {}).get("parameters")
+    try:
+        return None if text is None else parse_parameters(text)["Prompt"]
+    except ValueError:  # quotes that do not close
+        return None
+
+
 def read_recipe(path: str | Path) -> Recipe:
     """The recipe that a PNG of ours carries.
 
@@ -193,23 +208,25 @@ def read_image(path: str | Path | io.BytesIO) -> np.ndarray:
     Raises:
       OSError: no picture, or one that breaks off.
     """
-    with Image.open(path) as image:
+    with _opened(path) as image:
         return np.asarray(_upright_rgb(image))
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
+def image_size(path: str | Path | io.BytesIO) -> tuple[int, int]:
     """Height and width of a picture file the right way up, from its header alone.
 
     Raises:
       OSError: no picture.
     """
-    with Image.open(path) as image:
+    with _opened(path) as image:
         # Pillow would decode a PNG whole to look for an orientation after it.
         turned = image.format != "PNG" and image.getexif().get(ExifTags.Base.Orientation, 1) > 4
         return image.size if turned else image.size[::-1]
 
 
-def read_cropped(path: str | Path, height: int, width: int) -> tuple[np.ndarray, int, int]:
+def read_cropped(
+    path: str | Path | io.BytesIO, height: int, width: int
+) -> tuple[np.ndarray, int, int]:
     """A picture scaled to cover a rectangle, and the middle of it.
 
     Returns:
@@ -218,13 +235,23 @@ def read_cropped(path: str | Path, height: int, width: int) -> tuple[np.ndarray,
     Raises:
       OSError: as in `read_image`.
     """
-    with Image.open(path) as image:
+    with _opened(path) as image:
         image = _upright_rgb(image)
     scale = max(height / image.height, width / image.width)
     size = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
     image = image.resize(size, Image.Resampling.LANCZOS)
     top, left = (image.height - height) // 2, (image.width - width) // 2
     return np.asarray(image.crop((left, top, left + width, top + height))), top, left
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path | io.BytesIO) -> Iterator[Image.Image]:
+    """A picture file; whatever Pillow says of a damaged one becomes an OSError."""
+    try:
+        with Image.open(path) as image:
+            yield image
+    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise OSError(f"no picture: {error}") from error
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:

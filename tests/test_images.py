@@ -170,3 +170,19 @@ def test_a_contact_sheet_holds_every_picture_in_order(count, columns, grid):
 def test_grey_and_transparent_files_are_read_as_colour(tmp_path):
     Image.new("L", (5, 4), 9).save(tmp_path / "grey.png")
     assert read_image(tmp_path / "grey.png").tolist() == [[[9, 9, 9]] * 5] * 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "new"),
+    [
+        ("BMP", 18, b"\xff\xff\xff\x00" * 2),  # sides: a DecompressionBombError
+        ("PNG", 33, b"\0\0\0\1"),  # how long the pixels are: a SyntaxError at their end
+    ],
+)
+def test_damage_is_an_os_error_whatever_pillow_calls_it(kind: str, place: int, new: bytes) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(buffer, kind)
+    packed = bytearray(buffer.getvalue())
+    packed[place : place + len(new)] = new
+    with pytest.raises(OSError, match="no picture: "):
+        read_image(io.BytesIO(bytes(packed)))

@@ -1,7 +1,6 @@
 """Shards as other programs read them: WebDataset's tar files, and ArrayRecord.
 
-A record of ArrayRecord is the length of a JSON text in four bytes, little endian, that text (a line
-of the manifest), and the picture file.
+A record of ArrayRecord (`jaxsd.records`) is a line of the manifest and the picture file.
 """
 
 import contextlib
@@ -11,6 +10,9 @@ import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from jaxsd.records import packed as record_of
+from jaxsd.records import read_all, unpacked, writer
 
 Write = Callable[[dict[str, Any], bytes], None]
 """Adds a picture, with its line of the manifest."""
@@ -44,20 +46,8 @@ def array_record(path: Path, picture: str) -> Iterator[Write]:
       ValueError: the package that writes them is not installed.
     """
     del picture
-    writer = _module().ArrayRecordWriter(str(path), "group_size:1")
-
-    def write(record: dict[str, Any], packed: bytes) -> None:
-        text = json.dumps(record, ensure_ascii=False).encode()
-        writer.write(len(text).to_bytes(4, "little") + text + packed)
-
-    with contextlib.closing(writer):
-        yield write
-
-
-def unpacked(record: bytes) -> tuple[dict[str, Any], bytes]:
-    """A record of ArrayRecord as line of the manifest and picture file."""
-    end = 4 + int.from_bytes(record[:4], "little")
-    return json.loads(record[4:end]), record[end:]
+    with writer(path) as add_record:
+        yield lambda record, packed: add_record(record_of(record, packed))
 
 
 def read_pictures(path: Path, names: Sequence[str], picture: str) -> list[bytes]:
@@ -67,19 +57,8 @@ def read_pictures(path: Path, names: Sequence[str], picture: str) -> list[bytes]
             return [tar.extractfile(f"{name}.{picture}").read() for name in names]
     if path.suffix != ".array_record":
         return [path.read_bytes()]
-    with contextlib.closing(_module().ArrayRecordReader(str(path))) as reader:
-        found = {record["id"]: packed for record, packed in map(unpacked, reader.read_all())}
+    found = {record["id"]: packed for record, packed in map(unpacked, read_all(path))}
     return [found[name] for name in names]
-
-
-def _module() -> Any:
-    try:
-        from array_record.python import array_record_module
-    except ImportError:
-        raise ValueError(
-            "format arrayrecord needs array-record: pip install 'jaxsd[bulk]'"
-        ) from None
-    return array_record_module
 
 
 WRITERS = {"webdataset": ("tar", webdataset), "arrayrecord": ("array_record", array_record)}

@@ -16,6 +16,7 @@ from jaxsd.bulk.config import BulkConfig, read_config
 from jaxsd.bulk.plan import Unit, plan, programs
 from jaxsd.bulk.rows import BadRow, Row, read_rows, tableaus
 from jaxsd.bulk.store import Records, Store, write_whole
+from jaxsd.cli.hosts import add_hosts
 from jaxsd.convert import open_model
 from jaxsd.images import contact_sheet, decoded, write_png
 
@@ -43,16 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the same bits whatever batch_size says: one image a call on each device",
     )
-    parser.add_argument(
-        "--distributed",
-        action="store_true",
-        help="several hosts, found by JAX (TPU pods, SLURM, Open MPI, Kubernetes)",
-    )
-    parser.add_argument(
-        "--coordinator", metavar="HOST:PORT", help="several hosts, by hand: address of the first"
-    )
-    parser.add_argument("--hosts", type=int, metavar="N", help="with --coordinator: how many")
-    parser.add_argument("--host", type=int, metavar="I", help="with --coordinator: 0 to N - 1")
+    add_hosts(parser)
 
 
 def main(args: argparse.Namespace) -> None:

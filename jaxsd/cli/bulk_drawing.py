@@ -20,6 +20,7 @@ from jaxsd.bulk.plan import Kind, Program, Unit, programs
 from jaxsd.bulk.rows import Row, TableauOf
 from jaxsd.bulk.run import Host
 from jaxsd.cli.generate import model_hash as file_hash
+from jaxsd.cli.hosts import join_hosts
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.images import Recipe, png_bytes, webp_bytes
 from jaxsd.parallel import images_per_step, mesh_of
@@ -37,15 +38,8 @@ def joined(args: argparse.Namespace) -> tuple[int, int]:
 
     Hosts draw on their own devices and pass nothing to each other, so one that ends long before
     the others is no error.
-
-    Raises:
-      ValueError: a coordinator without the numbers of hosts.
     """
-    by_hand = (args.coordinator, args.hosts, args.host)
-    if any(one is not None for one in by_hand) and None in by_hand:
-        raise ValueError("--coordinator, --hosts and --host belong together")
-    if args.coordinator is not None or args.distributed:
-        jax.distributed.initialize(*by_hand, shutdown_timeout_seconds=7 * 24 * 3600)
+    join_hosts(args, patience=7 * 24 * 3600)
     return jax.process_index(), jax.process_count()
 
 

@@ -17,8 +17,11 @@ def add_hosts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", type=int, metavar="I", help="with --coordinator: 0 to N - 1")
 
 
-def join_hosts(args: argparse.Namespace) -> None:
+def join_hosts(args: argparse.Namespace, patience: int = 300) -> None:
     """Joins the others before JAX is used; does nothing where there are none.
+
+    Args:
+      patience: seconds for which a host that ends waits for the others to do so.
 
     Raises:
       ValueError: what is said of the hosts is incomplete or wrong.
@@ -31,6 +34,6 @@ def join_hosts(args: argparse.Namespace) -> None:
     import jax
 
     try:
-        jax.distributed.initialize(*by_hand)
+        jax.distributed.initialize(*by_hand, shutdown_timeout_seconds=patience)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"the hosts can not be joined: {error}") from None

@@ -21,6 +21,7 @@ COMMANDS = {
     "export": "what a run has learnt, for other programs",
     "generate": "pictures of prompts",
     "info": "what a model, or any other file of weights, is",
+    "pack": "an image folder as ArrayRecord files, to train on",
     "train": "run or resume a training run",
 }
 """Name of the file in `jaxsd.cli`, with `-` for `_` -> what it does."""

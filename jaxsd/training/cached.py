@@ -22,7 +22,7 @@ from jaxsd.training.records import read_records, unpacked
 from jaxsd.training.subtrees import path_of
 
 INDEX = "latents.json"
-FORMAT = 1
+FORMAT = 2
 CAPTIONS_AT_HAND = 256
 """Captions whose embeddings stay in memory: few pictures share one, or all do."""
 
@@ -59,12 +59,14 @@ class Index:
     Attributes:
       data: `digest` of the pictures and captions, to know half a cache again.
       made_by: the name of the model and the dtype, for people.
+      conditioned: whether every picture has an image for a ControlNet beside it.
       broken: pictures that could not be read and are left out.
     """
 
     origin: Origin
     data: str
     made_by: str
+    conditioned: bool
     pictures: tuple[Shard, ...] = ()
     captions: tuple[Shard, ...] = ()
     broken: tuple[str, ...] = ()
@@ -134,6 +136,7 @@ class Cache:
         for shard in (*index.pictures, *index.captions):
             if shard.count and not (folder / shard.file).is_file():
                 raise FileNotFoundError(f"{folder / INDEX} names {shard.file}, which is not there")
+        self.conditioned = index.conditioned
         pictures = [shard for shard in index.pictures if shard.count]
         self.buckets = _buckets(pictures)
         self._pictures = read_records([folder / shard.file for shard in pictures])
@@ -144,13 +147,12 @@ class Cache:
         """Moments of pictures, all of them of those sides."""
         del sides
         headers, arrays = zip(*(unpacked(self._pictures[row]) for row in rows), strict=True)
-        has_all = all("condition" in own for own in arrays)
         return Taken(
             np.stack([own["moments"] for own in arrays]),
             [header["captions"] for header in headers],
             np.array([header["original"] for header in headers]),
             np.array([header["corner"] for header in headers]),
-            np.stack([own["condition"] for own in arrays]) if has_all else None,
+            np.stack([own["condition"] for own in arrays]) if self.conditioned else None,
         )
 
     def text(self, captions: Sequence[int]) -> Text:

@@ -7,7 +7,6 @@ import jax
 import numpy as np
 
 from jaxsd.config import ModelSpec
-from jaxsd.images import read_cropped
 from jaxsd.text import Tokenizer
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.data import generator
@@ -16,11 +15,11 @@ from jaxsd.training.folder import (
     Batches,
     Bucket,
     Folder,
+    all_decoded,
     bucket_sizes,
-    decoded,
     in_buckets,
-    read_folder,
 )
+from jaxsd.training.packed import read_data
 
 
 class Taken(NamedTuple):
@@ -45,6 +44,7 @@ class Source(Protocol):
 
     buckets: Sequence[Bucket]
     empty: Any  # the caption that says nothing
+    conditioned: bool  # whether every picture has an image for a ControlNet
 
     def take(self, rows: np.ndarray, sides: tuple[int, int]) -> Taken:
         """Pictures of that height and width."""
@@ -54,22 +54,28 @@ class Source(Protocol):
 
 
 class FolderSource:
-    """An image folder, decoded and tokenized as it is needed."""
+    """Pictures and captions, decoded and tokenized as they are needed."""
 
     empty = ""
 
     def __init__(
         self, folder: Folder, buckets: Sequence[Bucket], tokenizers: Sequence[Tokenizer]
     ) -> None:
-        self.buckets = buckets
+        self.buckets, self.conditioned = buckets, bool(folder.conditioned.all())
         self._folder, self._tokenizers = folder, tokenizers
 
     def take(self, rows: np.ndarray, sides: tuple[int, int]) -> Taken:
         """Raises ValueError: too many pictures that can not be read."""
-        folder = self._folder
-        pictures, corners, rows = decoded(folder, rows, sides)
-        texts = [folder.texts[row] for row in rows]
-        return Taken(pictures, texts, folder.sizes[rows], corners, conditions(folder, rows, sides))
+        found, pixels, corners, conditions = zip(
+            *all_decoded(self._folder, rows, sides), strict=True
+        )
+        return Taken(
+            np.stack(pixels),
+            [self._folder.texts[row] for row in found],
+            self._folder.sizes[list(found)],
+            np.array(corners),
+            np.stack(conditions) if self.conditioned else None,
+        )
 
     def text(self, captions: Sequence[str]) -> Text:
         """As ids."""
@@ -100,6 +106,7 @@ def captioned_batches(
       ValueError: half of an odd batch, or anything that `source_of` refuses.
     """
     parts = _parts(config, source_of)
+    conditioned = all(part.source.conditioned for part in parts)
 
     def batch(number: int, share: slice) -> Batch:
         # Drawn for all rows, so that every host has the others' draws too.
@@ -111,7 +118,8 @@ def captioned_batches(
             own = slice(max(share.start - first, 0), max(share.stop - first, 0))
             first += len(rows)
             if len(rows[own]):
-                pieces.append(_piece(spec, part, sides, rows[own], chances[:, own]))
+                piece = _piece(spec, part, sides, rows[own], chances[:, own])
+                pieces.append(piece if conditioned else piece._replace(condition=None))
         return jax.tree.map(lambda *x: np.concatenate(x), *pieces)
 
     return batch
@@ -176,22 +184,14 @@ def folder_source(
     place: str,
     caption: str,
 ) -> Source:
-    """An image folder in the run's sizes.
+    """Pictures in the run's sizes.
 
     Raises:
       ValueError: a resolution that the model can not take, or a folder that does not serve.
     """
     sizes = sizes_of(config, spec)
-    folder = read_folder(place, caption)
+    folder = read_data(place, caption)
     return FolderSource(folder, in_buckets(folder.sizes, sizes), tokenizers)
-
-
-def conditions(folder: Folder, rows: np.ndarray, sides: tuple[int, int]) -> np.ndarray | None:
-    """Images [B, H, W, 3] uint8 for a ControlNet, cut as their pictures; `None` if one has none."""
-    files = [folder.conditions[row] for row in rows]
-    if None in files:
-        return None
-    return np.stack([read_cropped(file, *sides)[0] for file in files])
 
 
 def _time_ids(

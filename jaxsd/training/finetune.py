@@ -31,9 +31,9 @@ from jaxsd.training.diffusion import (
     text_prediction,
 )
 from jaxsd.training.exports import Model, lora_exports, model_exports
-from jaxsd.training.folder import read_folder
 from jaxsd.training.loop import Task
 from jaxsd.training.losses import noising
+from jaxsd.training.packed import read_data
 from jaxsd.training.subtrees import Leaves, split
 from jaxsd.types import Array, Params
 
@@ -95,7 +95,7 @@ def embedding_task(config: TrainConfig) -> Task:
         return own | {"text": list(map(with_embedding, tree["text"], tree["embedding"]))}
 
     def batches() -> Callable[[int, slice], Batch]:
-        captions = chain.from_iterable(read_folder(config.data, config.caption).texts)
+        captions = chain.from_iterable(read_data(config.data, config.caption).texts)
         if not any(word.token in caption for caption in captions):
             raise ValueError(
                 f"no caption in {config.data} has the token {word.token!r}; set caption"

@@ -1,14 +1,16 @@
-"""An image folder of any size, read as it is needed, in batches of one shape.
+"""Pictures of any number and size, read as they are needed, in batches of one shape.
 
 A batch depends on (seed, number) alone, so that a resumed run sees what an unbroken one would have.
 """
 
+import io
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,40 +24,105 @@ BROKEN_SHARE = 0.01
 """Share of pictures that may be unreadable before a run stops."""
 
 
+File = Path | io.BytesIO
+"""What `jaxsd.images` opens."""
+
+
 @dataclass(frozen=True)
-class Folder:
-    """What is known of the pictures before any is decoded.
+class Broken:
+    """Pictures of a place that can not be read: counted, named, and no more than one in a hundred.
 
     Attributes:
-      files: readable pictures, in the order of the table or of their names.
-      texts: captions of each.
-      conditions: images that a ControlNet sees beside them; `None` where there is none.
-      sizes: height and width of each, [N, 2] int.
-      broken: names of the files that could not be read; grows as more are found.
+      total: how many pictures there are.
+      names: grows as more are found.
     """
 
-    files: tuple[Path, ...]
-    texts: tuple[tuple[str, ...], ...]
-    conditions: tuple[Path | None, ...]
-    sizes: np.ndarray
-    broken: list[str] = field(default_factory=list)
+    place: Path
+    total: int
+    names: list[str] = field(default_factory=list)
 
-    def report_broken(self, file: Path, error: Exception) -> None:
-        """Counts and names a picture that can not be read.
+    def report(self, name: str, error: Exception) -> None:
+        """Counts and names a picture.
 
         Raises:
           ValueError: it is one too many.
         """
-        if file.name in self.broken:
+        if name in self.names:
             return
-        self.broken.append(file.name)
-        total = len(self.files)
-        if len(self.broken) > max(1, BROKEN_SHARE * total):
+        self.names.append(name)
+        if len(self.names) > max(1, BROKEN_SHARE * self.total):
             raise ValueError(
-                f"{len(self.broken)} of {total} pictures in {file.parent} can not be read, more "
-                f"than {BROKEN_SHARE:.0%}: {', '.join(self.broken[:8])}; mend or remove them"
+                f"{len(self.names)} of {self.total} pictures in {self.place} can not be read, "
+                f"more than {BROKEN_SHARE:.0%}: {', '.join(self.names[:8])}; mend or remove them"
             )
-        warnings.warn(f"{file} can not be read and is left out: {error}", stacklevel=3)
+        warnings.warn(f"{self.place / name} can not be read and is left out: {error}", stacklevel=3)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What is known of pictures before any is decoded.
+
+    Attributes:
+      names: in the order of the table, of their own, or of the records.
+      texts: captions of each.
+      conditioned: whether each has an image that a ControlNet sees beside it, [N] bool.
+      sizes: height and width of each, [N, 2] int.
+      read: number of a picture -> the picture and the image beside it. Threads call it.
+      stored: the files that all of them are in.
+    """
+
+    names: tuple[str, ...]
+    texts: tuple[tuple[str, ...], ...]
+    conditioned: np.ndarray
+    sizes: np.ndarray
+    read: Callable[[int], tuple[File, File | None]]
+    stored: tuple[Path, ...]
+    broken: Broken
+
+
+class Known(NamedTuple):
+    """What is known of a picture before it is decoded."""
+
+    texts: tuple[str, ...]
+    conditioned: bool
+    size: tuple[int, int]  # height and width
+
+
+def listed(
+    place: Path,
+    names: Sequence[str],
+    look: Callable[[int], Known],
+    *,
+    read: Callable[[int], tuple[File, File | None]],
+    stored: tuple[Path, ...],
+) -> Folder:
+    """The pictures of that place whose headers can be read.
+
+    Args:
+      look: number of a name -> what is known of it.
+      read: number of a name -> what `Folder.read` gives.
+
+    Raises:
+      ValueError: too many can not be read.
+    """
+    broken, found = Broken(place, len(names)), {}
+    for number, name in enumerate(names):
+        try:
+            found[number] = look(number)
+        except OSError as error:
+            broken.report(name, error)
+    if not found:
+        raise ValueError(f"no picture in {place} can be read")
+    kept, texts, conditioned, sizes = list(found), *zip(*found.values(), strict=True)
+    return Folder(
+        names=tuple(names[number] for number in kept),
+        texts=texts,
+        conditioned=np.array(conditioned),
+        sizes=np.array(sizes),
+        read=lambda number: read(kept[number]),
+        stored=stored,
+        broken=broken,
+    )
 
 
 def read_folder(folder: str | Path, caption: str = "") -> Folder:
@@ -75,18 +142,16 @@ def read_folder(folder: str | Path, caption: str = "") -> Folder:
     if not rows:
         raise ValueError(f"no pictures in {folder}; give a folder of {', '.join(sorted(PICTURES))}")
     files, texts, conditions = zip(*rows, strict=True)
-    found = Folder(files, texts, conditions, np.zeros((len(rows), 2), int))
-    for i, (file, _, condition) in enumerate(rows):
-        for one in (file, condition):
-            if one is not None and not one.is_file():
-                raise FileNotFoundError(f"{folder / TABLE} names {one.name}, which is not there")
-        try:
-            found.sizes[i] = image_size(file)
-        except OSError as error:
-            found.report_broken(file, error)
-    readable = np.flatnonzero(found.sizes[:, 0])
-    kept = [tuple(column[i] for i in readable) for column in (files, texts, conditions)]
-    return Folder(*kept, found.sizes[readable], found.broken)
+    stored = (*files, *(file for file in conditions if file is not None))
+    if missing := next((file for file in stored if not file.is_file()), None):
+        raise FileNotFoundError(f"{folder / TABLE} names {missing.name}, which is not there")
+    return listed(
+        folder,
+        [str(file.relative_to(folder)) for file in files],
+        lambda i: Known(texts[i], conditions[i] is not None, image_size(files[i])),
+        read=lambda i: (files[i], conditions[i]),
+        stored=stored,
+    )
 
 
 def _rows(folder: Path, caption: str) -> list[tuple[Path, tuple[str, ...], Path | None]]:
@@ -166,26 +231,37 @@ class Batches:
         return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def decoded(
-    folder: Folder, rows: np.ndarray, sides: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pictures [B, H, W, 3] uint8, how much was cut off at their tops and lefts [B, 2], their rows.
+class Picture(NamedTuple):
+    """A picture as training takes it."""
 
-    In place of one that can not be read comes the next of the folder that can.
+    row: int  # its number
+    pixels: np.ndarray  # [H, W, 3] uint8
+    corner: tuple[int, int]  # rows and columns that were cut off at its top and left
+    condition: np.ndarray | None  # [H, W, 3] uint8, cut alike
+
+
+def decoded(folder: Folder, row: int, sides: tuple[int, int]) -> Picture | None:
+    """A picture cut to its sides, or None where it or the image beside it can not be read.
+
+    Raises:
+      ValueError: it is one too many.
+    """
+    try:
+        picture, condition = folder.read(row)
+        pixels, *corner = read_cropped(picture, *sides)
+        seen = None if condition is None else read_cropped(condition, *sides)[0]
+    except OSError as error:
+        folder.broken.report(folder.names[row], error)
+        return None
+    return Picture(int(row), pixels, tuple(corner), seen)
+
+
+def all_decoded(folder: Folder, rows: np.ndarray, sides: tuple[int, int]) -> list[Picture]:
+    """Pictures; in place of one that can not be read comes the next of the folder that can.
 
     Raises:
       ValueError: too many that can not be read.
     """
-    pictures, corners, found = [], [], []
-    for row in rows:
-        for other in np.roll(np.arange(len(folder.files)), -row):
-            try:
-                picture, top, left = read_cropped(folder.files[other], *sides)
-            except OSError as error:
-                folder.report_broken(folder.files[other], error)
-                continue
-            pictures.append(picture)
-            corners.append((top, left))
-            found.append(other)
-            break
-    return np.stack(pictures), np.array(corners), np.array(found)
+    orders = (np.roll(np.arange(len(folder.names)), -row) for row in rows)
+    found = (map(partial(decoded, folder, sides=sides), order) for order in orders)
+    return [next(picture for picture in several if picture is not None) for several in found]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import grain
 import jax
@@ -20,7 +20,6 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
-from jaxsd.images import read_cropped
 from jaxsd.models import VAE
 from jaxsd.parallel import mesh_of
 from jaxsd.sampling.program import Networks, Request, encode
@@ -29,7 +28,8 @@ from jaxsd.training.cached import Index, Shard, is_cache, origin_of, read_index,
 from jaxsd.training.captioned import sizes_of
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.finetune import networks_of, opened
-from jaxsd.training.folder import Folder, in_buckets, read_folder
+from jaxsd.training.folder import Folder, decoded, in_buckets
+from jaxsd.training.packed import read_data
 from jaxsd.training.records import packed, write_records
 from jaxsd.types import Array, Params
 
@@ -38,15 +38,6 @@ A_FILE = 1024
 
 Forward = Callable[[Any], Any]
 """A tree of host arrays [n, ...] -> what networks make of them, [n, ...]."""
-
-
-class Picture(NamedTuple):
-    """A picture as training takes it."""
-
-    row: int
-    pixels: np.ndarray  # [H, W, 3] uint8
-    corner: tuple[int, int]
-    condition: np.ndarray | None  # [H, W, 3] uint8
 
 
 def cache_latents(config: TrainConfig, place: Path) -> Index:
@@ -61,13 +52,19 @@ def cache_latents(config: TrainConfig, place: Path) -> Index:
         raise ValueError(f"{config.data} holds latents; set data to a folder of pictures")
     model = opened(config)
     sizes = sizes_of(config, model.spec)
-    folder = read_folder(config.data, config.caption)
+    folder = read_data(config.data, config.caption)
     texts = list(dict.fromkeys(["", *(text for own in folder.texts for text in own)]))
-    made_by = f"{config.model}, {config.dtype}"
     making = _Making(
-        place, Index(origin_of(config, model, config.caption), digest(folder), made_by)
+        place,
+        Index(
+            origin_of(config, model, config.caption),
+            data=digest(folder),
+            made_by=f"{config.model}, {config.dtype}",
+            conditioned=bool(folder.conditioned.all()),
+        ),
     )
-    folder.broken.extend(name for name in making.index.broken if name not in folder.broken)
+    broken = folder.broken.names
+    broken.extend(name for name in making.index.broken if name not in broken)
 
     networks, size = networks_of(config, model.spec), config.batch_size
     params = {name: model.params[name] for name in ("vae", "text")}
@@ -79,7 +76,7 @@ def cache_latents(config: TrainConfig, place: Path) -> Index:
             making.add("captions", name, (0, 0), records, bar, folder)
     encode_pictures = _on_devices(partial(_moments, networks.vae, config.dtype), params, size)
     numbers = {text: number for number, text in enumerate(texts)}
-    with tqdm(total=len(folder.files), desc="pictures", unit="") as bar:
+    with tqdm(total=len(folder.names), desc="pictures", unit="") as bar:
         for sides, members in in_buckets(folder.sizes, sizes):
             for name, rows in _files("pictures-{}x{}".format(*sides), members):
                 records = _picture_records(folder, rows, sides, numbers, encode_pictures, size)
@@ -118,7 +115,7 @@ class _Making:
             return
         count = write_records(self._folder / name, _counted(records, bar))
         shards = (*there.values(), Shard(name, count, *sides))
-        self.index = replace(self.index, **{kind: shards}, broken=tuple(folder.broken))
+        self.index = replace(self.index, **{kind: shards}, broken=tuple(folder.broken.names))
         write_index(self._folder, self.index)
 
     def finish(self, place: Path) -> None:
@@ -142,13 +139,9 @@ def _counted(records: Iterable[bytes], bar: tqdm) -> Iterator[bytes]:
 
 def digest(folder: Folder) -> str:
     """SHA-256 of what is known of the pictures without reading them: names, dates, captions."""
-    rows = [
-        (file.name, file.stat().st_size, file.stat().st_mtime_ns, texts, str(condition))
-        for file, texts, condition in zip(
-            folder.files, folder.texts, folder.conditions, strict=True
-        )
-    ]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    stats = [(str(file), file.stat()) for file in folder.stored]
+    files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    return hashlib.sha256(json.dumps([files, folder.names, folder.texts]).encode()).hexdigest()
 
 
 def _files(stem: str, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -183,7 +176,7 @@ def _picture_records(
 ) -> Iterator[bytes]:
     """Pictures that can be read; they are decoded by threads while the device works."""
     chunks = _chunks(rows, size)
-    read = partial(_read, folder, sides)
+    read = partial(decoded, folder, sides=sides)
     loaded = grain.MapDataset.range(len(chunks)).map(lambda i: [read(row) for row in chunks[i]])
     for found in loaded.to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)):
         pictures = [picture for picture in found if picture is not None]
@@ -192,7 +185,7 @@ def _picture_records(
         moments = encode_pictures(np.stack([picture.pixels for picture in pictures]))
         for picture, own in zip(pictures, moments, strict=True):
             header = {
-                "file_name": folder.files[picture.row].name,
+                "file_name": folder.names[picture.row],
                 "original": folder.sizes[picture.row].tolist(),
                 "corner": picture.corner,
                 "captions": [numbers[text] for text in folder.texts[picture.row]],
@@ -201,22 +194,6 @@ def _picture_records(
             if picture.condition is not None:
                 arrays["condition"] = picture.condition
             yield packed(header, arrays)
-
-
-def _read(folder: Folder, sides: tuple[int, int], row: int) -> Picture | None:
-    """A picture cut to its sides, or None where it can not be read.
-
-    Raises:
-      ValueError: it is one too many.
-    """
-    condition = folder.conditions[row]
-    try:
-        pixels, *corner = read_cropped(folder.files[row], *sides)
-        seen = None if condition is None else read_cropped(condition, *sides)[0]
-    except OSError as error:
-        folder.report_broken(folder.files[row], error)
-        return None
-    return Picture(int(row), pixels, tuple(corner), seen)
 
 
 def _embedded(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tiny_runs import jaxsd, run_toml, tiny_model, tiny_pictures
 
-from jaxsd.training import latents
+from jaxsd.training import controlnet, latents
 from jaxsd.training.cached import Cache, read_index
 from jaxsd.training.config import LoraConfig, TrainConfig
 from jaxsd.training.latents import cache_latents
@@ -134,19 +134,66 @@ def test_batches_are_those_of_the_pictures(config: TrainConfig, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_controlnet_is_shown_what_is_kept_beside_the_latents(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = {"conv_in": {"kernel": jnp.zeros(1)}}  # it takes long to begin one
+    monkeypatch.setattr(controlnet, "controlnet_from_unet", lambda *_: none)
+    data = tiny_pictures(tmp_path / "data", 4)
+    config = replace(config, task="controlnet", data=str(data), max_aspect=1.5)
+    cache_latents(config, tmp_path / "without")
+    with pytest.raises(ValueError, match="not every picture has a conditioning_image_file_name"):
+        task_of(replace(config, data=str(tmp_path / "without"))).batches()
+    table = data / "metadata.jsonl"
+    rows = [json.loads(line) for line in table.read_text().splitlines()]
+    rows = [row | {"conditioning_image_file_name": row["file_name"]} for row in rows]
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    cache_latents(config, tmp_path / "latents")
+    want = task_of(config).batches()
+    got = task_of(replace(config, data=str(tmp_path / "latents"))).batches()
+    for number in range(3):
+        a, b = want(number, slice(0, 4)), got(number, slice(0, 4))
+        np.testing.assert_array_equal(b.condition, a.condition)
+        np.testing.assert_array_equal(b.pictures, a.condition[:, ::2, ::2])
+
+
+@pytest.mark.usefixtures("quick")
+def test_pictures_of_the_class_are_latents_of_their_own(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "class").mkdir()
+    for i in range(3):
+        shutil.copy(Path(config.data) / f"{i}.png", tmp_path / "class")
+    config = replace(config, prior_data=str(tmp_path / "class"), prior_caption="a class")
+    cache_latents(config, tmp_path / "own")
+    cache_latents(
+        replace(config, data=config.prior_data, caption=config.prior_caption), tmp_path / "others"
+    )
+    cached = replace(config, data=str(tmp_path / "own"), prior_data=str(tmp_path / "others"))
+    want, got = task_of(config).batches(), task_of(cached).batches()
+    for number in range(4):
+        a, b = want(number, slice(0, 4)), got(number, slice(0, 4))
+        np.testing.assert_array_equal(b.pictures, a.pictures[:, ::2, ::2])
+        np.testing.assert_array_equal(b.ids[0], a.ids[0])
+        np.testing.assert_array_equal(b.weight, a.weight)
+    with pytest.raises(ValueError, match=r"prior_data as latents needs pictures of one size"):
+        task_of(replace(cached, max_aspect=2.0)).batches()
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_pass_that_was_stopped_goes_on(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, read = tmp_path / "latents", []
-    picture = latents._read
+    picture = latents.decoded
 
-    def counted(folder: object, sides: tuple[int, int], row: int) -> object:
+    def counted(folder: object, row: int, sides: tuple[int, int]) -> object:
         read.append(row)
         if len(read) == 4:
             raise KeyboardInterrupt
-        return picture(folder, sides, row)
+        return picture(folder, row, sides)
 
-    monkeypatch.setattr(latents, "_read", counted)
+    monkeypatch.setattr(latents, "decoded", counted)
     with pytest.raises(KeyboardInterrupt):
         cache_latents(config, place)
     assert not place.exists()

@@ -8,13 +8,28 @@ import pytest
 from PIL import Image
 
 from jaxsd.images import image_size, read_cropped, read_image
-from jaxsd.training.folder import Batches, Folder, bucket_sizes, decoded, in_buckets, read_folder
+from jaxsd.training.folder import (
+    Batches,
+    Folder,
+    all_decoded,
+    bucket_sizes,
+    in_buckets,
+    read_folder,
+)
 
 
 def save(folder: Path, name: str, height: int, width: int, value: int = 0) -> Path:
     folder.mkdir(exist_ok=True)
     Image.fromarray(np.full((height, width, 3), value, np.uint8)).save(folder / name)
     return folder / name
+
+
+def write_half(path: Path) -> None:
+    """A picture that breaks off after its header."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
 
 
 @pytest.fixture
@@ -32,7 +47,7 @@ def batches_of(folder: Folder, batch_size: int, seed: int) -> Batches:
 
 def test_without_a_table_every_picture_has_the_caption(folder: Path) -> None:
     found = read_folder(folder, "a photo")
-    assert [file.name for file in found.files] == [f"{i:02d}.png" for i in range(12)]
+    assert list(found.names) == [f"{i:02d}.png" for i in range(12)]
     assert set(found.texts) == {("a photo",)}
     assert found.sizes.tolist()[5:7] == [[64, 64], [96, 48]]
 
@@ -41,7 +56,7 @@ def test_the_table_has_the_captions(folder: Path) -> None:
     rows = [{"file_name": "03.png", "text": "x"}, {"file_name": "01.png", "texts": ["y", "z"]}]
     (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     found = read_folder(folder)
-    assert [file.name for file in found.files] == ["03.png", "01.png"]
+    assert found.names == ("03.png", "01.png")
     assert found.texts == (("x",), ("y", "z"))
 
 
@@ -107,16 +122,28 @@ def test_pictures_are_upright_and_on_white(tmp_path: Path) -> None:
 def test_a_broken_picture_is_named_and_its_neighbour_taken(tmp_path: Path) -> None:
     for i in range(4):
         save(tmp_path, f"{i}.png", 32, 32, value=50 * i)
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "1.png")
-    whole = (tmp_path / "1.png").read_bytes()
-    (tmp_path / "1.png").write_bytes(whole[: len(whole) // 2])  # its header is there
+    write_half(tmp_path / "1.png")
     found = read_folder(tmp_path)
     with pytest.warns(UserWarning, match=r"1\.png can not be read and is left out"):
-        pictures, _, rows = decoded(found, np.array([1, 3]), (16, 16))
-    assert rows.tolist() == [2, 3]
-    assert pictures[:, 0, 0, 0].tolist() == [100, 150]
-    assert found.broken == ["1.png"]
+        pictures = all_decoded(found, np.array([1, 3]), (16, 16))
+    assert [picture.row for picture in pictures] == [2, 3]
+    assert [picture.pixels[0, 0, 0] for picture in pictures] == [100, 150]
+    assert found.broken.names == ["1.png"]
+
+
+def test_one_in_a_hundred_may_be_broken(tmp_path: Path) -> None:
+    for i in range(198):
+        save(tmp_path, f"{i:03d}.png", 8, 8)
+    (tmp_path / "a.png").write_bytes(b"not a picture")
+    write_half(tmp_path / "b.png")
+    with pytest.warns(UserWarning, match=r"a\.png can not be read and is left out"):
+        found = read_folder(tmp_path)
+    with pytest.warns(UserWarning, match=r"b\.png can not be read and is left out"):
+        all_decoded(found, np.array([198]), (8, 8))
+    assert found.broken.names == ["a.png", "b.png"]
+    (tmp_path / "001.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"3 of 200 pictures in .*: a\.png, b\.png, 001\.png"):
+        all_decoded(found, np.array([1]), (8, 8))
 
 
 def test_too_many_broken_pictures_stop_the_run(tmp_path: Path) -> None:
@@ -127,6 +154,13 @@ def test_too_many_broken_pictures_stop_the_run(tmp_path: Path) -> None:
         pytest.warns(UserWarning, match=r"1\.png"),
         pytest.raises(ValueError, match=r"2 of 3 pictures in .* more than 1%: 1\.png, 2\.png"),
     ):
+        read_folder(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:.*is left out")
+def test_a_folder_of_nothing_but_a_broken_picture_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=f"no picture in {tmp_path} can be read"):
         read_folder(tmp_path)
 
 

@@ -1,0 +1,75 @@
+"""ArrayRecord files whose records are a JSON text and bytes.
+
+A record is the length of the text in four bytes, little-endian, the text in UTF-8, and the bytes.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def packed(header: Mapping[str, Any], body: bytes) -> bytes:
+    """A record."""
+    text = json.dumps(header, ensure_ascii=False).encode()
+    return len(text).to_bytes(4, "little") + text + body
+
+
+def unpacked(record: bytes) -> tuple[dict[str, Any], bytes]:
+    """The JSON and the bytes of a record.
+
+    Raises:
+      ValueError: it begins with something else.
+    """
+    end = 4 + int.from_bytes(record[:4], "little")
+    return json.loads(record[4:end]), record[end:]
+
+
+@contextlib.contextmanager
+def writer(path: Path, options: str = "group_size:1") -> Iterator[Callable[[bytes], None]]:
+    """Adds records to a file; each can be read alone.
+
+    Raises:
+      ValueError: the package that writes them is not installed.
+    """
+    with contextlib.closing(_module().ArrayRecordWriter(str(path), options)) as file:
+        yield file.write
+
+
+def read_all(path: Path) -> list[bytes]:
+    """The records of a file.
+
+    Raises:
+      ValueError: as `writer`.
+    """
+    with contextlib.closing(_module().ArrayRecordReader(str(path))) as file:
+        return file.read_all()
+
+
+def count(path: Path) -> int:
+    """How many records a file has.
+
+    Raises:
+      ValueError: as `writer`.
+    """
+    with contextlib.closing(_module().ArrayRecordReader(str(path))) as file:
+        return file.num_records()
+
+
+def read_one(path: Path, index: int) -> bytes:
+    """A record by its number; any thread may ask.
+
+    Raises:
+      ValueError: as `writer`.
+    """
+    with contextlib.closing(_module().ArrayRecordReader(str(path))) as file:
+        return file.read([index])[0]
+
+
+def _module() -> Any:
+    try:
+        from array_record.python import array_record_module
+    except ImportError:
+        raise ValueError("ArrayRecord files need array-record: pip install array-record") from None
+    return array_record_module
