@@ -118,10 +118,7 @@ class Executables:
         if (seconds := time.perf_counter() - started) > PATIENCE:
             self.announce(f"compiled in {seconds:.0f} s")
         if path is not None:
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                file.write(json.dumps(surroundings()).encode() + b"\n")
-                pickle.dump(serialize_executable.serialize(compiled), file)
-            os.replace(file.name, path)  # a reader sees the old file or the new one, whole
+            _keep(compiled, path)
         return compiled
 
     def _say_compiling(self) -> None:
@@ -132,6 +129,19 @@ class Executables:
 
 IN_MEMORY = Executables()
 """Programs of this process alone."""
+
+
+def _keep(compiled: jax.stages.Compiled, path: Path) -> None:
+    """Writes a program; a reader sees the old file or the new one, whole."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        try:
+            file.write(json.dumps(surroundings()).encode() + b"\n")
+            pickle.dump(serialize_executable.serialize(compiled), file)
+            file.flush()
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
 
 
 @contextmanager

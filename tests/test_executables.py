@@ -134,6 +134,18 @@ def test_nothing_is_unpickled_from_a_file_that_others_could_have_written(folder,
         Executables(folder)(work, {"power": 2}, **arguments())
 
 
+@pytest.mark.parametrize("stopped", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_program_that_can_not_be_written_leaves_nothing_behind(folder, monkeypatch, stopped):
+    def fail(*_):
+        raise stopped
+
+    programs = Executables(folder)
+    monkeypatch.setattr(pickle, "dump", fail)
+    with pytest.raises(type(stopped)):
+        programs(work, {"power": 2}, **arguments())
+    assert list(folder.iterdir()) == []
+
+
 def test_an_open_folder_is_refused(tmp_path):
     tmp_path.chmod(0o755)
     with pytest.raises(ValueError, match="open to other users"):

@@ -38,7 +38,7 @@ def run(shape: tuple[int, ...], folder: str) -> dict[str, object]:
         texts.append(compiled.as_text())
         return compiled(**arrays)
 
-    with mock.patch("jaxsd.pipeline.draw", drawn):
+    with mock.patch("jaxsd.pipeline.line.draw", drawn):
         drawing = pipe.draw(
             [f"picture {i}" for i in range(8)],
             "a dog",

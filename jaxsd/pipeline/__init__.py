@@ -1,0 +1,6 @@
+"""Text to image: `load` a model, then ask it for pictures."""
+
+from jaxsd.pipeline.loading import load
+from jaxsd.pipeline.pipeline import Pipeline
+
+__all__ = ["Pipeline", "load"]

@@ -1,0 +1,51 @@
+"""From a model's files to a pipeline."""
+
+from functools import partial
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxsd.convert import open_model
+from jaxsd.convert.tensors import dtype_named
+from jaxsd.executables import IN_MEMORY, Executables
+from jaxsd.parallel import place_param
+from jaxsd.pipeline.pipeline import Pipeline
+from jaxsd.types import Array, Prediction
+
+
+def load(
+    source: str | Path,
+    dtype: str = "float32",
+    prediction: Prediction | None = None,
+    mesh: Mesh | None = None,
+    programs: Executables = IN_MEMORY,
+) -> Pipeline:
+    """Reads a model.
+
+    Args:
+      source: a built-in name ("emoji"), a diffusers folder, a .safetensors or .ckpt file, or a hub
+        id.
+      dtype: "float32", "bfloat16" or "float16": of weights and of what the networks compute in.
+      prediction: "epsilon", "v" or "sample", for files that do not say what the U-Net predicts.
+      mesh: devices that share the work, of `jaxsd.parallel.mesh_of`. Each is given its piece of a
+        tensor as it is read.
+      programs: see `Pipeline`.
+
+    Raises:
+      ValueError: one line, for anything wrong with the source, or a tensor that does not fit the
+        mesh.
+    """
+    model = open_model(source, prediction=prediction)
+    if model.spec.vae is None:
+        raise ValueError(f"{source} has no VAE; pass a model that has one")
+    place = on_device if mesh is None else partial(place_param, mesh)
+    params = model.params(dtype_named(dtype), place)
+    return Pipeline(model.spec, params, model.tokenizers, dtype, mesh, programs)
+
+
+def on_device(path: str, array: np.ndarray) -> Array:
+    """A parameter on JAX's default device."""
+    del path
+    return jnp.asarray(array)
