@@ -138,6 +138,29 @@ class TextConfig:
 
 
 @dataclass(frozen=True)
+class VisionConfig:
+    """The vision tower of a CLIP: a transformer over square patches of a square picture.
+
+    Attributes:
+      projection_dim: width of what it says, which is that of its text encoder.
+    """
+
+    width: int
+    layers: int
+    heads: int
+    mlp_width: int
+    activation: Literal["quick_gelu", "gelu"]
+    image_size: int
+    patch_size: int
+    projection_dim: int
+
+    @property
+    def patches(self) -> int:
+        """Patches of a picture; pixels beyond the last whole one are not seen."""
+        return (self.image_size // self.patch_size) ** 2
+
+
+@dataclass(frozen=True)
 class ScheduleConfig:
     """The noise a model was trained with, and the sampling grid that its files ask for.
 

@@ -6,7 +6,14 @@ It is how the converter knows what must be filled without building a network.
 
 from itertools import pairwise
 
-from jaxsd.config import ControlNetConfig, ModelSpec, TextConfig, UNetConfig, VAEConfig
+from jaxsd.config import (
+    ControlNetConfig,
+    ModelSpec,
+    TextConfig,
+    UNetConfig,
+    VAEConfig,
+    VisionConfig,
+)
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -181,13 +188,9 @@ def vae_parameters(config: VAEConfig) -> Shapes:
     }
 
 
-def text_parameters(config: TextConfig) -> Shapes:
-    """Path -> shape of a CLIP text encoder."""
+def _clip_layers(config: TextConfig | VisionConfig) -> Shapes:
+    shapes: Shapes = {}
     width = config.width
-    shapes: Shapes = {
-        "embeddings/token_embedding/embedding": (config.vocab_size, width),
-        "embeddings/position_embedding/embedding": (config.max_length, width),
-    }
     for layer in (f"encoder/layers_{k}" for k in range(config.layers)):
         for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
             shapes |= _dense(f"{layer}/self_attn/{name}", width, width)
@@ -195,10 +198,35 @@ def text_parameters(config: TextConfig) -> Shapes:
         shapes |= _dense(f"{layer}/mlp/fc1", width, config.mlp_width)
         shapes |= _dense(f"{layer}/mlp/fc2", config.mlp_width, width)
         shapes |= _norm(f"{layer}/layer_norm2", width)
-    shapes |= _norm("final_layer_norm", width)
+    return shapes
+
+
+def text_parameters(config: TextConfig) -> Shapes:
+    """Path -> shape of a CLIP text encoder."""
+    width = config.width
+    shapes = {
+        "embeddings/token_embedding/embedding": (config.vocab_size, width),
+        "embeddings/position_embedding/embedding": (config.max_length, width),
+        **_clip_layers(config),
+        **_norm("final_layer_norm", width),
+    }
     if config.projection_dim is not None:
         shapes["text_projection/kernel"] = (width, config.projection_dim)
     return shapes
+
+
+def vision_parameters(config: VisionConfig) -> Shapes:
+    """Path -> shape of a CLIP's vision tower."""
+    width, side = config.width, config.patch_size
+    return {
+        "embeddings/class_embedding": (width,),
+        "embeddings/patch_embedding/kernel": (side, side, 3, width),
+        "embeddings/position_embedding/embedding": (config.patches + 1, width),
+        **_norm("pre_layrnorm", width),
+        **_clip_layers(config),
+        **_norm("post_layernorm", width),
+        "visual_projection/kernel": (width, config.projection_dim),
+    }
 
 
 def parameters(spec: ModelSpec) -> dict[str, Shapes]:

@@ -6,7 +6,7 @@ from jaxsd.config import TextConfig
 from jaxsd.convert.config_fields import Config, number, require
 
 PROJECTED = "CLIPTextModelWithProjection"
-_ACTIVATIONS = ("quick_gelu", "gelu")
+ACTIVATIONS = ("quick_gelu", "gelu")
 
 
 def text_config(
@@ -22,8 +22,8 @@ def text_config(
     """
     require(config, {"model_type": "clip_text_model", "layer_norm_eps": 1e-5}, where)
     activation = config.get("hidden_act", "quick_gelu")
-    if activation not in _ACTIVATIONS:
-        raise ValueError(f"{where}: hidden_act = {activation!r} is not one of {_ACTIVATIONS}")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"{where}: hidden_act = {activation!r} is not one of {ACTIVATIONS}")
 
     def size(name: str, default: int) -> int:
         return number(config, name, where, default)

@@ -1,6 +1,8 @@
-"""The networks of Stable Diffusion, each a function of parameters and arrays."""
+"""Stable Diffusion's networks and those that score it, functions of parameters and arrays."""
 
+from jaxsd.models.clip_vision import VisionEncoder
 from jaxsd.models.controlnet import ControlNet, controlnet_from_unet
+from jaxsd.models.inception import Inception
 from jaxsd.models.text import TextEncoder, TextOutput
 from jaxsd.models.unet import Residuals, UNet
 from jaxsd.models.vae import VAE
@@ -8,9 +10,11 @@ from jaxsd.models.vae import VAE
 __all__ = [
     "VAE",
     "ControlNet",
+    "Inception",
     "Residuals",
     "TextEncoder",
     "TextOutput",
     "UNet",
+    "VisionEncoder",
     "controlnet_from_unet",
 ]

@@ -1,4 +1,7 @@
-"""CLIP text encoders (Radford et al. 2021): CLIP-L, OpenCLIP-H, OpenCLIP-bigG."""
+"""CLIP text encoders (Radford et al. 2021): CLIP-L, OpenCLIP-H, OpenCLIP-bigG.
+
+Their transformer is that of CLIP's vision tower too (`jaxsd.models.clip_vision`), with a mask.
+"""
 
 from typing import NamedTuple
 
@@ -6,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxsd.config import TextConfig
+from jaxsd.config import TextConfig, VisionConfig
 from jaxsd.nn.attention import attention
 from jaxsd.nn.dense import dense
 from jaxsd.nn.normalization import layer_norm
@@ -40,22 +43,21 @@ class Embeddings(nn.Module):
         return tokens + positions[None]
 
 
-class CausalAttention(nn.Module):
-    """Multi-head self-attention in which no token sees a later one."""
+class SelfAttention(nn.Module):
+    """Multi-head self-attention."""
 
     heads: int
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """[B, L, d] -> [B, L, d]."""
+    def __call__(self, x: Array, mask: Array | None) -> Array:
+        """[B, L, d] -> [B, L, d]; `mask` as in `attention`."""
         batch, length, width = x.shape
 
         def project(name: str) -> Array:
             h = dense(width, name, self.dtype)(x)
             return h.reshape(batch, length, self.heads, width // self.heads)
 
-        mask = jnp.tril(jnp.ones((length, length), bool))
         out = attention(project("q_proj"), project("k_proj"), project("v_proj"), mask)
         return dense(width, "out_proj", self.dtype)(out.reshape(x.shape))
 
@@ -63,7 +65,7 @@ class CausalAttention(nn.Module):
 class MLP(nn.Module):
     """Two dense layers around CLIP's own activation or OpenCLIP's exact GELU."""
 
-    config: TextConfig
+    config: TextConfig | VisionConfig
     dtype: jnp.dtype
 
     @nn.compact
@@ -77,17 +79,17 @@ class MLP(nn.Module):
         return dense(self.config.width, "fc2", self.dtype)(h)
 
 
-class TextLayer(nn.Module):
+class Layer(nn.Module):
     """Attention and MLP, each normalised before and residual."""
 
-    config: TextConfig
+    config: TextConfig | VisionConfig
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, mask: Array | None) -> Array:
         """[B, L, d] -> [B, L, d]."""
-        attend = CausalAttention(self.config.heads, self.dtype, name="self_attn")
-        x = x + attend(layer_norm("layer_norm1", self.dtype)(x))
+        attend = SelfAttention(self.config.heads, self.dtype, name="self_attn")
+        x = x + attend(layer_norm("layer_norm1", self.dtype)(x), mask)
         h = layer_norm("layer_norm2", self.dtype)(x)
         return x + MLP(self.config, self.dtype, name="mlp")(h)
 
@@ -95,15 +97,15 @@ class TextLayer(nn.Module):
 class Transformer(nn.Module):
     """The stack of layers."""
 
-    config: TextConfig
+    config: TextConfig | VisionConfig
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array) -> tuple[Array, Array]:
+    def __call__(self, x: Array, mask: Array | None = None) -> tuple[Array, Array]:
         """[B, L, d] -> outputs of the last layer and of the one before it."""
         before = x
         for i in range(self.config.layers):
-            before, x = x, TextLayer(self.config, self.dtype, name=f"layers_{i}")(x)
+            before, x = x, Layer(self.config, self.dtype, name=f"layers_{i}")(x, mask)
         return x, before
 
 
@@ -126,7 +128,8 @@ class TextEncoder(nn.Module):
         """
         config = self.config
         x = Embeddings(config, self.dtype, name="embeddings")(ids)
-        last, penultimate = Transformer(config, self.dtype, name="encoder")(x)
+        no_later_token = jnp.tril(jnp.ones((ids.shape[1], ids.shape[1]), bool))
+        last, penultimate = Transformer(config, self.dtype, name="encoder")(x, no_later_token)
         last = layer_norm("final_layer_norm", self.dtype)(last)
         added = ids >= config.vocab_size - config.added_tokens
         end = jnp.argmax(jnp.where(added, -1, ids), axis=-1)

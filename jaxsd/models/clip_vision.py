@@ -1,0 +1,58 @@
+"""The vision tower of CLIP (Radford et al. 2021, section 2.4): a ViT (Dosovitskiy et al. 2021)."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxsd.config import VisionConfig
+from jaxsd.models.text import Transformer
+from jaxsd.nn.dense import dense
+from jaxsd.nn.normalization import layer_norm
+from jaxsd.types import Array
+
+
+class PatchEmbeddings(nn.Module):
+    """A class token, and the patches of pictures, each with its position."""
+
+    config: VisionConfig
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, images: Array) -> Array:
+        """[B, s, s, 3] -> [B, 1 + patches, width]."""
+        config, sides = self.config, (self.config.patch_size,) * 2
+        init = nn.initializers.normal(config.width**-0.5)
+        first = self.param("class_embedding", init, (config.width,)).astype(self.dtype)
+        patches = nn.Conv(
+            config.width,
+            sides,
+            sides,
+            "VALID",
+            use_bias=False,
+            dtype=self.dtype,
+            name="patch_embedding",
+        )(images)
+        batch, rows = images.shape[0], config.patches + 1
+        first = jnp.broadcast_to(first, (batch, 1, config.width))
+        x = jnp.concatenate([first, patches.reshape(batch, -1, config.width)], axis=1)
+        table = nn.Embed(
+            rows, config.width, dtype=self.dtype, embedding_init=init, name="position_embedding"
+        )
+        return x + table(jnp.arange(rows))[None]
+
+
+class VisionEncoder(nn.Module):
+    """Pictures to where CLIP puts them, beside what is said of them."""
+
+    config: VisionConfig
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Array) -> Array:
+        """[B, s, s, 3], normalised as CLIP's are, -> [B, projection_dim] float32, of any length."""
+        config = self.config
+        x = PatchEmbeddings(config, self.dtype, name="embeddings")(images.astype(self.dtype))
+        x = layer_norm("pre_layrnorm", self.dtype)(x)  # transformers' spelling, and so its files'
+        x, _ = Transformer(config, self.dtype, name="encoder")(x)
+        x = layer_norm("post_layernorm", self.dtype)(x[:, 0])
+        project = dense(config.projection_dim, "visual_projection", self.dtype, use_bias=False)
+        return project(x).astype(jnp.float32)
