@@ -22,6 +22,7 @@ COMMANDS = {
     "generate": "pictures of prompts",
     "info": "what a model, or any other file of weights, is",
     "pack": "an image folder as ArrayRecord files, to train on",
+    "score": "numbers of quality over a folder of pictures",
     "train": "run or resume a training run",
 }
 """Name of the file in `jaxsd.cli`, with `-` for `_` -> what it does."""

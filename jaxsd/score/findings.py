@@ -1,0 +1,110 @@
+"""What hosts found out about their shares of the pictures, put together by the first of them."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxsd.score.facts import Fact, Unreadable
+from jaxsd.score.statistics import FeatureSums
+
+LOOK_AGAIN = 0.2
+"""Seconds after which the first host looks for the others' findings again."""
+
+
+@dataclass
+class Findings:
+    """What is known of some pictures.
+
+    Attributes:
+      facts: of each picture, in order.
+      sums: over Inception's features; of none where it was not asked.
+      cosines: name of a picture -> cosine between it and its prompt, of those that have one.
+    """
+
+    facts: list[Fact | Unreadable] = field(default_factory=list)
+    sums: FeatureSums = field(default_factory=FeatureSums)
+    cosines: dict[str, float] = field(default_factory=dict)
+
+
+class Hosts(NamedTuple):
+    """The host at work among all, and a folder that they share and no other run has."""
+
+    number: int
+    count: int
+    folder: Path
+
+    def together(self, findings: Findings, name: str) -> Findings | None:
+        """All hosts' findings on the first host, which waits for them; None on the others.
+
+        Each has looked at every so-manyth picture. Where a host dies JAX's runtime ends the
+        others, so that none waits for ever.
+        """
+        if self.count == 1:
+            return findings
+        if self.number:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save(self._path(name, self.number), findings)
+            return None
+        parts = [findings] + [self._waited(self._path(name, i)) for i in range(1, self.count)]
+        return merged(parts)
+
+    def _path(self, name: str, number: int) -> Path:
+        return self.folder / f"{name}-{number}.npz"
+
+    def _waited(self, path: Path) -> Findings:
+        while not path.is_file():
+            time.sleep(LOOK_AGAIN)
+        findings = load(path)
+        path.unlink()
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
+        return findings
+
+
+def merged(parts: list[Findings]) -> Findings:
+    """The findings of hosts, the first of which had the first picture, and so on in turn."""
+    facts: list[Fact | Unreadable] = [None] * sum(len(part.facts) for part in parts)
+    whole = Findings(facts)
+    for i, part in enumerate(parts):
+        facts[i :: len(parts)] = part.facts
+        whole.sums.merge(part.sums)
+        whole.cosines |= part.cosines
+    return whole
+
+
+def save(path: Path, findings: Findings) -> None:
+    """Writes findings beside the file's place and renames it."""
+    text = json.dumps({"facts": findings.facts, "cosines": findings.cosines}).encode()
+    arrays = {"text": np.frombuffer(text, np.uint8)}
+    sums = findings.sums
+    if sums.count:
+        keys, features = sums.chosen()
+        arrays |= {"count": sums.count, "total": sums.total, "products": sums.products}
+        arrays |= {"keys": keys, "features": features}
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        np.savez(file, **arrays)
+    part.replace(path)
+
+
+def load(path: Path) -> Findings:
+    """What `save` wrote."""
+    with np.load(path) as arrays:
+        said = json.loads(arrays["text"].tobytes())
+        findings = Findings([_fact(values) for values in said["facts"]], cosines=said["cosines"])
+        if "count" in arrays:
+            sample = [(arrays["keys"], arrays["features"])]
+            sums = (int(arrays["count"]), arrays["total"], arrays["products"], sample)
+            findings.sums = FeatureSums(*sums)
+    return findings
+
+
+def _fact(values: list) -> Fact | Unreadable:
+    if len(values) == len(Unreadable._fields):
+        return Unreadable(*values)
+    *plain, measures = values
+    return Fact(*plain, tuple(measures))

@@ -1,0 +1,101 @@
+"""Networks that say something of pictures, on all devices of a host.
+
+Weights lie whole on every device, since feature networks are small, and pictures are shared out:
+each device runs the program on its own, and nothing passes between them.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+
+from jaxsd.convert.clip import DEVIATION, MEAN, ClipModel
+from jaxsd.inception import SIDE
+from jaxsd.models import Inception, TextEncoder, VisionEncoder
+from jaxsd.parallel import EVERYWHERE, IMAGES, per_device, share
+from jaxsd.resize import clean_resize, clip_resize
+from jaxsd.types import Array, Params
+
+
+class Network(NamedTuple):
+    """A network that is shown pictures.
+
+    Attributes:
+      prepare: makes its input of a picture, uint8 [H, W, 3], and its prompt, in a thread of the
+        host; None where it has nothing to say.
+      run: gives the devices as many inputs as fit them, and does not wait for the result [B, ...].
+    """
+
+    prepare: Callable[[np.ndarray, str | None], Any]
+    run: Callable[[Sequence[Any]], Array]
+
+
+def on_devices(
+    function: Callable[..., Array], params: Params, mesh: Mesh, inputs: int
+) -> Callable[..., Array]:
+    """`function(params, *inputs)` for arrays [B, ...] of the host, B a multiple of the devices.
+
+    Products are of float32 in full, also where a platform would take less by itself.
+    """
+
+    def precise(params: Params, *arrays: Array) -> Array:
+        with jax.default_matmul_precision("highest"):
+            return function(params, *arrays)
+
+    placed = jax.device_put(params, NamedSharding(mesh, EVERYWHERE))
+    specs = (EVERYWHERE, *[IMAGES] * inputs)
+    program = jax.jit(per_device(mesh, precise, specs, IMAGES))
+    return lambda *arrays: program(placed, *share(arrays, mesh))
+
+
+def weights_hash(params: Params) -> str:
+    """SHA-256 of a network's parameters, in hex."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf))
+    return digest.hexdigest()
+
+
+def inception_network(params: Params, mesh: Mesh) -> Network:
+    """Features [B, 2048] for FID and KID."""
+
+    def features(params: Params, images: Array) -> Array:
+        return Inception().apply({"params": params}, images)
+
+    def prepare(picture: np.ndarray, prompt: str | None) -> np.ndarray:
+        del prompt
+        # As clean-fid: 255 is not quite 1.
+        return (clean_resize(picture, SIDE) - 128) / 128
+
+    run = on_devices(features, params, mesh, 1)
+    return Network(prepare, lambda pictures: run(np.stack(pictures)))
+
+
+def clip_network(clip: ClipModel, mesh: Mesh) -> Network:
+    """Cosines [B] between what CLIP makes of a picture and of its prompt (Hessel et al. 2021)."""
+    see, read = VisionEncoder(clip.vision), TextEncoder(clip.text)
+
+    def cosines(params: Params, images: Array, ids: Array) -> Array:
+        seen = see.apply({"params": params["vision"]}, images)
+        said = read.apply({"params": params["text"]}, ids).pooled
+        lengths = jnp.linalg.norm(seen, axis=-1) * jnp.linalg.norm(said, axis=-1)
+        return (seen * said).sum(-1) / lengths
+
+    def prepare(picture: np.ndarray, prompt: str | None) -> tuple[np.ndarray, str] | None:
+        if not prompt:
+            return None
+        scaled = clip_resize(picture, clip.vision.image_size) / np.float32(255)
+        return (scaled - np.float32(MEAN)) / np.float32(DEVIATION), prompt
+
+    device = on_devices(cosines, clip.params, mesh, 2)
+
+    def run(inputs: Sequence[tuple[np.ndarray, str]]) -> Array:
+        pictures, prompts = zip(*inputs, strict=True)
+        return device(np.stack(pictures), clip.tokenizer(prompts))
+
+    return Network(prepare, run)

@@ -1,0 +1,132 @@
+"""The pictures of a folder, whatever form they lie in: files, WebDataset's tars, ArrayRecord."""
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxsd.images import read_image, read_prompt
+from jaxsd.records import count, read_one, unpacked
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SHEET = "contact_sheet.png"
+"""What commands here write beside pictures, and is none of them."""
+MANIFEST = "manifest.jsonl"
+
+Read = Callable[[], tuple[bytes, str | None]]
+"""Gives a picture file, and the prompt that is said of it elsewhere."""
+
+
+class Picture(NamedTuple):
+    """A picture that can be read, by any thread."""
+
+    name: str  # path in the folder; in a shard `SHARD:NAME`
+    read: Read
+
+
+def pictures_in(place: Path) -> list[Picture]:
+    """All pictures of a folder and those below it, or of one shard, in the order of their names.
+
+    Hidden files and folders, contact sheets, and units of a bulk run that is not done (`parts/`)
+    are left out. Prompts come from the manifest of a bulk run, from what lies beside a picture in
+    a shard, or else from within a picture.
+
+    Raises:
+      ValueError: a shard that can not be read, or a manifest that is not JSON.
+      FileNotFoundError: nothing there.
+    """
+    if place.suffix in SHARDS and place.is_file():
+        return list(SHARDS[place.suffix](place, place.name))
+    if not place.is_dir():
+        raise FileNotFoundError(f"no pictures at {place}: no such folder, .tar or .array_record")
+    prompts, pictures = _prompts(place / MANIFEST), []
+    for path in sorted(place.rglob("*")):
+        name = path.relative_to(place).as_posix()
+        if name == SHEET or name.startswith(("parts/", ".")) or "/." in name:
+            continue
+        if path.suffix.lower() in ENDINGS:
+            pictures.append(Picture(name, partial(_read_file, path, prompts.get(name))))
+        elif path.suffix in SHARDS:
+            pictures += SHARDS[path.suffix](path, name)
+    return pictures
+
+
+def read_picture(picture: Picture) -> tuple[np.ndarray, str | None]:
+    """A picture, uint8 [H, W, 3], on white where it is transparent; and its prompt, if it has one.
+
+    Raises:
+      OSError, ValueError: no picture, or one that breaks off.
+    """
+    packed, prompt = picture.read()
+    image = read_image(io.BytesIO(packed))
+    return image, read_prompt(io.BytesIO(packed)) if prompt is None else prompt
+
+
+def _prompts(manifest: Path) -> dict[str, str]:
+    """File -> prompt, from a bulk run's manifest, if there is one."""
+    if not manifest.is_file():
+        return {}
+    try:
+        lines = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+        return {line["file"]: line["prompt"] for line in lines if "file" in line}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{manifest} is no manifest of a bulk run: {error!r}") from None
+
+
+def _read_file(path: Path, prompt: str | None) -> tuple[bytes, str | None]:
+    return path.read_bytes(), prompt
+
+
+class Extent(NamedTuple):
+    """Bytes of a file."""
+
+    start: int
+    size: int
+
+
+def _in_tar(path: Path, name: str) -> Iterator[Picture]:
+    """Pictures of a WebDataset tar, with the texts that share their names."""
+    extents, texts = {}, {}
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                inside, extent = PurePosixPath(member.name), Extent(member.offset_data, member.size)
+                if member.isfile() and inside.suffix.lower() in ENDINGS:
+                    extents[inside] = extent
+                elif member.isfile() and inside.suffix == ".txt":
+                    texts[inside.with_suffix("")] = extent
+    except tarfile.TarError as error:
+        raise ValueError(f"{path} is no tar file: {error}") from None
+    for inside, extent in extents.items():
+        text = texts.get(inside.with_suffix(""))
+        yield Picture(f"{name}:{inside}", partial(_read_extents, path, extent, text))
+
+
+def _read_extents(path: Path, picture: Extent, text: Extent | None) -> tuple[bytes, str | None]:
+    with path.open("rb") as file:
+        file.seek(picture.start)
+        packed = file.read(picture.size)
+        if text is None:
+            return packed, None
+        file.seek(text.start)
+        return packed, file.read(text.size).decode()
+
+
+def _in_records(path: Path, name: str) -> Iterator[Picture]:
+    """Pictures of an ArrayRecord file of a bulk run."""
+    for index in range(count(path)):
+        yield Picture(f"{name}:{index}", partial(_read_record, path, index))
+
+
+def _read_record(path: Path, index: int) -> tuple[bytes, str | None]:
+    record, packed = unpacked(read_one(path, index))
+    return packed, record.get("prompt")
+
+
+SHARDS = {".tar": _in_tar, ".array_record": _in_records}
+"""Ending of a file with many pictures -> what lists them."""

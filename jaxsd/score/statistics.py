@@ -1,0 +1,127 @@
+"""Features of many pictures, as what FID and KID need of them, and files of that."""
+
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from jaxsd.types import Array
+
+KEPT = 50_000
+"""Features that are kept for KID, at most: 400 MB."""
+
+
+@dataclass
+class FeatureSums:
+    """Sums over features, and a fair sample of them: the same in any order and on any hosts.
+
+    The sample is of the pictures with the lowest keys, which are hashes.
+    """
+
+    count: int = 0
+    total: Array = 0.0  # [d] float64
+    products: Array = 0.0  # [d, d] float64
+    sample: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # keys and features
+
+    def add(self, keys: np.ndarray, features: np.ndarray) -> None:
+        """Takes features [B, d] float32 in, of pictures with keys [B] uint64."""
+        wide = features.astype(np.float64)
+        self.merge(FeatureSums(len(wide), wide.sum(0), wide.T @ wide, [(keys, features)]))
+
+    def merge(self, other: "FeatureSums") -> None:
+        """Takes in what another has seen."""
+        self.count += other.count
+        self.total = self.total + other.total
+        self.products = self.products + other.products
+        self.sample += other.sample
+        if sum(len(keys) for keys, _ in self.sample) > 2 * KEPT:
+            self.sample = [self.chosen()]
+
+    def chosen(self) -> tuple[np.ndarray, np.ndarray]:
+        """Keys [n] uint64 and features [n, d] of the sample, in the order of keys."""
+        keys, features = (np.concatenate(parts) for parts in zip(*self.sample, strict=True))
+        order = np.argsort(keys, kind="stable")[:KEPT]
+        return keys[order], features[order]
+
+    def statistics(self, weights: str) -> "Statistics":
+        """Mean, covariance and sample; `weights` as in `Statistics`.
+
+        Raises:
+          ValueError: fewer than two pictures.
+        """
+        if self.count < 2:
+            raise ValueError(f"{self.count} pictures have no covariance; give 2 or more")
+        mean = self.total / self.count
+        covariance = (self.products - self.count * np.outer(mean, mean)) / (self.count - 1)
+        return Statistics(mean, covariance, self.chosen()[1], self.count, weights)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What FID and KID compare.
+
+    Attributes:
+      mean: [d] float64.
+      covariance: [d, d] float64, of a sample (divided by one less than the count).
+      features: [n, d] float32, all or a sample; None in files of others, which give no KID.
+      count: of pictures; 0 where a file does not say.
+      weights: hash of the network's; empty where a file does not say.
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    features: np.ndarray | None
+    count: int
+    weights: str
+
+
+def write_statistics(path: Path, statistics: Statistics) -> None:
+    """Writes `mu` and `sigma`, as pytorch-fid and clean-fid do, `feats`, `count` and `weights`.
+
+    That is beside the file's place, and is renamed.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:  # np.savez would add an ending to a name
+            np.savez(
+                file,
+                mu=statistics.mean,
+                sigma=statistics.covariance,
+                feats=statistics.features,
+                count=statistics.count,
+                weights=statistics.weights,
+            )
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_statistics(path: Path, dim: int) -> Statistics:
+    """Statistics as `write_statistics`, pytorch-fid and clean-fid store them.
+
+    Args:
+      dim: features of a picture that they must be of.
+
+    Raises:
+      ValueError: no such file of arrays, or of other features.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no .npz file of statistics: {error}") from None
+    features = arrays.get("feats")
+    if not {"mu", "sigma"} <= set(arrays):
+        raise ValueError(f"{path} has {sorted(arrays)}; statistics have mu and sigma")
+    mean, covariance = (arrays[name].astype(np.float64) for name in ("mu", "sigma"))
+    shapes = {"mu": (mean.shape, (dim,)), "sigma": (covariance.shape, (dim, dim))}
+    if features is not None:
+        shapes["feats"] = (features.shape[1:], (dim,))
+    for name, (found, wanted) in shapes.items():
+        if found != wanted:
+            raise ValueError(f"{path}: {name} is of shape {found}, these features need {wanted}")
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise ValueError(f"{path} has numbers that are not finite")
+    count, weights = int(arrays.get("count", 0)), str(arrays.get("weights", ""))
+    return Statistics(mean, covariance, features, count, weights)
