@@ -58,6 +58,11 @@ class UNetConfig:
         return 4 * self.levels[0].channels
 
     @property
+    def deep_channels(self) -> int:
+        """Width of what the last up block begins with."""
+        return self.levels[:2][-1].channels
+
+    @property
     def skip_channels(self) -> tuple[int, ...]:
         """Width of every skip connection, in the order in which the way down makes them."""
         widths = [self.levels[0].channels]
@@ -109,6 +114,29 @@ class VAEConfig:
     def downscale(self) -> int:
         """Pixels per latent along one side."""
         return 2 ** (len(self.channels) - 1)
+
+
+@dataclass(frozen=True)
+class TinyVAEConfig:
+    """A tiny autoencoder (TAESD), for latents as the U-Net has them.
+
+    Attributes:
+      channels: width of every layer.
+      encoder_blocks: residual blocks at each size, the largest first.
+      decoder_blocks: likewise, the smallest first.
+    """
+
+    channels: int = 64
+    encoder_blocks: tuple[int, ...] = (1, 3, 3, 3)
+    decoder_blocks: tuple[int, ...] = (3, 3, 3, 1)
+    latent_channels: int = 4
+    image_channels: int = 3
+    scaling_factor: float = 1.0
+
+    @property
+    def downscale(self) -> int:
+        """Pixels per latent along one side."""
+        return 2 ** (len(self.encoder_blocks) - 1)
 
 
 @dataclass(frozen=True)
@@ -208,7 +236,7 @@ class ModelSpec:
 
     family: str
     unet: UNetConfig
-    vae: VAEConfig | None
+    vae: VAEConfig | TinyVAEConfig | None
     text: tuple[TextConfig, ...]
     schedule: ScheduleConfig
     prediction: Prediction

@@ -52,6 +52,9 @@ class Recipe:
       model_hash: first ten hex digits of the model file's sha256, as webui shows them; empty where
         the model is not one file.
       version: of jaxsd.
+      guidance_from: and `guidance_to`, the interval of `Pipeline.draw`.
+      reuse: as there.
+      taesd: as for `jaxsd.load`; empty for the model's own autoencoder.
     """
 
     prompt: str
@@ -66,6 +69,10 @@ class Recipe:
     dtype: str
     version: str
     model_hash: str = ""
+    guidance_from: float = 0.0
+    guidance_to: float = 1.0
+    reuse: int = 1
+    taesd: str = ""
 
 
 def parameters_text(recipe: Recipe) -> str:

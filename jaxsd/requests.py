@@ -34,18 +34,20 @@ def per_image(name: str, value: Any, count: int) -> list[Any]:
     return list(value)
 
 
-def guided_rows(interval: tuple[float, float], count: int) -> tuple[int, int]:
-    """The rows (first, end) of so many that a guidance interval covers.
+def batch_size(count: int, devices: int = 1) -> int:
+    """The batch that so many images are drawn in: the next of few sizes, so that few programs are
+    compiled.
 
-    Raises:
-      ValueError: not two numbers in order within 0 to 1.
+    Each device takes 1, 2, 3, 4, 6, 8, 12, 16, 24, ... images: at most a third is drawn in vain.
     """
-    first, end = interval
-    if not 0 <= first <= end <= 1:
-        raise ValueError(
-            f"guidance_interval {interval} is not (FROM, TO) with 0 <= FROM <= TO <= 1"
-        )
-    return round(first * count), round(end * count)
+    each = -(-count // devices)
+    power = 1 << (each - 1).bit_length()  # 3/4 of it is the other size that may suffice
+    return devices * (power * 3 // 4 if power > 2 and each <= power * 3 // 4 else power)
+
+
+def filled(values: Sequence[Any], count: int) -> list[Any]:
+    """So many values, the last one again and again; none where there are none."""
+    return [*values, *values[-1:] * (count - len(values))] if values else []
 
 
 def image_keys(seeds: Sequence[int], mesh: Mesh | None = None) -> Array:
@@ -69,8 +71,8 @@ def initial_noise(keys: Array, shape: tuple[int, ...]) -> Array:
     )(keys)
 
 
-def checked_noise(latents: Array, shape: tuple[int, ...], mesh: Mesh | None) -> Array:
-    """The noise a caller gave, if it fits.
+def checked_noise(latents: Array, shape: tuple[int, ...], batch: int, mesh: Mesh | None) -> Array:
+    """The noise a caller gave, if it fits, filled up to a batch with the last one's.
 
     Raises:
       ValueError: another shape than the images need.
@@ -78,4 +80,5 @@ def checked_noise(latents: Array, shape: tuple[int, ...], mesh: Mesh | None) -> 
     if latents.shape != shape:
         raise ValueError(f"latents have shape {latents.shape}, these images need {shape}")
     noise = np.asarray(latents, np.float32)
+    noise = np.concatenate([noise, *[noise[-1:]] * (batch - len(noise))])
     return jnp.asarray(noise) if mesh is None else share(noise, mesh)

@@ -199,6 +199,58 @@ def test_guidance_in_an_interval(pipe: Pipeline) -> None:
     assert min(relative_error(middle, other) for other in (everywhere, nowhere)) > 1e-3
 
 
+@pytest.fixture(scope="module")
+def deep_pipe() -> Pipeline:
+    """Two levels, so that something lies below the outermost."""
+    levels = (Level(32, 1, 1, 4), Level(48, 1, 0, 4))
+    return pipeline(replace(SMALL, unet=replace(SMALL.unet, levels=levels)))
+
+
+def test_deep_features_are_used_again(deep_pipe: Pipeline) -> None:
+    def latents(**options: object) -> np.ndarray:
+        return np.asarray(deep_pipe.draw("a cat", "a dog", seed=3, **SIZE | options).latents)
+
+    whole, reused = latents(), latents(reuse=3)
+    np.testing.assert_array_equal(latents(reuse=1), whole)
+    assert relative_error(reused, whole) > 1e-3
+    compiled = draw._cache_size()
+    assert relative_error(latents(reuse=2), reused) > 1e-3  # another plan for the same program
+    assert draw._cache_size() == compiled
+    parts = latents(reuse=3, progress=lambda done, rows: None)
+    assert relative_error(parts, reused) < 1e-5
+
+
+@pytest.mark.slow
+def test_reuse_within_a_guidance_interval_begins_anew(deep_pipe: Pipeline) -> None:
+    options = SIZE | {"reuse": 3, "guidance_interval": (0.25, 0.75)}
+    whole = deep_pipe.draw("a cat", "a dog", **options)
+    parts = deep_pipe.draw("a cat", "a dog", progress=lambda done, rows: None, **options)
+    assert relative_error(parts.latents, whole.latents) < 1e-5
+
+
+@pytest.mark.parametrize("reuse", [0, -1, 1.5, True])
+def test_reuse_counts_rows(pipe: Pipeline, reuse: object) -> None:
+    with pytest.raises(ValueError, match=f"reuse {reuse} is not a whole number of at least 1"):
+        pipe.draw("a cat", reuse=reuse, **SIZE)
+
+
+def test_numbers_of_images_share_few_programs(pipe: Pipeline) -> None:
+    options = SIZE | {"steps": 6, "sampler": "euler_a", "seed": 5}
+    prompts = [f"picture {i}" for i in range(6)]
+    compiled = draw._cache_size()
+    drawn = {count: pipe.draw(prompts[:count], **options) for count in (5, 6)}
+    assert draw._cache_size() == compiled + 1
+    assert drawn[5].images.shape == (5, 32, 32, 3)
+    assert drawn[5].finite.shape == (6, 5)
+    # The same program, so the same bits.
+    np.testing.assert_array_equal(drawn[5].latents, drawn[6].latents[:5])
+    np.testing.assert_array_equal(drawn[5].images, drawn[6].images[:5])
+    noise = np.random.default_rng(0).standard_normal((5, 4, 4, 4)).astype(np.float32)
+    given = pipe.draw(prompts[:5], latents=noise, guidance_scale=[3.0] * 5, **options)
+    assert given.latents.shape == (5, 4, 4, 4)
+    assert draw._cache_size() == compiled + 1
+
+
 @pytest.mark.parametrize("interval", [(0.5, 0.4), (-0.1, 1.0), (0.0, 1.1), (float("nan"), 1.0)])
 def test_an_interval_is_within_0_and_1(pipe: Pipeline, interval: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="is not \\(FROM, TO\\)"):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from jaxsd.config import ModelSpec
 from jaxsd.convert import open_model
-from jaxsd.schedulers import NoiseSchedule, build
+from jaxsd.convert.tiny_vae import with_tiny_vae
+from jaxsd.schedulers import NoiseSchedule, build, guided_rows, renewed_rows
 from jaxsd.types import Prediction
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -37,11 +38,14 @@ class Job:
     steps: int
     rows: int
     guidance_scale: float
+    guidance_interval: tuple[float, float]
+    reuse: int
     seed: int
     width: int
     height: int
     dtype: str
     prediction: Prediction | None
+    taesd: str | None
     paths: list[Path]
     sheet: Path | None
 
@@ -55,8 +59,12 @@ def checked(args: argparse.Namespace) -> Job:
     """
     check_arguments(args)
     model = open_model(args.model, prediction=args.prediction)
+    if args.taesd is not None and model.spec.vae is not None:
+        with_tiny_vae(model, args.taesd)
     schedule = NoiseSchedule.from_config(model.spec.schedule)
     tableau = build(args.sampler, schedule, args.steps, model.spec.prediction)
+    interval = (args.guidance_interval[0], args.guidance_interval[1])
+    renewed_rows(args.reuse, guided_rows(interval, tableau.rows), tableau.rows)
     width, height = sides(args.size, model.spec)
     scale = args.guidance_scale
     prompts = [text for text in args.prompts for _ in range(args.num_images)]
@@ -69,11 +77,14 @@ def checked(args: argparse.Namespace) -> Job:
         steps=args.steps,
         rows=tableau.rows,
         guidance_scale=model.spec.guidance_scale if scale is None else scale,
+        guidance_interval=interval,
+        reuse=args.reuse,
         seed=args.seed,
         width=width,
         height=height,
         dtype=args.dtype,
         prediction=args.prediction,
+        taesd=args.taesd,
         paths=paths,
         sheet=sheet,
     )

@@ -43,11 +43,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--guidance-scale", type=float, metavar="W", help="1 is none (what suits the model)"
     )
     parser.add_argument(
+        "--guidance-interval",
+        type=float,
+        nargs=2,
+        default=(0.0, 1.0),
+        metavar=("FROM", "TO"),
+        help="guide from here to there on the way from noise to picture alone, faster (0 1)",
+    )
+    parser.add_argument(
+        "--reuse",
+        type=int,
+        default=1,
+        metavar="N",
+        help="compute the U-Net's deep features in every N-th step alone, faster (1)",
+    )
+    parser.add_argument(
         "--seed", type=int, default=0, help="of the first image; each next one has one more (0)"
     )
     parser.add_argument("--size", metavar="WxH", help="in pixels (what suits the model)")
     parser.add_argument("--num-images", type=int, default=1, metavar="N", help="per prompt (1)")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
+    parser.add_argument(
+        "--taesd",
+        metavar="FOLDER",
+        help="tiny autoencoder (diffusers' AutoencoderTiny) to decode with, faster and coarser",
+    )
     parser.add_argument(
         "--prediction",
         choices=PREDICTIONS,
@@ -115,7 +135,7 @@ def draw(job: Job, progress: StepBar) -> Array:
     keep_compiled(folder, announce=progress.write)
     introduce(job.model, folder, progress.write)
     programs = Executables(folder / "programs", progress.write)
-    pipe = jaxsd.load(job.model, job.dtype, job.prediction, programs=programs)
+    pipe = jaxsd.load(job.model, job.dtype, job.prediction, programs=programs, taesd=job.taesd)
     drawn: list[Array] = []
     for count in batches(len(job.prompts)):
         progress.before = len(drawn) * job.rows
@@ -125,6 +145,8 @@ def draw(job: Job, progress: StepBar) -> Array:
             negative_prompt=job.negative_prompt,
             steps=job.steps,
             guidance_scale=job.guidance_scale,
+            guidance_interval=job.guidance_interval,
+            reuse=job.reuse,
             sampler=job.sampler,
             seed=job.seed + first,
             height=job.height,
@@ -165,6 +187,9 @@ def save(job: Job, images: Array, hashed: str) -> None:
             steps=job.steps,
             sampler=job.sampler,
             guidance_scale=job.guidance_scale,
+            guidance_from=job.guidance_interval[0],
+            guidance_to=job.guidance_interval[1],
+            reuse=job.reuse,
             seed=job.seed + i,
             width=job.width,
             height=job.height,
@@ -172,6 +197,7 @@ def save(job: Job, images: Array, hashed: str) -> None:
             dtype=job.dtype,
             version=jaxsd.__version__,
             model_hash=hashed,
+            taesd=job.taesd or "",
         )
         write_png(path, image, recipe)
         print(path)

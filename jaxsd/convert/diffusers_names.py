@@ -13,7 +13,7 @@ from jaxsd.convert.tensors import FlatTree
 
 _LISTS = (
     "down_blocks|up_blocks|resnets|attentions|transformer_blocks|downsamplers|upsamplers|net|"
-    "to_out|layers|controlnet_down_blocks|blocks"
+    "to_out|layers|controlnet_down_blocks|blocks|conv"
 )
 _INDEXED = re.compile(rf"\b({_LISTS})_(\d+)(?=/)")
 _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}

@@ -1,5 +1,6 @@
 """The denoising U-Net (Rombach et al. 2022; Podell et al. 2023 for XL's conditions)."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -103,7 +104,6 @@ class UNet(nn.Module):
     dtype: jnp.dtype = jnp.float32
     remat: str = "none"
 
-    @nn.compact
     def __call__(
         self,
         x: Array,
@@ -128,26 +128,56 @@ class UNet(nn.Module):
         Returns:
           [B, h, w, out_channels] float32.
         """
-        config, dtype = self.config, self.dtype
+        conditions = {"pooled": pooled, "time_ids": time_ids, "guidance": guidance}
+        return self.around(None, x, timestep, context, **conditions, residuals=residuals)[0]
+
+    @nn.compact
+    def around(
+        self,
+        deep: Array | None,
+        x: Array,
+        timestep: Array,
+        context: Array,
+        pooled: Array | None = None,
+        time_ids: Array | None = None,
+        guidance: Array | None = None,
+        residuals: Residuals | None = None,
+    ) -> tuple[Array, Array]:
+        """Runs the network, or its outermost level alone around deep features of an earlier call.
+
+        These change little from step to step (Ma et al. 2024, DeepCache, section 3.3).
+
+        Args:
+          deep: [B, h, w, config.deep_channels] in `dtype`, the second result of an earlier call;
+            None to compute it.
+          x: this and the others as in `__call__`.
+
+        Returns:
+          What `__call__` gives; and the deep features: what the last up block begins with.
+        """
+        config, dtype, remat = self.config, self.dtype, self.remat
         x, context = x.astype(dtype), context.astype(dtype)
         batch, conditions = x.shape[0], {"pooled": pooled, "time_ids": time_ids}
         time = embed_time(config, dtype, timestep, batch, guidance=guidance, **conditions)
 
         x = convolution(config.levels[0].channels, "conv_in", dtype)(x)
-        skips, x = encode(config, dtype, self.remat, x, time, context)
+        if deep is None:
+            skips, x = encode(config, dtype, remat, x, time, context)
+        else:
+            skips, _ = descend(config, dtype, remat, x, time, context, 1)
         if residuals is not None:
-            down = zip(skips, residuals.down, strict=True)
+            down = zip(skips, residuals.down, strict=deep is None)
             skips = [skip + residual.astype(dtype) for skip, residual in down]
-            x = x + residuals.mid.astype(dtype)
-        for i, level in enumerate(reversed(config.levels)):
-            taken = [skips.pop() for _ in range(level.resnets + 1)]
-            size = skips[-1].shape[1:3] if skips else None
-            block = UpBlock(level, config.norm_groups, dtype, self.remat, name=f"up_blocks_{i}")
-            x = block(x, taken, time, context, size)
+        levels = range(len(config.levels))
+        ascended = partial(ascend, config, dtype, remat, skips, time, context)
+        if deep is None:
+            x = x if residuals is None else x + residuals.mid.astype(dtype)
+            deep = ascended(x, levels[:-1])
+        x = ascended(deep, levels[-1:])
 
         x = nn.silu(group_norm(config.norm_groups, 1e-5, "conv_norm_out", dtype)(x))
         x = convolution(config.out_channels, "conv_out", dtype, kernel_init=SMALL)(x)
-        return x.astype(jnp.float32)
+        return x.astype(jnp.float32), deep
 
 
 def embed_time(
@@ -198,15 +228,53 @@ def encode(
     Returns:
       The skips, `x` first, of `config.skip_channels`; and what the mid block gave.
     """
-    skips = [x]
-    last = len(config.levels) - 1
-    for i, level in enumerate(config.levels):
-        groups, name = config.norm_groups, f"down_blocks_{i}"
-        block = DownBlock(level, groups, i < last, dtype, remat, name=name)
-        x, new = block(x, time, context)
-        skips += new
+    skips, x = descend(config, dtype, remat, x, time, context, len(config.levels))
     mid = MidBlock(_mid_level(config), config.norm_groups, dtype, remat, name="mid_block")
     return skips, mid(x, time, context)
+
+
+def descend(
+    config: UNetConfig,
+    dtype: jnp.dtype,
+    remat: str,
+    x: Array,
+    time: Array,
+    context: Array,
+    count: int,
+) -> tuple[list[Array], Array]:
+    """The skips of the outermost `count` levels on the way down, and what the last gave; as
+    `encode`.
+    """
+    skips = [x]
+    for i, level in enumerate(config.levels[:count]):
+        groups, name = config.norm_groups, f"down_blocks_{i}"
+        block = DownBlock(level, groups, i < count - 1, dtype, remat, name=name)
+        x, new = block(x, time, context)
+        skips += new
+    return skips, x
+
+
+def ascend(
+    config: UNetConfig,
+    dtype: jnp.dtype,
+    remat: str,
+    skips: list[Array],
+    time: Array,
+    context: Array,
+    x: Array,
+    blocks: range,
+) -> Array:
+    """What the up blocks of these numbers make of `x`; they take their skips from the list's end.
+
+    They become those of the module that calls it.
+    """
+    for i in blocks:
+        level = config.levels[-1 - i]
+        taken = [skips.pop() for _ in range(level.resnets + 1)]
+        size = skips[-1].shape[1:3] if skips else None
+        block = UpBlock(level, config.norm_groups, dtype, remat, name=f"up_blocks_{i}")
+        x = block(x, taken, time, context, size)
+    return x
 
 
 def _resnet(block: DownBlock | MidBlock | UpBlock, i: int) -> nn.Module:

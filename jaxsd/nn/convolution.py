@@ -50,10 +50,11 @@ def convolution(
     *,
     stride: int = 1,
     padding: tuple[int, int] = (1, 1),
+    use_bias: bool = True,
     kernel_init: Initializer = nn.linear.default_kernel_init,
     form: Form | None = None,
 ) -> nn.Conv:
-    """A 3x3 convolution with bias, padded with zeros.
+    """A 3x3 convolution, padded with zeros.
 
     Args:
       channels: of the result.
@@ -61,6 +62,7 @@ def convolution(
       dtype: to compute in.
       stride: along both sides.
       padding: (before, after), per side.
+      use_bias: whether something is added to each channel.
       kernel_init: of its kernel.
       form: what is computed of input and kernel, where that is more than their convolution.
     """
@@ -69,6 +71,7 @@ def convolution(
         (3, 3),
         strides=(stride, stride),
         padding=(padding, padding),
+        use_bias=use_bias,
         dtype=dtype,
         kernel_init=kernel_init,
         conv_general_dilated=form or _convolve,
@@ -117,11 +120,11 @@ class Upsample(nn.Module):
         """[B, h, w, c] -> [B, *size, channels]; `size` is 2h x 2w, or one less where a skip
         connection had an odd side.
         """
-        return convolution(self.channels, "conv", self.dtype, form=partial(_enlarge, size))(x)
+        return convolution(self.channels, "conv", self.dtype, form=partial(enlarged, size))(x)
 
 
-def _enlarge(size: tuple[int, int], x: Array, kernel: Array, *rest: Any, **layout: Any) -> Array:
-    """`_convolve` of the pixels of `x`, repeated up to a size."""
+def enlarged(size: tuple[int, int], x: Array, kernel: Array, *rest: Any, **layout: Any) -> Array:
+    """A `form` of `convolution`: that of the pixels of `x`, repeated up to a size."""
 
     def direct(x: Array, kernel: Array) -> Array:
         x = x.repeat(2, axis=1)[:, : size[0]].repeat(2, axis=2)[:, :, : size[1]]

@@ -41,6 +41,8 @@ PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"conv_in/kernel", (None, None, None, "channels")),
     (r"conv_out/kernel", (None, None, "embed", None)),
     (r"(conv|conv1|conv2|conv_shortcut)/kernel", _IN_OUT),
+    # Tiny autoencoders.
+    (r"(encoder|decoder)/layers_\d+/(conv_\d/)?kernel", ()),
     # Text encoders.
     (r"self_attn/[qkv]_proj/kernel", ("embed", "heads")),
     (r"self_attn/out_proj/kernel", ("heads", "embed")),

@@ -8,7 +8,16 @@ import numpy as np
 
 from jaxsd.executables import Executables
 from jaxsd.sampling import rows
-from jaxsd.sampling.program import Drawing, Networks, Request, draw, finish, go_on, start
+from jaxsd.sampling.program import (
+    Drawing,
+    Networks,
+    Request,
+    draw,
+    finish,
+    go_on,
+    go_on_reusing,
+    start,
+)
 from jaxsd.schedulers import Tableau
 from jaxsd.types import Params
 
@@ -22,12 +31,14 @@ class Order(NamedTuple):
     Attributes:
       guided: whether there are negative prompts.
       interval: rows (first, end) with guidance.
+      anew: [S] bool, rows that make deep features anew; None for all.
     """
 
     tableau: Tableau
     request: Request
     guided: bool
     interval: tuple[int, int]
+    anew: np.ndarray | None
 
 
 class Line(NamedTuple):
@@ -43,6 +54,8 @@ class Line(NamedTuple):
         if order.guided and order.interval != (0, order.tableau.rows):
             static["interval"] = order.interval
         arrays = {"params": self.params, "tableau": order.tableau, "request": order.request}
+        if order.anew is not None:
+            arrays["anew"] = order.anew
         return self.programs(draw, static, **arrays)
 
     def in_parts(self, order: Order, progress: Progress) -> Drawing:
@@ -52,18 +65,22 @@ class Line(NamedTuple):
             start, networks, params=params, tableau=rows(tableau, 0, 1), request=order.request
         )
         first, end = order.interval
-        finite = []
+        finite, deep = [], None
         for row in range(tableau.rows):
-            state, ok = self.programs(
-                go_on,
-                networks | {"guided": first <= row < end},
-                params=params,
-                part=rows(tableau, row, row + 1),
-                first_row=np.int32(row),
-                conditions=conditions,
-                state=state,
-                keys=order.request.keys,
-            )
+            static = networks | {"guided": first <= row < end}
+            arrays = {
+                "params": params,
+                "part": rows(tableau, row, row + 1),
+                "first_row": np.int32(row),
+                "conditions": conditions,
+                "state": state,
+                "keys": order.request.keys,
+            }
+            if order.anew is None:
+                state, ok = self.programs(go_on, static, **arrays)
+            else:
+                arrays |= {} if order.anew[row] else {"deep": deep}
+                state, deep, ok = self.programs(go_on_reusing, static, **arrays)
             finite.append(np.asarray(ok))
             progress(row + 1, tableau.rows)
         latents = state.samples[0]

@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 from jaxsd.convert import open_model
 from jaxsd.convert.tensors import dtype_named
+from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.parallel import place_param
 from jaxsd.pipeline.pipeline import Pipeline
@@ -21,6 +22,7 @@ def load(
     prediction: Prediction | None = None,
     mesh: Mesh | None = None,
     programs: Executables = IN_MEMORY,
+    taesd: str | Path | None = None,
 ) -> Pipeline:
     """Reads a model.
 
@@ -32,6 +34,8 @@ def load(
       mesh: devices that share the work, of `jaxsd.parallel.mesh_of`. Each is given its piece of a
         tensor as it is read.
       programs: see `Pipeline`.
+      taesd: diffusers folder of a tiny autoencoder that decodes in place of the model's own: less
+        work, coarser pictures.
 
     Raises:
       ValueError: one line, for anything wrong with the source, or a tensor that does not fit the
@@ -40,6 +44,8 @@ def load(
     model = open_model(source, prediction=prediction)
     if model.spec.vae is None:
         raise ValueError(f"{source} has no VAE; pass a model that has one")
+    if taesd is not None:
+        model = with_tiny_vae(model, taesd)
     place = on_device if mesh is None else partial(place_param, mesh)
     params = model.params(dtype_named(dtype), place)
     return Pipeline(model.spec, params, model.tokenizers, dtype, mesh, programs)

@@ -8,23 +8,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxsd.config import ModelSpec
+from jaxsd.config import ModelSpec, TinyVAEConfig
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.models import VAE, TextEncoder, UNet
-from jaxsd.parallel import own_share
+from jaxsd.models.tiny_vae import TinyVAE
+from jaxsd.parallel import images_per_step, own_share
 from jaxsd.pipeline.asking import latent_shape, text_request
 from jaxsd.pipeline.line import Line, Order, Progress
 from jaxsd.requests import (
     as_list,
+    batch_size,
     checked_noise,
-    guided_rows,
+    filled,
     image_keys,
     initial_noise,
     per_image,
 )
 from jaxsd.sampling import first_non_finite
 from jaxsd.sampling.program import DRAWING, Drawing, Networks, Request
-from jaxsd.schedulers import NoiseSchedule, Tableau, build
+from jaxsd.schedulers import NoiseSchedule, Tableau, build, guided_rows, renewed_rows
 from jaxsd.text import Tokenizer
 from jaxsd.types import Array, Params
 
@@ -55,7 +57,8 @@ class Pipeline:
         """The networks as functions of parameters."""
         dtype, spec = jnp.dtype(self.dtype), self.spec
         encoders = tuple(TextEncoder(config, dtype) for config in spec.text)
-        return Networks(UNet(spec.unet, dtype), VAE(spec.vae, dtype), encoders, self.mesh)
+        vae = TinyVAE if isinstance(spec.vae, TinyVAEConfig) else VAE
+        return Networks(UNet(spec.unet, dtype), vae(spec.vae, dtype), encoders, self.mesh)
 
     def text_to_image(self, prompt: str | Sequence[str], **options: Any) -> np.ndarray:
         """Draws pictures.
@@ -78,6 +81,7 @@ class Pipeline:
         steps: int = 20,
         guidance_scale: float | Sequence[float] | None = None,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
+        reuse: int = 1,
         sampler: str = "ddim",
         seed: int | Sequence[int] = 0,
         num_images: int = 1,
@@ -90,7 +94,8 @@ class Pipeline:
         """Draws pictures and gives them unrounded, with their latents.
 
         Image i of a call with seed s has seed s + i, and depends on its own prompt, settings and
-        seed alone: it can be made again by itself.
+        seed alone: it can be made again by itself. A number of images for which a device has no
+        batch (see `jaxsd.requests.batch_size`) is drawn in the next larger one, and cut.
 
         Args:
           prompt: a text, or several.
@@ -100,6 +105,9 @@ class Pipeline:
           guidance_interval: from where to where on the way from noise (0) to picture (1) there is
             guidance (Kynkaanniemi et al. 2024); a row without it takes half the time. Anything but
             (0, 1) gives other pictures.
+          reuse: in how many rows deep features of the U-Net are used, computed in the first of them
+            (Ma et al. 2024, DeepCache); in the others its outermost level alone runs. Anything but
+            1 gives other pictures.
           sampler: a name of `jaxsd.schedulers.SAMPLERS` or an alias.
           seed: 0 to 2**32 - 1; of the first image, or one per image.
           num_images: images per prompt.
@@ -125,23 +133,28 @@ class Pipeline:
         seeds = (
             per_image("seed", seed, count)
             if not np.isscalar(seed)
-            else range(int(seed), int(seed) + count)
+            else list(range(int(seed), int(seed) + count))
         )
-        keys = image_keys(seeds, self.mesh)
+        batch = self._batch(count)
         shape = latent_shape(self.spec, count, height, width)
+        keys = image_keys(filled(seeds, batch), self.mesh)
         if latents is None:
-            noise = initial_noise(keys, shape)
+            noise = initial_noise(keys, (batch, *shape[1:]))
         else:
-            noise = checked_noise(latents, shape, self.mesh)
+            noise = checked_noise(latents, shape, batch, self.mesh)
         guided = self.spec.unet.guidance_dim is None and bool((scales != 1).any())
         negatives = per_image("negative_prompt", negative_prompt, count) if guided else []
-        request = self.request(negatives, prompts, scales, noise, keys)
+        texts = filled(negatives, batch), filled(prompts, batch)
+        request = self.request(*texts, np.float32(filled(scales.tolist(), batch)), noise, keys)
         interval = guided_rows(guidance_interval, tableau.rows) if guided else (0, 0)
+        anew = renewed_rows(reuse, interval, tableau.rows)
 
-        order = Order(tableau, request, guided, interval)
+        order = Order(tableau, request, guided, interval, anew)
         line = self._line
         drawing = line.whole(order) if progress is None else line.in_parts(order, progress)
         drawing = drawing if self.mesh is None else own_share(drawing, DRAWING, self.mesh)
+        if batch > count:
+            drawing = Drawing(*(part[:count] for part in drawing[:2]), drawing.finite[:, :count])
         self._check_finite(drawing)
         return drawing
 
@@ -171,6 +184,7 @@ class Pipeline:
         self, count: int, height: int | None, width: int | None, *, guided: bool
     ) -> Request:
         """A request for empty pictures, for the shapes in it; arguments as those of `draw`."""
+        count = self._batch(count)
         keys = image_keys(range(count), self.mesh)
         noise = initial_noise(keys, latent_shape(self.spec, count, height, width))
         scales = np.full(count, self.spec.guidance_scale, np.float32)
@@ -190,6 +204,12 @@ class Pipeline:
     def prepare_parts(self, request: Request, tableau: Tableau, *, guided: bool) -> None:
         """The same for what `draw` runs with `progress`, which serves any number of rows."""
         self._line.prepare_parts(request, tableau, guided=guided)
+
+    def _batch(self, count: int) -> int:
+        """Images of this host that are drawn for so many."""
+        mesh = self.mesh
+        here = 1 if mesh is None else images_per_step(mesh) * mesh.local_mesh.size // mesh.size
+        return batch_size(count, here)
 
     @property
     def _line(self) -> Line:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,12 @@ from jaxsd.types import Array
 
 Network = Callable[[Array, Array], Array]
 """(x [B, h, w, c] float32, timestep float32 []) -> [B, h, w, c] float32."""
+
+Memory = Any
+"""What a network keeps from call to call, a tree of arrays of fixed shapes."""
+
+RecallingNetwork = Callable[[Array, Array, Memory, Array], tuple[Array, Memory]]
+"""(x, timestep, memory, whether to make it anew bool []) -> (as `Network`, memory)."""
 
 Hook = Callable[[Array, Array], Array]
 """(x [B, h, w, c] float32, number of the row int32 []) -> [B, h, w, c] float32."""
@@ -66,13 +72,50 @@ def advance(
       The state after the last row, and for each row and image whether the sample was finite,
       [S, B] bool.
     """
+
+    def forgetful(x: Array, timestep: Array, memory: None, anew: None) -> tuple[Array, None]:
+        return network(x, timestep), None
+
+    hooks = {"on_x0": on_x0, "on_sample": on_sample}
+    state, _, finite = advance_recalling(
+        tableau, forgetful, state, None, None, keys, first_row=first_row, **hooks
+    )
+    return state, finite
+
+
+def advance_recalling(
+    tableau: Tableau,
+    network: RecallingNetwork,
+    state: State,
+    memory: Memory,
+    anew: Array | None,
+    keys: Array,
+    *,
+    first_row: Array | int = 0,
+    on_x0: Hook = identity,
+    on_sample: Hook = identity,
+) -> tuple[State, Memory, Array]:
+    """The same for a network that keeps something from row to row.
+
+    Args:
+      tableau: this and the others as in `advance`.
+      network: also told what it kept, and whether to make that anew.
+      memory: what it is told at the first row.
+      anew: [S] bool, the rows that make it anew; None where the network does not ask.
+
+    Returns:
+      As `advance`, with the memory after the last row as second.
+    """
     # On TPUs and GPUs a float32 product is rounded to bfloat16 or TF32 unless told otherwise.
     mix = partial(jnp.tensordot, axes=1, precision="highest")
 
-    def step(state: State, scanned: tuple[tuple[Array, ...], Array]) -> tuple[State, Array]:
-        (timestep, c_in, c_skip, c_out, keep, samples, history, noise), row = scanned
-        z, m = state
-        x0 = on_x0(c_skip * z[0] + c_out * network(c_in * z[0], timestep), row)
+    def step(
+        carried: tuple[State, Memory], scanned: tuple[tuple[Array, ...], Array, Array | None]
+    ) -> tuple[tuple[State, Memory], Array]:
+        (timestep, c_in, c_skip, c_out, keep, samples, history, noise), row, remade = scanned
+        (z, m), memory = carried
+        output, memory = network(c_in * z[0], timestep, memory, remade)
+        x0 = on_x0(c_skip * z[0] + c_out * output, row)
         m = jnp.concatenate([(keep[0] * z[0] + keep[1] * x0)[None], m[:-1]])
         z = (
             mix(samples, z)
@@ -80,10 +123,12 @@ def advance(
             + mix(noise[:, None], fresh_noise(keys, row, x0)[None])
         )
         z = z.at[0].set(on_sample(z[0], row))
-        return State(z, m), jnp.isfinite(z[0]).all((1, 2, 3))
+        return (State(z, m), memory), jnp.isfinite(z[0]).all((1, 2, 3))
 
     row_fields = tableau[: Tableau._fields.index("alpha")]
-    return jax.lax.scan(step, state, (row_fields, first_row + jnp.arange(tableau.rows)))
+    numbers = first_row + jnp.arange(tableau.rows)
+    (state, memory), finite = jax.lax.scan(step, (state, memory), (row_fields, numbers, anew))
+    return state, memory, finite
 
 
 def fresh_noise(keys: Array, row: Array, x: Array) -> Array:

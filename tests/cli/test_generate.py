@@ -60,11 +60,12 @@ def generate(cache: Path, *argv: object) -> subprocess.CompletedProcess[str]:
 
 
 OPTIONS = ("--steps", 3, "--size", "48x32", "--seed", 7, "--guidance-scale", 3.5)
+SPARED = ("--guidance-interval", 0.2, 0.8, "--reuse", 2)
 
 
 def test_prompts_become_pictures_that_carry_their_recipe(model, cache, tmp_path):
     folder = tmp_path / "out"
-    words = ("--negative", "fog, rain: \u96e8", "--sampler", "euler_a", "--model", model)
+    words = ("--negative", "fog, rain: \u96e8", "--sampler", "euler_a", "--model", model, *SPARED)
     done = generate(cache, "a cat!", "\u732b", *words, *OPTIONS, "-o", folder)
     assert done.returncode == 0, done.stderr
     names = ["a_cat_7.png", "\u732b_8.png", "contact_sheet.png"]
@@ -85,9 +86,10 @@ def test_prompts_become_pictures_that_carry_their_recipe(model, cache, tmp_path)
     assert any((cache / "jaxsd").iterdir())
 
     # Again from its recipe, alone: only the order of float32 sums may differ.
+    assert (recipe.guidance_from, recipe.guidance_to, recipe.reuse) == (0.2, 0.8, 2)
     options = ("--model", recipe.model, "--negative", recipe.negative_prompt, *OPTIONS[:4])
     again = tmp_path / "again.png"
-    more = ("--sampler", recipe.sampler, "--seed", recipe.seed, "--guidance-scale", 3.5)
+    more = ("--sampler", recipe.sampler, "--seed", recipe.seed, "--guidance-scale", 3.5, *SPARED)
     done = generate(cache, recipe.prompt, *options, *more, "-o", again)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{again}\n"
@@ -120,6 +122,8 @@ def test_the_built_in_model_is_introduced_once(tmp_path):
         (["--seed", "-1"], "--seed -1 (to -1) is not within 0 to 4294967295"),
         (["--seed", "4294967295", "--num-images", "2"], "(to 4294967296) is not within"),
         (["--guidance-scale", "nan"], "--guidance-scale nan is not a finite number"),
+        (["--guidance-interval", "0.5", "0.1"], "guidance_interval (0.5, 0.1) is not (FROM, TO)"),
+        (["--reuse", "0"], "reuse 0 is not a whole number of at least 1"),
         (["--dtype", "int8"], "--dtype 'int8' is not one of float32, bfloat16, float16"),
         (["--negative", "\udc80"], "is not valid UTF-8 text"),
         (["--model", "/no/such"], "no model at /no/such: no such file or folder"),

@@ -47,6 +47,19 @@ def test_an_image_does_not_see_its_neighbour(family: str) -> None:
     assert TRACES[network] == traced, "other values were compiled again"
 
 
+@pytest.mark.parametrize("family", ["lcm", "emoji", "sdxl"])
+def test_around_its_own_deep_features_the_outermost_level_gives_the_same(family: str) -> None:
+    network = UNet(TINY[family].unet)
+    params, inputs = weights(network.config), unet_inputs(network.config)
+    output, deep = apply(network, params, "around", deep=None, **inputs)
+    assert deep.shape == (*inputs["x"].shape[:3], network.config.deep_channels)
+    again, same = apply(network, params, "around", deep=deep, **inputs)
+    assert relative_error(again, output) < 1e-5  # two programs, whose sums may differ in order
+    np.testing.assert_array_equal(same, deep)
+    other, _ = apply(network, params, "around", deep=deep, **inputs | {"timestep": np.float32(9)})
+    assert relative_error(other, output) > 1e-3
+
+
 def test_one_timestep_serves_the_whole_batch() -> None:
     network = UNet(ONE_LEVEL)
     params, inputs = weights(ONE_LEVEL), unet_inputs(ONE_LEVEL, size=(4, 4))
