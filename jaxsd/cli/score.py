@@ -5,7 +5,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +143,10 @@ def networks_of(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from jaxsd.cli.score_networks import loaded
     from jaxsd.folders import cache_folder, private
 
-    keep_compiled(private(cache_folder()), announce=partial(tqdm.write, file=sys.stderr))
+    def say(text: str) -> None:
+        tqdm.write(text, file=sys.stderr)
+
+    keep_compiled(private(cache_folder()), announce=say)
     return loaded(args.inception, args.clip, args.batch_size)
 
 

@@ -16,8 +16,8 @@ def frechet_distance(mean1: Array, covariance1: Array, mean2: Array, covariance2
     """The Frechet distance of two Gaussians (Heusel et al. 2017, equation 6), "FID".
 
     The trace of the root of C1 C2 is the sum of the singular values of C1^(1/2) C2^(1/2), so there
-    is no root of a general matrix. The eigenvalues of a product would be roots of rounding errors
-    where there are fewer pictures than features; with them the FID of a set with itself was -0.0015.
+    is no root of a general matrix. Roots of the eigenvalues of C1^(1/2) C2 C1^(1/2) would be those
+    of rounding errors where pictures are fewer than features: a set had -0.0015 with itself.
 
     Args:
       mean1: [d], the first's mean.

@@ -12,6 +12,7 @@ deviation of brightness; colourfulness is 0 to some 109 (Hasler and Suesstrunk 2
 """
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+_OPPONENTS = np.array([[1, -1, 0], [0.5, 0.5, -1]])  # red less green, yellow less blue
 
 
 class Fact(NamedTuple):
@@ -40,24 +41,20 @@ def fact_of(name: str, image: np.ndarray) -> Fact:
 
 
 def measures_of(image: np.ndarray) -> tuple[float, ...]:
-    """`MEASURES` of a picture, uint8 [H, W, 3]."""
-    pixels = image.reshape(-1, 3).astype(np.float32)
-    luma = pixels @ _LUMA.astype(np.float32)
-    means = pixels.mean(0, dtype=np.float64) / 255
-    return (
-        float(means @ _LUMA),
-        float(luma.std(dtype=np.float64) / 255),
-        colourfulness(pixels),
-        *map(float, means),
-    )
+    """`MEASURES` of a picture, uint8 [H, W, 3]: all from mean and covariance of its channels."""
+    planes = np.ascontiguousarray(image.reshape(-1, 3).T).astype(np.float64)
+    first = planes[:, 0].copy()
+    planes -= first[:, None]  # so that one colour has a covariance of 0, without rounding
+    shift = planes.mean(1)
+    covariance = planes @ planes.T / planes.shape[1] - np.outer(shift, shift)
+    means = first + shift
 
+    def deviation(weights: np.ndarray) -> float:
+        return math.sqrt(max(0.0, weights @ covariance @ weights))
 
-def colourfulness(pixels: np.ndarray) -> float:
-    """Hasler and Suesstrunk's third measure, of pixels [n, 3], 0 to 255."""
-    red, green, blue = pixels.T
-    opponents = np.stack([red - green, (red + green) / 2 - blue])
-    spread, shift = opponents.std(1, dtype=np.float64), opponents.mean(1, dtype=np.float64)
-    return math.hypot(*spread) + 0.3 * math.hypot(*shift)
+    colourfulness = math.hypot(*map(deviation, _OPPONENTS)) + 0.3 * math.hypot(*_OPPONENTS @ means)
+    brightness, contrast = _LUMA @ means / 255, deviation(_LUMA) / 255
+    return (float(brightness), contrast, colourfulness, *map(float, means / 255))
 
 
 def key_of(fact: Fact) -> int:

@@ -34,6 +34,15 @@ def test_colours_are_told_apart() -> None:
     assert found["brightness"] == pytest.approx(0.299)
     # Red less green is 255, yellow less blue 127.5, and neither varies.
     assert found["colourfulness"] == pytest.approx(0.3 * np.hypot(255, 127.5))
+    # Of noise, from its pixels one by one.
+    red, green, blue = NOISE.reshape(-1, 3).astype(float).T
+    luma, pairs = (
+        0.299 * red + 0.587 * green + 0.114 * blue,
+        (red - green, (red + green) / 2 - blue),
+    )
+    want = np.hypot(*map(np.std, pairs)) + 0.3 * np.hypot(*map(np.mean, pairs))
+    assert measured(NOISE)["colourfulness"] == pytest.approx(want)
+    assert measured(NOISE)["contrast"] == pytest.approx(luma.std() / 255)
     half = np.concatenate([of_colour(0, 0, 0), of_colour(255, 255, 255)])
     assert measured(half)["contrast"] == pytest.approx(0.5)
     assert measured(half)["colourfulness"] == pytest.approx(0, abs=1e-4)
