@@ -47,9 +47,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--save-statistics", metavar="FILE", help="keep FOLDER's as an .npz, for --reference later"
     )
     parser.add_argument(
-        "--clip", metavar="FOLDER", help="a CLIP of transformers, for how prompts and pictures fit"
+        "--clip",
+        metavar="PLACE",
+        help="a CLIP of transformers, or its file of weights, for how pictures fit their prompts",
     )
-    parser.add_argument("-o", "--output", metavar="FOLDER", help="default: FOLDER-score")
+    parser.add_argument("-o", "--output", metavar="FOLDER", help="default: beside it, FOLDER-score")
     parser.add_argument(
         "--batch-size", type=int, default=32, metavar="N", help="pictures a device is given (32)"
     )
@@ -63,7 +65,8 @@ def main(args: argparse.Namespace) -> None:
     if not pictures:
         raise ValueError(f"{args.folder} has no pictures")
     reference, others = reference_of(args.reference)
-    output = Path(args.output or f"{args.folder.rstrip('/')}-score")
+    place = Path(args.folder).resolve()
+    output = Path(args.output or place.with_name(f"{place.name}-score"))
     hosts = hosts_of(args, output)
     networks, weights = networks_of(args)
     findings = look(pictures, hosts, "pictures", networks)
@@ -123,11 +126,11 @@ def hosts_of(args: argparse.Namespace, output: Path) -> Hosts:
     """The host at work among those that look together."""
     join_hosts(args, patience=WAIT)
     if args.coordinator is None and not args.distributed:
-        return Hosts(0, 1, output)
+        return Hosts(0, 1, output, "")
     from jaxsd.cli.score_networks import process
 
     number, count, run = process()
-    return Hosts(number, count, output / f".parts-{run:08x}")
+    return Hosts(number, count, output, f"{run:08x}")
 
 
 def networks_of(args: argparse.Namespace) -> tuple[dict[str, Any], str]:

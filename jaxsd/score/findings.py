@@ -31,11 +31,12 @@ class Findings:
 
 
 class Hosts(NamedTuple):
-    """The host at work among all, and a folder that they share and no other run has."""
+    """The host at work among all, a folder that they share, and what no other run is called."""
 
     number: int
     count: int
     folder: Path
+    run: str
 
     def together(self, findings: Findings, name: str) -> Findings | None:
         """All hosts' findings on the first host, which waits for them; None on the others.
@@ -46,22 +47,20 @@ class Hosts(NamedTuple):
         if self.count == 1:
             return findings
         if self.number:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)  # and left there: others write too
             save(self._path(name, self.number), findings)
             return None
         parts = [findings] + [self._waited(self._path(name, i)) for i in range(1, self.count)]
         return merged(parts)
 
     def _path(self, name: str, number: int) -> Path:
-        return self.folder / f"{name}-{number}.npz"
+        return self.folder / f".{self.run}-{name}-{number}.npz"
 
     def _waited(self, path: Path) -> Findings:
         while not path.is_file():
             time.sleep(LOOK_AGAIN)
         findings = load(path)
         path.unlink()
-        if not any(self.folder.iterdir()):
-            self.folder.rmdir()
         return findings
 
 

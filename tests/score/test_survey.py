@@ -101,25 +101,25 @@ def test_hosts_find_what_one_does(pictures: list[Picture], tmp_path: Path) -> No
         fakes = {"inception": Fake().network(), "clip": Fake().prompted()}
         return survey(some, batch=2, **fakes)
 
-    whole, folder = look(pictures), tmp_path / ".parts"
+    whole = look(pictures)
     for number in (1, 2):
-        assert Hosts(number, 3, folder).together(look(pictures[number::3]), "own") is None
-    found = Hosts(0, 3, folder).together(look(pictures[::3]), "own")
+        assert Hosts(number, 3, tmp_path, "a").together(look(pictures[number::3]), "own") is None
+    found = Hosts(0, 3, tmp_path, "a").together(look(pictures[::3]), "own")
     assert found.facts == whole.facts
     assert isinstance(found.facts[0], Fact)
     assert found.cosines == whole.cosines
     np.testing.assert_array_equal(features(found), features(whole))
     np.testing.assert_array_equal(found.sums.products, whole.sums.products)
-    assert not folder.exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_first_host_waits(tmp_path: Path) -> None:
     facts = [fact_of("a", image(0))]
     late = Findings([Unreadable("b", "broken")])
-    other = Hosts(1, 2, tmp_path / ".parts")
+    other = Hosts(1, 2, tmp_path / "new", "a")
     timer = threading.Timer(0.3, lambda: other.together(late, "own"))
     timer.start()
-    found = Hosts(0, 2, tmp_path / ".parts").together(Findings(facts), "own")
+    found = Hosts(0, 2, tmp_path / "new", "a").together(Findings(facts), "own")
     timer.join()
     assert found.facts == facts + late.facts
 
