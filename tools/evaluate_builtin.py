@@ -129,6 +129,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--guidance-interval", type=float, nargs=2, default=(0.0, 1.0), metavar=("FROM", "TO")
     )
+    parser.add_argument("--reuse", type=int, default=1, metavar="N")
     parser.add_argument("--batch-size", type=int, default=8)
     return parser.parse_args(argv[1:])
 
@@ -142,6 +143,7 @@ def report(args: argparse.Namespace) -> str:
         "sampler": args.sampler,
         "guidance_scale": scale,
         "guidance_interval": tuple(args.guidance_interval),
+        "reuse": args.reuse,
     }
     generate = generator(pipe, args.batch_size, **settings)
     scores = evaluate(generate, args.dataset, concepts=args.concepts, composed=args.composed)

@@ -1,0 +1,127 @@
+"""How far pictures of fewer operations are from the whole ones: Markdown for BENCHMARKS.md.
+
+    python tools/compare_approximations.py
+
+Draws the same pictures with every setting, and counts the U-Net's operations in them. A distance is
+the PSNR between a picture and the whole one, in decibels.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app
+from absl.flags import argparse_flags
+
+import jaxsd
+from jaxsd.benchmark.flops import count_flops
+from jaxsd.schedulers import guided_rows, renewed_rows
+
+PROMPTS = ("a red apple", "a cat", "a bicycle", "the flag of Japan")
+
+
+class Setting(NamedTuple):
+    """What is left out."""
+
+    interval: tuple[float, float] = (0.0, 1.0)
+    reuse: int = 1
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        words = []
+        if self.interval != (0.0, 1.0):
+            words.append("guidance in {:g} to {:g} of the steps".format(*self.interval))
+        if self.reuse > 1:
+            words.append(f"deep features of every {self.reuse} steps")
+        return ", ".join(words)
+
+
+SETTINGS = (
+    Setting(reuse=2),
+    Setting(reuse=3),
+    Setting(reuse=5),
+    Setting(interval=(0.2, 0.8)),
+    Setting(interval=(0.2, 0.8), reuse=2),
+    Setting(interval=(0.2, 0.8), reuse=3),
+)
+
+
+def unet_flops(pipe: jaxsd.Pipeline) -> tuple[int, int]:
+    """Operations of the U-Net on one latent, whole and around deep features."""
+    spec, unet = pipe.spec, pipe.networks.unet
+    side = spec.default_size // spec.vae.downscale
+    inputs = {
+        "x": jnp.zeros((1, side, side, spec.unet.in_channels)),
+        "timestep": jnp.float32(0),
+        "context": jnp.zeros((1, spec.text[0].max_length, spec.unet.context_dim)),
+    }
+    deep = jnp.zeros((1, side, side, spec.unet.deep_channels))
+
+    def around(params: Any, deep: Any, inputs: Any) -> Any:
+        return unet.apply({"params": params}, deep, **inputs, method="around")
+
+    shapes = jax.eval_shape(lambda: pipe.params["unet"])
+    return count_flops(around, shapes, None, inputs), count_flops(around, shapes, deep, inputs)
+
+
+def work(setting: Setting, rows: int, flops: tuple[int, int]) -> float:
+    """The U-Net's operations for a picture, as a share of those of the whole."""
+    guided = guided_rows(setting.interval, rows)
+    anew = renewed_rows(setting.reuse, guided, rows)
+    whole, outermost = flops
+    total = sum(
+        (2 if guided[0] <= row < guided[1] else 1)
+        * (whole if anew is None or anew[row] else outermost)
+        for row in range(rows)
+    )
+    return total / (2 * rows * whole)
+
+
+def distances(images: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """PSNR of each picture, [B] decibels."""
+    squares = (images.astype(np.float64) - whole) ** 2
+    return 10 * np.log10(255**2 / squares.mean((1, 2, 3)))
+
+
+def table(pipe: jaxsd.Pipeline, args: argparse.Namespace) -> str:
+    """Draws, and gives the rows of the table."""
+    flops = unet_flops(pipe)
+
+    def drawn(setting: Setting) -> np.ndarray:
+        options = {"steps": args.steps, "guidance_interval": setting.interval}
+        # Row by row, so that a few programs serve every setting.
+        return pipe.text_to_image(
+            PROMPTS, reuse=setting.reuse, progress=lambda done, rows: None, **options
+        )
+
+    whole = drawn(Setting())
+    lines = ["| | U-Net's operations | distance from the whole picture |", "| --- | --- | --- |"]
+    for setting in SETTINGS:
+        apart = distances(drawn(setting), whole)
+        share = 100 * work(setting, args.steps, flops)
+        lines.append(
+            f"| {setting.title} | {share:.0f}% | {apart.mean():.1f} dB (worst picture "
+            f"{apart.min():.1f}) |"
+        )
+    return "\n".join(lines)
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse_flags.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model", default="emoji", help="what jaxsd.load takes")
+    parser.add_argument("--steps", type=int, default=20)
+    return parser.parse_args(argv[1:])
+
+
+def main(args: argparse.Namespace) -> None:
+    """Prints the table."""
+    print(table(jaxsd.load(args.model), args), flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=arguments)
