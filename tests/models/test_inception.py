@@ -9,7 +9,6 @@ import pytest
 from jaxsd.inception import (
     FEATURES,
     INCEPTION,
-    SIDE,
     Block,
     Convolution,
     Pool,
@@ -94,18 +93,3 @@ def test_the_table_is_inception_v3() -> None:
     names = {path.split("/")[0] for path, _, _ in convolutions(INCEPTION)}
     levels = {"5": "bcd", "6": "abcde", "7": "abc"}
     assert {f"Mixed_{n}{letter}" for n, letters in levels.items() for letter in letters} < names
-
-
-def test_abstract_parameters_are_those_of_the_table() -> None:
-    abstract = jax.eval_shape(
-        Inception().init, jax.random.key(0), np.zeros((1, SIDE, SIDE, 3), np.float32)
-    )["params"]
-    found = {
-        jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape
-        for path, leaf in jax.tree_util.tree_leaves_with_path(abstract)
-    }
-    want = {}
-    for path, channels, one in convolutions(INCEPTION):
-        want[f"{path}/kernel"] = (*one.kernel, channels, one.channels)
-        want[f"{path}/bias"] = (one.channels,)
-    assert found == want
