@@ -26,7 +26,8 @@ def frechet_distance(mean1: Array, covariance1: Array, mean2: Array, covariance2
     product = root(covariance1) @ root(covariance2)
     cross = np.linalg.svd(product, compute_uv=False).sum()
     apart = mean1 - mean2
-    return float(apart @ apart + np.trace(covariance1) + np.trace(covariance2) - 2 * cross)
+    distance = apart @ apart + np.trace(covariance1) + np.trace(covariance2) - 2 * cross
+    return max(0.0, float(distance))  # of the same sets rounding may leave less
 
 
 def root(covariance: Array) -> np.ndarray:
