@@ -23,6 +23,7 @@ def main(args: argparse.Namespace) -> None:
       ValueError: a format that the task has not.
       FileNotFoundError: no such run, or one without a checkpoint.
     """
+    from jaxsd.training.exports import place_of
     from jaxsd.training.loop import averaged_weights
     from jaxsd.training.record import read_run
     from jaxsd.training.tasks import task_of
@@ -35,7 +36,6 @@ def main(args: argparse.Namespace) -> None:
             f"{', '.join(task.exports)}"
         )
     step, trained = averaged_weights(config, task)
-    ending = "" if args.to in ("diffusers", "orbax") else ".safetensors"
-    place = Path(args.output or Path(args.run) / f"export-{args.to}{ending}")
+    place = Path(args.output or place_of(Path(args.run) / f"export-{args.to}", args.to))
     task.exports[args.to](place, trained)
     print(f"{place}: step {step} of {config.steps}")

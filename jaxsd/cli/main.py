@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
@@ -76,4 +77,5 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
     """The `jaxsd` program; `argv` is what follows its name. Ends with `SystemExit`."""
     # absl would show what jax notes about absent accelerators; `-v 0` does.
     logging.set_verbosity(logging.WARNING)
+    warnings.formatwarning = lambda message, *_, **__: f"jaxsd: {message}\n"
     app.run(main, ["jaxsd", *(sys.argv[1:] if argv is None else argv)], flags_parser=parse)

@@ -15,18 +15,29 @@ from jaxsd.convert import open_model
 from jaxsd.models import VAE
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.data import crops, generator, read_pictures
+from jaxsd.training.exports import Model, model_exports
 from jaxsd.training.loop import Task
 from jaxsd.types import Array, Params
 
 HELD_OUT_EVERY = 50
 
 
-def autoencoder_task(config: TrainConfig, model: VAEConfig) -> Task:
+def autoencoder_task(config: TrainConfig, fresh: VAEConfig) -> Task:
     """Trains on all pictures of a folder but every fiftieth, whose PSNR is the probe.
 
-    It starts from the autoencoder of `config.model`, if a model is named.
+    It starts from the autoencoder of `config.model`, which can then be given back with the rest of
+    the model; or, if none is named, from nothing.
+
+    Args:
+      fresh: what it is if no model is named.
+
+    Raises:
+      ValueError: a crop that the autoencoder can not halve as often as it does.
     """
-    vae = VAE(model, jnp.dtype(config.dtype))
+    stored = open_model(config.model) if config.model else None
+    vae = VAE(stored.spec.vae if stored else fresh, jnp.dtype(config.dtype))
+    if config.crop % vae.config.downscale:
+        raise ValueError(f"crop {config.crop} is not a multiple of {vae.config.downscale} pixels")
 
     @cache
     def data() -> tuple[np.ndarray, np.ndarray]:
@@ -35,8 +46,8 @@ def autoencoder_task(config: TrainConfig, model: VAEConfig) -> Task:
         return images[seen], images[~seen][:64]
 
     def start(key: Array) -> Params:
-        if config.model:
-            return open_model(config.model).params(np.dtype(np.float32))["vae"]
+        if stored:
+            return stored.params(np.dtype(np.float32))["vae"]
         return jax.jit(vae.init)(key, jnp.zeros((1, config.crop, config.crop, 3)))["params"]
 
     def batch(number: int, share: slice) -> np.ndarray:
@@ -53,8 +64,12 @@ def autoencoder_task(config: TrainConfig, model: VAEConfig) -> Task:
         saved.save(config.steps, whitened(params, *moments))
         saved.close()
 
-    loss = partial(reconstruction_loss, vae)
-    return Task(start, {}, loss, lambda: batch, probe, {"orbax": write})
+    def whole(params: Params) -> Model:
+        others = stored.params(np.dtype(np.float32))
+        return Model(stored.spec, others | {"vae": params}, stored.tokenizers)
+
+    exports = {"orbax": write} | (model_exports(whole) if stored else {})
+    return Task(start, {}, partial(reconstruction_loss, vae), lambda: batch, probe, exports)
 
 
 def read_autoencoder(run: str | Path, model: VAEConfig) -> Params:

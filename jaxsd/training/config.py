@@ -85,6 +85,7 @@ class TrainConfig:
         what weights were multiplied with, "full" the inputs of its blocks, which takes the least
         memory and the most time.
       save_every: steps between checkpoints.
+      keep: how many of them stay, the latest ones.
       log_every: steps between lines of metrics.
       mesh: devices along data, fsdp and tensor, see `jaxsd.parallel.mesh_of`.
       trainable: regular expressions over parameter paths (task "finetune").
@@ -119,6 +120,7 @@ class TrainConfig:
     dtype: str = "float32"
     remat: str = "none"
     save_every: int = 1000
+    keep: int = 2
     log_every: int = 50
     seed: int = 0
     mesh: tuple[int, ...] = (-1, 1, 1)
@@ -146,7 +148,7 @@ class TrainConfig:
         """
         for name in (
             *("steps", "batch_size", "learning_rate", "clip_norm", "accumulate"),
-            *("save_every", "log_every", "crop"),
+            *("save_every", "keep", "log_every", "crop"),
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be more than 0")

@@ -17,6 +17,15 @@ Export = Callable[[Path, Params], None]
 """Writes what was trained to a new place, or over what the same format wrote there."""
 
 
+FOLDERS = ("diffusers", "orbax")
+"""Formats that are a folder; the others are a file."""
+
+
+def place_of(place: Path, form: str) -> Path:
+    """A place without ending as the format names it."""
+    return place if form in FOLDERS else place.with_name(f"{place.name}.safetensors")
+
+
 class Model(NamedTuple):
     """A whole model, as `jaxsd.pipeline.Pipeline` takes it."""
 

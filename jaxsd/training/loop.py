@@ -25,7 +25,7 @@ from jaxsd.parallel import (
     param_sharding,
 )
 from jaxsd.training.config import TrainConfig
-from jaxsd.training.exports import Export, Model
+from jaxsd.training.exports import Export, Model, place_of
 from jaxsd.training.optimizer import optimizer
 from jaxsd.training.record import Record
 from jaxsd.training.signals import Stop
@@ -61,6 +61,7 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
 
     Raises:
       ValueError: the batch cannot be shared out equally.
+      FloatingPointError: the loss is no number any more.
     """
     mesh = mesh_of(config.mesh)
     copies = images_per_step(mesh)
@@ -80,7 +81,7 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
     )()
     frozen = placed(task.frozen, shardings(task.frozen, mesh))
     with (
-        closing(Checkpoints(record.folder / "checkpoints")) as checkpoints,
+        closing(Checkpoints(record.folder / "checkpoints", config.keep)) as checkpoints,
         closing(record),
         Stop() as stop,
     ):
@@ -92,21 +93,26 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
         )
         own = partial(batch_of, share=own_rows(mesh, config.batch_size))
         batches = _prefetched(own, config.accumulate, done, config.steps)
-        started = time.monotonic()
         for n, batch in enumerate(batches, done + 1):
             batch = assembled(batch, config.batch_size, shared)
             state, metrics = step(state, frozen, batch, key_steps)
             stopping = stop.after(n)
+            saving = n % config.save_every == 0 or n == config.steps or stopping
             bar.update()
+            if n == done + 1:
+                jax.block_until_ready(metrics)
+                started = time.monotonic()  # compiling is not counted
+            if saving or n % config.log_every == 0:
+                _refuse_nonsense(n, metrics, checkpoints.latest)
             if n % config.log_every == 0:
-                images = (n - done) * config.batch_size * config.accumulate
+                images = (n - done - 1) * config.batch_size * config.accumulate
                 rate = images / (time.monotonic() - started)
                 numbers = jax.device_get(metrics) | {"images_per_second": rate}
                 record.log(n, numbers)
                 bar.set_postfix(
                     loss=f"{numbers['loss']:.4f}", images=f"{rate:.1f}/s", refresh=False
                 )
-            if n % config.save_every == 0 or n == config.steps or stopping:
+            if saving:
                 checkpoints.save(n, state)
                 average = on_host(state.average)
                 if first_host:
@@ -119,9 +125,23 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
                 break
         bar.close()
     if int(state.step) == config.steps:
-        average, write_model = on_host(state.average), next(iter(task.exports.values()))
+        average, (form, write_model) = on_host(state.average), next(iter(task.exports.items()))
         if first_host:
-            write_model(record.folder / "model", average)
+            write_model(place_of(record.folder / "model", form), average)
+
+
+def _refuse_nonsense(step: int, metrics: dict[str, Array], saved: int | None) -> None:
+    """Stops before weights that are no numbers take the place of a checkpoint.
+
+    Raises:
+      FloatingPointError: loss or gradient are not finite.
+    """
+    for name in ("loss", "gradient_norm"):
+        if not np.isfinite(value := float(metrics[name])):
+            again = "" if saved is None else f", and go on from the checkpoint of step {saved}"
+            raise FloatingPointError(
+                f"{name} of step {step} is {value}; lower learning_rate{again}"
+            )
 
 
 def averaged_weights(config: TrainConfig, task: Task) -> tuple[int, Params]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxsd.schedulers import NoiseSchedule
 from jaxsd.training.config import LossConfig
+from jaxsd.training.step import Mean
 from jaxsd.types import Array
 
 BUCKETS = 4
@@ -111,9 +112,11 @@ def target(prediction: str, alpha: Array, sigma: Array, x0: Array, noise: Array)
     return {"epsilon": noise, "v": alpha * noise - sigma * x0, "sample": x0}[prediction]
 
 
-def losses_by_noise(error: Array, t: Array, train_steps: int) -> dict[str, Array]:
-    """Mean error of the images in each of `BUCKETS` equal parts of 0..T; 0 where there are none."""
-    part = t * BUCKETS // train_steps
-    member = jax.nn.one_hot(part, BUCKETS)  # [B, BUCKETS]
-    means = (error[:, None] * member).sum(0) / jnp.maximum(member.sum(0), 1)
-    return {f"loss_t{i * train_steps // BUCKETS:03d}": means[i] for i in range(BUCKETS)}
+def losses_by_noise(error: Array, t: Array, train_steps: int) -> dict[str, Mean]:
+    """Mean error of the images in each of `BUCKETS` equal parts of 0..T."""
+    member = jax.nn.one_hot(t * BUCKETS // train_steps, BUCKETS)  # [B, BUCKETS]
+    totals, counts = (error[:, None] * member).sum(0), member.sum(0)
+    return {
+        f"loss_t{i * train_steps // BUCKETS:03d}": Mean(totals[i], counts[i])
+        for i in range(BUCKETS)
+    }

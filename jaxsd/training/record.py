@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 import jaxsd
 from jaxsd.training.config import TrainConfig, config_from
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 
 
 class Record:
@@ -34,10 +35,12 @@ class Record:
         self._board = SummaryWriter(str(folder / "tensorboard"))
 
     def log(self, step: int, numbers: dict[str, Any]) -> None:
-        """Adds numbers of a step; none is no line."""
-        if not numbers or self._board is None:
+        """Adds numbers of a step; NaN is no number, and no number is no line."""
+        line = {
+            name: round(float(value), 6) for name, value in numbers.items() if not np.isnan(value)
+        }
+        if not line or self._board is None:
             return
-        line = {name: round(float(value), 6) for name, value in numbers.items()}
         with (self.folder / "metrics.jsonl").open("a") as file:
             file.write(json.dumps({"step": step} | line) + "\n")
         for name, value in line.items():
@@ -105,12 +108,15 @@ def draw_curves(folder: Path) -> None:
     """loss.png: every number of metrics.jsonl that is a loss, over the steps."""
     if not (folder / "metrics.jsonl").is_file():
         return
+    lines = read_metrics(folder)
+    names = sorted({name for line in lines for name in line if name.startswith("loss")})
+    if not names:
+        return
     from matplotlib.figure import Figure
 
-    lines = read_metrics(folder)
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    for name in sorted({name for line in lines for name in line if name.startswith("loss")}):
+    for name in names:
         points = [(line["step"], line[name]) for line in lines if name in line]
         axes.plot(*zip(*points, strict=True), label=name, marker="." if len(points) < 30 else None)
     axes.set(xlabel="step", ylabel="loss", yscale="log")

@@ -1,6 +1,7 @@
 """One update of what is trained and of its average, for any loss."""
 
 from collections.abc import Callable
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,15 @@ import optax
 
 from jaxsd.types import Array, Params
 
-Metrics = dict[str, Array]
+
+class Mean(NamedTuple):
+    """A mean over some of the pictures of all batches of a step; NaN where there are none."""
+
+    total: Array  # []
+    count: Array  # []
+
+
+Metrics = dict[str, Array | Mean]
 
 Loss = Callable[[Params, Params, Any, Array], tuple[Array, Metrics]]
 """(trained, frozen, batch, key) -> the number to lower, and numbers to look at."""
@@ -33,7 +42,7 @@ def initial_state(params: Params, optimizer: optax.GradientTransformation) -> Tr
 def make_step(
     loss: Loss, optimizer: optax.GradientTransformation, ema_decay: float, places: Any = None
 ) -> Callable[[TrainState, Params, Any, Array], tuple[TrainState, Metrics]]:
-    """The compiled update: (state, frozen, batches, key of the run) -> (state, metrics).
+    """The update: (state, frozen, batches, key of the run) -> (state, metrics).
 
     `batches` are stacked, [A, ...]: gradients and metrics are their means, one batch in memory at
     a time. The key is folded with the step and then with the batch's number. The average's decay
@@ -41,37 +50,44 @@ def make_step(
     donated, and the new one lies where `places` says (shardings, like a `TrainState`).
     """
 
-    def step(
-        state: TrainState, frozen: Params, batches: Any, key: Array
-    ) -> tuple[TrainState, Metrics]:
-        gradient, metrics = _mean_gradient(
-            loss, state.params, frozen, batches, jax.random.fold_in(key, state.step)
-        )
+    def gradient_of(
+        params: Params, frozen: Params, batches: Any, key: Array, step: Array, number: int
+    ) -> tuple[Params, Metrics]:
+        key = jax.random.fold_in(jax.random.fold_in(key, step), number)
+        batch = jax.tree.map(lambda x: x[number], batches)
+        return jax.grad(loss, has_aux=True)(params, frozen, batch, key)
+
+    def update(state: TrainState, total: tuple[Params, Metrics], count: int) -> Any:
+        gradient, metrics = jax.tree.map(lambda x: x / count, total)
         updates, inner = optimizer.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
         average = optax.incremental_update(params, state.average, 1.0 - decay)
-        metrics = metrics | {"gradient_norm": optax.tree.norm(gradient)}
+        metrics = _resolved(metrics) | {"gradient_norm": optax.tree.norm(gradient)}
         return TrainState(state.step + 1, params, average, inner), metrics
 
-    return jax.jit(step, donate_argnums=0, out_shardings=(places, None))
+    # Programs of their own: XLA's CPU backend runs convolutions ten times as slow inside of a loop,
+    # and a loop that is unrolled keeps the activations of all batches.
+    own = None if places is None else places.params
+    gradient_of = jax.jit(gradient_of, out_shardings=(own, None))
+    add = jax.jit(partial(jax.tree.map, jnp.add), donate_argnums=0)
+    update = jax.jit(update, donate_argnums=0, out_shardings=(places, None))
+
+    def step(
+        state: TrainState, frozen: Params, batches: Any, key: Array
+    ) -> tuple[TrainState, Metrics]:
+        count = len(jax.tree.leaves(batches)[0])
+        parts = (
+            gradient_of(state.params, frozen, batches, key, state.step, number)
+            for number in range(count)
+        )
+        return update(state, reduce(add, parts), count)
+
+    return step
 
 
-def _mean_gradient(
-    loss: Loss, params: Params, frozen: Params, batches: Any, key: Array
-) -> tuple[Params, Metrics]:
-    gradient_of = jax.grad(loss, has_aux=True)
-
-    def add(total: Any, numbered: tuple[Array, Any]) -> tuple[Any, None]:
-        number, batch = numbered
-        one = gradient_of(params, frozen, batch, jax.random.fold_in(key, number))
-        return jax.tree.map(jnp.add, total, one), None
-
-    count = len(jax.tree.leaves(batches)[0])
-    first = jax.tree.map(lambda x: x[0], batches)
-    if count == 1:  # XLA's CPU backend runs convolutions ten times as slow inside of a loop
-        return gradient_of(params, frozen, first, jax.random.fold_in(key, 0))
-    shapes = jax.eval_shape(gradient_of, params, frozen, first, key)
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    total, _ = jax.lax.scan(add, zeros, (jnp.arange(count), batches))
-    return jax.tree.map(lambda x: x / count, total)
+def _resolved(metrics: Metrics) -> dict[str, Array]:
+    return {
+        name: value.total / value.count if isinstance(value, Mean) else value
+        for name, value in metrics.items()
+    }

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -28,6 +29,11 @@ def outcome(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, s
 
 def test_version(capsys):
     assert outcome(["--version"], capsys) == (0, f"jaxsd {jaxsd.__version__}\n", "")
+
+
+def test_warnings_are_one_line(capsys):
+    outcome(["--version"], capsys)
+    assert warnings.formatwarning("cut", UserWarning, "prompt.py", 7) == "jaxsd: cut\n"
 
 
 def test_help_names_every_command_and_does_not_import_jax():

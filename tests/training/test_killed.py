@@ -11,12 +11,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from tiny_runs import curve, run_toml, tiny_model, tiny_pictures
+from tiny_runs import curve, final_state, run_toml, tiny_model, tiny_pictures
 
-from jaxsd.checkpoint import Checkpoints
 from jaxsd.training.config import TrainConfig
-from jaxsd.training.loop import initial_state, optimizer, train
-from jaxsd.training.step import TrainState
+from jaxsd.training.loop import train
 from jaxsd.training.tasks import task_of
 
 KILLS = 2
@@ -75,15 +73,3 @@ def kill_at_random(
         time.sleep(0.005)
     time.sleep(rng.uniform(0, 0.1))
     process.kill()
-
-
-def final_state(config: TrainConfig) -> TrainState:
-    task = task_of(config)
-    like = jax.eval_shape(
-        lambda key: initial_state(task.start(key), optimizer(config)), jax.random.key(0)
-    )
-    saved = Checkpoints(Path(config.output) / "checkpoints")
-    state = saved.restore(like)
-    saved.close()
-    assert int(state.step) == config.steps
-    return state

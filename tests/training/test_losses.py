@@ -95,8 +95,13 @@ def test_offset_noise_moves_whole_channels() -> None:
 def test_losses_are_told_apart_by_noise() -> None:
     t = jnp.array([0, 249, 250, 999])
     by_noise = losses_by_noise(jnp.array([1.0, 3.0, 5.0, 7.0]), t, 1000)
-    want = {"loss_t000": 2.0, "loss_t250": 5.0, "loss_t500": 0.0, "loss_t750": 7.0}
-    assert {name: float(value) for name, value in by_noise.items()} == want
+    want = {
+        "loss_t000": (4.0, 2.0),
+        "loss_t250": (5.0, 1.0),
+        "loss_t500": (0.0, 0.0),
+        "loss_t750": (7.0, 1.0),
+    }
+    assert {name: tuple(map(float, value)) for name, value in by_noise.items()} == want
 
 
 def test_zero_terminal_snr_ends_in_noise_alone() -> None:

@@ -3,7 +3,19 @@
 import json
 from pathlib import Path
 
-from jaxsd.training.record import read_metrics
+import numpy as np
+
+from jaxsd.training.config import TrainConfig
+from jaxsd.training.record import Record, read_metrics
+
+
+def test_what_is_not_a_number_is_no_number(tmp_path: Path) -> None:
+    record = Record(tmp_path, TrainConfig("lora", str(tmp_path), "", 1, 1, 1.0, warmup_steps=0))
+    record.log(3, {"loss": np.float32(0.25), "loss_t000": np.float32("nan")})
+    record.log(4, {"loss_t000": np.float32("nan")})
+    record.close()
+    assert read_metrics(tmp_path) == [{"step": 3, "loss": 0.25}]
+    assert (tmp_path / "loss.png").is_file()
 
 
 def test_of_a_step_that_was_done_twice_the_later_lines_count(tmp_path: Path) -> None:

@@ -1,31 +1,52 @@
 """A tiny model on disk and a few captioned pictures, to train with."""
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 from tiny_models import TINY, pipeline_params
 
+from jaxsd.checkpoint import Checkpoints
 from jaxsd.cli.main import run
 from jaxsd.config import Level, VAEConfig
 from jaxsd.convert import write_diffusers
 from jaxsd.text import Tokenizer, clip_vocabulary, vocabulary_of
 from jaxsd.training.config import TrainConfig
+from jaxsd.training.optimizer import optimizer
 from jaxsd.training.record import read_metrics
+from jaxsd.training.step import TrainState, initial_state
+from jaxsd.training.tasks import task_of
 
 TINY_VAE = VAEConfig(channels=(8, 8), resnets=1, norm_groups=4)
 
 
 def tiny_model(folder: Path) -> Path:
     """An SD-shaped model of one level with its own small vocabulary, as a diffusers folder."""
+    return small_model(folder, (Level(32, 1, 1, 2),), TINY_VAE)
+
+
+def tiny_sd15(folder: Path) -> Path:
+    """SD 1.5 with two of its four levels, a tenth as wide, with one resnet each."""
+    return small_model(folder, (Level(32, 1, 1, 8), Level(64, 1, 0, 8)), TINY["sd1"].vae)
+
+
+def small_model(folder: Path, levels: tuple[Level, ...], vae: VAEConfig) -> Path:
+    """A model like SD 1.5 for pictures of 8 x 8 latents, as a diffusers folder."""
     vocabulary = vocabulary_of(clip_vocabulary().merges[:100])
     base = TINY["sd1"]
     text = replace(base.text[0], vocab_size=614, pad_token=613, layers=1)
-    unet = replace(base.unet, levels=(Level(32, 1, 1, 2),))
-    spec = replace(base, unet=unet, vae=TINY_VAE, text=(text,), default_size=16)
+    unet = replace(base.unet, levels=levels)
+    size = 8 * vae.downscale
+    spec = replace(base, unet=unet, vae=vae, text=(text,), default_size=size)
     tokenizer = Tokenizer(vocabulary, text.max_length, text.pad_token)
     write_diffusers(folder, spec, pipeline_params(spec), tokenizers=[tokenizer])
     return folder
@@ -62,6 +83,38 @@ def jaxsd(*argv: object) -> None:
     with pytest.raises(SystemExit) as end:
         run([str(word) for word in argv])
     assert end.value.code is None
+
+
+@contextlib.contextmanager
+def programs() -> Iterator[Callable[..., subprocess.Popen]]:
+    """What starts `jaxsd` in a process of its own; what it says is in the file `errors`."""
+    begun: list[subprocess.Popen] = []
+
+    def start(*argv: object, errors: Path, **environment: str) -> subprocess.Popen:
+        words = [sys.executable, "-c", "from jaxsd.cli.main import run; run()", *map(str, argv)]
+        with errors.open("ab") as file:
+            begun.append(
+                subprocess.Popen(words, env=os.environ | environment, stdout=file, stderr=file)
+            )
+        return begun[-1]
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.wait()
+
+
+def final_state(config: TrainConfig) -> TrainState:
+    """What a finished run has saved, on one device."""
+    task = task_of(config)
+    like = jax.eval_shape(
+        lambda key: initial_state(task.start(key), optimizer(config)), jax.random.key(0)
+    )
+    saved = Checkpoints(Path(config.output) / "checkpoints")
+    state = saved.restore(like)
+    saved.close()
+    assert int(state.step) == config.steps
+    return state
 
 
 def curve(folder: Path) -> list[dict[str, float]]:
