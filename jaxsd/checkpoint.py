@@ -28,12 +28,20 @@ class Checkpoints:
     def restore(self, like: Any) -> Any:
         """The latest state, in the structure, shapes, dtypes and shardings of `like`.
 
+        Whatever devices saved it: leaves without sharding come to the first device of this process.
+
         Raises:
           FileNotFoundError: nothing was saved yet.
         """
         if self.latest is None:
             raise FileNotFoundError(f"no checkpoint in {self._manager.directory}; train first")
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        abstract = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(
+                leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None) or here
+            ),
+            like,
+        )
         return self._manager.restore(self.latest, args=ocp.args.StandardRestore(abstract))
 
     def close(self) -> None:
