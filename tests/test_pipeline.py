@@ -216,8 +216,6 @@ def test_deep_features_are_used_again(deep_pipe: Pipeline) -> None:
     compiled = draw._cache_size()
     assert relative_error(latents(reuse=2), reused) > 1e-3  # another plan for the same program
     assert draw._cache_size() == compiled
-    parts = latents(reuse=3, progress=lambda done, rows: None)
-    assert relative_error(parts, reused) < 1e-5
 
 
 @pytest.mark.slow
