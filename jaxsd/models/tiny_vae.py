@@ -1,7 +1,7 @@
 """The tiny autoencoder: TAESD of madebyollin, distilled from the large one.
 
-Convolutions and ReLU alone, two levels' worth of work: it decodes in a fraction of the time, and
-fine detail suffers. Its latents are those that the U-Net knows, so their `scaling_factor` is 1.
+Convolutions and ReLU alone: a fraction of the operations, and coarser pictures. Its latents are
+those that the U-Net knows, so their `scaling_factor` is 1.
 """
 
 from functools import partial
