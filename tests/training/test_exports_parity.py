@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarn
 diffusers.logging.set_verbosity_error()
 torch.set_num_threads(1)
 
-NOISE = uniform("initial noise", (1, 8, 8, 4))  # 16 x 16 pixels of a model that halves once
+NOISE = uniform("initial noise", (1, 8, 8, 4))
 TARGETS = (
     r"unet/.*/(to_q|to_k|to_v|to_out_0|proj|net_2|proj_in|conv1)/kernel",
     r"text/.*/fc1/kernel",
@@ -130,8 +130,8 @@ def moved(task: Task) -> Leaves:
     }
 
 
-def draw_theirs(pipe: Any) -> np.ndarray:
-    """Pictures [1, 16, 16, 3] in about [-1, 1], before they are clipped."""
+def draw_theirs(pipe: Any, side: int = 16) -> np.ndarray:
+    """Pictures [1, side, side, 3] in about [-1, 1], before they are clipped."""
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = diffusers.DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)
     latents = pipe(
@@ -139,8 +139,8 @@ def draw_theirs(pipe: Any) -> np.ndarray:
         num_inference_steps=5,
         guidance_scale=3.0,
         latents=nchw(NOISE),
-        height=16,
-        width=16,
+        height=side,
+        width=side,
         output_type="latent",
     ).images
     with torch.no_grad():
