@@ -6,6 +6,7 @@ Every run is of the same rows with the same batch on a device, so all must give 
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -106,16 +107,21 @@ def test_eight_devices_give_the_same_bits(start: Start, unbroken: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_two_hosts_give_the_same_bits(start: Start, unbroken: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [2, 4])
+def test_hosts_give_the_same_bits(start: Start, unbroken: Path, tmp_path: Path, count: int) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    together = [f"output={tmp_path}", "--coordinator", f"localhost:{port}", "--hosts", 2]
-    hosts = [start(*together, "--host", i) for i in range(2)]
+    together = [f"output={tmp_path}", "--coordinator", f"localhost:{port}", "--hosts", count]
+    hosts = [start(*together, "--host", i) for i in range(count)]
     said = [ended(host) for host in hosts]
-    # Four shards, two for each host.
-    assert "host 0: 15 of 15 images to draw" in said[0]
-    assert "host 1: 15 of 15 images to draw" in said[1]
+    # Four shards, shared out in turn.
+    shares = [
+        int(re.search(rf"host {i}: (\d+) of \1 images to draw", text)[1])
+        for i, text in enumerate(said)
+    ]
+    assert sum(shares) == 30
+    assert max(shares) - min(shares) <= 1
     assert without_summaries(tmp_path) == without_summaries(unbroken)
 
 
