@@ -23,6 +23,7 @@ from test_bulk_store import files
 from jaxsd.images import read_image, read_recipe
 
 Start = Callable[..., subprocess.Popen[str]]
+Told = Callable[[int, int], tuple[list[object], dict[str, str]]]
 
 ROWS = [
     {"id": f"row-{i}", "prompt": f"thing {i}", "seed": 7 * i}
@@ -48,14 +49,17 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
         "steps = 3\nbatch_size = 2\nimages_per_shard = 8\n"
     )
 
-    def begin(*args: object, devices: int = 1) -> subprocess.Popen[str]:
+    def begin(
+        *args: object, devices: int = 1, environment: dict[str, str] | None = None
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [
                 *(sys.executable, "-c", "from jaxsd.cli.main import run; run()"),
                 *("bulk", str(home / "run.toml"), *map(str, args)),
             ],
             env=os.environ
-            | {"XDG_CACHE_HOME": str(home / "cache"), "JAX_NUM_CPU_DEVICES": str(devices)},
+            | {"XDG_CACHE_HOME": str(home / "cache"), "JAX_NUM_CPU_DEVICES": str(devices)}
+            | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -106,14 +110,40 @@ def test_eight_devices_give_the_same_bits(start: Start, unbroken: Path, tmp_path
     assert without_summaries(tmp_path) == without_summaries(unbroken)
 
 
+def by_hand(number: int, port: int) -> tuple[list[object], dict[str, str]]:
+    return ["--coordinator", f"localhost:{port}", "--hosts", 4, "--host", number], {}
+
+
+def by_slurm(number: int, port: int) -> tuple[list[object], dict[str, str]]:
+    """Arguments, and what `srun` says to a process; the port comes from the number of the job."""
+    job = {"JOB_ID": port, "STEP_NODELIST": "localhost", "NTASKS": 2, "PROCID": number}
+    return ["--distributed"], {
+        f"SLURM_{name}": str(value) for name, value in (job | {"LOCALID": number}).items()
+    }
+
+
+def by_open_mpi(number: int, port: int) -> tuple[list[object], dict[str, str]]:
+    """Arguments, and what `mpirun` says to a process."""
+    return ["--distributed"], {
+        "OMPI_MCA_orte_hnp_uri": f"{port * 2**12}.0;tcp://127.0.0.1:1",
+        "OMPI_COMM_WORLD_SIZE": "2",
+        "OMPI_COMM_WORLD_RANK": str(number),
+        "OMPI_COMM_WORLD_LOCAL_RANK": str(number),
+    }
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [2, 4])
-def test_hosts_give_the_same_bits(start: Start, unbroken: Path, tmp_path: Path, count: int) -> None:
+@pytest.mark.parametrize(("told", "count"), [(by_hand, 4), (by_slurm, 2), (by_open_mpi, 2)])
+def test_hosts_give_the_same_bits(
+    start: Start, unbroken: Path, tmp_path: Path, told: Told, count: int
+) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    together = [f"output={tmp_path}", "--coordinator", f"localhost:{port}", "--hosts", count]
-    hosts = [start(*together, "--host", i) for i in range(count)]
+    hosts = []
+    for i in range(count):
+        args, environment = told(i, port)
+        hosts.append(start(f"output={tmp_path}", *args, environment=environment))
     said = [ended(host) for host in hosts]
     # Four shards, shared out in turn.
     shares = [
