@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from jaxsd.convert.tensors import DTYPES
+from jaxsd.schedulers import guided_rows, renewed_rows
 
 FORMATS = ("folder", "webdataset", "arrayrecord")
 PICTURES = ("png", "webp")
@@ -35,6 +36,9 @@ class BulkConfig:
       guidance_scale: 0 for what suits the model.
       size: "WIDTHxHEIGHT"; empty for what suits the model.
       prediction: "epsilon", "v" or "sample", for files that do not say.
+      guidance_interval: of all rows, as for `Pipeline.draw`; takes work off, likewise `reuse`.
+      reuse: of all rows, as there.
+      taesd: diffusers folder of a tiny autoencoder to decode with; empty for the model's own.
     """
 
     output: str
@@ -55,6 +59,9 @@ class BulkConfig:
     sampler: str = "ddim"
     steps: int = 20
     prediction: str = ""
+    guidance_interval: tuple[float, ...] = (0.0, 1.0)
+    reuse: int = 1
+    taesd: str = ""
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is read.
@@ -72,6 +79,7 @@ class BulkConfig:
             raise ValueError("give either rows, a file, or [axes] with a prompt to fill in")
         if not math.isfinite(self.guidance_scale):
             raise ValueError(f"guidance_scale {self.guidance_scale} is not a finite number")
+        renewed_rows(self.reuse, guided_rows(self.guidance_interval, 1), 1)
 
 
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> BulkConfig:

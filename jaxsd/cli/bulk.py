@@ -18,6 +18,7 @@ from jaxsd.bulk.rows import BadRow, Row, read_rows, tableaus
 from jaxsd.bulk.store import Records, Store, write_whole
 from jaxsd.cli.hosts import add_hosts
 from jaxsd.convert import open_model
+from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.images import contact_sheet, decoded, write_png
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def main(args: argparse.Namespace) -> None:
     if args.batch_invariant:
         config = one_image_a_call(config)
     model = open_model(config.model, prediction=config.prediction or None)
+    if config.taesd:
+        model = with_tiny_vae(model, config.taesd)
     tableau_of = tableaus(model.spec)
     rows, bad = read_rows(config, model.spec, tableau_of)
     if bad and not args.skip_bad_rows:
@@ -126,6 +129,8 @@ def described(config: BulkConfig, rows: Sequence[Row], model_hash: str) -> dict[
         "rows": len(rows),
         "rows_hash": digest.hexdigest(),
         **{name: getattr(config, name) for name in ("dtype", "batch_size", "format", "picture")},
+        "guidance_interval": list(config.guidance_interval),
+        "reuse": config.reuse,
         "images_per_shard": config.images_per_shard,
     }
 

@@ -24,11 +24,10 @@ from jaxsd.cli.hosts import join_hosts
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.images import Recipe, png_bytes, webp_bytes
 from jaxsd.parallel import images_per_step, mesh_of
-from jaxsd.pipeline import Pipeline, load
+from jaxsd.pipeline import Order, Pipeline, load, ordered
 from jaxsd.requests import image_keys, initial_noise
-from jaxsd.sampling.program import Drawing, Request
+from jaxsd.sampling.program import Drawing
 from jaxsd.sampling.program import draw as draw_program
-from jaxsd.schedulers import Tableau
 
 ENCODERS = {"png": png_bytes, "webp": webp_bytes}
 
@@ -66,12 +65,18 @@ class Artist:
     def prepare(self, units: Sequence[Unit]) -> float:
         """Loads the model, and compiles what units need; seconds that the compiling took."""
         config = self.config
-        self.pipe = load(config.model, config.dtype, config.prediction or None, self.mesh)
+        self.pipe = load(
+            config.model,
+            config.dtype,
+            config.prediction or None,
+            self.mesh,
+            taesd=config.taesd or None,
+        )
         began = time.perf_counter()
         for program in programs(units):
             unit = next(unit for unit in units if unit.kind.program == program)
             rows = [unit.rows[0]] * (config.batch_size * self.devices)
-            self._program(self.pipe, unit.kind, *self._asked(self.pipe, unit.kind, rows))
+            self._program(self.pipe, unit.kind, self._order(self.pipe, unit.kind, rows))
         return time.perf_counter() - began
 
     def host(self, stop: Callable[[], bool], committed: Callable[[int], None]) -> Host:
@@ -99,27 +104,35 @@ class Artist:
             "model_hash": self.model_hash,
             "dtype": config.dtype,
             "batch_size": config.batch_size,
+            "guidance_interval": config.guidance_interval,
+            "reuse": config.reuse,
+            "taesd": config.taesd,
             "version": jaxsd.__version__,
         }
 
     def encode(self, row: Row, picture: np.ndarray) -> bytes:
         """The picture file, with the recipe in it."""
+        config = self.config
         settings = {name: value for name, value in asdict(row).items() if name != "id"}
         recipe = Recipe(
             **settings,
-            model=self.config.model,
-            dtype=self.config.dtype,
+            model=config.model,
+            dtype=config.dtype,
             version=jaxsd.__version__,
             model_hash=self._file_hash,
+            guidance_from=config.guidance_interval[0],
+            guidance_to=config.guidance_interval[1],
+            reuse=config.reuse,
+            taesd=config.taesd,
         )
-        return ENCODERS[self.config.picture](picture, recipe)
+        return ENCODERS[config.picture](picture, recipe)
 
     def _draw(self, dtype: str, kind: Kind, rows: Sequence[Row]) -> Drawing:
         pipe = replace(self.pipe, dtype=dtype)
-        tableau, request = self._asked(pipe, kind, rows)
-        return self._program(pipe, kind, tableau, request)(pipe.params, tableau, request)
+        order = self._order(pipe, kind, rows)
+        return self._program(pipe, kind, order)(**order.for_draw(pipe.params)[1])
 
-    def _asked(self, pipe: Pipeline, kind: Kind, rows: Sequence[Row]) -> tuple[Tableau, Request]:
+    def _order(self, pipe: Pipeline, kind: Kind, rows: Sequence[Row]) -> Order:
         vae, program = pipe.spec.vae, kind.program
         keys = image_keys([row.seed for row in rows], self.mesh)
         sides = (program.height // vae.downscale, program.width // vae.downscale)
@@ -129,14 +142,19 @@ class Artist:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of prompts that are cut the manifest tells
             request = pipe.request(negatives, [row.prompt for row in rows], scales, noise, keys)
-        return self.tableau_of(kind.sampler, kind.steps), request
+        return ordered(
+            self.tableau_of(kind.sampler, kind.steps),
+            request,
+            guided=program.guided,
+            guidance_interval=self.config.guidance_interval,
+            reuse=self.config.reuse,
+        )
 
-    def _program(self, pipe: Pipeline, kind: Kind, tableau: Tableau, request: Request) -> Any:
+    def _program(self, pipe: Pipeline, kind: Kind, order: Order) -> Any:
         """The compiled program of a kind; a sampler with as many calls has the same."""
         key = (pipe.dtype, kind.program)
         if key not in self._compiled:
-            lowered = draw_program.lower(
-                pipe.networks, pipe.params, tableau, request, guided=kind.program.guided
-            )
+            static, arrays = order.for_draw(pipe.params)
+            lowered = draw_program.lower(networks=pipe.networks, **static, **arrays)
             self._compiled[key] = lowered.compile()
         return self._compiled[key]

@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 
-from jaxsd.cli.drawing import DTYPES, sides
+from jaxsd.cli.drawing import DTYPES, add_approximations, sides
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="(20)")
     parser.add_argument("--no-guidance", action="store_true", help="for a guidance scale of 1")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
+    add_approximations(parser)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -48,26 +49,31 @@ def main(args: argparse.Namespace) -> None:
     from jaxsd.cli.compilation import keep_compiled
     from jaxsd.executables import Executables
     from jaxsd.folders import cache_folder, private
-    from jaxsd.schedulers import NoiseSchedule, Tableau, build
+    from jaxsd.pipeline import Order, ordered
+    from jaxsd.sampling.program import Request
+    from jaxsd.schedulers import NoiseSchedule, build
 
     folder = private(cache_folder())
     keep_compiled(folder, announce=_say)
-    pipe = jaxsd.load(args.model, args.dtype, programs=Executables(folder / "programs", _say))
+    programs = Executables(folder / "programs", _say)
+    pipe = jaxsd.load(args.model, args.dtype, programs=programs, taesd=args.taesd)
     schedule = NoiseSchedule.from_config(pipe.spec.schedule)
 
-    def table(sampler: str) -> Tableau:
-        return build(sampler, schedule, args.steps, pipe.spec.prediction)
-
     guided = pipe.spec.unet.guidance_dim is None and not args.no_guidance
-    whole = {made.rows: made for made in map(table, args.samplers)}
+    plans = {"guidance_interval": tuple(args.guidance_interval), "reuse": args.reuse}
+
+    def order(sampler: str, request: Request) -> Order:
+        tableau = build(sampler, schedule, args.steps, pipe.spec.prediction)
+        return ordered(tableau, request, guided=guided, **plans)
+
     for size in args.sizes or [None]:
         width, height = sides(size, pipe.spec)
         for count in args.batch:
             started = time.perf_counter()
             request = pipe.blank_request(count, height, width, guided=guided)
-            pipe.prepare_parts(request, table("ddim"), guided=guided)
-            for tableau in whole.values():
-                pipe.prepare(request, tableau, guided=guided)
+            pipe.prepare_parts(order("ddim", request))
+            for sampler in args.samplers:
+                pipe.prepare(order(sampler, request))
             seconds = time.perf_counter() - started
             print(f"{width}x{height}, batch {count}: ready in {seconds:.1f} s")
 

@@ -19,6 +19,30 @@ LONGEST_NAME = 60
 """Characters of a prompt that go into the name of its file."""
 
 
+def add_approximations(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that take work off, and change the picture."""
+    parser.add_argument(
+        "--guidance-interval",
+        type=float,
+        nargs=2,
+        default=(0.0, 1.0),
+        metavar=("FROM", "TO"),
+        help="guide from here to there on the way from noise to picture alone, faster (0 1)",
+    )
+    parser.add_argument(
+        "--reuse",
+        type=int,
+        default=1,
+        metavar="N",
+        help="compute the U-Net's deep features in every N-th step alone, faster (1)",
+    )
+    parser.add_argument(
+        "--taesd",
+        metavar="FOLDER",
+        help="tiny autoencoder (diffusers' AutoencoderTiny) to decode with, faster and coarser",
+    )
+
+
 @dataclass(frozen=True)
 class Job:
     """A drawing that can begin.

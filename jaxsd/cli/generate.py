@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import jaxsd
-from jaxsd.cli.drawing import Job, checked
+from jaxsd.cli.drawing import Job, add_approximations, checked
 from jaxsd.images import Recipe, contact_sheet, write_png
 from jaxsd.types import PREDICTIONS, Array
 
@@ -43,31 +43,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--guidance-scale", type=float, metavar="W", help="1 is none (what suits the model)"
     )
     parser.add_argument(
-        "--guidance-interval",
-        type=float,
-        nargs=2,
-        default=(0.0, 1.0),
-        metavar=("FROM", "TO"),
-        help="guide from here to there on the way from noise to picture alone, faster (0 1)",
-    )
-    parser.add_argument(
-        "--reuse",
-        type=int,
-        default=1,
-        metavar="N",
-        help="compute the U-Net's deep features in every N-th step alone, faster (1)",
-    )
-    parser.add_argument(
         "--seed", type=int, default=0, help="of the first image; each next one has one more (0)"
     )
     parser.add_argument("--size", metavar="WxH", help="in pixels (what suits the model)")
     parser.add_argument("--num-images", type=int, default=1, metavar="N", help="per prompt (1)")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
-    parser.add_argument(
-        "--taesd",
-        metavar="FOLDER",
-        help="tiny autoencoder (diffusers' AutoencoderTiny) to decode with, faster and coarser",
-    )
+    add_approximations(parser)
     parser.add_argument(
         "--prediction",
         choices=PREDICTIONS,

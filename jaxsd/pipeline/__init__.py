@@ -1,6 +1,7 @@
 """Text to image: `load` a model, then ask it for pictures."""
 
+from jaxsd.pipeline.line import Order, ordered
 from jaxsd.pipeline.loading import load
 from jaxsd.pipeline.pipeline import Pipeline
 
-__all__ = ["Pipeline", "load"]
+__all__ = ["Order", "Pipeline", "load", "ordered"]

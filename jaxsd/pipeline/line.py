@@ -1,7 +1,7 @@
 """The line from a request to a drawing: run whole or in parts, or made ready to run."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from jaxsd.sampling.program import (
     go_on_reusing,
     start,
 )
-from jaxsd.schedulers import Tableau
+from jaxsd.schedulers import Tableau, guided_rows, renewed_rows
 from jaxsd.types import Params
 
 Progress = Callable[[int, int], None]
@@ -40,6 +40,31 @@ class Order(NamedTuple):
     interval: tuple[int, int]
     anew: np.ndarray | None
 
+    def for_draw(self, params: Params) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Arguments of `jaxsd.sampling.program.draw`: static but for the networks, and arrays."""
+        static: dict[str, Any] = {"guided": self.guided}
+        if self.guided and self.interval != (0, self.tableau.rows):
+            static["interval"] = self.interval
+        arrays = {"params": params, "tableau": self.tableau, "request": self.request}
+        return static, arrays if self.anew is None else arrays | {"anew": self.anew}
+
+
+def ordered(
+    tableau: Tableau,
+    request: Request,
+    *,
+    guided: bool,
+    guidance_interval: tuple[float, float],
+    reuse: int,
+) -> Order:
+    """The order of a request; arguments as those of `Pipeline.draw`.
+
+    Raises:
+      ValueError: an interval or a reuse that is none.
+    """
+    interval = guided_rows(guidance_interval, tableau.rows) if guided else (0, 0)
+    return Order(tableau, request, guided, interval, renewed_rows(reuse, interval, tableau.rows))
+
 
 class Line(NamedTuple):
     """The programs of `jaxsd.sampling.program` with what they are given every time."""
@@ -50,13 +75,8 @@ class Line(NamedTuple):
 
     def whole(self, order: Order) -> Drawing:
         """The drawing, by one program."""
-        static = {"networks": self.networks, "guided": order.guided}
-        if order.guided and order.interval != (0, order.tableau.rows):
-            static["interval"] = order.interval
-        arrays = {"params": self.params, "tableau": order.tableau, "request": order.request}
-        if order.anew is not None:
-            arrays["anew"] = order.anew
-        return self.programs(draw, static, **arrays)
+        static, arrays = order.for_draw(self.params)
+        return self.programs(draw, {"networks": self.networks} | static, **arrays)
 
     def in_parts(self, order: Order, progress: Progress) -> Drawing:
         """The drawing, by a program for each row; `progress` is told after every one."""
@@ -87,30 +107,41 @@ class Line(NamedTuple):
         images = self.programs(finish, networks, params=params, latents=latents)
         return Drawing(images, latents, np.concatenate(finite))
 
-    def prepare_whole(self, request: Request, tableau: Tableau, *, guided: bool) -> None:
-        """Loads or compiles what `whole` runs with guidance everywhere or nowhere."""
-        static = {"networks": self.networks, "guided": guided}
-        arrays = {"params": self.params, "tableau": tableau, "request": request}
-        self.programs.prepared(draw, static, **arrays)
+    def prepare_whole(self, order: Order) -> None:
+        """Loads or compiles what `whole` runs; of an order, shapes and plans matter."""
+        static, arrays = order.for_draw(self.params)
+        self.programs.prepared(draw, {"networks": self.networks} | static, **arrays)
 
-    def prepare_parts(self, request: Request, tableau: Tableau, *, guided: bool) -> None:
+    def prepare_parts(self, order: Order) -> None:
         """The same for `in_parts`."""
         assert self.networks.mesh is None, "parts for a mesh are compiled when they are needed"
-        networks, params = {"networks": self.networks}, self.params
+        networks, params, tableau = {"networks": self.networks}, self.params, order.tableau
+        part = rows(tableau, 0, 1)
         started = self.programs.prepared(
-            start, networks, params=params, tableau=rows(tableau, 0, 1), request=request
+            start, networks, params=params, tableau=part, request=order.request
         )
-        conditions, state = jax.tree.map(
-            lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), started.out_info
-        )
-        self.programs.prepared(
-            go_on,
-            networks | {"guided": guided},
-            params=params,
-            part=rows(tableau, 0, 1),
-            first_row=np.int32(0),
-            conditions=conditions,
-            state=state,
-            keys=request.keys,
-        )
-        self.programs.prepared(finish, networks, params=params, latents=request.noise)
+        conditions, state = shapes(started)
+        first, end = order.interval
+        for guided in sorted({first <= row < end for row in range(tableau.rows)}):
+            static = networks | {"guided": guided}
+            arrays = {
+                "params": params,
+                "part": part,
+                "first_row": np.int32(0),
+                "conditions": conditions,
+                "state": state,
+                "keys": order.request.keys,
+            }
+            if order.anew is None:
+                self.programs.prepared(go_on, static, **arrays)
+            else:
+                _, deep, _ = shapes(self.programs.prepared(go_on_reusing, static, **arrays))
+                self.programs.prepared(go_on_reusing, static, **arrays, deep=deep)
+        self.programs.prepared(finish, networks, params=params, latents=order.request.noise)
+
+
+def shapes(program: jax.stages.Compiled) -> Any:
+    """What a program gives, as shapes."""
+    return jax.tree.map(
+        lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), program.out_info
+    )

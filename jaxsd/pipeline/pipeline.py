@@ -14,7 +14,7 @@ from jaxsd.models import VAE, TextEncoder, UNet
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.parallel import images_per_step, own_share
 from jaxsd.pipeline.asking import latent_shape, text_request
-from jaxsd.pipeline.line import Line, Order, Progress
+from jaxsd.pipeline.line import Line, Order, Progress, ordered
 from jaxsd.requests import (
     as_list,
     batch_size,
@@ -26,7 +26,7 @@ from jaxsd.requests import (
 )
 from jaxsd.sampling import first_non_finite
 from jaxsd.sampling.program import DRAWING, Drawing, Networks, Request
-from jaxsd.schedulers import NoiseSchedule, Tableau, build, guided_rows, renewed_rows
+from jaxsd.schedulers import NoiseSchedule, build
 from jaxsd.text import Tokenizer
 from jaxsd.types import Array, Params
 
@@ -146,10 +146,8 @@ class Pipeline:
         negatives = per_image("negative_prompt", negative_prompt, count) if guided else []
         texts = filled(negatives, batch), filled(prompts, batch)
         request = self.request(*texts, np.float32(filled(scales.tolist(), batch)), noise, keys)
-        interval = guided_rows(guidance_interval, tableau.rows) if guided else (0, 0)
-        anew = renewed_rows(reuse, interval, tableau.rows)
-
-        order = Order(tableau, request, guided, interval, anew)
+        plans = {"guidance_interval": guidance_interval, "reuse": reuse}
+        order = ordered(tableau, request, guided=guided, **plans)
         line = self._line
         drawing = line.whole(order) if progress is None else line.in_parts(order, progress)
         drawing = drawing if self.mesh is None else own_share(drawing, DRAWING, self.mesh)
@@ -191,19 +189,17 @@ class Pipeline:
         blank = [""] * count
         return self.request(blank if guided else [], blank, scales, noise, keys)
 
-    def prepare(self, request: Request, tableau: Tableau, *, guided: bool) -> None:
-        """Loads or compiles what `draw` runs for such a request, without drawing it.
+    def prepare(self, order: Order) -> None:
+        """Loads or compiles what `draw` runs for such an order, without drawing it. Not on a mesh.
 
         Args:
-          request: of `request`; only its shapes matter. Not on a mesh.
-          tableau: likewise, above all its rows.
-          guided: whether some guidance scale is not 1.
+          order: of `jaxsd.pipeline.ordered`; its shapes and plans matter, and not its values.
         """
-        self._line.prepare_whole(request, tableau, guided=guided)
+        self._line.prepare_whole(order)
 
-    def prepare_parts(self, request: Request, tableau: Tableau, *, guided: bool) -> None:
+    def prepare_parts(self, order: Order) -> None:
         """The same for what `draw` runs with `progress`, which serves any number of rows."""
-        self._line.prepare_parts(request, tableau, guided=guided)
+        self._line.prepare_parts(order)
 
     def _batch(self, count: int) -> int:
         """Images of this host that are drawn for so many."""

@@ -1,15 +1,17 @@
 """What is not computed in some rows of a table, known before the loop."""
 
+import math
+
 import numpy as np
 
 
-def guided_rows(interval: tuple[float, float], count: int) -> tuple[int, int]:
+def guided_rows(interval: tuple[float, ...], count: int) -> tuple[int, int]:
     """The rows (first, end) of so many that a guidance interval covers.
 
     Raises:
       ValueError: not two numbers in order within 0 to 1.
     """
-    first, end = interval
+    first, end = interval if len(interval) == 2 else (math.nan, math.nan)
     if not 0 <= first <= end <= 1:
         raise ValueError(
             f"guidance_interval {interval} is not (FROM, TO) with 0 <= FROM <= TO <= 1"

@@ -29,24 +29,38 @@ def test_a_mistake_is_one_line(arguments, complaint, capsys, tmp_path, monkeypat
     assert complaint in capsys.readouterr().err
 
 
-def test_what_was_compiled_is_found(capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("arguments", "plans", "programs"),
+    [
+        ([], {}, 4),
+        (
+            ["--guidance-interval", "0.5", "1", "--reuse", "2"],
+            {"guidance_interval": (0.5, 1), "reuse": 2},
+            7,  # with and without guidance, to make deep features and to use them
+        ),
+    ],
+)
+def test_what_was_compiled_is_found(arguments, plans, programs, capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     model = pipeline(SMALL)
-    monkeypatch.setattr(jaxsd, "load", lambda *_, programs: replace(model, programs=programs))
+    monkeypatch.setattr(
+        jaxsd, "load", lambda *_, programs, taesd=None: replace(model, programs=programs)
+    )
     with pytest.raises(SystemExit) as ended:
-        run(["compile", "--sizes", "32x16", "--samplers", "heun", "--steps", "2"])
+        run(["compile", "--sizes", "32x16", "--samplers", "heun", "--steps", "4", *arguments])
     assert not ended.value.code
     assert "32x16, batch 1: ready in" in capsys.readouterr().out
     folder = tmp_path / "jaxsd/programs"
-    names = {path.name.partition("-")[0] for path in folder.iterdir()}
-    assert names == {"start", "go_on", "finish", "draw"}
+    names = [path.name.partition("-")[0] for path in folder.iterdir()]
+    assert set(names) == {"start", "go_on_reusing" if plans else "go_on", "finish", "draw"}
+    assert len(names) == programs
 
     said = []
     pipe = jaxsd.load("emoji", programs=Executables(folder, said.append))
     monkeypatch.setattr(Executables, "_compile", lambda *_: pytest.fail("compiled"))
-    options = {"width": 32, "height": 16, "seed": 3}
-    whole = pipe.draw("an apple", steps=2, sampler="heun", **options)
-    for table in ({"steps": 2, "sampler": "heun"}, {"steps": 5, "sampler": "euler"}):
+    options = {"width": 32, "height": 16, "seed": 3} | plans
+    whole = pipe.draw("an apple", steps=4, sampler="heun", **options)
+    for table in ({"steps": 4, "sampler": "heun"}, {"steps": 5, "sampler": "euler"}):
         parts = pipe.draw("an apple", progress=lambda *_: None, **table, **options)
         if table["sampler"] == "heun":
             assert (

@@ -1,62 +1,28 @@
 """Tiny autoencoders from files, and in the place of a model's own."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_models import TINY, apply, pipeline_params, random_params, uniform
+from tiny_models import TINY, apply, pipeline_params, uniform
+from tiny_vaes import tiny_vae_weights, write_tiny_vae
 
 import jaxsd
 from jaxsd.config import Level, TinyVAEConfig
 from jaxsd.convert import write_diffusers
 from jaxsd.convert.diffusers_names import vae_slots
-from jaxsd.convert.safetensors_file import write_safetensors
-from jaxsd.convert.slots import lay_out
 from jaxsd.convert.tensors import flatten
 from jaxsd.convert.tiny_vae import open_tiny_vae, tiny_vae_parameters
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.text import Tokenizer, clip_vocabulary, vocabulary_of
-from jaxsd.types import Params
 
 CONFIG = TinyVAEConfig(channels=8, encoder_blocks=(1, 1, 1, 1), decoder_blocks=(1, 1, 2, 1))
 
 
-def weights(config: TinyVAEConfig) -> Params:
-    images = jax.ShapeDtypeStruct((1, 16, 16, config.image_channels), jnp.float32)
-    return random_params(jax.eval_shape(TinyVAE(config).init, jax.random.key(0), images)["params"])
-
-
-def write(folder: Path, config: TinyVAEConfig, **settings: object) -> Path:
-    """A folder as diffusers writes it."""
-    folder.mkdir()
-    widths = [config.channels] * len(config.encoder_blocks)
-    table = {
-        "_class_name": "AutoencoderTiny",
-        "act_fn": "relu",
-        "decoder_block_out_channels": widths,
-        "encoder_block_out_channels": widths,
-        "latent_channels": config.latent_channels,
-        "latent_magnitude": 3,
-        "latent_shift": 0.5,
-        "num_decoder_blocks": list(config.decoder_blocks),
-        "num_encoder_blocks": list(config.encoder_blocks),
-        "scaling_factor": 1.0,
-        "upsampling_scaling_factor": 2,
-    }
-    (folder / "config.json").write_text(json.dumps(table | settings))
-    shapes = tiny_vae_parameters(config)
-    tensors = lay_out(vae_slots(shapes), shapes, flatten(weights(config)), "it")
-    write_safetensors(folder / "diffusion_pytorch_model.safetensors", tensors, {"format": "pt"})
-    return folder
-
-
 @pytest.mark.parametrize("config", [CONFIG, TinyVAEConfig()])
 def test_the_table_of_parameters_is_the_networks(config: TinyVAEConfig) -> None:
-    shapes = {path: tensor.shape for path, tensor in flatten(weights(config)).items()}
+    shapes = {path: tensor.shape for path, tensor in flatten(tiny_vae_weights(config)).items()}
     assert shapes == tiny_vae_parameters(config)
 
 
@@ -70,7 +36,7 @@ def test_names_are_those_of_diffusers() -> None:
 
 
 def test_latents_are_squeezed_before_they_are_decoded() -> None:
-    network, params = TinyVAE(CONFIG), weights(CONFIG)
+    network, params = TinyVAE(CONFIG), tiny_vae_weights(CONFIG)
     far = apply(network, params, "decode", latents=np.full((1, 2, 2, 4), 100, np.float32))
     further = apply(network, params, "decode", latents=np.full((1, 2, 2, 4), 1e4, np.float32))
     np.testing.assert_array_equal(far, further)
@@ -96,11 +62,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_pipeline_decodes_with_it(model: Path, tmp_path: Path) -> None:
-    folder = write(tmp_path / "taesd", CONFIG)
+    folder = write_tiny_vae(tmp_path / "taesd", CONFIG)
     options = {"steps": 2, "height": 16, "width": 16, "seed": 1}
     drawing = jaxsd.load(model, taesd=folder).draw("a cat", **options)
     latents = np.asarray(drawing.latents)
-    want = apply(TinyVAE(CONFIG), weights(CONFIG), "decode", latents=latents)
+    want = apply(TinyVAE(CONFIG), tiny_vae_weights(CONFIG), "decode", latents=latents)
     np.testing.assert_allclose(drawing.images, want, rtol=1e-5, atol=1e-5)  # other programs
 
 
@@ -124,7 +90,7 @@ def test_a_pipeline_decodes_with_it(model: Path, tmp_path: Path) -> None:
 def test_what_does_not_fit_is_one_line(
     model: Path, tmp_path: Path, config: TinyVAEConfig, settings: dict[str, object], message: str
 ) -> None:
-    folder = write(tmp_path / "taesd", config, **settings)
+    folder = write_tiny_vae(tmp_path / "taesd", config, **settings)
     with pytest.raises(ValueError, match=message) as error:
         jaxsd.load(model, taesd=folder)
     assert "\n" not in str(error.value)
