@@ -65,9 +65,9 @@ class StoredModel:
     ) -> Params:
         """All parameters: `{"unet": tree, "vae": tree, "text": [tree, ...]}`.
 
-        `dtype` as in `converted`. Tensors are read one at a time, and each is given to `place` at
-        once with its path (`text/0/final_layer_norm/scale`), which may put it on a device, so that
-        host memory never holds two.
+        `dtype` as in `converted`. Each tensor is given to `place` as it is read, with its path
+        (`text/0/final_layer_norm/scale`), which may put it on a device, so that host memory never
+        holds more than a few.
         """
         tensors = self.converted(dtype).tensors
         named = {

@@ -1,6 +1,9 @@
 """Tensors that are read when asked for, so that a conversion holds one of them at a time."""
 
-from collections.abc import Callable, Mapping
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import ml_dtypes
@@ -14,6 +17,10 @@ DTYPES: dict[str, np.dtype] = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
 }
 """What weights may be converted to."""
+READERS = min(4, os.cpu_count() or 1)
+"""Threads that read and transpose; memory holds about as many tensors beside the finished ones."""
+ALIGNMENT = 64
+"""Bytes. On a CPU, JAX takes over an array that begins at a multiple of them, and copies others."""
 _NARROW = {
     np.dtype(kind) for kind in (ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2)
 }
@@ -81,7 +88,7 @@ def cast(tensor: LazyTensor, dtype: np.dtype | None, path: str) -> LazyTensor:
     def read() -> np.ndarray:
         array = tensor.read()
         with np.errstate(over="ignore"):
-            result = array.astype(dtype)
+            result = block(array, dtype)
         if dtype == np.float16 and _overflows(array, result):
             raise ValueError(f"{path} has values that float16 cannot hold; use bfloat16 or float32")
         return result
@@ -109,13 +116,40 @@ def on_host(path: str, array: np.ndarray) -> np.ndarray:
     return array
 
 
+def block(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The array in a dtype, contiguous and aligned, by one pass over it; itself if it is that."""
+    aligned = array.flags.c_contiguous and array.ctypes.data % ALIGNMENT == 0
+    if aligned and array.dtype == dtype:
+        return array
+    nbytes = array.size * dtype.itemsize
+    memory = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    result = memory[start : start + nbytes].view(dtype).reshape(array.shape)
+    np.copyto(result, array, casting="unsafe")
+    return result
+
+
 def load(tree: FlatTree, place: Callable[[str, np.ndarray], Array] = on_host) -> Params:
-    """Read path -> tensor into a nested dict, each given to `place` before the next is read."""
+    """Reads path -> tensor into a nested dict, each given to `place`, in order, as it comes."""
     nested: Params = {}
-    for path, tensor in tree.items():
+    for path, array in zip(tree, _read_ahead(tree.values()), strict=True):
         *parents, leaf = path.split("/")
         node = nested
         for name in parents:
             node = node.setdefault(name, {})
-        node[leaf] = place(path, tensor.read())
+        node[leaf] = place(path, array)
     return nested
+
+
+def _read_ahead(tensors: Iterable[LazyTensor]) -> Iterator[np.ndarray]:
+    def read(tensor: LazyTensor) -> np.ndarray:
+        return block(tensor.read(), tensor.dtype)
+
+    waiting: deque[Future[np.ndarray]] = deque()
+    with ThreadPoolExecutor(READERS) as pool:
+        for tensor in tensors:
+            waiting.append(pool.submit(read, tensor))
+            if len(waiting) > READERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
