@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 import jax
@@ -160,9 +160,26 @@ def test_the_file_says_what_it_is_for_before_anything_is_unpickled(folder):
     assert jax.__version__ in header["version of jax"]
 
 
-def test_without_a_folder_functions_are_called(folder):
-    executables.IN_MEMORY(work, {"power": 2}, **arguments())
-    assert work._cache_size() == 1
+def test_without_a_folder_programs_last_as_long_as_the_process(folder):
+    programs = Executables()
+    for _ in range(2):
+        programs(work, {"power": 2}, **arguments())
+    assert len(TRACED) == 1
+    assert not folder.exists()
+
+
+def test_what_could_run_at_any_time_runs_late_on_a_cpu(monkeypatch):
+    """Products that add up: each is made when the sum has come to it, and not all at first."""
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    sides = jnp.ones((12, 64, 64)), jnp.ones((64, 64))
+
+    def total(many: Array, one: Array) -> Array:
+        return reduce(lambda sum, each: jnp.sin(sum @ each), [each @ each.T for each in many], one)
+
+    compiled = jax.jit(total).lower(*sides).compile(executables.compiler_options())
+    assert compiled.memory_analysis().temp_size_in_bytes <= 3 * sides[1].nbytes
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_scheduler_type=CPU_SCHEDULER_TYPE_DEFAULT")
+    assert executables.compiler_options() == {}
 
 
 def test_a_gpu_gets_command_buffers_unless_the_user_decided(monkeypatch):

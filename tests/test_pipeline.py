@@ -9,8 +9,8 @@ import pytest
 from tiny_models import TINY, pipeline_params, relative_error
 
 from jaxsd.config import Level, ModelSpec, TextConfig
+from jaxsd.executables import IN_MEMORY
 from jaxsd.pipeline import Pipeline
-from jaxsd.sampling.program import draw
 from jaxsd.schedulers import SAMPLERS
 
 
@@ -46,6 +46,10 @@ SMALL = replace(
 )
 
 
+def programs_ready() -> int:
+    return len(IN_MEMORY._ready)
+
+
 @pytest.fixture(scope="module")
 def pipe() -> Pipeline:
     return pipeline(SMALL)
@@ -62,9 +66,18 @@ def test_every_family_draws(name: str) -> None:
     assert images.std() > 1
 
 
+@pytest.mark.parametrize("parts", [False, True])
+def test_weights_of_16_bits_are_widened_one_by_one(pipe: Pipeline, parts: bool) -> None:
+    halves = jax.tree.map(lambda leaf: leaf.astype("float16"), pipe.params)
+    wide = jax.tree.map(lambda leaf: leaf.astype("float32"), halves)
+    options = SIZE | {"progress": lambda done, rows: None} if parts else SIZE
+    drawn = [replace(pipe, params=params).draw("a cat", **options) for params in (halves, wide)]
+    np.testing.assert_allclose(drawn[0].images, drawn[1].images, rtol=1e-5, atol=1e-5)
+
+
 def test_nothing_that_users_change_compiles_again(pipe: Pipeline) -> None:
     pipe.draw("a cat", **SIZE)
-    compiled = draw._cache_size()
+    compiled = programs_ready()
     pipe.draw("a dog", "a mouse", seed=7, guidance_scale=3.0, **SIZE)
     pipe.draw("a dog", sampler="ddim", eta=0.7, **SIZE)
     pipe.draw("a dog", sampler="pndm", **SIZE | {"steps": 3})
@@ -75,7 +88,7 @@ def test_nothing_that_users_change_compiles_again(pipe: Pipeline) -> None:
             except ValueError:
                 continue
     rows_seen = {4, 2, 3, 5, 7}
-    assert draw._cache_size() - compiled <= len(rows_seen) - 1
+    assert programs_ready() - compiled <= len(rows_seen) - 1
 
 
 def test_an_image_depends_on_its_own_seed_alone(pipe: Pipeline) -> None:
@@ -213,9 +226,9 @@ def test_deep_features_are_used_again(deep_pipe: Pipeline) -> None:
     whole, reused = latents(), latents(reuse=3)
     np.testing.assert_array_equal(latents(reuse=1), whole)
     assert relative_error(reused, whole) > 1e-3
-    compiled = draw._cache_size()
+    compiled = programs_ready()
     assert relative_error(latents(reuse=2), reused) > 1e-3  # another plan for the same program
-    assert draw._cache_size() == compiled
+    assert programs_ready() == compiled
 
 
 @pytest.mark.slow
@@ -235,9 +248,9 @@ def test_reuse_counts_rows(pipe: Pipeline, reuse: object) -> None:
 def test_numbers_of_images_share_few_programs(pipe: Pipeline) -> None:
     options = SIZE | {"steps": 6, "sampler": "euler_a", "seed": 5}
     prompts = [f"picture {i}" for i in range(6)]
-    compiled = draw._cache_size()
+    compiled = programs_ready()
     drawn = {count: pipe.draw(prompts[:count], **options) for count in (5, 6)}
-    assert draw._cache_size() == compiled + 1
+    assert programs_ready() == compiled + 1
     assert drawn[5].images.shape == (5, 32, 32, 3)
     assert drawn[5].finite.shape == (6, 5)
     # The same program, so the same bits.
@@ -246,7 +259,7 @@ def test_numbers_of_images_share_few_programs(pipe: Pipeline) -> None:
     noise = np.random.default_rng(0).standard_normal((5, 4, 4, 4)).astype(np.float32)
     given = pipe.draw(prompts[:5], latents=noise, guidance_scale=[3.0] * 5, **options)
     assert given.latents.shape == (5, 4, 4, 4)
-    assert draw._cache_size() == compiled + 1
+    assert programs_ready() == compiled + 1
 
 
 @pytest.mark.parametrize("interval", [(0.5, 0.4), (-0.1, 1.0), (0.0, 1.1), (float("nan"), 1.0)])

@@ -22,6 +22,7 @@ from jaxsd.bulk.run import Host
 from jaxsd.cli.generate import model_hash as file_hash
 from jaxsd.cli.hosts import join_hosts
 from jaxsd.convert.stored_model import StoredModel
+from jaxsd.executables import compiler_options
 from jaxsd.images import Recipe, png_bytes, webp_bytes
 from jaxsd.parallel import images_per_step, mesh_of
 from jaxsd.pipeline import Order, Pipeline, load, ordered
@@ -156,5 +157,5 @@ class Artist:
         if key not in self._compiled:
             static, arrays = order.for_draw(pipe.params)
             lowered = draw_program.lower(networks=pipe.networks, **static, **arrays)
-            self._compiled[key] = lowered.compile()
+            self._compiled[key] = lowered.compile(compiler_options())
         return self._compiled[key]

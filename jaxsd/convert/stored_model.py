@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from jaxsd.config import Layout, ModelSpec, TextConfig, UNetConfig
-from jaxsd.convert.tensors import FlatTree, cast, flatten, load, on_host
+from jaxsd.convert.tensors import HALVES, FlatTree, cast, flatten, load, on_host
 from jaxsd.families import FAMILIES
 from jaxsd.text import Tokenizer, clip_tokenizer
 from jaxsd.types import Array, Params, Prediction
@@ -62,18 +62,23 @@ class StoredModel:
         self,
         dtype: np.dtype | None = None,
         place: Callable[[str, np.ndarray], Array] = on_host,
+        *,
+        keep_halves: bool = False,
     ) -> Params:
         """All parameters: `{"unet": tree, "vae": tree, "text": [tree, ...]}`.
 
-        `dtype` as in `converted`. Each tensor is given to `place` as it is read, with its path
-        (`text/0/final_layer_norm/scale`), which may put it on a device, so that host memory never
-        holds more than a few.
+        `dtype` as in `converted`; with `keep_halves`, tensors that the files have in 16 bits stay
+        so where it has more, which loses nothing: networks widen them when they use them. Each
+        tensor is given to `place` as it is read, with its path (`text/0/final_layer_norm/scale`),
+        which may put it on a device, so that host memory never holds more than a few.
         """
-        tensors = self.converted(dtype).tensors
+        wider = self.converted(dtype).tensors
         named = {
-            f"{part.replace('_', '/')}/{path}": tensor
-            for part, tree in tensors.items()
-            for path, tensor in tree.items()
+            f"{part.replace('_', '/')}/{path}": stored
+            if keep_halves and stored.dtype in HALVES and stored.nbytes < wider[part][path].nbytes
+            else wider[part][path]
+            for part, tree in self.tensors.items()
+            for path, stored in tree.items()
         }
         trees = load(named, place)
         return trees | {"text": [trees["text"][str(k)] for k in range(len(self.spec.text))]}

@@ -17,6 +17,8 @@ DTYPES: dict[str, np.dtype] = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
 }
 """What weights may be converted to."""
+HALVES = {dtype for dtype in DTYPES.values() if dtype.itemsize == 2}
+"""What networks widen fast enough to do so whenever they use them."""
 READERS = min(4, os.cpu_count() or 1)
 """Threads that read and transpose; memory holds about as many tensors beside the finished ones."""
 ALIGNMENT = 64

@@ -13,7 +13,7 @@ from jaxsd.nn.cpu_convolution import (
     convolution_of_doubled,
     products_pay,
 )
-from jaxsd.nn.dense import dot_general
+from jaxsd.nn.dense import dot_general, in_dtype
 from jaxsd.types import Array
 
 Padding = Sequence[tuple[int, int]]
@@ -39,7 +39,7 @@ class Pointwise(nn.Module):
         shape = (1, 1, x.shape[-1], self.channels)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
-        x, kernel, bias = (a.astype(self.dtype) for a in (x, kernel, bias))
+        x, kernel, bias = in_dtype(x, kernel, bias, dtype=self.dtype)
         return dot_general(x, kernel[0, 0], (((3,), (0,)), ((), ()))) + bias[None, None, None]
 
 
@@ -75,6 +75,7 @@ def convolution(
         dtype=dtype,
         kernel_init=kernel_init,
         conv_general_dilated=form or _convolve,
+        promote_dtype=in_dtype,
         name=name,
     )
 

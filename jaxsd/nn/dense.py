@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
 
 from jaxsd.nn.processor import multiplies_bfloat16
 from jaxsd.types import Array
@@ -26,6 +27,19 @@ def einsum32(subscripts: str, x: Array, y: Array) -> Array:
     return jnp.einsum(subscripts, x, y, preferred_element_type=jnp.float32)
 
 
+def in_dtype(
+    x: Array, kernel: Array, bias: Array | None, *, dtype: jnp.dtype
+) -> list[Array | None]:
+    """Input and parameters of a layer in the dtype to compute in.
+
+    A kernel that lies in memory in a narrower one is widened when the input is there, and not
+    before: XLA would else widen those of a whole network first, ahead of a loop, and keep them all.
+    """
+    if kernel.dtype.itemsize < jnp.dtype(dtype).itemsize:
+        x, kernel = jax.lax.optimization_barrier((x, kernel))
+    return promote_dtype(x, kernel, bias, dtype=dtype)
+
+
 def dense(
     width: int,
     name: str,
@@ -41,5 +55,6 @@ def dense(
         dtype=dtype,
         kernel_init=kernel_init,
         dot_general=dot_general,
+        promote_dtype=in_dtype,
         name=name,
     )

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import jax
 import ml_dtypes
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from jaxsd import convert
 from jaxsd.config import ModelSpec
 from jaxsd.convert.conversion import open_conversion
 from jaxsd.convert.safetensors_file import read_safetensors, write_safetensors
+from jaxsd.convert.tensors import ALIGNMENT, dtype_named
 from jaxsd.text import Tokenizer, vocabulary_of
 
 VOCABULARY = vocabulary_of([])
@@ -307,3 +309,23 @@ def test_tokenizers_travel(tmp_path):
     assert first.vocabulary == VOCABULARY
     open_conversion(str(tmp_path / "model"), str(tmp_path / "b")).run(lambda count: None)
     assert convert.open_model(tmp_path / "b").tokenizers == (first, second)
+
+
+@pytest.mark.parametrize(
+    ("stored", "dtype", "kept"),
+    [
+        ("float16", "float32", "float16"),
+        ("bfloat16", "float32", "bfloat16"),
+        ("float16", "bfloat16", "bfloat16"),
+        ("float32", "float16", "float16"),
+        ("float32", "float32", "float32"),
+    ],
+)
+def test_halves_are_kept_where_more_bits_are_asked_for(tmp_path, stored, dtype, kept):
+    spec = FAMILIES["sd1"]
+    params = random_model(spec, stored)
+    write_folder(tmp_path / "model", spec, params)
+    model = convert.open_model(tmp_path / "model")
+    got = model.params(dtype_named(dtype), keep_halves=True)
+    assert_same(got, jax.tree.map(lambda leaf: leaf.astype(dtype_named(kept)), params))
+    assert all(leaf.ctypes.data % ALIGNMENT == 0 for leaf in jax.tree.leaves(got))
