@@ -26,6 +26,7 @@ PARTS = {
 }
 
 DTYPES = ("float32", "bfloat16")
+STORED = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Job:
       batch: images.
       size: height and width in pixels.
       steps: calls of the U-Net, for the part "image".
+      stored: dtype of the file that the weights would be read from; of 16 bits, jaxsd keeps it.
     """
 
     model: str
@@ -47,6 +49,7 @@ class Job:
     batch: int
     size: int
     steps: int
+    stored: str = "float32"
 
     @property
     def spec(self) -> ModelSpec:
@@ -74,11 +77,17 @@ class Job:
 
 
 def jobs_of(
-    models: list[str], parts: list[str], dtypes: list[str], batch: int, size: int | None, steps: int
+    models: list[str],
+    parts: list[str],
+    dtypes: list[str],
+    batch: int,
+    size: int | None,
+    steps: int,
+    stored: str = "float32",
 ) -> list[Job]:
     """Every part of every model in every dtype; `size` None is what suits the model."""
     return [
-        Job(model, part, dtype, batch, size or MODELS[model].default_size, steps)
+        Job(model, part, dtype, batch, size or MODELS[model].default_size, steps, stored)
         for model in models
         for dtype in dtypes
         for part in parts

@@ -56,8 +56,9 @@ def _unet_inputs(job: Job, images: int) -> dict[str, Shapes]:
 
 def _weights(job: Job, module: Any, *inputs: Any, **more: Any) -> Shapes:
     shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs, **more)["params"]
-    dtype = jnp.dtype(job.dtype)
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), shapes)
+    stored, dtype = jnp.dtype(job.stored), jnp.dtype(job.dtype)
+    kept = stored if stored.itemsize < dtype.itemsize else dtype
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, kept), shapes)
 
 
 def _unet(job: Job) -> tuple[Callable[..., Array], tuple[Shapes, ...]]:

@@ -63,7 +63,8 @@ def table(contests: Sequence[Contest]) -> str:
 def _title(result: Result) -> str:
     job = result.job
     steps = f", {job.steps} steps" if job.part == "image" else ""
-    return f"{job.model} {job.part} {job.size} px, batch {job.batch}, {job.dtype}{steps}"
+    stored = "" if job.stored == "float32" else f" of {job.stored} files"
+    return f"{job.model} {job.part} {job.size} px, batch {job.batch}, {job.dtype}{stored}{steps}"
 
 
 def _line(result: Result, reference: Result | None) -> str:

@@ -21,7 +21,7 @@ from jaxsd.benchmark.jobs import Job
 from jaxsd.benchmark.networks import filled, work
 from jaxsd.executables import compiler_options
 
-FIELDS = ("model", "part", "dtype", "batch", "size", "steps")
+FIELDS = ("model", "part", "dtype", "batch", "size", "steps", "stored")
 
 
 def prepared(message: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], None]]:

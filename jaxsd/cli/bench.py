@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from jaxsd.benchmark.jobs import DTYPES, MODELS, PARTS, Job, jobs_of
+from jaxsd.benchmark.jobs import DTYPES, MODELS, PARTS, STORED, Job, jobs_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +19,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS, help="(all)")
     parser.add_argument(
         "--dtypes", nargs="+", default=["float32"], choices=DTYPES, help="(float32)"
+    )
+    parser.add_argument(
+        "--stored",
+        default="float32",
+        choices=STORED,
+        help="dtype of the files that the weights would come from (float32)",
     )
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="images (1)")
     parser.add_argument("--size", type=int, metavar="PIXELS", help="(what suits the model)")
@@ -82,7 +88,8 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
         unit = MODELS[model].vae.downscale
         if args.size is not None and (args.size < unit or args.size % unit):
             raise ValueError(f"--size {args.size} is not a multiple of {unit} pixels above 0")
-    return jobs_of(args.models, args.parts, args.dtypes, args.batch, args.size, args.steps)
+    sizes = (args.batch, args.size, args.steps)
+    return jobs_of(args.models, args.parts, args.dtypes, *sizes, args.stored)
 
 
 def _peer(text: str) -> tuple[str, str]:
