@@ -105,7 +105,10 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
 
 
 def draw_curves(folder: Path) -> None:
-    """loss.png: every number of metrics.jsonl that is a loss, over the steps."""
+    """loss.png: every number of metrics.jsonl that is a loss, over the steps.
+
+    Those of single batches jump, so running means of them are drawn too, of a 25th of the run.
+    """
     if not (folder / "metrics.jsonl").is_file():
         return
     lines = read_metrics(folder)
@@ -117,8 +120,16 @@ def draw_curves(folder: Path) -> None:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for name in names:
-        points = [(line["step"], line[name]) for line in lines if name in line]
-        axes.plot(*zip(*points, strict=True), label=name, marker="." if len(points) < 30 else None)
+        steps, losses = np.array([(at["step"], at[name]) for at in lines if name in at]).T
+        width = max(1, len(steps) // 25)
+        (line,) = axes.plot(
+            np.convolve(steps, np.ones(width) / width, "valid"),
+            np.convolve(losses, np.ones(width) / width, "valid"),
+            label=name,
+            marker="." if len(steps) < 30 else None,
+        )
+        if width > 1:
+            axes.plot(steps, losses, color=line.get_color(), alpha=0.2, linewidth=0.7)
     axes.set(xlabel="step", ylabel="loss", yscale="log")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
