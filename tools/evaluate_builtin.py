@@ -9,6 +9,7 @@ what tools/build_emoji_dataset.py writes; questions and seeds are always the sam
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,7 +50,8 @@ PROMPTS = (
     "a car to the left of a tree",
 )
 COLUMNS = 6
-LINE = 14
+LINES, LINE, LETTERS = 3, 14, 24
+"""Below a picture: lines, pixels of one, letters in one."""
 
 
 def generator(pipe: jaxsd.Pipeline, batch_size: int, **options: object) -> Generate:
@@ -90,21 +92,13 @@ def contact_sheet(images: np.ndarray, titles: Sequence[str]) -> Image.Image:
     """Pictures in rows of six, each with its prompt below."""
     size = images.shape[1]
     rows = -(-len(images) // COLUMNS)
-    sheet = Image.new("RGB", (COLUMNS * (size + 8), rows * (size + 8 + 2 * LINE)), "white")
+    sheet = Image.new("RGB", (COLUMNS * (size + 8), rows * (size + 8 + LINES * LINE)), "white")
     draw = ImageDraw.Draw(sheet)
     for i, (image, title) in enumerate(zip(images, titles, strict=True)):
-        x, y = i % COLUMNS * (size + 8) + 4, i // COLUMNS * (size + 8 + 2 * LINE) + 4
+        x, y = i % COLUMNS * (size + 8) + 4, i // COLUMNS * (size + 8 + LINES * LINE) + 4
         sheet.paste(Image.fromarray(image), (x, y))
-        draw.multiline_text((x, y + size), wrapped(title), fill="black", spacing=1)
+        draw.multiline_text((x, y + size), textwrap.fill(title, LETTERS), fill="black", spacing=1)
     return sheet
-
-
-def wrapped(title: str, length: int = 22) -> str:
-    """The title on two lines if it is long."""
-    if len(title) <= length:
-        return title
-    cut = title.rfind(" ", 0, length + 1)
-    return f"{title[:cut]}\n{title[cut + 1 :]}"
 
 
 def table(scores: Sequence[Score], psnrs: dict[str, float]) -> str:
