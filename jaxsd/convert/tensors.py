@@ -23,6 +23,10 @@ READERS = min(4, os.cpu_count() or 1)
 """Threads that read and transpose; memory holds about as many tensors beside the finished ones."""
 ALIGNMENT = 64
 """Bytes. On a CPU, JAX takes over an array that begins at a multiple of them, and copies others."""
+TILE = 64
+"""Rows and columns that are transposed at a time: what is read and written then stays in the cache.
+Halves of 1280 x 2560 x 3 x 3 and 1280 x 10240 take 0.55 and 0.76 of the time they take whole.
+"""
 _NARROW = {
     np.dtype(kind) for kind in (ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2)
 }
@@ -127,7 +131,13 @@ def block(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     memory = np.empty(nbytes + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     result = memory[start : start + nbytes].view(dtype).reshape(array.shape)
-    np.copyto(result, array, casting="unsafe")
+    if array.flags.c_contiguous or array.ndim < 2:
+        np.copyto(result, array, casting="unsafe")
+        return result
+    for i in range(0, array.shape[-2], TILE):
+        for j in range(0, array.shape[-1], TILE):
+            tile = (..., slice(i, i + TILE), slice(j, j + TILE))
+            np.copyto(result[tile], array[tile], casting="unsafe")
     return result
 
 
