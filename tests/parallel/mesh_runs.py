@@ -3,17 +3,17 @@
 import json
 import re
 import sys
-from unittest import mock
+from dataclasses import replace
 
 import jax
 import numpy as np
 from test_pipeline import SMALL, LetterTokenizer
 from tiny_models import pipeline_params
 
+from jaxsd.executables import Executables
 from jaxsd.parallel import mesh_of, place_param
 from jaxsd.parallel.sharing import path_name
 from jaxsd.pipeline import Pipeline
-from jaxsd.sampling import program
 
 MESHES = {"one": (1, 1, 1), "data": (8, 1, 1), "fsdp": (1, 8, 1), "all": (2, 2, 2)}
 COLLECTIVE = r"\b(all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)\w*\("
@@ -29,29 +29,23 @@ def pipeline_on(shape: tuple[int, ...]) -> Pipeline:
 
 
 def run(shape: tuple[int, ...], folder: str) -> dict[str, object]:
-    pipe, texts = pipeline_on(shape), []
-    whole = program.draw
-
-    def drawn(networks: program.Networks, guided: bool, **arrays: object) -> program.Drawing:
-        """The program that a pipeline would run, and its text."""
-        compiled = whole.lower(networks=networks, guided=guided, **arrays).compile()
-        texts.append(compiled.as_text())
-        return compiled(**arrays)
-
-    with mock.patch("jaxsd.pipeline.line.draw", drawn):
-        drawing = pipe.draw(
-            [f"picture {i}" for i in range(8)],
-            "a dog",
-            seed=[4, 5, 6, 7, 10, 11, 12, 13],
-            sampler="euler_a",
-            steps=3,
-            height=32,
-            width=32,
-        )
+    programs = Executables()
+    pipe = replace(pipeline_on(shape), programs=programs)
+    drawing = pipe.draw(
+        [f"picture {i}" for i in range(8)],
+        "a dog",
+        seed=[4, 5, 6, 7, 10, 11, 12, 13],
+        sampler="euler_a",
+        steps=3,
+        height=32,
+        width=32,
+    )
+    [compiled] = programs._ready.values()
+    text = compiled.as_text()
     np.save(f"{folder}/{'-'.join(map(str, shape))}.npy", drawing.latents)
     return {
-        "collectives": sorted(set(re.findall(COLLECTIVE, texts[0]))),
-        "largest_batch": max(map(int, re.findall(r"f32\[(\d+),4,4,4\]", texts[0]))),
+        "collectives": sorted(set(re.findall(COLLECTIVE, text))),
+        "largest_batch": max(map(int, re.findall(r"f32\[(\d+),4,4,4\]", text))),
         "images": [list(shard.data.shape) for shard in drawing.images.addressable_shards],
         "bytes": {
             part: sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(tree))
