@@ -62,7 +62,7 @@ class Executables:
     ) -> None:
         self.folder = None if folder is None else private(folder)
         self.announce = announce
-        self._ready: dict[str, jax.stages.Compiled] = {}
+        self._ready: dict[tuple[str, tuple[int, ...]], jax.stages.Compiled] = {}
         self._said = False
 
     def __call__(self, function: Any, static: Static, **arrays: Any) -> Any:
@@ -81,14 +81,15 @@ class Executables:
         Only shapes are looked at. What several hosts share is not kept.
         """
         key = program_key(function.__name__, static, arrays)
-        if key not in self._ready:
+        ready = key, tuple(device.id for device in _devices(arrays))
+        if ready not in self._ready:
             name = f"{function.__name__}-{key[:32]}.jaxsd"
             kept = self.folder is not None and jax.process_count() == 1
             path = self.folder / name if kept else None
-            self._ready[key] = self._load(path, arrays) or self._compile(
+            self._ready[ready] = self._load(path, arrays) or self._compile(
                 path, function, static, arrays
             )
-        return self._ready[key]
+        return self._ready[ready]
 
     def _load(self, path: Path | None, arrays: Any) -> jax.stages.Compiled | None:
         if path is None or not path.exists():
@@ -178,12 +179,14 @@ def _described(leaf: Array) -> str:
 
 
 def _devices(arrays: Any) -> list[jax.Device]:
-    """The devices of a program with these arguments."""
-    for leaf in jax.tree.leaves(arrays):
+    """The devices of a program with these arguments: a mesh, or where somebody put one of them."""
+    leaves = jax.tree.leaves(arrays)
+    for leaf in leaves:
         sharding = getattr(leaf, "sharding", None)
         if sharding is not None and not isinstance(sharding, SingleDeviceSharding):
             return list(sharding.mesh.devices.flat)
-    return jax.devices()[:1]
+    put = [leaf for leaf in leaves if isinstance(leaf, jax.Array) and leaf.committed]
+    return list(put[0].devices()) if put else jax.devices()[:1]
 
 
 @cache

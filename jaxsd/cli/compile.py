@@ -5,6 +5,8 @@ import sys
 import time
 
 from jaxsd.cli.drawing import DTYPES, add_approximations, sides
+from jaxsd.convert import open_model
+from jaxsd.schedulers import NoiseSchedule, build, guided_rows, renewed_rows
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,31 +51,30 @@ def main(args: argparse.Namespace) -> None:
     from jaxsd.cli.compilation import keep_compiled
     from jaxsd.executables import Executables
     from jaxsd.folders import cache_folder, private
-    from jaxsd.pipeline import Order, ordered
-    from jaxsd.sampling.program import Request
-    from jaxsd.schedulers import NoiseSchedule, build
+    from jaxsd.pipeline import ordered
+
+    spec = open_model(args.model).spec
+    schedule = NoiseSchedule.from_config(spec.schedule)
+    names = ("ddim", *args.samplers)
+    parts, *wholes = [build(name, schedule, args.steps, spec.prediction) for name in names]
+    interval = tuple(args.guidance_interval)
+    for tableau in (parts, *wholes):
+        renewed_rows(args.reuse, guided_rows(interval, tableau.rows), tableau.rows)
+    sizes = [sides(size, spec) for size in args.sizes or [None]]
 
     folder = private(cache_folder())
     keep_compiled(folder, announce=_say)
     programs = Executables(folder / "programs", _say)
     pipe = jaxsd.load(args.model, args.dtype, programs=programs, taesd=args.taesd)
-    schedule = NoiseSchedule.from_config(pipe.spec.schedule)
-
-    guided = pipe.spec.unet.guidance_dim is None and not args.no_guidance
-    plans = {"guidance_interval": tuple(args.guidance_interval), "reuse": args.reuse}
-
-    def order(sampler: str, request: Request) -> Order:
-        tableau = build(sampler, schedule, args.steps, pipe.spec.prediction)
-        return ordered(tableau, request, guided=guided, **plans)
-
-    for size in args.sizes or [None]:
-        width, height = sides(size, pipe.spec)
+    guided = spec.unet.guidance_dim is None and not args.no_guidance
+    plans = {"guided": guided, "guidance_interval": interval, "reuse": args.reuse}
+    for width, height in sizes:
         for count in args.batch:
             started = time.perf_counter()
             request = pipe.blank_request(count, height, width, guided=guided)
-            pipe.prepare_parts(order("ddim", request))
-            for sampler in args.samplers:
-                pipe.prepare(order(sampler, request))
+            pipe.prepare_parts(ordered(parts, request, **plans))
+            for tableau in wholes:
+                pipe.prepare(ordered(tableau, request, **plans))
             seconds = time.perf_counter() - started
             print(f"{width}x{height}, batch {count}: ready in {seconds:.1f} s")
 

@@ -19,10 +19,15 @@ from jaxsd.executables import Executables
         (["--sizes", "64"], "--size '64' is not WIDTHxHEIGHT in pixels, such as 512x768"),
         (["--sizes", "65x64"], "--size 65x64: 65 is not a multiple of 8 above 0"),
         (["--dtype", "int8"], "--dtype 'int8' is not one of"),
+        (["--samplers", "dimm"], "sampler 'dimm' is unknown"),
+        (["--steps", "0"], "steps"),
+        (["--reuse", "0"], "reuse 0 is not a whole number of at least 1"),
+        (["--guidance-interval", "1", "0"], "guidance_interval (1.0, 0.0) is not"),
     ],
 )
 def test_a_mistake_is_one_line(arguments, complaint, capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(jaxsd, "load", lambda *_, **__: pytest.fail("loaded"))
     with pytest.raises(SystemExit) as ended:
         run(["compile", *arguments])
     assert ended.value.code == 2
@@ -43,6 +48,7 @@ def test_a_mistake_is_one_line(arguments, complaint, capsys, tmp_path, monkeypat
 def test_what_was_compiled_is_found(arguments, plans, programs, capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     model = pipeline(SMALL)
+    monkeypatch.setattr("jaxsd.cli.compile.open_model", lambda _: model)
     monkeypatch.setattr(
         jaxsd, "load", lambda *_, programs, taesd=None: replace(model, programs=programs)
     )

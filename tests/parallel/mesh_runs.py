@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -19,8 +20,8 @@ MESHES = {"one": (1, 1, 1), "data": (8, 1, 1), "fsdp": (1, 8, 1), "all": (2, 2, 
 COLLECTIVE = r"\b(all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)\w*\("
 
 
-def pipeline_on(shape: tuple[int, ...]) -> Pipeline:
-    mesh = mesh_of(shape, jax.devices()[: int(np.prod(shape))])
+def pipeline_on(shape: tuple[int, ...], first: int = 0) -> Pipeline:
+    mesh = mesh_of(shape, jax.devices()[first : first + int(np.prod(shape))])
     params = jax.tree_util.tree_map_with_path(
         lambda path, array: place_param(mesh, path_name(path), array), pipeline_params(SMALL)
     )
@@ -60,8 +61,25 @@ def too_few(shape: tuple[int, ...]) -> np.ndarray:
     return np.asarray(pipeline_on(shape).draw(prompts, "a dog", reuse=2, **options).latents)
 
 
+def beside_each_other(folder: str) -> list[list[int]]:
+    """The devices of drawings of pipelines that share a folder of programs, and then a process."""
+    alone = replace(pipeline_on((1, 1, 1)), mesh=None)
+    pipes = [pipeline_on((2, 1, 1), first) for first in (0, 2)] + [
+        replace(alone, params=jax.device_put(alone.params, jax.devices()[at])) for at in (4, 5)
+    ]
+    found, images = [], []
+    for programs in [Executables(Path(folder) / "programs") for _ in pipes] + [Executables()] * 4:
+        pipe = replace(pipes[len(found) % 4], programs=programs)
+        drawing = pipe.draw(["a cat"] * 2, seed=3, steps=2, height=32, width=32)
+        found.append(sorted(device.id for device in drawing.images.devices()))
+        images.append(np.asarray(drawing.images))
+    for image in images:
+        np.testing.assert_allclose(image, images[0], atol=1e-4)
+    return found
+
+
 if __name__ == "__main__":
     found = {name: run(shape, sys.argv[1]) for name, shape in MESHES.items()}
     few = {"-".join(map(str, shape)): too_few(shape) for shape in ((1, 1, 1), (4, 2, 1))}
     np.savez(f"{sys.argv[1]}/few.npz", **few)
-    print(json.dumps(found))
+    print(json.dumps(found | {"beside": beside_each_other(sys.argv[1])}))

@@ -52,6 +52,10 @@ def test_meshes_draw_the_same_and_share_images_and_weights(tmp_path: Path) -> No
         assert found["fsdp"]["bytes"][part] < 0.2 * one[part]
         assert found["all"]["bytes"][part] < 0.4 * one[part]
 
+    # Pipelines of other devices share programs in files, and none in memory.
+    assert found["beside"] == [[0, 1], [2, 3], [4], [5]] * 2
+    assert len(list((tmp_path / "programs").iterdir())) == 2  # for two devices and for one
+
     few = np.load(tmp_path / "few.npz")
     assert few["1-1-1"].shape == (3, 4, 4, 4)
     assert relative_error(few["4-2-1"], few["1-1-1"]) < 2e-5
