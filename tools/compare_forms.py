@@ -15,11 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsd.nn.cpu_convolution import LAYOUT, convolution_as_products, convolution_of_doubled
+from jaxsd.nn.cpu_convolution import convolution_as_products, convolution_of_doubled
 from jaxsd.nn.long_attention import transposed_attention
 from jaxsd.nn.plain_attention import plain_attention
+from jaxsd.nn.winograd import winograd
 from jaxsd.types import Array
 
+LAYOUT = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
 ROUNDS = 5
 
 Form = Callable[..., Array]
@@ -43,10 +45,10 @@ def attention(tokens: int, heads: int, width: int) -> tuple[str, Form, Form, lis
 
 
 def convolution(
-    side: int, channels: int, out: int, plain: Form = convolve, form: Form = convolution_as_products
+    side: int, channels: int, out: int, plain: Form = convolve, form: Form = winograd
 ) -> tuple[str, Form, Form, list[tuple]]:
     """A comparison of convolutions."""
-    what = f"{plain.__name__}, {channels} to {out} channels at {side} x {side}"
+    what = f"{form.__name__}, {channels} to {out} channels at {side} x {side}"
     return what, plain, form, [(2, side, side, channels), (3, 3, channels, out)]
 
 
@@ -59,10 +61,15 @@ COMPARISONS = [
     attention(4096, 8, 40),
     attention(1024, 8, 80),
     attention(256, 8, 160),
-    convolution(16, 1280, 1280),
-    convolution(16, 2560, 1280),
-    convolution(8, 1280, 1280),
+    convolution(64, 320, 320),
+    convolution(64, 640, 320),
     convolution(32, 640, 640),
+    convolution(16, 1280, 1280),
+    convolution(16, 1280, 1280, form=convolution_as_products),
+    convolution(8, 1280, 1280),
+    convolution(8, 1280, 1280, form=convolution_as_products),
+    convolution(128, 512, 512),
+    convolution(256, 256, 256),
     doubled(8, 1280),
     doubled(16, 1280),
     doubled(32, 640),

@@ -8,11 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxsd.nn.cpu_convolution import (
-    convolution_as_products,
-    convolution_of_doubled,
-    products_pay,
-)
+from jaxsd.nn.cpu_convolution import convolution_of_doubled, fast_form
 from jaxsd.nn.dense import dot_general, in_dtype
 from jaxsd.types import Array
 
@@ -88,9 +84,10 @@ def _convolve(
     def direct(x: Array, kernel: Array) -> Array:
         return jax.lax.conv_general_dilated(x, kernel, strides, padding, **layout)
 
-    if (*strides, *padding) != (1, 1, (1, 1), (1, 1)) or not products_pay(x.shape, x.dtype):
+    fast = fast_form(x.shape, kernel.shape[-1], x.dtype)
+    if (*strides, *padding) != (1, 1, (1, 1), (1, 1)) or fast is None:
         return direct(x, kernel)
-    return jax.lax.platform_dependent(x, kernel, cpu=convolution_as_products, default=direct)
+    return jax.lax.platform_dependent(x, kernel, cpu=fast, default=direct)
 
 
 class Downsample(nn.Module):

@@ -1,12 +1,13 @@
 """What a processor runs for a 3x3 convolution of stride 1, by shape and dtype.
 
-XLA's own convolution is the best for large maps in float32, and it has no form for bfloat16. Where
-pixels are few and channels many it falls behind a matrix product of patches, which took 0.8 of its
-time for 1280 channels at 16 x 16 and 0.55 at 8 x 8, but 1.2 for 640 channels at 32 x 32.
-Convolutions of enlarged maps are of the small ones.
+XLA's own convolution is the best for few channels, and it has no form for bfloat16. Others took 0.4
+to 0.8 of its time: that of Winograd where there are many pixels, a matrix product of patches where
+there are few and the kernel is large. Convolutions of enlarged maps are of the small ones, in 0.2
+to 0.4 of the time.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 
@@ -15,16 +16,19 @@ import jax.numpy as jnp
 
 from jaxsd.nn.dense import einsum32
 from jaxsd.nn.processor import multiplies_bfloat16
+from jaxsd.nn.winograd import winograd, winograd_of_doubled
 from jaxsd.types import Array
 
 FEW = 256
-"""Pixels of a map up to which one product of patches is the best form: 16 x 16."""
+"""Pixels, all images together, up to which one product of patches is the best form."""
 
 MANY = 320
-"""Channels in from which products pay at all."""
+"""Channels in from which products pay for few pixels."""
 
-LAYOUT = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+SOME = 64
+"""Channels, in and out, from which Winograd's form pays for more."""
 
+Form = Callable[[Array, Array], Array]
 Groups = tuple[tuple[tuple[int, int], ...], ...]
 """Groups of neighbours of a pixel, each (row, column) in 0..2; the pixel itself is (1, 1)."""
 
@@ -36,16 +40,18 @@ CORNERS: Groups = tuple(
 )
 
 
-def products_pay(shape: tuple[int, ...], dtype: jnp.dtype) -> bool:
-    """Whether `convolution_as_products` is faster than XLA's convolution.
+def fast_form(shape: tuple[int, ...], out: int, dtype: jnp.dtype) -> Form | None:
+    """What is faster than XLA's convolution, if anything is.
 
     Args:
       shape: [B, h, w, c] of the input.
+      out: channels of the result.
       dtype: of the input.
     """
-    _, height, width, channels = shape
-    few = height * width <= FEW
-    return channels >= MANY and (few or (dtype == jnp.bfloat16 and multiplies_bfloat16()))
+    *pixels, channels = shape
+    if math.prod(pixels) <= FEW or (dtype == jnp.bfloat16 and multiplies_bfloat16()):
+        return convolution_as_products if channels >= MANY else None
+    return winograd if min(channels, out) >= SOME else None
 
 
 def convolution_as_products(x: Array, kernel: Array) -> Array:
@@ -66,9 +72,8 @@ def convolution_as_products(x: Array, kernel: Array) -> Array:
 def convolution_of_doubled(x: Array, kernel: Array) -> Array:
     """Repeats each pixel 2 x 2 and convolves by a 3x3 kernel, padded by one, at the smaller size.
 
-    A new pixel sees four old ones, some of them more than once: taps that fall on the same pixel
-    are added up first. That is 16 products for an old pixel in place of 36, and took half of the
-    time in the U-Net and a third in the VAE, where the enlarged map no longer has to be written.
+    In bfloat16, where a new pixel sees four old ones, some of them more than once, and taps that
+    fall on the same pixel are added up first: 16 products for an old pixel in place of 36.
 
     Args:
       x: [B, h, w, c].
@@ -77,15 +82,12 @@ def convolution_of_doubled(x: Array, kernel: Array) -> Array:
     Returns:
       [B, 2h, 2w, channels], dtype of `x`.
     """
+    if x.dtype != jnp.bfloat16 or not multiplies_bfloat16():
+        return winograd_of_doubled(x, kernel)
     batch, height, width, channels = x.shape
     kernels = [_folded(_folded(kernel, 0, i), 1, j) for i, j in product((0, 1), repeat=2)]
-    if x.dtype == jnp.bfloat16 and multiplies_bfloat16():
-        kernels = [k.reshape(4 * channels, -1) for k in kernels]
-        parts = [part.astype(x.dtype) for part in _products(x, CORNERS, kernels)]
-    else:
-        pads = product(((1, 0), (0, 1)), repeat=2)
-        convolve = partial(jax.lax.conv_general_dilated, window_strides=(1, 1), **LAYOUT)
-        parts = [convolve(x, k, padding=pad) for k, pad in zip(kernels, pads, strict=True)]
+    kernels = [k.reshape(4 * channels, -1) for k in kernels]
+    parts = [part.astype(x.dtype) for part in _products(x, CORNERS, kernels)]
     pixels = jnp.stack([jnp.stack(parts[:2], 3), jnp.stack(parts[2:], 3)], 2)
     return pixels.reshape(batch, 2 * height, 2 * width, -1)
 

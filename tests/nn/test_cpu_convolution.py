@@ -12,8 +12,9 @@ from jaxsd.nn.convolution import convolution
 from jaxsd.nn.cpu_convolution import (
     convolution_as_products,
     convolution_of_doubled,
-    products_pay,
+    fast_form,
 )
+from jaxsd.nn.winograd import winograd
 from jaxsd.types import Array
 
 SIZES = [(4, 6), (20, 18)]  # one product of patches, three products of rows
@@ -72,9 +73,8 @@ def test_a_convolution_of_doubled_pixels_in_bfloat16(multiplies_bfloat16):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("form", [convolution_as_products, convolution_of_doubled])
-def test_both_modes_of_the_derivative(form, size):
-    check_grads(jax.jit(form), inputs(size), order=1, modes=["fwd", "rev"])
+def test_both_modes_of_the_derivative(size):
+    check_grads(jax.jit(convolution_as_products), inputs(size), order=1, modes=["fwd", "rev"])
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -89,17 +89,22 @@ def test_the_gradient_passes_the_bits_of_bfloat16(size):
         assert relative_error(np.float32(one), np.float32(other)) < 2**-5  # sums of roundings
 
 
-def test_products_are_for_few_pixels_and_for_fast_bfloat16(multiplies_bfloat16):
-    assert products_pay((2, 16, 16, 640), jnp.float32)
-    assert not products_pay((2, 16, 16, 128), jnp.float32)
-    assert not products_pay((2, 32, 32, 640), jnp.float32)
-    assert products_pay((2, 64, 64, 320), jnp.bfloat16) == multiplies_bfloat16
-    assert not products_pay((1, 512, 512, 128), jnp.bfloat16)
+def test_forms_by_pixels_and_channels_and_for_fast_bfloat16(multiplies_bfloat16):
+    assert fast_form((2, 8, 8, 640), 640, jnp.float32) is convolution_as_products
+    assert fast_form((2, 8, 8, 128), 128, jnp.float32) is None
+    assert fast_form((2, 32, 32, 640), 640, jnp.float32) is winograd
+    assert fast_form((1, 64, 64, 4), 320, jnp.float32) is None
+    assert fast_form((1, 512, 512, 128), 3, jnp.float32) is None
+    wide, few = (2, 64, 64, 320), (1, 512, 512, 128)
+    fast = convolution_as_products if multiplies_bfloat16 else winograd
+    assert fast_form(wide, 320, jnp.bfloat16) is fast
+    assert fast_form(few, 128, jnp.bfloat16) is (None if multiplies_bfloat16 else winograd)
 
 
-def test_a_layer_chooses_on_the_cpu_alone():
-    layer = convolution(8, None, jnp.float32)
-    x = jnp.zeros((1, 4, 4, cpu_convolution.MANY))
+@pytest.mark.parametrize("size", [(4, 4), (20, 20)])
+def test_a_layer_chooses_on_the_cpu_alone(size):
+    layer = convolution(64, None, jnp.float32)
+    x = jnp.zeros((1, *size, cpu_convolution.MANY))
     params = jax.eval_shape(layer.init, jax.random.key(0), x)
     run = jax.jit(layer.apply).trace(params, x)
     assert "stablehlo.convolution" not in run.lower(lowering_platforms=("cpu",)).as_text()
