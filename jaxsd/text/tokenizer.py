@@ -1,6 +1,5 @@
 """Prompts to rows of token ids, as CLIP text encoders read them."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,12 @@ import numpy as np
 
 from jaxsd.config import TextConfig
 from jaxsd.text.vocabulary import BOS, EOS, Vocabulary, clip_vocabulary
+
+WORDS = (
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"
+    r"|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+)
+"""CLIP's pattern of what is encoded by itself: ends, English endings, letters, a digit, signs."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Tokenizer:
         """
         if not prompts:
             return []
-        rows = self._clip(list(prompts), add_special_tokens=False)["input_ids"]
+        rows = [row.ids for row in self._clip.encode_batch(list(prompts), add_special_tokens=False)]
         return [[i for first in row for i in self._words.get(first, (first,))] for row in rows]
 
     @cached_property
@@ -86,21 +91,27 @@ class Tokenizer:
 
     @cached_property
     def _clip(self) -> Any:
-        # transformers would tell everyone that there is no PyTorch.
-        os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-        # Imported here because `import jaxsd` must not pay for transformers.
-        from transformers import AddedToken, CLIPTokenizer
+        # Imported here because `import jaxsd` must not pay for it. transformers makes the same of
+        # the same library, and takes a second to import.
+        from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-        bos, eos = (AddedToken(token, normalized=True, special=True) for token in (BOS, EOS))
-        # No model_max_length: transformers would print a warning of its own for long prompts.
-        clip = CLIPTokenizer(
-            vocab=self.vocabulary.ids,
-            merges=list(self.vocabulary.merges),
-            bos_token=bos,
-            eos_token=eos,
-            unk_token=eos,
-            pad_token=self.pad,
+        clip = Tokenizer(
+            models.BPE(
+                vocab=self.vocabulary.ids,
+                merges=list(self.vocabulary.merges),
+                end_of_word_suffix="</w>",
+                unk_token=EOS,
+            )
         )
+        spaces = normalizers.Replace(Regex(r"\s+"), " ")
+        clip.normalizer = normalizers.Sequence([normalizers.NFC(), spaces, normalizers.Lowercase()])
+        words = pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True)
+        as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        clip.pre_tokenizer = pre_tokenizers.Sequence([words, as_bytes])
+        ends = [AddedToken(token, normalized=True, special=True) for token in (BOS, EOS)]
+        if self.pad not in (BOS, EOS):
+            ends.append(AddedToken(self.pad, normalized=False, special=True))
+        clip.add_special_tokens(ends)
         clip.add_tokens([AddedToken(token) for token in self.vocabulary.added])
         return clip
 
