@@ -6,11 +6,10 @@ import os
 import pickle
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from threading import Timer
+from threading import Lock, Timer
 from typing import Any
 
 import jax
@@ -118,7 +117,7 @@ class Executables:
         timer.daemon = True
         timer.start()
         try:
-            with nothing_of_jax_cache():
+            with nothing_of_jax_cache:
                 compiled = function.lower(**static, **arrays).compile(compiler_options())
         finally:
             timer.cancel()
@@ -151,17 +150,34 @@ def _keep(compiled: jax.stages.Compiled, path: Path) -> None:
             raise
 
 
-@contextmanager
-def nothing_of_jax_cache() -> Iterator[None]:
-    """Compiles anew: on a CPU, what JAX's own cache gives back can not be serialised again."""
-    before = jax.config.jax_enable_compilation_cache
-    jax.config.update("jax_enable_compilation_cache", False)
-    compilation_cache.reset_cache()
-    try:
-        yield
-    finally:
-        jax.config.update("jax_enable_compilation_cache", before)
+class NothingOfJaxCache:
+    """Compiles anew: on a CPU, what JAX's own cache gives back can not be serialised again.
+
+    Several threads may be within; the first one in and the last one out change JAX's setting.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.within, self.before = Lock(), 0, True
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.within += 1
+            if self.within == 1:
+                self.before = jax.config.jax_enable_compilation_cache
+                self._set(False)
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.within -= 1
+            if self.within == 0:
+                self._set(self.before)
+
+    def _set(self, enabled: bool) -> None:
+        jax.config.update("jax_enable_compilation_cache", enabled)
         compilation_cache.reset_cache()
+
+
+nothing_of_jax_cache = NothingOfJaxCache()
 
 
 def program_key(name: str, static: Static, arrays: Any) -> str:

@@ -1,7 +1,6 @@
-"""What is asked of a pipeline, put into arrays: one value per image, keys, noise."""
+"""What is asked of a pipeline, put into arrays: one value per image, keys, given noise."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -11,9 +10,6 @@ from jax.sharding import Mesh
 
 from jaxsd.parallel import share
 from jaxsd.types import Array
-
-INITIAL_NOISE = 2**32 - 1
-"""Folded into an image's key for the noise it starts from; rows of the table are 0, 1, 2, ..."""
 
 
 def as_list(value: str | Sequence[str]) -> list[str]:
@@ -51,7 +47,7 @@ def filled(values: Sequence[Any], count: int) -> list[Any]:
 
 
 def image_keys(seeds: Sequence[int], mesh: Mesh | None = None) -> Array:
-    """One key per image, [B]; a function of its seed alone.
+    """One key per image, [B]: `jax.random.key` of its seed, made without a program to compile.
 
     Raises:
       ValueError: a seed out of range.
@@ -59,16 +55,9 @@ def image_keys(seeds: Sequence[int], mesh: Mesh | None = None) -> Array:
     for seed in seeds:
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed {seed} is out of range; seeds are 0 to {2**32 - 1}")
-    numbers = np.array(seeds, np.uint32)
-    return jax.vmap(jax.random.key)(numbers if mesh is None else share(numbers, mesh))
-
-
-@partial(jax.jit, static_argnames="shape")
-def initial_noise(keys: Array, shape: tuple[int, ...]) -> Array:
-    """Unit noise [B, h, w, c] float32, each image's from its own key."""
-    return jax.vmap(
-        lambda key: jax.random.normal(jax.random.fold_in(key, INITIAL_NOISE), shape[1:])
-    )(keys)
+    halves = np.array([(0, seed) for seed in seeds], np.uint32)
+    data = jnp.asarray(halves) if mesh is None else share(halves, mesh)
+    return jax.random.wrap_key_data(data, impl="threefry2x32")
 
 
 def checked_noise(latents: Array, shape: tuple[int, ...], batch: int, mesh: Mesh | None) -> Array:

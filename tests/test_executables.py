@@ -193,3 +193,13 @@ def test_a_gpu_gets_command_buffers_unless_the_user_decided(monkeypatch):
     jax.jit(lambda x: x + 1).lower(1.0).compile(options)
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_command_buffer=")
     assert executables.compiler_options() == {}
+
+
+def test_threads_that_compile_leave_the_setting_of_jax(folder):
+    """Compiles in two threads that overlap: the first to come is the first to go."""
+    assert jax.config.jax_enable_compilation_cache
+    executables.nothing_of_jax_cache.__enter__()
+    with executables.nothing_of_jax_cache:
+        executables.nothing_of_jax_cache.__exit__()
+        assert not jax.config.jax_enable_compilation_cache
+    assert jax.config.jax_enable_compilation_cache

@@ -1,8 +1,10 @@
-"""Batches that any number of images is drawn in."""
+"""Batches that any number of images is drawn in, and their keys."""
 
+import jax
+import numpy as np
 import pytest
 
-from jaxsd.requests import batch_size, filled
+from jaxsd.requests import batch_size, filled, image_keys
 
 
 def test_batches_are_few_and_at_most_a_third_is_in_vain() -> None:
@@ -21,3 +23,17 @@ def test_every_device_takes_as_many(count: int, batch: int) -> None:
 def test_the_last_fills_up() -> None:
     assert filled([1, 2], 4) == [1, 2, 2, 2]
     assert filled([], 4) == []
+
+
+def test_keys_are_those_of_jax() -> None:
+    seeds = [0, 1, 2**31, 2**32 - 1]
+    got = image_keys(seeds)
+    want = jax.vmap(jax.random.key)(np.array(seeds, np.uint32))
+    assert got.dtype == want.dtype
+    np.testing.assert_array_equal(jax.random.key_data(got), jax.random.key_data(want))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seeds_out_of_range_are_named(seed: int) -> None:
+    with pytest.raises(ValueError, match=f"seed {seed} is out of range"):
+        image_keys([0, seed])

@@ -26,8 +26,8 @@ from jaxsd.executables import compiler_options
 from jaxsd.images import Recipe, png_bytes, webp_bytes
 from jaxsd.parallel import images_per_step, mesh_of
 from jaxsd.pipeline import Order, Pipeline, load, ordered
-from jaxsd.requests import image_keys, initial_noise
-from jaxsd.sampling.program import Drawing
+from jaxsd.requests import image_keys
+from jaxsd.sampling.program import Drawing, initial_noise
 from jaxsd.sampling.program import draw as draw_program
 
 ENCODERS = {"png": png_bytes, "webp": webp_bytes}
@@ -137,7 +137,7 @@ class Artist:
         vae, program = pipe.spec.vae, kind.program
         keys = image_keys([row.seed for row in rows], self.mesh)
         sides = (program.height // vae.downscale, program.width // vae.downscale)
-        noise = initial_noise(keys, (len(rows), *sides, vae.latent_channels))
+        noise = initial_noise(keys, (*sides, vae.latent_channels))
         scales = np.array([row.guidance_scale for row in rows], np.float32)
         negatives = [row.negative_prompt for row in rows] if program.guided else []
         with warnings.catch_warnings():

@@ -47,34 +47,33 @@ def main(args: argparse.Namespace) -> None:
     if args.dtype not in DTYPES:
         raise ValueError(f"--dtype {args.dtype!r} is not one of {', '.join(DTYPES)}")
 
-    import jaxsd
     from jaxsd.cli.compilation import keep_compiled
     from jaxsd.executables import Executables
     from jaxsd.folders import cache_folder, private
-    from jaxsd.pipeline import ordered
+    from jaxsd.pipeline import outline
 
     spec = open_model(args.model).spec
     schedule = NoiseSchedule.from_config(spec.schedule)
-    names = ("ddim", *args.samplers)
-    parts, *wholes = [build(name, schedule, args.steps, spec.prediction) for name in names]
     interval = tuple(args.guidance_interval)
-    for tableau in (parts, *wholes):
+    for sampler in ("ddim", *args.samplers):
+        tableau = build(sampler, schedule, args.steps, spec.prediction)
         renewed_rows(args.reuse, guided_rows(interval, tableau.rows), tableau.rows)
     sizes = [sides(size, spec) for size in args.sizes or [None]]
 
     folder = private(cache_folder())
     keep_compiled(folder, announce=_say)
     programs = Executables(folder / "programs", _say)
-    pipe = jaxsd.load(args.model, args.dtype, programs=programs, taesd=args.taesd)
-    guided = spec.unet.guidance_dim is None and not args.no_guidance
-    plans = {"guided": guided, "guidance_interval": interval, "reuse": args.reuse}
+    pipe = outline(args.model, args.dtype, programs=programs, taesd=args.taesd)
+    plans = {"steps": args.steps, "guidance_interval": interval, "reuse": args.reuse}
+    if args.no_guidance:
+        plans["guidance_scale"] = 1.0
     for width, height in sizes:
         for count in args.batch:
             started = time.perf_counter()
-            request = pipe.blank_request(count, height, width, guided=guided)
-            pipe.prepare_parts(ordered(parts, request, **plans))
-            for tableau in wholes:
-                pipe.prepare(ordered(tableau, request, **plans))
+            asked = {"num_images": count, "height": height, "width": width} | plans
+            pipe.prepare_parts(pipe.order("", **asked))
+            for sampler in args.samplers:
+                pipe.prepare(pipe.order("", sampler=sampler, **asked))
             seconds = time.perf_counter() - started
             print(f"{width}x{height}, batch {count}: ready in {seconds:.1f} s")
 

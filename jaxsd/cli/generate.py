@@ -1,6 +1,7 @@
 """`jaxsd generate PROMPT [PROMPT ...] -o OUT`: pictures of prompts."""
 
 import argparse
+import gc
 import hashlib
 import sys
 import time
@@ -107,6 +108,9 @@ def main(args: argparse.Namespace) -> None:
 
 def draw(job: Job, progress: StepBar) -> Array:
     """The images, uint8 [B, H, W, 3]."""
+    # What is made until the first picture stays: looking through it again and again for garbage,
+    # and once more at the end, would take a tenth of a short run.
+    gc.disable()
     # Imported here because these import jax, which a mistake in the arguments need not wait for.
     from jaxsd.cli.compilation import keep_compiled
     from jaxsd.executables import Executables
@@ -116,23 +120,34 @@ def draw(job: Job, progress: StepBar) -> Array:
     keep_compiled(folder, announce=progress.write)
     introduce(job.model, folder, progress.write)
     programs = Executables(folder / "programs", progress.write)
-    pipe = jaxsd.load(job.model, job.dtype, job.prediction, programs=programs, taesd=job.taesd)
+    options = {
+        "steps": job.steps,
+        "guidance_scale": job.guidance_scale,
+        "guidance_interval": job.guidance_interval,
+        "reuse": job.reuse,
+        "sampler": job.sampler,
+        "height": job.height,
+        "width": job.width,
+    }
+    counts = batches(len(job.prompts))
+
+    def prepare(outline: jaxsd.Pipeline) -> None:
+        outline.prepare_parts(outline.order("", num_images=counts[0], **options))
+
+    model = {"source": job.model, "prediction": job.prediction, "taesd": job.taesd}
+    pipe = jaxsd.load(**model, dtype=job.dtype, programs=programs, ahead=prepare)
+    gc.freeze()
+    gc.enable()
     drawn: list[Array] = []
-    for count in batches(len(job.prompts)):
+    for count in counts:
         progress.before = len(drawn) * job.rows
         first = sum(map(len, drawn))
         images = pipe.text_to_image(
             job.prompts[first : first + count],
             negative_prompt=job.negative_prompt,
-            steps=job.steps,
-            guidance_scale=job.guidance_scale,
-            guidance_interval=job.guidance_interval,
-            reuse=job.reuse,
-            sampler=job.sampler,
             seed=job.seed + first,
-            height=job.height,
-            width=job.width,
             progress=progress,
+            **options,
         )
         drawn.append(images)
     return np.concatenate(drawn)

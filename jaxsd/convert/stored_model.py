@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from jaxsd.config import Layout, ModelSpec, TextConfig, UNetConfig
-from jaxsd.convert.tensors import HALVES, FlatTree, cast, flatten, load, on_host
+from jaxsd.convert.tensors import HALVES, FlatTree, cast, flatten, load, nested, on_host
 from jaxsd.families import FAMILIES
 from jaxsd.text import Tokenizer, clip_tokenizer
 from jaxsd.types import Array, Params, Prediction
@@ -72,15 +73,23 @@ class StoredModel:
         tensor is given to `place` as it is read, with its path (`text/0/final_layer_norm/scale`),
         which may put it on a device, so that host memory never holds more than a few.
         """
+        return self._with_text(load(self._named(dtype, keep_halves), place))
+
+    def outline(self, dtype: np.dtype, *, keep_halves: bool) -> dict[str, Any]:
+        """The same with lazy tensors, none of which is read."""
+        return self._with_text(nested(self._named(dtype, keep_halves).items()))
+
+    def _named(self, dtype: np.dtype | None, keep_halves: bool) -> FlatTree:
         wider = self.converted(dtype).tensors
-        named = {
+        return {
             f"{part.replace('_', '/')}/{path}": stored
             if keep_halves and stored.dtype in HALVES and stored.nbytes < wider[part][path].nbytes
             else wider[part][path]
             for part, tree in self.tensors.items()
             for path, stored in tree.items()
         }
-        trees = load(named, place)
+
+    def _with_text(self, trees: dict[str, Any]) -> dict[str, Any]:
         return trees | {"text": [trees["text"][str(k)] for k in range(len(self.spec.text))]}
 
 

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -143,14 +144,20 @@ def block(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def load(tree: FlatTree, place: Callable[[str, np.ndarray], Array] = on_host) -> Params:
     """Reads path -> tensor into a nested dict, each given to `place`, in order, as it comes."""
-    nested: Params = {}
-    for path, array in zip(tree, _read_ahead(tree.values()), strict=True):
-        *parents, leaf = path.split("/")
-        node = nested
+    read = zip(tree, _read_ahead(tree.values()), strict=True)
+    return nested((path, place(path, array)) for path, array in read)
+
+
+def nested(leaves: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Paths with what is there, as a nested dict."""
+    tree: dict[str, Any] = {}
+    for path, leaf in leaves:
+        *parents, last = path.split("/")
+        node = tree
         for name in parents:
             node = node.setdefault(name, {})
-        node[leaf] = place(path, array)
-    return nested
+        node[last] = leaf
+    return tree
 
 
 def _read_ahead(tensors: Iterable[LazyTensor]) -> Iterator[np.ndarray]:

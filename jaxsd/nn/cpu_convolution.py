@@ -28,6 +28,9 @@ MANY = 320
 SOME = 64
 """Channels, in and out, from which Winograd's form pays for more."""
 
+MUCH = 2**26
+"""Pixels times channels in and out, from which it pays for being more to compile and to load."""
+
 Form = Callable[[Array, Array], Array]
 Groups = tuple[tuple[tuple[int, int], ...], ...]
 """Groups of neighbours of a pixel, each (row, column) in 0..2; the pixel itself is (1, 1)."""
@@ -51,7 +54,8 @@ def fast_form(shape: tuple[int, ...], out: int, dtype: jnp.dtype) -> Form | None
     *pixels, channels = shape
     if math.prod(pixels) <= FEW or (dtype == jnp.bfloat16 and multiplies_bfloat16()):
         return convolution_as_products if channels >= MANY else None
-    return winograd if min(channels, out) >= SOME else None
+    much = math.prod(shape) * out > MUCH
+    return winograd if much and min(channels, out) >= SOME else None
 
 
 def convolution_as_products(x: Array, kernel: Array) -> Array:

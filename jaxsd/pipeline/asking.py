@@ -30,7 +30,7 @@ def text_request(
     if cut := max(tokenizers[0].cut(texts)):
         warnings.warn(
             f"a prompt is {cut} tokens too long for this model; the end was left out",
-            stacklevel=5,
+            stacklevel=6,
         )
     keep = np.ones(len(texts), np.float32)
     if spec.zero_empty_negative and negatives:

@@ -1,6 +1,7 @@
 """The line from a request to a drawing: run whole or in parts, or made ready to run."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -113,8 +114,16 @@ class Line(NamedTuple):
         self.programs.prepared(draw, {"networks": self.networks} | static, **arrays)
 
     def prepare_parts(self, order: Order) -> None:
-        """The same for `in_parts`."""
+        """The same for `in_parts`, the last part beside the others."""
         assert self.networks.mesh is None, "parts for a mesh are compiled when they are needed"
+        last = {"params": self.params, "latents": order.request.noise}
+        with ThreadPoolExecutor(1) as beside:
+            networks = {"networks": self.networks}
+            finished = beside.submit(self.programs.prepared, finish, networks, **last)
+            self._prepare_rows(order)
+            finished.result()
+
+    def _prepare_rows(self, order: Order) -> None:
         networks, params, tableau = {"networks": self.networks}, self.params, order.tableau
         part = rows(tableau, 0, 1)
         started = self.programs.prepared(
@@ -137,7 +146,6 @@ class Line(NamedTuple):
             else:
                 _, deep, _ = shapes(self.programs.prepared(go_on_reusing, static, **arrays))
                 self.programs.prepared(go_on_reusing, static, **arrays, deep=deep)
-        self.programs.prepared(finish, networks, params=params, latents=order.request.noise)
 
 
 def shapes(program: jax.stages.Compiled) -> Any:

@@ -1,5 +1,8 @@
 """From a model's files to a pipeline."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxsd.convert import open_model
+from jaxsd.convert import StoredModel, open_model
 from jaxsd.convert.tensors import dtype_named
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.executables import IN_MEMORY, Executables
@@ -23,6 +26,7 @@ def load(
     mesh: Mesh | None = None,
     programs: Executables = IN_MEMORY,
     taesd: str | Path | None = None,
+    ahead: Callable[[Pipeline], None] = lambda outline: None,
 ) -> Pipeline:
     """Reads a model.
 
@@ -38,19 +42,48 @@ def load(
       programs: see `Pipeline`.
       taesd: diffusers folder of a tiny autoencoder that decodes in place of the model's own: less
         work, coarser pictures.
+      ahead: called with the model's `outline` in a thread of its own while weights are read, to
+        make programs ready; what it raises is raised.
 
     Raises:
       ValueError: one line, for anything wrong with the source, or a tensor that does not fit the
         mesh.
     """
+    model = _opened(source, prediction, taesd)
+    unread = _unread(model, dtype, programs)
+    place = on_device if mesh is None else partial(place_param, mesh)
+    with ThreadPoolExecutor(1) as aside:
+        ready = aside.submit(ahead, unread)
+        params = model.params(dtype_named(dtype), place, keep_halves=True)
+        ready.result()
+    return replace(unread, params=params, mesh=mesh)
+
+
+def outline(
+    source: str | Path,
+    dtype: str = "float32",
+    programs: Executables = IN_MEMORY,
+    taesd: str | Path | None = None,
+) -> Pipeline:
+    """A model with shapes in the place of its weights, which are not read: it can not draw, but
+    `Pipeline.prepare` what draws. Arguments and errors as those of `load`.
+    """
+    return _unread(_opened(source, None, taesd), dtype, programs)
+
+
+def _opened(
+    source: str | Path, prediction: Prediction | None, taesd: str | Path | None
+) -> StoredModel:
     model = open_model(source, prediction=prediction)
     if model.spec.vae is None:
         raise ValueError(f"{source} has no VAE; pass a model that has one")
-    if taesd is not None:
-        model = with_tiny_vae(model, taesd)
-    place = on_device if mesh is None else partial(place_param, mesh)
-    params = model.params(dtype_named(dtype), place, keep_halves=True)
-    return Pipeline(model.spec, params, model.tokenizers, dtype, mesh, programs)
+    return model if taesd is None else with_tiny_vae(model, taesd)
+
+
+def _unread(model: StoredModel, dtype: str, programs: Executables) -> Pipeline:
+    tensors = model.outline(dtype_named(dtype), keep_halves=True)
+    shapes = jax.tree.map(lambda lazy: jax.ShapeDtypeStruct(lazy.shape, lazy.dtype), tensors)
+    return Pipeline(model.spec, shapes, model.tokenizers, dtype, programs=programs)
 
 
 def on_device(path: str, array: np.ndarray) -> Array:

@@ -21,11 +21,10 @@ from jaxsd.requests import (
     checked_noise,
     filled,
     image_keys,
-    initial_noise,
     per_image,
 )
 from jaxsd.sampling import first_non_finite
-from jaxsd.sampling.program import DRAWING, Drawing, Networks, Request
+from jaxsd.sampling.program import DRAWING, Drawing, Networks, Request, initial_noise
 from jaxsd.schedulers import NoiseSchedule, build
 from jaxsd.text import Tokenizer
 from jaxsd.types import Array, Params
@@ -78,6 +77,43 @@ class Pipeline:
         prompt: str | Sequence[str],
         negative_prompt: str | Sequence[str] = "",
         *,
+        num_images: int = 1,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Drawing:
+        """Draws pictures and gives them unrounded, with their latents.
+
+        Image i of a call with seed s has seed s + i, and depends on its own prompt, settings and
+        seed alone: it can be made again by itself. A number of images for which a device has no
+        batch (see `jaxsd.requests.batch_size`) is drawn in the next larger one, and cut.
+
+        Args:
+          prompt: a text, or several.
+          negative_prompt: what guidance leads away from; one, or one per image.
+          num_images: images per prompt.
+          progress: called after every row with (done, all). The work is then three programs in
+            place of one; the result is the same to rounding.
+          **options: see `order`.
+
+        Raises:
+          ValueError: one line, for anything that does not fit.
+          FloatingPointError: the latents or the image were not finite; names the step.
+        """
+        count = len(as_list(prompt)) * num_images
+        order = self.order(prompt, negative_prompt, num_images=num_images, **options)
+        line = self._line
+        drawing = line.whole(order) if progress is None else line.in_parts(order, progress)
+        drawing = drawing if self.mesh is None else own_share(drawing, DRAWING, self.mesh)
+        if self._batch(count) > count:
+            drawing = Drawing(*(part[:count] for part in drawing[:2]), drawing.finite[:, :count])
+        self._check_finite(drawing)
+        return drawing
+
+    def order(
+        self,
+        prompt: str | Sequence[str],
+        negative_prompt: str | Sequence[str] = "",
+        *,
         steps: int = 20,
         guidance_scale: float | Sequence[float] | None = None,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
@@ -88,14 +124,9 @@ class Pipeline:
         height: int | None = None,
         width: int | None = None,
         latents: Array | None = None,
-        progress: Progress | None = None,
         **sampler_options: Any,
-    ) -> Drawing:
-        """Draws pictures and gives them unrounded, with their latents.
-
-        Image i of a call with seed s has seed s + i, and depends on its own prompt, settings and
-        seed alone: it can be made again by itself. A number of images for which a device has no
-        batch (see `jaxsd.requests.batch_size`) is drawn in the next larger one, and cut.
+    ) -> Order:
+        """What `draw` is asked for, as the programs take it.
 
         Args:
           prompt: a text, or several.
@@ -114,13 +145,10 @@ class Pipeline:
           height: in pixels, a multiple of 8; None is what suits the model.
           width: likewise.
           latents: [B, h, w, c] float32 noise of unit variance in place of the seeds'.
-          progress: called after every row with (done, all). The work is then three programs in
-            place of one; the result is the same to rounding.
           **sampler_options: `eta`, `spacing`, `sigmas`, ...: see `jaxsd.schedulers.build`.
 
         Raises:
           ValueError: one line, for anything that does not fit.
-          FloatingPointError: the latents or the image were not finite; names the step.
         """
         schedule = NoiseSchedule.from_config(self.spec.schedule)
         tableau = build(sampler, schedule, steps, self.spec.prediction, **sampler_options)
@@ -139,7 +167,7 @@ class Pipeline:
         shape = latent_shape(self.spec, count, height, width)
         keys = image_keys(filled(seeds, batch), self.mesh)
         if latents is None:
-            noise = initial_noise(keys, (batch, *shape[1:]))
+            noise = self.programs(initial_noise, {"shape": shape[1:]}, keys=keys)
         else:
             noise = checked_noise(latents, shape, batch, self.mesh)
         guided = self.spec.unet.guidance_dim is None and bool((scales != 1).any())
@@ -147,14 +175,7 @@ class Pipeline:
         texts = filled(negatives, batch), filled(prompts, batch)
         request = self.request(*texts, np.float32(filled(scales.tolist(), batch)), noise, keys)
         plans = {"guidance_interval": guidance_interval, "reuse": reuse}
-        order = ordered(tableau, request, guided=guided, **plans)
-        line = self._line
-        drawing = line.whole(order) if progress is None else line.in_parts(order, progress)
-        drawing = drawing if self.mesh is None else own_share(drawing, DRAWING, self.mesh)
-        if batch > count:
-            drawing = Drawing(*(part[:count] for part in drawing[:2]), drawing.finite[:, :count])
-        self._check_finite(drawing)
-        return drawing
+        return ordered(tableau, request, guided=guided, **plans)
 
     def request(
         self,
@@ -178,22 +199,11 @@ class Pipeline:
             self.spec, self.tokenizers, self.mesh, **texts, scales=scales, noise=noise, keys=keys
         )
 
-    def blank_request(
-        self, count: int, height: int | None, width: int | None, *, guided: bool
-    ) -> Request:
-        """A request for empty pictures, for the shapes in it; arguments as those of `draw`."""
-        count = self._batch(count)
-        keys = image_keys(range(count), self.mesh)
-        noise = initial_noise(keys, latent_shape(self.spec, count, height, width))
-        scales = np.full(count, self.spec.guidance_scale, np.float32)
-        blank = [""] * count
-        return self.request(blank if guided else [], blank, scales, noise, keys)
-
     def prepare(self, order: Order) -> None:
         """Loads or compiles what `draw` runs for such an order, without drawing it. Not on a mesh.
 
         Args:
-          order: of `jaxsd.pipeline.ordered`; its shapes and plans matter, and not its values.
+          order: of `order`; its shapes and plans matter, and not its values.
         """
         self._line.prepare_whole(order)
 

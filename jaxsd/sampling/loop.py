@@ -131,7 +131,7 @@ def advance_recalling(
     return state, memory, finite
 
 
-def fresh_noise(keys: Array, row: Array, x: Array) -> Array:
+def fresh_noise(keys: Array, row: Array | int, x: Array | jax.ShapeDtypeStruct) -> Array:
     """Unit noise of the shape of `x` [B, ...]; image i's depends on keys[i] and the row alone."""
     return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, row), x.shape[1:]))(keys)
 

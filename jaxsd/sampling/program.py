@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxsd.parallel import EVERYWHERE, IMAGES, IMAGES_SECOND, param_specs, per_device
-from jaxsd.sampling.loop import State, advance, advance_recalling, begin, rows
+from jaxsd.sampling.loop import State, advance, advance_recalling, begin, fresh_noise, rows
 from jaxsd.sampling.networks import (
     Conditions,
     Networks,
@@ -27,6 +27,9 @@ from jaxsd.sampling.networks import (
 from jaxsd.schedulers import Tableau
 from jaxsd.types import Array, Params
 
+INITIAL_NOISE = 2**32 - 1
+"""Folded into an image's key for the noise it starts from; rows of the table are 0, 1, 2, ..."""
+
 
 class Drawing(NamedTuple):
     """What comes out."""
@@ -38,6 +41,12 @@ class Drawing(NamedTuple):
 
 DRAWING = Drawing(IMAGES, IMAGES, IMAGES_SECOND)
 """How a drawing lies on a mesh."""
+
+
+@partial(jax.jit, static_argnames="shape")
+def initial_noise(keys: Array, shape: tuple[int, ...]) -> Array:
+    """Unit noise [B, h, w, c] float32; image i's, of shape [h, w, c], depends on keys[i] alone."""
+    return fresh_noise(keys, INITIAL_NOISE, jax.ShapeDtypeStruct((len(keys), *shape), jnp.float32))
 
 
 @partial(jax.jit, static_argnames=("networks", "guided", "interval"))

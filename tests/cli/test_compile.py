@@ -1,9 +1,7 @@
 """`jaxsd compile`, and that `generate` and Python then find all that they run."""
 
-from dataclasses import replace
-
+import jax
 import pytest
-from test_pipeline import SMALL, pipeline
 from tiny_models import relative_error
 
 import jaxsd
@@ -27,7 +25,7 @@ from jaxsd.executables import Executables
 )
 def test_a_mistake_is_one_line(arguments, complaint, capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(jaxsd, "load", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr("jaxsd.pipeline.outline", lambda *_, **__: pytest.fail("loaded"))
     with pytest.raises(SystemExit) as ended:
         run(["compile", *arguments])
     assert ended.value.code == 2
@@ -37,32 +35,36 @@ def test_a_mistake_is_one_line(arguments, complaint, capsys, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("arguments", "plans", "programs"),
     [
-        ([], {}, 4),
+        ([], {}, 5),
         (
             ["--guidance-interval", "0.5", "1", "--reuse", "2"],
             {"guidance_interval": (0.5, 1), "reuse": 2},
-            7,  # with and without guidance, to make deep features and to use them
+            8,  # with and without guidance, to make deep features and to use them
         ),
     ],
 )
-def test_what_was_compiled_is_found(arguments, plans, programs, capsys, tmp_path, monkeypatch):
+def test_what_was_compiled_is_found(
+    model, arguments, plans, programs, capsys, tmp_path, monkeypatch
+):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    model = pipeline(SMALL)
-    monkeypatch.setattr("jaxsd.cli.compile.open_model", lambda _: model)
-    monkeypatch.setattr(
-        jaxsd, "load", lambda *_, programs, taesd=None: replace(model, programs=programs)
-    )
+    asked = ["--model", str(model), "--sizes", "32x16", "--samplers", "heun", "--steps", "4"]
     with pytest.raises(SystemExit) as ended:
-        run(["compile", "--sizes", "32x16", "--samplers", "heun", "--steps", "4", *arguments])
+        run(["compile", *asked, *arguments])
     assert not ended.value.code
     assert "32x16, batch 1: ready in" in capsys.readouterr().out
     folder = tmp_path / "jaxsd/programs"
     names = [path.name.partition("-")[0] for path in folder.iterdir()]
-    assert set(names) == {"start", "go_on_reusing" if plans else "go_on", "finish", "draw"}
+    assert set(names) == {
+        "initial_noise",
+        "start",
+        "go_on_reusing" if plans else "go_on",
+        "finish",
+        "draw",
+    }
     assert len(names) == programs
 
     said = []
-    pipe = jaxsd.load("emoji", programs=Executables(folder, said.append))
+    pipe = jaxsd.load(model, programs=Executables(folder, said.append))
     monkeypatch.setattr(Executables, "_compile", lambda *_: pytest.fail("compiled"))
     options = {"width": 32, "height": 16, "seed": 3} | plans
     whole = pipe.draw("an apple", steps=4, sampler="heun", **options)
@@ -73,6 +75,28 @@ def test_what_was_compiled_is_found(arguments, plans, programs, capsys, tmp_path
                 relative_error(parts.images, whole.images) < 1e-4
             )  # other programs, other rounding
     assert said == []
+
+
+def test_what_is_made_ready_ahead_is_found(model, tmp_path, monkeypatch):
+    options = {"width": 32, "height": 16, "seed": 3}
+    outlines = []
+
+    def ahead(outline):
+        outlines.append(outline)
+        outline.prepare_parts(outline.order("", **options))
+
+    pipe = jaxsd.load(model, programs=Executables(tmp_path), ahead=ahead)
+    assert not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(outlines[0].params))
+    monkeypatch.setattr(Executables, "_compile", lambda *_: pytest.fail("compiled"))
+    drawing = pipe.draw("an apple", progress=lambda *_: None, **options)
+    monkeypatch.undo()
+    whole = pipe.draw("an apple", **options)
+    assert relative_error(drawing.images, whole.images) < 1e-4
+
+
+def test_what_goes_wrong_ahead_is_raised(model):
+    with pytest.raises(ValueError, match="height 15 is not a multiple of 8 pixels above 0"):
+        jaxsd.load(model, ahead=lambda outline: outline.order("", height=15))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 29])

@@ -3,39 +3,16 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import TINY, pipeline_params
 
 import jaxsd
 from jaxsd.cli.drawing import file_name, output_paths
 from jaxsd.cli.generate import introduce, model_hash
 from jaxsd.cli.main import run
-from jaxsd.config import Level
-from jaxsd.convert import write_diffusers
 from jaxsd.images import GAP, parse_parameters, read_image, read_recipe, read_text
-from jaxsd.text import Tokenizer, clip_vocabulary, vocabulary_of
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model of one level, which compiles in a few seconds."""
-    vocabulary = vocabulary_of(clip_vocabulary().merges[:100])
-    emoji = TINY["emoji"]
-    text = replace(emoji.text[0], vocab_size=614, pad_token=613, layers=1)
-    spec = replace(
-        emoji,
-        unet=replace(emoji.unet, levels=(Level(32, 1, 1, 2), Level(32, 1, 0, 2))),
-        text=(text,),
-        schedule=replace(emoji.schedule, timestep_spacing="leading"),
-    )
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    tokenizer = Tokenizer(vocabulary, text.max_length, text.pad_token)
-    write_diffusers(folder, spec, pipeline_params(spec), tokenizers=[tokenizer])
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +129,7 @@ def test_mistakes_are_told_before_anything_is_loaded(
 def test_a_mistake_does_not_wait_for_jax(tmp_path):
     code = (
         "import sys, jaxsd.cli.main as m\ntry: m.run()\n"
-        "finally: print(sorted({'jax', 'transformers'} & set(sys.modules)))"
+        "finally: print(sorted({'jax', 'tokenizers'} & set(sys.modules)))"
     )
     argv = ["generate", "a cat", "--model", "/no/such", "-o", str(tmp_path)]
     done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True)

@@ -311,6 +311,10 @@ def test_tokenizers_travel(tmp_path):
     assert convert.open_model(tmp_path / "b").tokenizers == (first, second)
 
 
+def kind_of(tensor):
+    return tensor.shape, tensor.dtype
+
+
 @pytest.mark.parametrize(
     ("stored", "dtype", "kept"),
     [
@@ -329,3 +333,5 @@ def test_halves_are_kept_where_more_bits_are_asked_for(tmp_path, stored, dtype, 
     got = model.params(dtype_named(dtype), keep_halves=True)
     assert_same(got, jax.tree.map(lambda leaf: leaf.astype(dtype_named(kept)), params))
     assert all(leaf.ctypes.data % ALIGNMENT == 0 for leaf in jax.tree.leaves(got))
+    outline = model.outline(dtype_named(dtype), keep_halves=True)
+    assert jax.tree.map(kind_of, outline) == jax.tree.map(kind_of, got)
