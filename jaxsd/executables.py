@@ -62,7 +62,7 @@ class Executables:
         self.folder = None if folder is None else private(folder)
         self.announce = announce
         self._ready: dict[tuple[str, tuple[int, ...]], jax.stages.Compiled] = {}
-        self._said = False
+        self._said: set[str] = set()
 
     def __call__(self, function: Any, static: Static, **arrays: Any) -> Any:
         """Gives `function(**static, **arrays)`.
@@ -103,17 +103,17 @@ class Executables:
                         payload, in_tree, out_tree, execution_devices=_devices(arrays)
                     )
             other = " and ".join(name for name in wanted if found.get(name) != wanted[name])
-            reason = f"it is for another {other}"
+            self._say_once(f"compiling again; what {self.folder} has is for another {other}")
         except Exception as error:  # whatever a damaged file makes of it
-            reason = f"it can not be loaded: {error}".partition("\n")[0]
-        self.announce(f"compiling {path.name} again; {reason}")
+            reason = str(error).partition("\n")[0]
+            self._say_once(f"compiling {path.name} again; it can not be loaded: {reason}")
         return None
 
     def _compile(
         self, path: Path | None, function: Any, static: Static, arrays: Any
     ) -> jax.stages.Compiled:
         started = time.perf_counter()
-        timer = Timer(PATIENCE, self._say_compiling)
+        timer = Timer(PATIENCE, self._say_once, (COMPILING,))
         timer.daemon = True
         timer.start()
         try:
@@ -127,10 +127,10 @@ class Executables:
             _keep(compiled, path)
         return compiled
 
-    def _say_compiling(self) -> None:
-        if not self._said:
-            self._said = True
-            self.announce(COMPILING)
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self.announce(line)
 
 
 IN_MEMORY = Executables()

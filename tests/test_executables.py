@@ -101,13 +101,16 @@ def test_a_program_for_something_else_is_compiled_again_with_a_line(folder, monk
     other = executables.surroundings() | {name: "another"}
     with monkeypatch.context() as patch:
         patch.setattr(executables, "surroundings", lambda: other)
-        Executables(folder)(work, {"power": 2}, **arguments())
+        for power in (2, 3):
+            Executables(folder)(work, {"power": power}, **arguments())
     work.clear_cache()
     said = []
-    Executables(folder, said.append)(work, {"power": 2}, **arguments())
-    assert len(TRACED) == 2
+    programs = Executables(folder, said.append)
+    for power in (2, 3):
+        programs(work, {"power": power}, **arguments())
+    assert len(TRACED) == 4
     [line] = said
-    assert f"it is for another {name}" in line
+    assert f"what {folder} has is for another {name}" in line
     Executables(folder, said.append)(work, {"power": 2}, **arguments())
     assert len(said) == 1
 

@@ -79,4 +79,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    sys.stderr.write(f"{line}\n")  # whole, whichever thread says it

@@ -124,9 +124,11 @@ def on_host(path: str, array: np.ndarray) -> np.ndarray:
 
 
 def block(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """The array in a dtype, contiguous and aligned, by one pass over it; itself if it is that."""
-    aligned = array.flags.c_contiguous and array.ctypes.data % ALIGNMENT == 0
-    if aligned and array.dtype == dtype:
+    """The array in a dtype, contiguous, aligned, and not in a file's pages, by one pass over it;
+    itself if it is that. What lies in pages of a file is read-only.
+    """
+    own = array.flags.writeable and array.flags.c_contiguous
+    if own and array.ctypes.data % ALIGNMENT == 0 and array.dtype == dtype:
         return array
     nbytes = array.size * dtype.itemsize
     memory = np.empty(nbytes + ALIGNMENT, np.uint8)
