@@ -1,8 +1,12 @@
 """Programs that are loaded in place of being compiled, and those that are not."""
 
+import ctypes
 import json
+import os
 import pickle
+import platform
 from functools import partial, reduce
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -206,3 +210,21 @@ def test_threads_that_compile_leave_the_setting_of_jax(folder):
         executables.nothing_of_jax_cache.__exit__()
         assert not jax.config.jax_enable_compilation_cache
     assert jax.config.jax_enable_compilation_cache
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what glibc keeps")
+def test_freed_memory_goes_back_to_the_system():
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    blocks = [libc.malloc(ctypes.c_size_t(1000)) for _ in range(200_000)]
+    for block in blocks:
+        ctypes.memset(block, 1, 1000)
+    for block in blocks[:-1]:  # the last one keeps the others from being given back by themselves
+        libc.free(ctypes.c_void_p(block))
+    before = resident()
+    executables.give_back_memory()
+    assert before - resident() > 100e6
+    libc.free(ctypes.c_void_p(blocks[-1]))
