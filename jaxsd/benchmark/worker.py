@@ -19,7 +19,7 @@ import jaxlib
 from jaxsd.benchmark.flops import count_flops
 from jaxsd.benchmark.jobs import Job
 from jaxsd.benchmark.networks import filled, work
-from jaxsd.executables import compiler_options
+from jaxsd.executables import compiler_options, give_back_memory
 
 FIELDS = ("model", "part", "dtype", "batch", "size", "steps", "stored")
 
@@ -33,6 +33,7 @@ def prepared(message: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], None
     started = time.perf_counter()
     compiled = jax.jit(function).lower(*shapes).compile(compiler_options())
     seconds = time.perf_counter() - started
+    give_back_memory()
 
     def run() -> None:
         jax.block_until_ready(compiled(*arguments))
