@@ -41,7 +41,7 @@ def run(shape: tuple[int, ...], folder: str) -> dict[str, object]:
         height=32,
         width=32,
     )
-    [compiled] = programs._ready.values()
+    *_, compiled = programs._ready.values()  # after that of the noise
     text = compiled.as_text()
     np.save(f"{folder}/{'-'.join(map(str, shape))}.npy", drawing.latents)
     return {

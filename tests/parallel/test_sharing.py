@@ -54,7 +54,7 @@ def test_meshes_draw_the_same_and_share_images_and_weights(tmp_path: Path) -> No
 
     # Pipelines of other devices share programs in files, and none in memory.
     assert found["beside"] == [[0, 1], [2, 3], [4], [5]] * 2
-    assert len(list((tmp_path / "programs").iterdir())) == 2  # for two devices and for one
+    assert len(list((tmp_path / "programs").iterdir())) == 4  # noise and drawing, for two and one
 
     few = np.load(tmp_path / "few.npz")
     assert few["1-1-1"].shape == (3, 4, 4, 4)

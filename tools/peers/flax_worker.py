@@ -21,7 +21,8 @@ def prepare(job: dict) -> tuple[Callable[[], None], str]:
     dtype, side, batch = jnp.dtype(job["dtype"]), job["latent"], job["batch"]
     channels = job["vae"]["latent_channels"]
     if job["part"] == "unet":
-        module = diffusers.FlaxUNet2DConditionModel(**_known(job["unet"]), dtype=dtype)
+        kind = diffusers.FlaxUNet2DConditionModel
+        module = kind(**_known(kind, job["unet"]), dtype=dtype)
         inputs = [
             jnp.ones((2 * batch, channels, side, side)),
             jnp.float32(981),
@@ -31,7 +32,8 @@ def prepare(job: dict) -> tuple[Callable[[], None], str]:
             raise NotImplementedError("XL is not timed")
         apply = jax.jit(lambda params, *inputs: module.apply({"params": params}, *inputs).sample)
     else:
-        module = diffusers.FlaxAutoencoderKL(**_known(job["vae"]), dtype=dtype)
+        kind = diffusers.FlaxAutoencoderKL
+        module = kind(**_known(kind, job["vae"]), dtype=dtype)
         inputs = [jnp.ones((batch, channels, side, side))]
         apply = jax.jit(
             lambda params, x: module.apply({"params": params}, x, method=module.decode).sample
@@ -47,14 +49,10 @@ def prepare(job: dict) -> tuple[Callable[[], None], str]:
     return run, f"diffusers {diffusers.__version__}, jax {jax.__version__}"
 
 
-def _known(settings: dict) -> dict:
-    """What the Flax classes take of PyTorch's settings."""
-    kept = {
-        "attention_head_dim", "block_out_channels", "cross_attention_dim", "down_block_types",
-        "in_channels", "latent_channels", "layers_per_block", "norm_num_groups", "out_channels",
-        "sample_size", "scaling_factor", "up_block_types", "use_linear_projection",
-    }  # fmt: skip
-    known = {name: value for name, value in settings.items() if name in kept}
+def _known(module: type, settings: dict) -> dict:
+    """What a Flax class takes of PyTorch's settings."""
+    fields = module.__dataclass_fields__
+    known = {n: value for n, value in settings.items() if n in fields and value is not None}
     return {n: tuple(v) if isinstance(v, list) else v for n, v in known.items()}
 
 
