@@ -1,9 +1,9 @@
 """How far pictures of fewer operations are from the whole ones: Markdown for BENCHMARKS.md.
 
-    python tools/compare_approximations.py
+    python tools/compare_approximations.py [--taesd=FOLDER]
 
-Draws the same pictures with every setting, and counts the U-Net's operations in them. A distance is
-the PSNR between a picture and the whole one, in decibels.
+Draws the same pictures with every setting, and counts the operations in them. A distance is the
+PSNR between a picture and the whole one, in decibels.
 """
 
 import argparse
@@ -68,6 +68,18 @@ def unet_flops(pipe: jaxsd.Pipeline) -> tuple[int, int]:
     return count_flops(around, shapes, None, inputs), count_flops(around, shapes, deep, inputs)
 
 
+def decoder_flops(pipe: jaxsd.Pipeline) -> int:
+    """Operations of the autoencoder to decode one latent."""
+    spec, vae = pipe.spec, pipe.networks.vae
+    side = spec.default_size // spec.vae.downscale
+    shapes = jax.eval_shape(lambda: pipe.params["vae"])
+    return count_flops(
+        lambda params, latents: vae.apply({"params": params}, latents, method="decode"),
+        shapes,
+        jnp.zeros((1, side, side, spec.vae.latent_channels)),
+    )
+
+
 def work(setting: Setting, rows: int, flops: tuple[int, int]) -> float:
     """The U-Net's operations for a picture, as a share of those of the whole."""
     guided = guided_rows(setting.interval, rows)
@@ -87,26 +99,33 @@ def distances(images: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return 10 * np.log10(255**2 / squares.mean((1, 2, 3)))
 
 
-def table(pipe: jaxsd.Pipeline, args: argparse.Namespace) -> str:
+def table(args: argparse.Namespace) -> str:
     """Draws, and gives the rows of the table."""
+    pipe = jaxsd.load(args.model)
     flops = unet_flops(pipe)
 
-    def drawn(setting: Setting) -> np.ndarray:
+    def drawn(pipe: jaxsd.Pipeline, setting: Setting) -> np.ndarray:
         options = {"steps": args.steps, "guidance_interval": setting.interval}
         # Row by row, so that a few programs serve every setting.
         return pipe.text_to_image(
             PROMPTS, reuse=setting.reuse, progress=lambda done, rows: None, **options
         )
 
-    whole = drawn(Setting())
-    lines = ["| | U-Net's operations | distance from the whole picture |", "| --- | --- | --- |"]
+    whole = drawn(pipe, Setting())
+
+    def row(title: str, share: float, images: np.ndarray) -> str:
+        apart = distances(images, whole)
+        far = f"{apart.mean():.1f} dB (worst picture {apart.min():.1f})"
+        return f"| {title} | {100 * share:.0f}% | {far} |"
+
+    lines = ["| | operations | distance from the whole picture |", "| --- | --- | --- |"]
     for setting in SETTINGS:
-        apart = distances(drawn(setting), whole)
-        share = 100 * work(setting, args.steps, flops)
-        lines.append(
-            f"| {setting.title} | {share:.0f}% | {apart.mean():.1f} dB (worst picture "
-            f"{apart.min():.1f}) |"
-        )
+        share = work(setting, args.steps, flops)
+        lines.append(row(f"{setting.title} (of the U-Net)", share, drawn(pipe, setting)))
+    if args.taesd:
+        tiny = jaxsd.load(args.model, taesd=args.taesd)
+        share = decoder_flops(tiny) / decoder_flops(pipe)
+        lines.append(row("tiny autoencoder (of the decoder)", share, drawn(tiny, Setting())))
     return "\n".join(lines)
 
 
@@ -115,12 +134,13 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse_flags.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="emoji", help="what jaxsd.load takes")
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--taesd", metavar="FOLDER", help="a tiny autoencoder for the model")
     return parser.parse_args(argv[1:])
 
 
 def main(args: argparse.Namespace) -> None:
     """Prints the table."""
-    print(table(jaxsd.load(args.model), args), flush=True)
+    print(table(args), flush=True)
 
 
 if __name__ == "__main__":

@@ -124,13 +124,14 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         "--guidance-interval", type=float, nargs=2, default=(0.0, 1.0), metavar=("FROM", "TO")
     )
     parser.add_argument("--reuse", type=int, default=1, metavar="N")
+    parser.add_argument("--taesd", metavar="FOLDER", help="a tiny autoencoder to decode with")
     parser.add_argument("--batch-size", type=int, default=8)
     return parser.parse_args(argv[1:])
 
 
 def report(args: argparse.Namespace) -> str:
     """Asks, scores and writes the report; returns its table."""
-    pipe = jaxsd.load(args.model)
+    pipe = jaxsd.load(args.model, taesd=args.taesd)
     scale = pipe.spec.guidance_scale if args.guidance_scale is None else args.guidance_scale
     settings = {
         "steps": args.steps,
@@ -146,6 +147,7 @@ def report(args: argparse.Namespace) -> str:
 
     summary = {
         "model": args.model,
+        "taesd": args.taesd,
         "settings": settings,
         "scores": [score._asdict() for score in scores],
         "autoencoder_psnr_db": psnrs,

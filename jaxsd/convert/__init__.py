@@ -3,6 +3,7 @@
 from jaxsd.convert.api import open_model, read, write_diffusers, write_single_file
 from jaxsd.convert.controlnet import read_controlnet, write_controlnet
 from jaxsd.convert.stored_model import StoredModel
+from jaxsd.convert.tiny_vae import write_tiny_vae
 
 __all__ = [
     "StoredModel",
@@ -12,4 +13,5 @@ __all__ = [
     "write_controlnet",
     "write_diffusers",
     "write_single_file",
+    "write_tiny_vae",
 ]

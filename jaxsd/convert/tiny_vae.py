@@ -15,10 +15,13 @@ from jaxsd.convert.config_fields import (
 )
 from jaxsd.convert.diffusers_names import vae_slots
 from jaxsd.convert.parameters import Shapes
-from jaxsd.convert.slots import fill
+from jaxsd.convert.safetensors_file import write_safetensors
+from jaxsd.convert.slots import fill, lay_out
 from jaxsd.convert.stored_model import StoredModel
-from jaxsd.convert.tensors import FlatTree
+from jaxsd.convert.tensors import FlatTree, flatten
 from jaxsd.convert.weight_files import open_folder
+from jaxsd.convert.write import new_folder, write_json
+from jaxsd.types import Params
 
 _WANTED: dict[str, Any] = {
     "act_fn": "relu",
@@ -112,6 +115,33 @@ def tiny_vae_config(config: Config, where: str) -> TinyVAEConfig:
         latent_channels=number(config, "latent_channels", where, default=4),
         image_channels=images,
     )
+
+
+def write_tiny_vae(
+    folder: str | Path, config: TinyVAEConfig, params: Params, *, overwrite: bool = False
+) -> None:
+    """Write a tiny autoencoder as a folder that diffusers loads. dtypes stay as they are.
+
+    Raises:
+      ValueError: if the parameters are not those of the config.
+      FileExistsError: if the folder exists and may not be overwritten.
+    """
+    widths = [config.channels] * len(config.encoder_blocks)
+    settings = _WANTED | {
+        "_class_name": "AutoencoderTiny",
+        "decoder_block_out_channels": widths,
+        "encoder_block_out_channels": widths,
+        "in_channels": config.image_channels,
+        "latent_channels": config.latent_channels,
+        "num_decoder_blocks": list(config.decoder_blocks),
+        "num_encoder_blocks": list(config.encoder_blocks),
+        "out_channels": config.image_channels,
+    }
+    shapes = tiny_vae_parameters(config)
+    tensors = lay_out(vae_slots(shapes), shapes, flatten(params), "the tiny autoencoder's tree")
+    with new_folder(Path(folder), overwrite) as beside:
+        write_json(beside / "config.json", settings)
+        write_safetensors(beside / "diffusion_pytorch_model.safetensors", tensors, {"format": "pt"})
 
 
 def tiny_vae_parameters(config: TinyVAEConfig) -> Shapes:

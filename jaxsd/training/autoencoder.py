@@ -13,6 +13,7 @@ from jaxsd.checkpoint import Checkpoints
 from jaxsd.config import VAEConfig
 from jaxsd.convert import open_model
 from jaxsd.models import VAE
+from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.data import crops, generator, read_pictures
 from jaxsd.training.exports import Model, model_exports
@@ -36,23 +37,15 @@ def autoencoder_task(config: TrainConfig, fresh: VAEConfig) -> Task:
     """
     stored = open_model(config.model) if config.model else None
     vae = VAE(stored.spec.vae if stored else fresh, jnp.dtype(config.dtype))
-    if config.crop % vae.config.downscale:
-        raise ValueError(f"crop {config.crop} is not a multiple of {vae.config.downscale} pixels")
-
-    @cache
-    def data() -> tuple[np.ndarray, np.ndarray]:
-        images = read_pictures(config.data).images
-        seen = np.arange(len(images)) % HELD_OUT_EVERY != 0
-        return images[seen], images[~seen][:64]
+    data = read_split(config, vae.config.downscale)
 
     def start(key: Array) -> Params:
         if stored:
             return stored.params(np.dtype(np.float32))["vae"]
         return jax.jit(vae.init)(key, jnp.zeros((1, config.crop, config.crop, 3)))["params"]
 
-    def batch(number: int, share: slice) -> np.ndarray:
-        rng = generator(config.seed, number)
-        return crops(data()[0], config.batch_size, config.crop, rng)[share]
+    def batches() -> Callable[[int, slice], np.ndarray]:
+        return random_crops(config, data()[0])
 
     def probe(params: Params) -> dict[str, float]:
         return {"held_out_psnr": float(np.mean(psnr(vae, params, data()[1])))}
@@ -69,7 +62,7 @@ def autoencoder_task(config: TrainConfig, fresh: VAEConfig) -> Task:
         return Model(stored.spec, others | {"vae": params}, stored.tokenizers)
 
     exports = {"orbax": write} | (model_exports(whole) if stored else {})
-    return Task(start, {}, partial(reconstruction_loss, vae), lambda: batch, probe, exports)
+    return Task(start, {}, partial(reconstruction_loss, vae), batches, probe, exports)
 
 
 def read_autoencoder(run: str | Path, model: VAEConfig) -> Params:
@@ -86,6 +79,37 @@ def read_autoencoder(run: str | Path, model: VAEConfig) -> Params:
     return jax.device_get(params)
 
 
+def read_split(config: TrainConfig, downscale: int) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+    """What reads the pictures of `config.data` once: those to train on, and 64 held out, uint8.
+
+    Args:
+      downscale: pixels for a latent, along one side.
+
+    Raises:
+      ValueError: a crop of parts of latents.
+    """
+    if config.crop % downscale:
+        raise ValueError(f"crop {config.crop} is not a multiple of {downscale} pixels")
+
+    @cache
+    def data() -> tuple[np.ndarray, np.ndarray]:
+        images = read_pictures(config.data).images
+        seen = np.arange(len(images)) % HELD_OUT_EVERY != 0
+        return images[seen], images[~seen][:64]
+
+    return data
+
+
+def random_crops(config: TrainConfig, images: np.ndarray) -> Callable[[int, slice], np.ndarray]:
+    """(number of a batch, which of its rows) -> those crops, uint8."""
+
+    def batch(number: int, share: slice) -> np.ndarray:
+        rng = generator(config.seed, number)
+        return crops(images, config.batch_size, config.crop, rng)[share]
+
+    return batch
+
+
 def to_unit(images: Array) -> Array:
     """uint8 [..., 3] -> float32 in [-1, 1]."""
     return jnp.asarray(images, jnp.float32) / 127.5 - 1.0
@@ -94,7 +118,7 @@ def to_unit(images: Array) -> Array:
 def reconstruction_loss(
     vae: VAE, params: Params, frozen: Params, images: Array, key: Array
 ) -> tuple[Array, dict[str, Array]]:
-    """Absolute error of pixels, of their differences and of two coarser scales, plus 1e-3 KL.
+    """`picture_error` of what is decoded, plus 1e-3 KL.
 
     Args:
       frozen: nothing.
@@ -107,13 +131,21 @@ def reconstruction_loss(
     noise = jax.random.normal(key, mean.shape)
     latents = mean + jnp.exp(0.5 * log_variance) * noise
     error = vae.apply({"params": params}, latents, method=VAE.decode) - target
+    kl = 0.5 * (mean**2 + jnp.exp(log_variance) - 1.0 - log_variance).mean()
+    loss = picture_error(error) + 1e-3 * kl
+    return loss, {"loss": loss, "pixels": jnp.abs(error).mean(), "kl": kl}
+
+
+def picture_error(error: Array) -> Array:
+    """Absolute error of pixels, and half that of their differences and of two coarser scales.
+
+    Args:
+      error: [B, H, W, c] difference of pictures.
+    """
     half = _pooled(error)
-    pixels = jnp.abs(error).mean()
     edges = jnp.abs(jnp.diff(error, axis=1)).mean() + jnp.abs(jnp.diff(error, axis=2)).mean()
     coarse = jnp.abs(half).mean() + jnp.abs(_pooled(half)).mean()
-    kl = 0.5 * (mean**2 + jnp.exp(log_variance) - 1.0 - log_variance).mean()
-    loss = pixels + 0.5 * edges + 0.5 * coarse + 1e-3 * kl
-    return loss, {"loss": loss, "pixels": pixels, "kl": kl}
+    return jnp.abs(error).mean() + 0.5 * edges + 0.5 * coarse
 
 
 def _pooled(x: Array) -> Array:
@@ -128,9 +160,9 @@ def encode(vae: VAE, params: Params, images: np.ndarray, batch: int = 16) -> np.
     return _in_batches(lambda x: means(params, x), images, batch)
 
 
-def decode(vae: VAE, params: Params, latents: np.ndarray, batch: int = 16) -> np.ndarray:
+def decode(vae: VAE | TinyVAE, params: Params, latents: np.ndarray, batch: int = 16) -> np.ndarray:
     """Pictures uint8 [N, H, W, 3] of unscaled latents."""
-    images = jax.jit(lambda p, z: vae.apply({"params": p}, z, method=VAE.decode))
+    images = jax.jit(lambda p, z: vae.apply({"params": p}, z, method="decode"))
     decoded = _in_batches(lambda z: images(params, z), latents, batch)
     return np.round((decoded.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
 
@@ -144,8 +176,12 @@ def _in_batches(function: Callable[[Array], Array], x: np.ndarray, batch: int) -
 
 def psnr(vae: VAE, params: Params, images: np.ndarray) -> np.ndarray:
     """Peak signal-to-noise ratio [N] in dB of each uint8 picture's reconstruction."""
-    again = decode(vae, params, encode(vae, params, images)).astype(np.float64)
-    error = np.mean((again - images) ** 2, axis=(1, 2, 3))
+    return decibels(decode(vae, params, encode(vae, params, images)), images)
+
+
+def decibels(images: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Peak signal-to-noise ratio [N] in dB of each of two uint8 arrays of pictures."""
+    error = np.mean((images.astype(np.float64) - wanted) ** 2, axis=(1, 2, 3))
     return 10 * np.log10(255**2 / error)
 
 

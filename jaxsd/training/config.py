@@ -97,7 +97,8 @@ class TrainConfig:
       prior_caption: of those without metadata.jsonl.
       prior_weight: of their loss.
       samples: prompts that are drawn after each checkpoint, as samples/STEP.png.
-      crop: pixels of the random square crops (task "vae").
+      crop: pixels of the random square crops (tasks "vae" and "tiny-vae").
+      tiny_channels: width of every layer of a tiny autoencoder (task "tiny-vae"); TAESD has 64.
       autoencoder: folder of a finished run of task "vae" (task "unet").
       templates: share of each kind of picture in a batch (task "unet").
     """
@@ -134,6 +135,7 @@ class TrainConfig:
     prior_weight: float = 1.0
     samples: tuple[str, ...] = ()
     crop: int = 64
+    tiny_channels: int = 64
     autoencoder: str = ""
     templates: dict[str, float] = field(default_factory=dict)
     loss: LossConfig = LossConfig()
@@ -148,7 +150,7 @@ class TrainConfig:
         """
         for name in (
             *("steps", "batch_size", "learning_rate", "clip_norm", "accumulate"),
-            *("save_every", "keep", "log_every", "crop"),
+            *("save_every", "keep", "log_every", "crop", "tiny_channels"),
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be more than 0")

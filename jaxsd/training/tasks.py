@@ -10,6 +10,7 @@ from jaxsd.training.controlnet import controlnet_task
 from jaxsd.training.finetune import embedding_task, finetune_task, lora_task
 from jaxsd.training.loop import Task
 from jaxsd.training.scratch import scratch_task
+from jaxsd.training.tiny_autoencoder import tiny_autoencoder_task
 
 TASKS: dict[str, Callable[[TrainConfig], Task]] = {
     "vae": lambda config: autoencoder_task(config, EMOJI.vae),
@@ -18,6 +19,7 @@ TASKS: dict[str, Callable[[TrainConfig], Task]] = {
     "lora": lora_task,
     "embedding": embedding_task,
     "controlnet": controlnet_task,
+    "tiny-vae": tiny_autoencoder_task,
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bulk_models import TABLEAU_OF, rows_of, tiny_model, units_of
-from tiny_vaes import write_tiny_vae
+from tiny_vaes import tiny_vae_folder
 
 import jaxsd
 from jaxsd.bulk.config import BulkConfig
@@ -21,7 +21,7 @@ ROWS = [{"prompt": "a cat", "seed": 3, "steps": 4}, {"prompt": "a dog", "seed": 
 @pytest.mark.parametrize("options", [PLANS, {"taesd": "tiny"}])
 def test_a_row_is_drawn_as_a_pipeline_draws_it(tmp_path: Path, options: dict[str, Any]) -> None:
     model = str(tiny_model(tmp_path / "model"))
-    tiny = write_tiny_vae(tmp_path / "tiny", TinyVAEConfig(8, (1, 1), (1, 1)))
+    tiny = tiny_vae_folder(tmp_path / "tiny", TinyVAEConfig(8, (1, 1), (1, 1)))
     options = options | ({"taesd": str(tiny)} if "taesd" in options else {})
     config = BulkConfig(output="out", rows="rows.jsonl", model=model, batch_size=2, **options)
     rows = rows_of(ROWS)

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_models import TINY, apply, pipeline_params, uniform
-from tiny_vaes import tiny_vae_weights, write_tiny_vae
+from tiny_vaes import tiny_vae_folder, tiny_vae_weights
 
 import jaxsd
 from jaxsd.config import Level, TinyVAEConfig
-from jaxsd.convert import write_diffusers
+from jaxsd.convert import write_diffusers, write_tiny_vae
 from jaxsd.convert.diffusers_names import vae_slots
 from jaxsd.convert.tensors import flatten
 from jaxsd.convert.tiny_vae import open_tiny_vae, tiny_vae_parameters
@@ -62,7 +62,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_pipeline_decodes_with_it(model: Path, tmp_path: Path) -> None:
-    folder = write_tiny_vae(tmp_path / "taesd", CONFIG)
+    folder = tiny_vae_folder(tmp_path / "taesd", CONFIG)
     options = {"steps": 2, "height": 16, "width": 16, "seed": 1}
     drawing = jaxsd.load(model, taesd=folder).draw("a cat", **options)
     latents = np.asarray(drawing.latents)
@@ -90,10 +90,22 @@ def test_a_pipeline_decodes_with_it(model: Path, tmp_path: Path) -> None:
 def test_what_does_not_fit_is_one_line(
     model: Path, tmp_path: Path, config: TinyVAEConfig, settings: dict[str, object], message: str
 ) -> None:
-    folder = write_tiny_vae(tmp_path / "taesd", config, **settings)
+    folder = tiny_vae_folder(tmp_path / "taesd", config, **settings)
     with pytest.raises(ValueError, match=message) as error:
         jaxsd.load(model, taesd=folder)
     assert "\n" not in str(error.value)
+
+
+def test_what_was_written_is_read_again_and_not_written_over(tmp_path: Path) -> None:
+    folder = tiny_vae_folder(tmp_path / "taesd", CONFIG)
+    config, tensors = open_tiny_vae(folder)
+    assert config == CONFIG
+    wanted = flatten(tiny_vae_weights(CONFIG))
+    assert tensors.keys() == wanted.keys()
+    for path, tensor in tensors.items():
+        np.testing.assert_array_equal(tensor.read(), wanted[path].read())
+    with pytest.raises(FileExistsError):
+        write_tiny_vae(folder, CONFIG, tiny_vae_weights(CONFIG))
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

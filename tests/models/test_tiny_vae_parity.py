@@ -9,7 +9,10 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
 from tiny_models import apply, relative_error, uniform
+from tiny_vaes import tiny_vae_weights
 
+from jaxsd.config import TinyVAEConfig
+from jaxsd.convert import write_tiny_vae
 from jaxsd.convert.tensors import load
 from jaxsd.convert.tiny_vae import open_tiny_vae
 from jaxsd.models.tiny_vae import TinyVAE
@@ -45,6 +48,21 @@ def test_encodes_and_decodes_as_diffusers_does(settings: dict[str, object], tmp_
     assert relative_error(mean, _nhwc(encoded)) < 1e-4
     assert (np.asarray(log_variance) == -30).all()
     assert relative_error(apply(network, params, "decode", latents=latents), _nhwc(decoded)) < 1e-4
+
+
+def test_diffusers_loads_what_is_written(tmp_path: Path) -> None:
+    config = TinyVAEConfig(channels=16, encoder_blocks=(1, 2), decoder_blocks=(2, 1))
+    params = tiny_vae_weights(config)
+    write_tiny_vae(tmp_path / "tiny", config, params)
+    twin, unused = diffusers.AutoencoderTiny.from_pretrained(
+        tmp_path / "tiny", output_loading_info=True
+    )
+    assert not any(unused.values())
+    latents = uniform("latents", (2, 3, 5, 4))
+    with torch.no_grad():
+        decoded = twin.eval().decode(_nchw(latents)).sample
+    got = apply(TinyVAE(config), params, "decode", latents=latents)
+    assert relative_error(got, _nhwc(decoded)) < 1e-4
 
 
 def _nchw(array: np.ndarray) -> torch.Tensor:

@@ -1,0 +1,89 @@
+"""Task "tiny-vae": a tiny autoencoder that learns to do what a model's own one does."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsd.config import TinyVAEConfig, VAEConfig
+from jaxsd.convert import open_model, write_tiny_vae
+from jaxsd.models import VAE
+from jaxsd.models.tiny_vae import TinyVAE
+from jaxsd.training.autoencoder import (
+    decibels,
+    decode,
+    encode,
+    picture_error,
+    random_crops,
+    read_split,
+    to_unit,
+)
+from jaxsd.training.config import TrainConfig
+from jaxsd.training.loop import Task
+from jaxsd.types import Array, Params
+
+
+def tiny_autoencoder_task(config: TrainConfig) -> Task:
+    """Distils the autoencoder of `config.model` into one of convolutions and ReLU alone.
+
+    The probe is how near the two decode the pictures that were held out, in dB.
+
+    Raises:
+      ValueError: no model, or a crop that its autoencoder can not halve as often as it does.
+    """
+    if not config.model:
+        raise ValueError("task 'tiny-vae' needs a model whose autoencoder it learns from")
+    stored = open_model(config.model)
+    dtype, scale = jnp.dtype(config.dtype), stored.spec.vae.scaling_factor
+    large, shape = VAE(stored.spec.vae, dtype), tiny_shape(stored.spec.vae, config.tiny_channels)
+    tiny, own = TinyVAE(shape, dtype), stored.params(np.dtype(np.float32))["vae"]
+    data = read_split(config, large.config.downscale)
+
+    def start(key: Array) -> Params:
+        return jax.jit(tiny.init)(key, jnp.zeros((1, config.crop, config.crop, 3)))["params"]
+
+    def batches() -> Callable[[int, slice], np.ndarray]:
+        return random_crops(config, data()[0])
+
+    def probe(params: Params) -> dict[str, float]:
+        latents = encode(large, own, data()[1])
+        wanted, got = decode(large, own, latents), decode(tiny, params, scale * latents)
+        return {"held_out_psnr": float(np.mean(decibels(got, wanted)))}
+
+    def write(folder: Path, params: Params) -> None:
+        write_tiny_vae(folder, shape, params, overwrite=True)
+
+    loss = partial(distillation_loss, large, tiny)
+    return Task(start, {"vae": own}, loss, batches, probe, {"diffusers": write})
+
+
+def tiny_shape(own: VAEConfig, channels: int) -> TinyVAEConfig:
+    """TAESD's shape, for the latents of another autoencoder."""
+    encoder = (1,) + (3,) * (len(own.channels) - 1)
+    return TinyVAEConfig(channels, encoder, encoder[::-1], own.latent_channels, own.image_channels)
+
+
+def distillation_loss(
+    large: VAE, tiny: TinyVAE, params: Params, frozen: Params, images: Array, key: Array
+) -> tuple[Array, dict[str, Array]]:
+    """Distance of the pictures that both decode, plus the absolute error of encoded latents.
+
+    Args:
+      frozen: the large autoencoder's parameters, as "vae".
+      images: [B, H, W, 3] uint8.
+      key: consumed by the posterior's noise.
+    """
+    own, scale = {"params": frozen["vae"]}, large.config.scaling_factor
+    pictures = to_unit(images)
+    mean, log_variance = large.apply(own, pictures, method=VAE.encode)
+    latents = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
+    wanted = large.apply(own, latents, method=VAE.decode)
+    decoded = tiny.apply({"params": params}, scale * latents, method=TinyVAE.decode)
+    encoded, _ = tiny.apply({"params": params}, pictures, method=TinyVAE.encode)
+    distance = picture_error(decoded - wanted)
+    apart = jnp.abs(encoded - scale * mean).mean()
+    loss = distance + apart
+    return loss, {"loss": loss, "pictures": distance, "latents": apart}
