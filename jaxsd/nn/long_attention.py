@@ -13,6 +13,11 @@ from jaxsd.nn.plain_attention import (
 from jaxsd.nn.tpu_attention import tpu_attention
 from jaxsd.types import Array
 
+LOGITS = 2_400_000
+"""That a CPU has at a time, all images together. Twice as many took twice as long: they are read
+three times, and have to stay in the cache.
+"""
+
 
 @jax.custom_jvp
 def long_attention(q: Array, k: Array, v: Array) -> Array:
@@ -53,7 +58,8 @@ def transposed_attention(q: Array, k: Array, v: Array) -> Array:
     whole, so that it can be shared out over devices.
     """
     batch, length, _, width = q.shape
-    queries = max(64, min(256, 512 // batch, length))
+    fit = LOGITS // (batch * k.shape[1]) // 64 * 64
+    queries = max(64, min(256, fit, length))
     q = jnp.transpose(split_queries(q * width**-0.5, queries), (3, 1, 0, 4, 2))
     k, v = jnp.transpose(k, (2, 0, 1, 3)), jnp.transpose(v, (2, 0, 3, 1))
     v = jnp.concatenate([v, jnp.ones_like(v[:, :, :1])], axis=2)
