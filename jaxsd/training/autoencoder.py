@@ -94,6 +94,8 @@ def read_split(config: TrainConfig, downscale: int) -> Callable[[], tuple[np.nda
     @cache
     def data() -> tuple[np.ndarray, np.ndarray]:
         images = read_pictures(config.data).images
+        if len(images) < 2:
+            raise ValueError(f"{config.data}: one picture is held out, so two or more are needed")
         seen = np.arange(len(images)) % HELD_OUT_EVERY != 0
         return images[seen], images[~seen][:64]
 

@@ -1,5 +1,6 @@
 """Attention against a loop in plain NumPy."""
 
+import re
 from collections.abc import Callable
 
 import jax
@@ -92,6 +93,14 @@ def test_the_forms_for_many_keys_equal_the_plain_one(form: str, length: int) -> 
     got = jax.jit(getattr(long_attention, form))(q, k, v)
     assert got.shape == q.shape
     assert relative_error(got, jax.jit(plain_attention)(q, k, v)) < 1e-5  # a thousand terms each
+
+
+@pytest.mark.parametrize(("keys", "queries"), [(4096, 256), (9216, 128), (16384, 64)])
+def test_the_transposed_form_has_few_logits_at_a_time(keys: int, queries: int) -> None:
+    tokens = jax.ShapeDtypeStruct((2, keys, 1, 8), jnp.float32)
+    jaxpr = str(jax.make_jaxpr(long_attention.transposed_attention)(tokens, tokens, tokens))
+    logits = {int(n) for n in re.findall(rf"f32\[2,{keys},(\d+)\] = dot_general", jaxpr)}
+    assert logits == {queries}
 
 
 def test_many_keys_are_attended_to_by_the_transposed_form_on_a_cpu() -> None:

@@ -117,3 +117,11 @@ def test_what_it_can_not_learn_from_is_one_line(config: TrainConfig) -> None:
         tiny_autoencoder_task(replace(config, model=""))
     with pytest.raises(ValueError, match="crop 9 is not a multiple of 2 pixels"):
         tiny_autoencoder_task(replace(config, crop=9))
+
+
+def test_one_picture_is_too_few(config: TrainConfig, tmp_path: Path) -> None:
+    lines = (Path(config.data) / "metadata.jsonl").read_text().splitlines()
+    (tmp_path / "metadata.jsonl").write_text(lines[0] + "\n")
+    (tmp_path / "0.png").write_bytes((Path(config.data) / "0.png").read_bytes())
+    with pytest.raises(ValueError, match="two or more are needed"):
+        tiny_autoencoder_task(replace(config, data=str(tmp_path))).batches()
