@@ -3,16 +3,21 @@
 `pipe = jaxsd.load("emoji"); images = pipe.text_to_image("a red apple")`
 """
 
+from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Pipeline", "load"]
+
+_PARTS = ("adapters", "convert", "models", "pipeline", "sampling", "schedulers", "settings")
+_NAMES = {"Control": "settings", "Pipeline": "pipeline", "Settings": "settings", "load": "pipeline"}
+
+__all__ = ["Control", "Pipeline", "Settings", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the pipeline when it is first asked for: `import jaxsd` itself costs nothing."""
-    if name in __all__:
-        from jaxsd import pipeline
-
-        return getattr(pipeline, name)
+    """Imports a part when it is first asked for: `import jaxsd` itself costs nothing."""
+    if name in _PARTS:
+        return import_module(f"jaxsd.{name}")
+    if name in _NAMES:
+        return getattr(import_module(f"jaxsd.{_NAMES[name]}"), name)
     raise AttributeError(f"module 'jaxsd' has no attribute {name!r}")

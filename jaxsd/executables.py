@@ -79,14 +79,14 @@ class Executables:
     def prepared(self, function: Any, static: Static, **arrays: Any) -> jax.stages.Compiled:
         """The program for arrays of these shapes: found, loaded, or else compiled and kept.
 
-        Only shapes are looked at. What several hosts share is not kept.
+        Only shapes are looked at. What devices of several hosts share is not kept.
         """
-        key = program_key(function.__name__, static, arrays)
-        ready = key, tuple(device.id for device in _devices(arrays))
+        key, devices = program_key(function.__name__, static, arrays), _devices(arrays)
+        ready = key, tuple(device.id for device in devices)
         if ready not in self._ready:
-            name = f"{function.__name__}-{key[:32]}.jaxsd"
-            kept = self.folder is not None and jax.process_count() == 1
-            path = self.folder / name if kept else None
+            name = f"{function.__name__}-{key[:32]}{_suffix(ready[1])}.jaxsd"
+            own = all(device.process_index == jax.process_index() for device in devices)
+            path = self.folder / name if own and self.folder is not None else None
             self._ready[ready] = self._load(path, arrays) or self._compile(
                 path, function, static, arrays
             )
@@ -98,7 +98,7 @@ class Executables:
         check_private_file(path)
         try:
             with path.open("rb") as file:
-                found, wanted = json.loads(file.readline()), surroundings()
+                found, wanted = json.loads(file.readline()), environment_key()
                 if found == wanted:
                     payload, in_tree, out_tree = pickle.load(file)
                     return serialize_executable.deserialize_and_load(
@@ -119,7 +119,7 @@ class Executables:
         timer.daemon = True
         timer.start()
         try:
-            with nothing_of_jax_cache:
+            with jax_cache_disabled:
                 compiled = function.lower(**static, **arrays).compile(compiler_options())
         finally:
             timer.cancel()
@@ -144,7 +144,7 @@ def _keep(compiled: jax.stages.Compiled, path: Path) -> None:
     """Writes a program; a reader sees the old file or the new one, whole."""
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         try:
-            file.write(json.dumps(surroundings()).encode() + b"\n")
+            file.write(json.dumps(environment_key()).encode() + b"\n")
             pickle.dump(serialize_executable.serialize(compiled), file)
             file.flush()
             os.replace(file.name, path)
@@ -160,7 +160,7 @@ def give_back_memory() -> None:
         trim(0)
 
 
-class NothingOfJaxCache:
+class JaxCacheDisabled:
     """Compiles anew: on a CPU, what JAX's own cache gives back can not be serialised again.
 
     Several threads may be within; the first one in and the last one out change JAX's setting.
@@ -187,7 +187,7 @@ class NothingOfJaxCache:
         compilation_cache.reset_cache()
 
 
-nothing_of_jax_cache = NothingOfJaxCache()
+jax_cache_disabled = JaxCacheDisabled()
 
 
 def program_key(name: str, static: Static, arrays: Any) -> str:
@@ -212,11 +212,17 @@ def _devices(arrays: Any) -> list[jax.Device]:
         if sharding is not None and not isinstance(sharding, SingleDeviceSharding):
             return list(sharding.mesh.devices.flat)
     put = [leaf for leaf in leaves if isinstance(leaf, jax.Array) and leaf.committed]
-    return list(put[0].devices()) if put else jax.devices()[:1]
+    return list(put[0].devices()) if put else jax.local_devices()[:1]
+
+
+def _suffix(numbers: tuple[int, ...]) -> str:
+    """Of a program's file: a file holds the numbers of its devices, and serves no others."""
+    usual = numbers == tuple(range(len(numbers)))
+    return "" if usual else "-" + hashlib.sha256(repr(numbers).encode()).hexdigest()[:8]
 
 
 @cache
-def surroundings() -> dict[str, str]:
+def environment_key() -> dict[str, str]:
     """What programs are made of and for, beside what is in their keys."""
     device = jax.devices()[0]
     return {

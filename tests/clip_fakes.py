@@ -7,13 +7,12 @@ import numpy as np
 from tiny_models import uniform
 
 from jaxsd.config import TextConfig, VisionConfig
-from jaxsd.convert.clip import vision_slots
-from jaxsd.convert.diffusers_names import text_slots
+from jaxsd.convert.diffusers.names import text_slots, vision_slots
+from jaxsd.convert.diffusers.text_settings import text_settings
+from jaxsd.convert.files.safetensors_file import write_safetensors
+from jaxsd.convert.files.tensors import flatten, in_memory
 from jaxsd.convert.parameters import Shapes, text_parameters, vision_parameters
-from jaxsd.convert.safetensors_file import write_safetensors
 from jaxsd.convert.slots import lay_out
-from jaxsd.convert.tensors import flatten, in_memory
-from jaxsd.convert.text_settings import text_settings
 from jaxsd.text import Tokenizer, clip_vocabulary, vocabulary_of, write_tokenizer
 from jaxsd.types import Params
 

@@ -7,15 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from jaxsd.bulk.shards import WRITERS, add
-from jaxsd.images import Recipe, png_bytes
+from jaxsd.images import png_bytes
+from jaxsd.settings import Recipe, Settings
+from jaxsd.webui import texts_of
 
 
 def image(number: int, size: tuple[int, int] = (20, 24)) -> np.ndarray:
     return np.random.default_rng(number).integers(0, 256, (*size, 3), np.uint8)
 
 
-def recipe(prompt: str) -> Recipe:
-    return Recipe(prompt, "", 3, "ddim", 7.5, 0, 24, 20, "emoji", "float32", "0")
+def texts(prompt: str) -> dict[str, str]:
+    """What a picture of a prompt carries."""
+    settings = Settings(prompt, steps=3, guidance_scale=7.5, width=24, height=20)
+    return texts_of(Recipe(settings, model="emoji", dtype="float32", version="0"))
 
 
 def folder_of(folder: Path, count: int, manifest: bool = False) -> Path:
@@ -24,7 +28,7 @@ def folder_of(folder: Path, count: int, manifest: bool = False) -> Path:
     lines = []
     for i in range(count):
         name = f"images/{i}.png"
-        (folder / name).write_bytes(png_bytes(image(i), recipe(f"thing {i}")))
+        (folder / name).write_bytes(png_bytes(image(i), texts(f"thing {i}")))
         lines.append({"id": str(i), "prompt": f"row {i}", "file": name, "status": "drawn"})
     if manifest:
         lines.append({"id": "failed", "prompt": "none", "status": "failed"})

@@ -20,7 +20,7 @@ def run_table(
 ) -> np.ndarray:
     """The result of a table from unit noise `x`; row i draws noises[i]."""
     t = Tableau(*(np.asarray(field, np.float64) for field in tableau))
-    z = [t.start * x] * t.samples.shape[1]
+    z = [t.start[1] * x] * t.samples.shape[1]
     m = [np.zeros_like(x)] * t.history.shape[2]
     for row in range(t.rows):
         x0 = t.c_skip[row] * z[0] + t.c_out[row] * network(t.c_in[row] * z[0], t.timestep[row])

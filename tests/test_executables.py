@@ -102,9 +102,9 @@ def test_long_compiling_is_announced(folder, monkeypatch):
 
 @pytest.mark.parametrize("name", ["version of jaxsd", "version of jax", "device", "setting"])
 def test_a_program_for_something_else_is_compiled_again_with_a_line(folder, monkeypatch, name):
-    other = executables.surroundings() | {name: "another"}
+    other = executables.environment_key() | {name: "another"}
     with monkeypatch.context() as patch:
-        patch.setattr(executables, "surroundings", lambda: other)
+        patch.setattr(executables, "environment_key", lambda: other)
         for power in (2, 3):
             Executables(folder)(work, {"power": power}, **arguments())
     work.clear_cache()
@@ -163,7 +163,7 @@ def test_the_file_says_what_it_is_for_before_anything_is_unpickled(folder):
     Executables(folder)(work, {"power": 2}, **arguments())
     [path] = folder.iterdir()
     header = json.loads(path.read_bytes().partition(b"\n")[0])
-    assert header == executables.surroundings()
+    assert header == executables.environment_key()
     assert jax.__version__ in header["version of jax"]
 
 
@@ -205,9 +205,9 @@ def test_a_gpu_gets_command_buffers_unless_the_user_decided(monkeypatch):
 def test_threads_that_compile_leave_the_setting_of_jax(folder):
     """Compiles in two threads that overlap: the first to come is the first to go."""
     assert jax.config.jax_enable_compilation_cache
-    executables.nothing_of_jax_cache.__enter__()
-    with executables.nothing_of_jax_cache:
-        executables.nothing_of_jax_cache.__exit__()
+    executables.jax_cache_disabled.__enter__()
+    with executables.jax_cache_disabled:
+        executables.jax_cache_disabled.__exit__()
         assert not jax.config.jax_enable_compilation_cache
     assert jax.config.jax_enable_compilation_cache
 

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 # Box -> floor. A box is a package of jaxsd or a module at its top; tools is one more.
 FLOORS = {
     "types": 0,
+    "typed": 0,
     "config": 0,
     "families": 0,
     "folders": 0,
@@ -20,24 +21,28 @@ FLOORS = {
     "schedulers": 1,
     "text": 1,
     "images": 1,
-    "resize": 1,
+    "hints": 1,
     "records": 1,
     "models": 2,
     "convert": 2,
     "parallel": 2,
+    "settings": 2,
     "sampling": 3,
     "adapters": 3,
     "checkpoint": 3,
     "executables": 3,
-    "requests": 3,
+    "jax_cache": 3,
+    "webui": 3,
+    "canvases": 3,
+    "outputs": 4,
     "pipeline": 4,
-    "training": 4,
-    "bulk": 4,
-    "score": 4,
-    "benchmark": 4,
-    "cli": 5,
+    "training": 5,
+    "bulk": 5,
+    "score": 5,
+    "benchmark": 5,
     "serving": 5,
-    "tools": 5,
+    "cli": 6,
+    "tools": 6,
 }
 # Third party -> boxes that may import it, lazily or not. Anything else is refused by name. Tools
 # that compare with PyTorch take both sides apart, so more is open to them.
@@ -51,11 +56,16 @@ FENCES = {
         "images",
         "records",
         "types",
+        "typed",
         "config",
         "families",
         "folders",
         "inception",
-        "resize",
+        "hints",
+        "settings",
+        "webui",
+        "canvases",
+        "outputs",
     },
     "flax": {"nn", "models", "tools"},
     "orbax": {"checkpoint"},
@@ -65,13 +75,13 @@ FENCES = {
     "tokenizers": {"text"},
     "safetensors": {"convert", "adapters"},
     "huggingface_hub": {"convert"},
-    "PIL": {"images", "resize", "tools"},
+    "PIL": {"images", "tools"},
     "array_record": {"records"},
     "pyarrow": {"bulk"},
     "absl": {"cli", "tools"},
     "tqdm": {"cli", "tools", "training"},
     "numpy": set(FLOORS),
-    "scipy": {"tools"},
+    "scipy": {"hints", "tools"},
     "ml_dtypes": set(FLOORS),
     "torch": {"tools"},
     "diffusers": {"tools"},
@@ -81,6 +91,27 @@ FENCES = {
     "resvg_py": {"tools"},
     "inflect": {"tools"},
 }
+# Inside convert: module or room -> step. An import goes down, or stays in its room: what reads
+# bytes knows nothing of models, and the two kinds of names nothing of each other.
+STEPS = {
+    "files": 0,
+    "kinds": 1,
+    "parameters": 1,
+    "stored_model": 1,
+    "added_conditions": 1,
+    "encoder": 2,
+    "slots": 2,
+    "names": 3,
+    "diffusers": 4,
+    "original": 4,
+    "api": 5,
+    "clip": 5,
+    "controlnet": 5,
+    "inception": 5,
+    "tiny_vae": 5,
+    "conversion": 6,
+    "report": 6,
+}
 STANDARD = frozenset(sys.stdlib_module_names)
 
 # Goldens are recorded from the tiny models of the tests.
@@ -89,6 +120,9 @@ BESIDE_TOOLS = {
 }
 
 FILES = sorted([*ROOT.glob("jaxsd/**/*.py"), *ROOT.glob("tools/**/*.py")])
+
+CONVERT = sorted(ROOT.glob("jaxsd/convert/**/*.py"))
+CONVERT.remove(ROOT / "jaxsd/convert/__init__.py")  # offers names of all of them
 
 
 def box_of(path: Path) -> str:
@@ -128,7 +162,9 @@ def complaint(box: str, name: str) -> str | None:
 
 def _inside(box: str, target: str) -> str | None:
     # jaxsd/__init__.py holds the version, and offers the names of the pipeline.
-    target = {"load": "pipeline", "Pipeline": "pipeline"}.get(target, target)
+    target = {"load": "pipeline", "Pipeline": "pipeline", "Settings": "settings"}.get(
+        target, target
+    )
     if box == "" or target in ("", "__version__", box):
         return None
     if target not in FLOORS:
@@ -139,6 +175,14 @@ def _inside(box: str, target: str) -> str | None:
     if above == 0 and FLOORS[box] > 0:
         return f"{box} imports {target} beside it (floor {FLOORS[box]})"
     return None
+
+
+def complaint_in_convert(room: str, name: str) -> str | None:
+    """What is wrong with an import of `name` in a room or module of convert, if anything."""
+    target, *_ = name.removeprefix("jaxsd.convert.").split(".")
+    if not name.startswith("jaxsd.convert.") or target == room or STEPS[target] < STEPS[room]:
+        return None
+    return f"convert/{room} (step {STEPS[room]}) imports {target} (step {STEPS[target]})"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -160,7 +204,7 @@ def test_imports_go_down(path):
         ("models", "jaxsd.convert"),
         ("sampling", "jaxsd.adapters"),
         ("text", "jaxsd.images"),
-        ("training", "jaxsd.load"),
+        ("sampling", "jaxsd.load"),
         ("pipeline", "flax.linen"),
         ("schedulers", "jax.numpy"),
         ("convert", "jax"),
@@ -187,3 +231,30 @@ def test_the_check_refuses(box, name):
 )
 def test_the_check_allows(box, name):
     assert complaint(box, name) is None
+
+
+@pytest.mark.parametrize("path", CONVERT, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down_inside_convert(path):
+    room = path.relative_to(ROOT / "jaxsd/convert").with_suffix("").parts[0]
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {wrong}"
+        for line, name in imports(path)
+        if (wrong := complaint_in_convert(room, name))
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("room", "name"),
+    [
+        ("files", "jaxsd.convert.slots"),
+        ("files", "jaxsd.convert.diffusers.names"),
+        ("diffusers", "jaxsd.convert.original.spec"),
+        ("original", "jaxsd.convert.diffusers.names"),
+        ("original", "jaxsd.convert.api"),
+        ("slots", "jaxsd.convert.names"),
+        ("clip", "jaxsd.convert.inception"),
+    ],
+)
+def test_the_check_refuses_inside_convert(room, name):
+    assert complaint_in_convert(room, name)

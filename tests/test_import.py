@@ -32,7 +32,9 @@ def test_nothing_heavy_is_imported(statement):
     assert not set(HEAVY) & set(loaded_after(statement))
 
 
-@pytest.mark.parametrize("module", ["jaxsd.schedulers", "jaxsd.convert", "jaxsd.text", "jaxsd.cli"])
+@pytest.mark.parametrize(
+    "module", ["jaxsd.schedulers", "jaxsd.convert", "jaxsd.text", "jaxsd.images", "jaxsd.cli"]
+)
 def test_host_arithmetic_does_not_import_jax(module):
     assert "jax" not in loaded_after(f"import {module}")
 

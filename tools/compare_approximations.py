@@ -18,7 +18,7 @@ from absl.flags import argparse_flags
 
 import jaxsd
 from jaxsd.benchmark.flops import count_flops
-from jaxsd.schedulers import guided_rows, renewed_rows
+from jaxsd.schedulers.guidance import classifier_free, refreshed_rows, runs, together
 
 PROMPTS = ("a red apple", "a cat", "a bicycle", "the flag of Japan")
 
@@ -82,14 +82,11 @@ def decoder_flops(pipe: jaxsd.Pipeline) -> int:
 
 def work(setting: Setting, rows: int, flops: tuple[int, int]) -> float:
     """The U-Net's operations for a picture, as a share of those of the whole."""
-    guided = guided_rows(setting.interval, rows)
-    anew = renewed_rows(setting.reuse, guided, rows)
     whole, outermost = flops
-    total = sum(
-        (2 if guided[0] <= row < guided[1] else 1)
-        * (whole if anew is None or anew[row] else outermost)
-        for row in range(rows)
-    )
+    total = 0
+    for run in runs(together([classifier_free(2.0, rows, setting.interval)])):
+        refresh = refreshed_rows(setting.reuse, run.end - run.first)
+        total += len(run.live) * np.where(refresh, whole, outermost).sum()
     return total / (2 * rows * whole)
 
 

@@ -18,10 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app
 from absl.flags import argparse_flags
+from emoji.control import Control, edge_questions, score_edges
 from emoji.evaluation import Generate, Reconstruct, Score, autoencoder_psnr, evaluate
 from PIL import Image, ImageDraw
 
 import jaxsd
+from jaxsd.canvases import Pictures
+from jaxsd.pipeline import with_controlnet
 
 PROMPTS = (
     "a red apple",
@@ -64,6 +67,27 @@ def generator(pipe: jaxsd.Pipeline, batch_size: int, **options: object) -> Gener
         starts = range(0, len(prompts), batch_size)
         batches = [(prompts[i : i + batch_size], seeds[i : i + batch_size]) for i in starts]
         images = [pipe.text_to_image(text, seed=seed, **options) for text, seed in batches]
+        return np.concatenate(images)[: len(prompts) - missing]
+
+    return generate
+
+
+def controlled(pipe: jaxsd.Pipeline, batch_size: int, **options: object) -> Control:
+    """The pipeline with its ControlNet "edges", or without where there are no hints."""
+    free = generator(pipe, batch_size, **options)
+    control = {"control": [jaxsd.Control(image="given", model="edges")]}
+
+    def generate(prompts: list[str], seeds: list[int], hints: np.ndarray | None) -> np.ndarray:
+        if hints is None:
+            return free(prompts, seeds)
+        missing = -len(prompts) % batch_size
+        prompts, seeds = prompts + [""] * missing, seeds + [0] * missing
+        seen = [Pictures(controls=(hint,)) for hint in [*hints, *[hints[-1]] * missing]]
+        images = []
+        for i in range(0, len(prompts), batch_size):
+            part = slice(i, i + batch_size)
+            given = {"seed": seeds[part], "pictures": seen[part]}
+            images.append(pipe.text_to_image(prompts[part], **given, **control, **options))
         return np.concatenate(images)[: len(prompts) - missing]
 
     return generate
@@ -125,6 +149,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--reuse", type=int, default=1, metavar="N")
     parser.add_argument("--taesd", metavar="FOLDER", help="a tiny autoencoder to decode with")
+    parser.add_argument("--controlnet", help="for edges, such as emoji-edges: does it obey?")
+    parser.add_argument("--edges", type=int, default=32, help="pictures of each kind for it")
     parser.add_argument("--batch-size", type=int, default=8)
     return parser.parse_args(argv[1:])
 
@@ -142,12 +168,18 @@ def report(args: argparse.Namespace) -> str:
     }
     generate = generator(pipe, args.batch_size, **settings)
     scores = evaluate(generate, args.dataset, concepts=args.concepts, composed=args.composed)
+    if args.controlnet:
+        control = controlled(
+            with_controlnet(pipe, args.controlnet, "edges"), args.batch_size, **settings
+        )
+        scores += score_edges(control, edge_questions(args.dataset, args.edges))
     psnrs = autoencoder_psnr(reconstructor(pipe, args.batch_size), args.dataset, count=128)
     sheet = contact_sheet(generate(list(PROMPTS), list(range(len(PROMPTS)))), PROMPTS)
 
     summary = {
         "model": args.model,
         "taesd": args.taesd,
+        "controlnet": args.controlnet,
         "settings": settings,
         "scores": [score._asdict() for score in scores],
         "autoencoder_psnr_db": psnrs,

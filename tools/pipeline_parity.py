@@ -24,11 +24,9 @@ from module_parity import (
 
 import jaxsd
 from jaxsd.config import UNetConfig
+from jaxsd.images import to_uint8
 from jaxsd.pipeline import Pipeline
-from jaxsd.requests import image_keys
-from jaxsd.sampling import rows
-from jaxsd.sampling.program import finish, go_on, start
-from jaxsd.schedulers import NoiseSchedule, build
+from jaxsd.sampling.program import decode
 from jaxsd.types import Array
 
 SCHEDULERS: dict[str, tuple[type, dict[str, Any]]] = {
@@ -136,7 +134,7 @@ def compare_sampler(ours: Pipeline, theirs: Any, sampler: str, request: Request)
     with torch.no_grad():
         unscaled = nchw(want[-1]) / theirs.vae.config.scaling_factor
         expected = nhwc(theirs.vae.decode(unscaled).sample)
-    apart = np.abs(_eight_bits(images).astype(int) - _eight_bits(expected))
+    apart = np.abs(to_uint8(images).astype(int) - to_uint8(expected))
     return SamplerErrors(
         sampler,
         steps=[relative_error(a, b) for a, b in zip(got, want, strict=True)],
@@ -150,33 +148,17 @@ def our_latents(
     pipe: Pipeline, sampler: str, request: Request, noise: Array
 ) -> tuple[list[Array], Array]:
     """Latents after each step, and the decoded images."""
-    schedule = NoiseSchedule.from_config(pipe.spec.schedule)
-    tableau = build(sampler, schedule, request.steps, pipe.spec.prediction)
     count = len(request.prompts)
-    guided = request.guidance_scale != 1
-    asked = pipe.request(
-        request.negatives if guided else [],
+    order = pipe.order(
         request.prompts,
-        np.full(count, request.guidance_scale, np.float32),
-        noise,
-        image_keys(range(count)),
+        request.negatives,
+        sampler=sampler,
+        steps=request.steps,
+        guidance_scale=request.guidance_scale,
+        latents=noise,
     )
-    conditions, state = start(pipe.networks, pipe.params, tableau, asked)
-    latents = []
-    for row in range(tableau.rows):
-        part = rows(tableau, row, row + 1)
-        state, _ = go_on(
-            pipe.networks,
-            pipe.params,
-            part,
-            np.int32(row),
-            conditions,
-            state,
-            asked.keys,
-            guided=guided,
-        )
-        latents.append(np.asarray(state.samples[0]))
-    return latents, np.asarray(finish(pipe.networks, pipe.params, latents[-1]))
+    latents = [np.asarray(shown.state.samples[:count, 0]) for shown in pipe.steps(order)]
+    return latents, np.asarray(decode(pipe.networks, pipe.params, latents[-1]))
 
 
 def their_latents(theirs: Any, sampler: str, request: Request, noise: Array) -> list[Array]:
@@ -220,7 +202,3 @@ def _text_encoder(theirs: Any, i: int, count: int) -> str:
     """`text_encoder` and `text_encoder_2`; the refiner has the second alone."""
     second = i == 1 or (count == 1 and theirs.components.get("text_encoder") is None)
     return "text_encoder_2" if second else "text_encoder"
-
-
-def _eight_bits(images: Array) -> Array:
-    return np.round((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)

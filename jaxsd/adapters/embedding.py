@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsd.config import TextConfig
-from jaxsd.convert.safetensors_file import write_safetensors
-from jaxsd.convert.tensors import FlatTree, LazyTensor, in_memory, is_floating
-from jaxsd.convert.weight_files import open_weights
+from jaxsd.convert.files.safetensors_file import write_safetensors
+from jaxsd.convert.files.tensors import FlatTree, LazyTensor, in_memory, is_floating
+from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.text import Tokenizer, Vocabulary
 from jaxsd.types import Array, Params
 

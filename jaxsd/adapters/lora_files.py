@@ -15,11 +15,11 @@ from jaxsd.adapters.lora import Factors, Lora
 from jaxsd.adapters.lora_metadata import ADAPTER, adapter_metadata, kohya_metadata, stated_alphas
 from jaxsd.adapters.lora_names import AdaptedKernel, adapted_kernels, spellings
 from jaxsd.config import ModelSpec
+from jaxsd.convert.files.safetensors_file import write_safetensors
+from jaxsd.convert.files.tensors import FlatTree, LazyTensor, in_memory
+from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.parameters import Shapes
-from jaxsd.convert.safetensors_file import write_safetensors
 from jaxsd.convert.slots import Mismatch, Slot, fill, lay_out
-from jaxsd.convert.tensors import FlatTree, LazyTensor, in_memory
-from jaxsd.convert.weight_files import open_weights
 
 _KEY = re.compile(
     r"(?P<module>.+?)\.(?:"

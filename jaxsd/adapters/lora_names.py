@@ -8,9 +8,10 @@ import re
 from typing import NamedTuple
 
 from jaxsd.config import ModelSpec
-from jaxsd.convert.folder import part_folder, part_slots
+from jaxsd.convert.diffusers.folder import part_folder
+from jaxsd.convert.diffusers.parts import PARTS, networks
+from jaxsd.convert.original.names import UNET, single_file_slots
 from jaxsd.convert.parameters import parameters
-from jaxsd.convert.single_file_names import UNET, single_file_slots
 from jaxsd.convert.slots import Kind, Slot
 
 _KOHYA = {"unet": "lora_unet", "text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}
@@ -43,12 +44,13 @@ class AdaptedKernel(NamedTuple):
 def adapted_kernels(spec: ModelSpec) -> dict[str, AdaptedKernel]:
     """Every kernel of the U-Net and the text encoders, by its path."""
     kernels: dict[str, AdaptedKernel] = {}
-    for name, shapes in parameters(spec).items():
+    for name, (kind, config) in networks(spec).items():
         if name == "vae":
             continue
+        shapes = PARTS[kind].shapes(config)
         part = part_folder(name, spec)
         original = _sgm_names(spec) if name == "unet" and _is_sgm(spec) else {}
-        for slot in part_slots(name, shapes, spec.layout):
+        for slot in PARTS[kind].slots(shapes, linear=spec.layout.linear_projection):
             if not slot.path.endswith("/kernel"):
                 continue
             path = f"{name.replace('_', '/')}/{slot.path}"

@@ -5,10 +5,10 @@ from typing import Any
 
 from jaxsd import families
 from jaxsd.config import ModelSpec
-from jaxsd.convert.schedule_settings import scheduler_settings
-from jaxsd.convert.text_settings import text_settings
-from jaxsd.convert.unet_settings import unet_settings
-from jaxsd.convert.vae_settings import vae_settings
+from jaxsd.convert.diffusers.schedule_settings import scheduler_settings
+from jaxsd.convert.diffusers.text_settings import text_settings
+from jaxsd.convert.diffusers.unet_settings import unet_settings
+from jaxsd.convert.diffusers.vae_settings import vae_settings
 
 MODELS: dict[str, ModelSpec] = {
     "emoji": families.EMOJI,

@@ -10,8 +10,10 @@ import numpy as np
 
 from jaxsd.benchmark.jobs import Job
 from jaxsd.models import VAE, TextEncoder, UNet
-from jaxsd.sampling.program import Networks, Request, draw
+from jaxsd.sampling import Step, rows_of
+from jaxsd.sampling.program import Given, Networks, Texts, draw
 from jaxsd.schedulers import NoiseSchedule, build
+from jaxsd.schedulers.guidance import classifier_free, together
 from jaxsd.types import Array, Params
 
 Shapes = Any
@@ -96,17 +98,25 @@ def _image(job: Job) -> tuple[Callable[..., Array], tuple[Shapes, ...]]:
     networks = Networks(UNet(spec.unet, dtype), VAE(spec.vae, dtype), encoders)
     (unet, _), (vae, latents), (text, ids) = (form(job)[1] for form in (_unet, _vae, _text))
     inputs = _unet_inputs(job, 2 * images)
-    request = Request(
-        ids=(ids,) * len(encoders),
-        keep=_float(2 * images),
-        time_ids=inputs.get("time_ids"),
+    time_ids = inputs.get("time_ids")
+    tableau = build("ddim", NoiseSchedule.from_config(spec.schedule), job.steps, spec.prediction)
+    given = Given(
+        texts=Texts(
+            (jax.ShapeDtypeStruct((images, 2, ids.shape[-1]), jnp.int32),) * len(encoders),
+            _float(images, 2),
+        ),
+        time_ids=None if time_ids is None else _float(images, 2, time_ids.shape[-1]),
         guidance=_float(images),
+        start=_float(images, 2),
         noise=latents,
         keys=jax.eval_shape(jax.vmap(jax.random.key), jnp.zeros(images, jnp.uint32)),
+        image=None,
+        features={},
     )
-    tableau = build("ddim", NoiseSchedule.from_config(spec.schedule), job.steps, spec.prediction)
+    columns = together([classifier_free(spec.guidance_scale, tableau.rows)] * images)
+    steps = Step(rows_of([tableau] * images), columns._asdict())
 
-    def run(params: Params, request: Request) -> Array:
-        return draw(networks, params, tableau, request, guided=True).images
+    def run(params: Params, given: Given) -> Array:
+        return draw(networks, params, given, (steps,)).images
 
-    return run, ({"unet": unet, "vae": vae, "text": text}, request)
+    return run, ({"unet": unet, "vae": vae, "text": text}, given)

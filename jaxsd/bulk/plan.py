@@ -1,33 +1,18 @@
 """Which rows are drawn together, and where they go: a function of the rows and two sizes alone.
 
-A unit is what one device draws in one call: `batch_size` rows that one table and one program fit,
-the last unit of a kind filled up. Which rows share a unit does not depend on how many devices or
-hosts there are, so neither does an image. Units are committed one by one; a shard is a run of them,
-and belongs to one host.
+A unit is what one device draws in one call: `batch_size` rows of one bucket, the last unit of a
+bucket padded. Which rows share a unit does not depend on how many devices or hosts there are, so
+neither does an image. Units are committed one by one; a shard is several units in a row, and one
+host makes it.
 """
 
 import itertools
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from jaxsd.bulk.rows import Row, TableauOf
-
-
-class Program(NamedTuple):
-    """What decides which program draws a row."""
-
-    calls: int  # of the network: rows of the sampler's table
-    height: int
-    width: int
-    guided: bool
-
-
-class Kind(NamedTuple):
-    """What the rows of a unit have in common."""
-
-    sampler: str
-    steps: int
-    program: Program
+from jaxsd.bulk.rows import Row
+from jaxsd.config import ModelSpec
+from jaxsd.settings import Bucket, bucket_of
 
 
 class Unit(NamedTuple):
@@ -35,50 +20,40 @@ class Unit(NamedTuple):
 
     number: int
     shard: int
-    kind: Kind
+    bucket: Bucket
     rows: tuple[Row, ...]  # at least one, at most `batch_size`
 
 
-def kind_of(row: Row, tableau_of: TableauOf, embeds_guidance: bool) -> Kind:
-    """The kind of a row; a guidance scale of 1 is no guidance, and half the work."""
-    calls = tableau_of(row.sampler, row.steps).rows
-    guided = row.guidance_scale != 1 and not embeds_guidance
-    return Kind(row.sampler, row.steps, Program(calls, row.height, row.width, guided))
-
-
 def plan(
-    rows: Iterable[Row],
-    tableau_of: TableauOf,
-    *,
-    embeds_guidance: bool,
-    batch_size: int,
-    images_per_shard: int,
+    rows: Iterable[Row], spec: ModelSpec, *, batch_size: int, images_per_shard: int
 ) -> list[Unit]:
-    """The units of a run, kind by kind, in the order in which kinds first appear.
+    """The units of a run, bucket by bucket, in the order in which buckets first appear.
 
     Args:
-      embeds_guidance: whether the network is told the guidance scale (LCM), and needs no negative.
+      rows: of the run.
+      spec: of the model.
+      batch_size: rows of a unit.
       images_per_shard: a shard has as many whole units as hold that many rows, at least one.
     """
-    kinds: dict[Kind, list[Row]] = {}
+    buckets: dict[Bucket, list[Row]] = {}
     for row in rows:
-        kinds.setdefault(kind_of(row, tableau_of, embeds_guidance), []).append(row)
+        buckets.setdefault(bucket_of(row.settings, spec), []).append(row)
     units: list[Unit] = []
     per_shard = max(1, images_per_shard // batch_size)
-    for kind, alike in kinds.items():
+    for bucket, alike in buckets.items():
         for first in range(0, len(alike), batch_size):
             chosen = tuple(alike[first : first + batch_size])
-            units.append(Unit(len(units), len(units) // per_shard, kind, chosen))
+            units.append(Unit(len(units), len(units) // per_shard, bucket, chosen))
     return units
 
 
-def programs(units: Iterable[Unit]) -> list[Program]:
-    """The programs that units need, each once."""
-    return list(dict.fromkeys(unit.kind.program for unit in units))
+def first_units(units: Iterable[Unit]) -> list[Unit]:
+    """The first unit of each bucket: together they need every program."""
+    return list({unit.bucket: unit for unit in reversed(list(units))}.values())[::-1]
 
 
 def calls(units: Iterable[Unit], devices: int) -> Iterator[tuple[Unit, ...]]:
-    """Units that all devices draw at once: of one kind, at most one a device."""
-    for _, alike in itertools.groupby(units, key=lambda unit: unit.kind):
+    """Units that all devices draw at once: of one bucket, at most one a device."""
+    for _, alike in itertools.groupby(units, key=lambda unit: unit.bucket):
         while several := tuple(itertools.islice(alike, devices)):
             yield several

@@ -1,149 +1,103 @@
 """What to draw: one row an image, checked before anything is compiled."""
 
-import math
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxsd.bulk.config import BulkConfig
 from jaxsd.bulk.tables import records
 from jaxsd.config import ModelSpec
-from jaxsd.schedulers import NoiseSchedule, Tableau, build
+from jaxsd.settings import OPTIONS, SIZE, Settings, checked, settings_from
+from jaxsd.typed import nearest
 
-COLUMNS = ("id", "prompt", "negative_prompt", "seed", "guidance_scale", "size", "sampler", "steps")
+COLUMNS = ("id", *OPTIONS, SIZE)
+LISTED = 50
+"""Bad rows that are listed before the rest are counted."""
 
-TableauOf = Callable[[str, int], Tableau]
-"""(sampler, steps) -> its table; raises ValueError."""
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One image, everything said."""
 
     id: str
-    prompt: str
-    negative_prompt: str
-    seed: int
-    guidance_scale: float
-    width: int
-    height: int
-    sampler: str
-    steps: int
+    settings: Settings  # checked
 
 
 class BadRow(NamedTuple):
-    """A row that can not be drawn: its line in the file, from 1, and why."""
+    """A row that cannot be drawn: its line in the file, from 1, and why."""
 
     line: int
     error: str
 
 
-def tableaus(spec: ModelSpec) -> TableauOf:
-    """The tables of a model's samplers, each made once."""
-    schedule = NoiseSchedule.from_config(spec.schedule)
-    return cache(lambda sampler, steps: build(sampler, schedule, steps, spec.prediction))
-
-
-def read_rows(
-    config: BulkConfig, spec: ModelSpec, tableau_of: TableauOf
-) -> tuple[list[Row], list[BadRow]]:
-    """All rows of a run, in order, and those that can not be drawn.
+def read_rows(config: BulkConfig, spec: ModelSpec) -> tuple[list[Row], list[BadRow]]:
+    """All rows of a run, in order, and those that cannot be drawn.
 
     Raises:
-      ValueError: a file that can not be read as a table.
+      ValueError: a file that cannot be read as a table.
       FileNotFoundError: no such file.
     """
-    return checked(records(config), config, spec, tableau_of)
+    return rows_from(records(config), config, spec)
 
 
-def checked(
-    lines: Iterable[tuple[int, dict[str, Any] | str]],
-    config: BulkConfig,
-    spec: ModelSpec,
-    tableau_of: TableauOf,
+def rows_from(
+    lines: Iterable[tuple[int, dict[str, Any] | str]], config: BulkConfig, spec: ModelSpec
 ) -> tuple[list[Row], list[BadRow]]:
     """Rows of (line number, values), or of (line number, what is wrong with the line)."""
     rows, bad, ids = [], [], set()
+    defaults, folder = config.settings, Path(config.inputs)
+    is_file = cache(lambda name: (folder / name).is_file())
     for index, (line, values) in enumerate(lines):
         try:
             if isinstance(values, str):
                 raise ValueError(values)
-            row = _row(index, values, config, spec)
-            tableau_of(row.sampler, row.steps)
-            if row.id in ids:
-                raise ValueError(f"id {row.id!r} was used before")
+            said = {name: value for name, value in values.items() if value is not None}
+            row_id = _id(str(said.pop("id", f"{index:08d}")), ids)
+            settings = checked(_settings(said, defaults), spec)
+            for name in pictures_of(settings):
+                if not is_file(name):
+                    raise ValueError(f"picture {name!r}: there is no file {folder / name}")
         except ValueError as error:
             bad.append(BadRow(line, str(error)))
             continue
-        ids.add(row.id)
-        rows.append(row)
+        ids.add(row_id)
+        rows.append(Row(row_id, settings))
     return rows, bad
 
 
-def _row(index: int, values: dict[str, Any], config: BulkConfig, spec: ModelSpec) -> Row:
-    if unknown := sorted(set(values) - set(COLUMNS)):
-        raise ValueError(f"unknown column {unknown[0]!r}; known are {', '.join(COLUMNS)}")
-    said = {name: value for name, value in values.items() if value is not None}
-    row_id = str(said.get("id", f"{index:08d}"))
+def pictures_of(settings: Settings) -> tuple[str, ...]:
+    """The names of the pictures that an image is made of."""
+    controls = tuple(control.image for control in settings.control)
+    return tuple(name for name in (settings.image, settings.mask) if name) + controls
+
+
+def refuse(bad: Sequence[BadRow], count: int, say: Callable[[str], None]) -> None:
+    """Lists the rows of `count` that cannot be drawn.
+
+    Raises:
+      ValueError: always.
+    """
+    for line, error in bad[:LISTED]:
+        say(f"line {line}: {error}")
+    if len(bad) > LISTED:
+        say(f"and {len(bad) - LISTED} more")
+    raise ValueError(f"{len(bad)} of {count} rows cannot be drawn; mend them, or --skip-bad-rows")
+
+
+def _settings(said: Mapping[str, Any], defaults: Settings) -> Settings:
+    for name in said:
+        if name not in COLUMNS:
+            raise ValueError(f"unknown column {name!r}; {nearest(name, COLUMNS)}")
+    settings = settings_from(said, defaults)
+    if not settings.prompt.strip():
+        raise ValueError("the prompt is empty")
+    return settings
+
+
+def _id(row_id: str, used: set[str]) -> str:
     if not re.fullmatch(r"[\w-]{1,100}", row_id):
         raise ValueError(f"id {row_id!r} is not 1 to 100 letters, digits, '_' or '-'")
-    width, height = _size(str(said.get("size", config.size)), spec)
-    scale = _number(float, "guidance_scale", said.get("guidance_scale", config.guidance_scale))
-    if not math.isfinite(scale):
-        raise ValueError(f"guidance_scale {scale} is not a finite number")
-    seed = _number(int, "seed", said.get("seed", config.seed))
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed {seed} is not 0 to {2**32 - 1}")
-    return Row(
-        id=row_id,
-        prompt=_words(said.get("prompt", "")),
-        negative_prompt=_text(said.get("negative_prompt", config.negative_prompt)),
-        seed=seed,
-        guidance_scale=scale or spec.guidance_scale,
-        width=width,
-        height=height,
-        sampler=str(said.get("sampler", config.sampler)),
-        steps=_number(int, "steps", said.get("steps", config.steps)),
-    )
-
-
-def _words(value: Any) -> str:
-    if not _text(value).strip():
-        raise ValueError("the prompt is empty")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a text")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"{value!r} is not valid Unicode") from None
-    return value
-
-
-def _number(kind: type, name: str, value: Any) -> Any:
-    """A number that may be written as text, as in CSV."""
-    try:
-        number = kind(value)
-        if isinstance(value, bool) or (not isinstance(value, str) and number != value):
-            raise ValueError
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} {value!r} is not of type {kind.__name__}") from None
-    return number
-
-
-def _size(size: str, spec: ModelSpec) -> tuple[int, int]:
-    if not size:
-        return spec.default_size, spec.default_size
-    unit = spec.vae.downscale
-    if not (found := re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", size)):
-        raise ValueError(f"size {size!r} is not WIDTHxHEIGHT in pixels, such as 512x768")
-    width, height = map(int, found.groups())
-    for side in (width, height):
-        if side == 0 or side % unit:
-            raise ValueError(f"size {size}: {side} is not a multiple of {unit} above 0")
-    return width, height
+    if row_id in used:
+        raise ValueError(f"id {row_id!r} was used before")
+    return row_id

@@ -1,45 +1,66 @@
-"""The run: devices draw one call while the host encodes and keeps the one before."""
+"""The run: devices draw one call while the host reads for the next and keeps the one before."""
 
+import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from jaxsd.bulk.plan import Kind, Unit, calls
+from jaxsd.bulk.plan import Unit, calls
 from jaxsd.bulk.rows import Row
-from jaxsd.bulk.store import Store
+from jaxsd.bulk.store import Records, Store
+from jaxsd.canvases import pasted_back
+from jaxsd.images import to_uint8
+from jaxsd.pipeline import Order
 from jaxsd.sampling import first_non_finite
 from jaxsd.sampling.program import Drawing
 
-Draw = Callable[[Kind, Sequence[Row]], Drawing]
-"""Begins to draw rows, `batch_size` for each device, and does not wait."""
-
-Describe = Callable[[Row], dict[str, Any]]
-"""The line of the manifest for a row, but for its file."""
-
-Encode = Callable[[Row, np.ndarray], bytes]
-"""A picture file of uint8 [H, W, 3]."""
-
+AHEAD = 2
+"""Calls that threads make ready while the devices draw."""
 
 Picture = np.ndarray | str
 """uint8 [H, W, 3], or why there is none."""
 
 
-class Host(NamedTuple):
-    """What this process has to work with."""
+class Ready(NamedTuple):
+    """Rows that can be drawn in a call, one after the other."""
 
-    draw: Draw
-    draw_again: Draw | None  # in float32, where the first is not
-    describe: Describe
-    encode: Encode
-    batch_size: int
+    order: Order
+    hashes: tuple[dict[str, str], ...]  # of each row: sha256 of its pictures by their names
+    errors: tuple[str, ...]  # of each row: why its pictures cannot be read, or empty
+
+
+class Artist(Protocol):
+    """What a run draws with: `jaxsd.bulk.artist.PipelineArtist`."""
+
+    batch_size: int  # rows for each device
     devices: int
-    threads: int
-    stop: Callable[[], bool]
-    committed: Callable[[int], None]  # called with a number of rows
+
+    def ready(self, rows: Sequence[Row]) -> Ready:
+        """Makes `batch_size` rows for each device ready, in a thread."""
+
+    def begin(self, ready: Ready) -> Drawing:
+        """Begins to draw them, and does not wait."""
+
+    def again(self, ready: Ready) -> Drawing | None:
+        """The same in float32; None where the first was."""
+
+    def describe(self, row: Row, hashes: dict[str, str]) -> dict[str, Any]:
+        """The line of the manifest for a row, but for its file."""
+
+    def encode(self, row: Row, hashes: dict[str, str], picture: np.ndarray) -> bytes:
+        """A picture file of uint8 [H, W, 3]."""
+
+
+class Drawn(NamedTuple):
+    """A row that was drawn."""
+
+    row: Row
+    hashes: dict[str, str]
+    picture: Picture
 
 
 class Summary(NamedTuple):
@@ -52,13 +73,24 @@ class Summary(NamedTuple):
     stopped: bool
 
 
-def run(host: Host, store: Store, units: Sequence[Unit]) -> Summary:
+def run(
+    artist: Artist,
+    store: Store,
+    units: Sequence[Unit],
+    *,
+    threads: int = 1,
+    stop: Callable[[], bool] = lambda: False,
+    committed: Callable[[int], Any] = lambda rows: None,
+) -> Summary:
     """Draws and keeps those units that are not done yet.
 
-    When asked to stop it finishes the calls in hand.
-
     Args:
+      artist: draws them.
+      store: keeps them.
       units: all units of some shards, in order.
+      threads: that read, encode and write.
+      stop: when it says so, the calls in hand are finished, and no others.
+      committed: called with a number of rows once they are kept.
     """
     pending = [unit for unit in units if not store.is_done(unit)]
     left = Counter(unit.shard for unit in pending)
@@ -66,18 +98,23 @@ def run(host: Host, store: Store, units: Sequence[Unit]) -> Summary:
     shards = dict.fromkeys(unit.shard for unit in units)
     ended = [shard for shard in shards if not left[shard] and not store.is_finished(shard)]
     keeping: list[tuple[Unit, Future]] = []
-    with ThreadPoolExecutor(host.threads) as pool:
+
+    def keep(unit: Unit, rows: Sequence[Drawn]) -> None:
+        store.commit(unit, *_packed(artist, rows))
+        committed(len(rows))
+
+    with ThreadPoolExecutor(threads) as pool:
         finishing = [pool.submit(store.finish, shard) for shard in ended]
-        for several, drawing in _ahead(host, pending, clock):
-            pictures = drawn(host, several, drawing)
+        for several, ready, drawing in _begun(artist, pending, pool, clock, stop):
+            rows = drawn(artist, several, ready, drawing)
             clock.ready()
             finishing += [pool.submit(store.finish, shard) for shard in _waited(keeping, left)]
             keeping = [
-                (unit, pool.submit(_keep, host, store, unit, own))
-                for unit, own in zip(several, pictures, strict=True)
+                (unit, pool.submit(keep, unit, own))
+                for unit, own in zip(several, rows, strict=True)
             ]
-            images += sum(len(own) for own in pictures)
-            failed += sum(isinstance(one, str) for own in pictures for one in own)
+            images += sum(len(own) for own in rows)
+            failed += sum(isinstance(one.picture, str) for own in rows for one in own)
         finishing += [pool.submit(store.finish, shard) for shard in _waited(keeping, left)]
         for future in finishing:
             future.result()
@@ -93,66 +130,90 @@ def _waited(keeping: list[tuple[Unit, Future]], left: Counter[int]) -> list[int]
     return [shard for shard in {unit.shard for unit, _ in keeping} if not left[shard]]
 
 
-def _ahead(
-    host: Host, pending: Iterable[Unit], clock: "Clock"
-) -> Iterator[tuple[tuple[Unit, ...], Drawing]]:
+def _begun(
+    artist: Artist,
+    pending: Iterable[Unit],
+    pool: ThreadPoolExecutor,
+    clock: "Clock",
+    stop: Callable[[], bool],
+) -> Iterator[tuple[tuple[Unit, ...], Ready, Drawing]]:
     """Calls the devices for the next units, and then gives the drawing before."""
+    waiting: deque[tuple[tuple[Unit, ...], Future[Ready]]] = deque()
+    to_come = calls(pending, artist.devices)
+
+    def make_ready() -> None:
+        for several in itertools.islice(to_come, AHEAD - len(waiting)):
+            waiting.append((several, pool.submit(artist.ready, filled(artist, several))))
+
+    make_ready()
     before = None
-    for several in calls(pending, host.devices):
-        if host.stop():
-            break
+    while waiting and not stop():
+        several, future = waiting.popleft()
+        ready = future.result()
+        make_ready()
         clock.called()
-        drawing = host.draw(several[0].kind, filled(host, several))
+        drawing = artist.begin(ready)
         if before is not None:
             yield before
-        before = several, drawing
+        before = several, ready, drawing
+    for _, future in waiting:
+        future.cancel()
     if before is not None:
         yield before
 
 
-def filled(host: Host, units: Sequence[Unit]) -> list[Row]:
-    """`batch_size` rows for each device: the last row of a unit, and the last unit, repeated."""
-    several = [*units, *[units[-1]] * (host.devices - len(units))]
-    size = host.batch_size
+def filled(artist: Artist, units: Sequence[Unit]) -> list[Row]:
+    """`batch_size` rows for each device: pads a unit by its last row, and units by the last one."""
+    several = [*units, *[units[-1]] * (artist.devices - len(units))]
+    size = artist.batch_size
     return [row for unit in several for row in [*unit.rows, *[unit.rows[-1]] * size][:size]]
 
 
-def drawn(host: Host, units: Sequence[Unit], drawing: Drawing) -> list[list[Picture]]:
-    """The pictures of each unit's rows. Those that are not finite are drawn again, once."""
-    pictures = _pictures(drawing)
-    rows = filled(host, units)
-    if host.draw_again is not None and any(isinstance(one, str) for one in pictures):
-        again = _pictures(host.draw_again(units[0].kind, rows))
-        both = zip(pictures, again, strict=True)
+def drawn(
+    artist: Artist, units: Sequence[Unit], ready: Ready, drawing: Drawing
+) -> list[list[Drawn]]:
+    """The rows of each unit. Those that are not finite are drawn again, once."""
+    pictures = _pictures(ready, drawing)
+    both = zip(pictures, ready.errors, strict=True)
+    not_finite = any(isinstance(one, str) and not error for one, error in both)
+    if not_finite and (other := artist.again(ready)) is not None:
+        both = zip(pictures, _pictures(ready, other), strict=True)
         pictures = [second if isinstance(one, str) else one for one, second in both]
-    size = host.batch_size
-    return [pictures[i * size :][: len(unit.rows)] for i, unit in enumerate(units)]
+    size = artist.batch_size
+    return [
+        [Drawn(row, ready.hashes[i], pictures[i]) for i, row in enumerate(unit.rows, number * size)]
+        for number, unit in enumerate(units)
+    ]
 
 
-def _pictures(drawing: Drawing) -> list[Picture]:
+def _pictures(ready: Ready, drawing: Drawing) -> list[Picture]:
     images, finite = np.asarray(drawing.images), np.asarray(drawing.finite)
     pictures: list[Picture] = []
-    for image, after in zip(images, finite.T, strict=True):
-        step = first_non_finite(after[:, None])
-        if step is not None:
-            pictures.append(f"latents were not finite after step {step + 1} of {len(after)}")
-        elif not np.isfinite(image).all():
+    for i, error in enumerate(ready.errors):
+        step = first_non_finite(finite[:, i : i + 1])
+        if error:
+            pictures.append(error)
+        elif step is not None:
+            pictures.append(f"latents were not finite after step {step + 1} of {len(finite)}")
+        elif not np.isfinite(images[i]).all():
             pictures.append("the autoencoder's output was not finite")
         else:
-            pictures.append(np.round((image.clip(-1, 1) + 1) * 127.5).astype(np.uint8))
+            own = ready.order.canvases[i], ready.order.settings[i]
+            pictures.append(pasted_back(to_uint8(images[i]), *own))
     return pictures
 
 
-def _keep(host: Host, store: Store, unit: Unit, pictures: Sequence[Picture]) -> None:
+def _packed(artist: Artist, rows: Sequence[Drawn]) -> tuple[Records, dict[str, bytes]]:
+    """Lines of the manifest, and the picture files by id."""
     records, packed = [], {}
-    for row, picture in zip(unit.rows, pictures, strict=True):
+    for row, hashes, picture in rows:
+        record = artist.describe(row, hashes)
         if isinstance(picture, str):
-            records.append(host.describe(row) | {"status": "failed", "error": picture})
+            records.append(record | {"status": "failed", "error": picture})
         else:
-            records.append(host.describe(row) | {"status": "drawn"})
-            packed[row.id] = host.encode(row, picture)
-    store.commit(unit, records, packed)
-    host.committed(len(unit.rows))
+            records.append(record | {"status": "drawn"})
+            packed[row.id] = artist.encode(row, hashes, picture)
+    return records, packed
 
 
 class Clock:

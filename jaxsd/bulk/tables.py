@@ -13,34 +13,22 @@ from jaxsd.bulk.config import BulkConfig
 Record = tuple[int, dict[str, Any] | str]
 """(line, from 1; its values by column, or what is wrong with it)."""
 
-SIDES = ("width", "height")
-
 
 def records(config: BulkConfig) -> Iterator[Record]:
-    """The rows of a run's file, or of its axes; `width` and `height` become `size`.
+    """The rows of a run's file, or of its axes.
 
     Raises:
       ValueError: a file that is none of these, or axes that do not fit the template.
       FileNotFoundError: no such file.
     """
     if config.axes:
-        lines = _product(config.prompt, config.axes)
-    else:
-        path = Path(config.rows)
-        if path.suffix not in READERS:
-            raise ValueError(f"rows {path} is not one of {', '.join(READERS)}")
-        if not path.is_file():
-            raise FileNotFoundError(f"no rows at {path}")
-        lines = READERS[path.suffix](path)
-    for line, values in lines:
-        yield line, values if isinstance(values, str) else _sized(values)
-
-
-def _sized(values: dict[str, Any]) -> dict[str, Any]:
-    if not all(values.get(side) for side in SIDES):
-        return values
-    rest = {name: value for name, value in values.items() if name not in SIDES}
-    return rest | {"size": "x".join(str(values[side]) for side in SIDES)}
+        return _product(config.prompt, config.axes)
+    path = Path(config.rows)
+    if path.suffix not in READERS:
+        raise ValueError(f"rows {path} is not one of {', '.join(READERS)}")
+    if not path.is_file():
+        raise FileNotFoundError(f"no rows at {path}")
+    return READERS[path.suffix](path)
 
 
 def _jsonl(path: Path) -> Iterator[Record]:

@@ -19,8 +19,8 @@ def main(args: argparse.Namespace) -> None:
 
     from tqdm import tqdm
 
-    from jaxsd.cli.compilation import keep_compiled
     from jaxsd.folders import cache_folder, private
+    from jaxsd.jax_cache import keep_compiled
     from jaxsd.training.latents import cache_latents
 
     keep_compiled(private(cache_folder()), announce=tqdm.write)

@@ -1,23 +1,17 @@
-"""`jaxsd compile`: programs for a model and sizes, made before they are needed."""
+"""`jaxsd compile`: programs for a model and options, made before they are needed."""
 
 import argparse
 import sys
 import time
 
-from jaxsd.cli.drawing import DTYPES, add_approximations, sides
-from jaxsd.convert import open_model
-from jaxsd.schedulers import NoiseSchedule, build, guided_rows, renewed_rows
+from jaxsd.cli.options import add_model, add_settings, given_settings, opened
+from jaxsd.settings import checked, settings_from, with_sides
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument(
-        "--model",
-        default="emoji",
-        help="built-in name, diffusers folder, .safetensors or .ckpt file, or hub id (emoji)",
-    )
-    parser.add_argument(
-        "--sizes", nargs="+", metavar="WxH", help="in pixels (what suits the model)"
+        "--sizes", nargs="+", default=[], metavar="WxH", help="in pixels (what suits the model)"
     )
     parser.add_argument(
         "--batch",
@@ -33,10 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="for Python without progress: whole programs too, for these samplers and --steps",
     )
-    parser.add_argument("--steps", type=int, default=20, metavar="N", help="(20)")
-    parser.add_argument("--no-guidance", action="store_true", help="for a guidance scale of 1")
-    parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
-    add_approximations(parser)
+    add_model(parser)
+    add_settings(parser)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -44,38 +36,40 @@ def main(args: argparse.Namespace) -> None:
     for count in args.batch:
         if count < 1:
             raise ValueError(f"--batch {count} is not at least 1")
-    if args.dtype not in DTYPES:
-        raise ValueError(f"--dtype {args.dtype!r} is not one of {', '.join(DTYPES)}")
-
-    from jaxsd.cli.compilation import keep_compiled
+    spec = opened(args).spec
+    given = given_settings(args)
+    sizes = [{"size": size} for size in args.sizes] or [{}]
+    wanted = [
+        [
+            checked(settings_from(given | with_sides(size) | sampler), spec)
+            for sampler in ({}, *({"sampler": name} for name in args.samplers))
+        ]
+        for size in sizes
+    ]
+    from jaxsd.canvases import read_pictures
     from jaxsd.executables import Executables
     from jaxsd.folders import cache_folder, private
-    from jaxsd.pipeline import outline
-
-    spec = open_model(args.model).spec
-    schedule = NoiseSchedule.from_config(spec.schedule)
-    interval = tuple(args.guidance_interval)
-    for sampler in ("ddim", *args.samplers):
-        tableau = build(sampler, schedule, args.steps, spec.prediction)
-        renewed_rows(args.reuse, guided_rows(interval, tableau.rows), tableau.rows)
-    sizes = [sides(size, spec) for size in args.sizes or [None]]
+    from jaxsd.jax_cache import keep_compiled
+    from jaxsd.pipeline import load, outline, with_controlnet
 
     folder = private(cache_folder())
     keep_compiled(folder, announce=_say)
     programs = Executables(folder / "programs", _say)
-    pipe = outline(args.model, args.dtype, programs=programs, taesd=args.taesd)
-    plans = {"steps": args.steps, "guidance_interval": interval, "reuse": args.reuse}
-    if args.no_guidance:
-        plans["guidance_scale"] = 1.0
-    for width, height in sizes:
+    names = dict.fromkeys(control.model for control in wanted[0][0].control)
+    opening = load if names else outline  # a ControlNet may be a change of the U-Net's weights
+    pipe = opening(args.model, args.dtype, args.prediction, programs=programs, taesd=args.taesd)
+    for name in names:
+        pipe = with_controlnet(pipe, name)
+    pictures, _ = read_pictures(wanted[0][0])
+    for first, *others in wanted:
         for count in args.batch:
             started = time.perf_counter()
-            asked = {"num_images": count, "height": height, "width": width} | plans
-            pipe.prepare_parts(pipe.order("", **asked))
-            for sampler in args.samplers:
-                pipe.prepare(pipe.order("", sampler=sampler, **asked))
+            pipe.prepare_parts(pipe.order([first] * count, pictures=pictures))
+            for settings in others:
+                pipe.prepare(pipe.order([settings] * count, pictures=pictures))
             seconds = time.perf_counter() - started
-            print(f"{width}x{height}, batch {count}: ready in {seconds:.1f} s")
+            size = f"{first.drawn_size[1]}x{first.drawn_size[0]}"
+            print(f"{size}, batch {count}: ready in {seconds:.1f} s")
 
 
 def _say(line: str) -> None:

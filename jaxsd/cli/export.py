@@ -11,7 +11,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--to",
         required=True,
         metavar="FORMAT",
-        help="diffusers, single-file, lora-peft, lora-kohya, embedding: what the task has",
+        help="what the task has of diffusers, single-file, lora-peft, lora-kohya, control-lora, "
+        "embedding",
     )
     parser.add_argument("-o", "--output", metavar="PLACE", help="default: RUN/export-FORMAT")
 

@@ -2,6 +2,9 @@
 
 import argparse
 
+WEEK = 7 * 24 * 3600
+"""Seconds that a host may wait for others that pass nothing to it."""
+
 
 def add_hosts(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that say which hosts there are; the same command runs on each."""

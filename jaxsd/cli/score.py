@@ -1,33 +1,18 @@
 """`jaxsd score FOLDER`: how good pictures are, in numbers."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-import jaxsd
-from jaxsd.cli.hosts import add_hosts, join_hosts
-from jaxsd.images import contact_sheet, write_png
-from jaxsd.inception import FEATURES
-from jaxsd.resize import thumbnail
-from jaxsd.score.facts import Fact, Unreadable
+from jaxsd.cli.hosts import WEEK, add_hosts, join_hosts
 from jaxsd.score.findings import Findings, Hosts
-from jaxsd.score.pictures import Picture, pictures_in, read_picture
-from jaxsd.score.report import Numbers, clip_numbers, distances, plain_numbers, table
-from jaxsd.score.statistics import Statistics, read_statistics, write_statistics
+from jaxsd.score.pictures import Picture
+from jaxsd.score.report import table
+from jaxsd.score.scoring import Asked, numbers_of, reference_of, some_pictures, write
 from jaxsd.score.survey import survey
-
-SHEET = 64
-"""Pictures on the contact sheet, at most."""
-SIDE = 128
-"""Pixels of each."""
-WAIT = 7 * 24 * 3600
-"""Seconds that a host may end before the others."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,97 +45,59 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Looks at the pictures, and at the reference, and writes what came of it."""
-    check(args)
-    pictures = pictures_in(Path(args.folder))
-    if not pictures:
-        raise ValueError(f"{args.folder} has no pictures")
+    asked = Asked(*(getattr(args, name) for name in Asked._fields))
+    asked.check()
+    pictures = some_pictures(args.folder)
     reference, others = reference_of(args.reference)
     place = Path(args.folder).resolve()
     output = Path(args.output or place.with_name(f"{place.name}-score"))
     hosts = hosts_of(args, output)
-    networks, weights = networks_of(args)
+    networks, weights = networks_of(asked)
     findings = look(pictures, hosts, "pictures", networks)
-    there = look(others, hosts, "reference", networks | {"clip": None}) if others else None
+    if others:
+        reference = look(others, hosts, "reference", networks | {"clip": None})
     if findings is None:  # the first host has them all
         return
-    numbers = {"version": jaxsd.__version__, "folder": args.folder}
-    numbers |= plain_numbers(findings.facts)
-    if args.inception:
-        own = findings.sums.statistics(weights)
-        if args.save_statistics:
-            write_statistics(Path(args.save_statistics), own)
-            print(args.save_statistics, file=sys.stderr)
-        if there is not None:
-            reference = there.sums.statistics(weights)
-        if reference is not None:
-            numbers |= {"reference": args.reference, **distances(own, reference)}
-    if args.clip:
-        numbers["clip"] = clip_numbers(findings.cosines)
+    numbers = numbers_of(asked, findings, reference, weights)
     write(output, numbers, pictures, findings.facts)
+    print(*table(numbers), sep="\n")
+    if asked.save_statistics:
+        say(asked.save_statistics)
+    say(str(output / "score.json"))
     if not (args.inception or args.clip):
         print("for FID and KID give --inception and --reference, for CLIP scores --clip; see -h")
 
 
-def check(args: argparse.Namespace) -> None:
-    """Refuses arguments that do not fit together.
+def say(line: str) -> None:
+    """Prints a line on stderr, above a bar if there is one."""
+    from tqdm import tqdm
 
-    Raises:
-      ValueError: naming them.
-    """
-    if args.batch_size < 1:
-        raise ValueError(f"--batch-size is {args.batch_size}, it must be more than 0")
-    if (args.reference or args.save_statistics) and not args.inception:
-        raise ValueError("--reference and --save-statistics need --inception, a file of weights")
-    if args.inception and not (args.reference or args.save_statistics):
-        raise ValueError("--inception needs a --reference to compare with, or --save-statistics")
-    if args.save_statistics:
-        kept = Path(args.save_statistics)
-        if kept.suffix != ".npz" or not kept.parent.is_dir():
-            raise ValueError(f"--save-statistics {kept} is not a .npz file in a folder that exists")
-
-
-def reference_of(place: str | None) -> tuple[Statistics | None, list[Picture]]:
-    """The statistics of a file, or the pictures of a folder."""
-    if place is None:
-        return None, []
-    path = Path(place)
-    if path.is_file() and path.suffix == ".npz":
-        return read_statistics(path, FEATURES), []
-    pictures = pictures_in(path)
-    if not pictures:
-        raise ValueError(f"--reference {place} has no pictures")
-    return None, pictures
+    tqdm.write(line, file=sys.stderr)
 
 
 def hosts_of(args: argparse.Namespace, output: Path) -> Hosts:
     """The host at work among those that look together."""
-    join_hosts(args, patience=WAIT)
+    join_hosts(args, patience=WEEK)
     if args.coordinator is None and not args.distributed:
         return Hosts(0, 1, output, "")
-    from jaxsd.cli.score_networks import process
+    from jaxsd.score.devices import hosts_together
 
-    number, count, run = process()
-    return Hosts(number, count, output, f"{run:08x}")
+    return hosts_together(output)
 
 
-def networks_of(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+def networks_of(asked: Asked) -> tuple[dict[str, Any], str]:
     """What `survey` is told of networks, and the hash of Inception's weights.
 
     Plain facts need neither, nor JAX.
     """
-    if not (args.inception or args.clip):
+    if not (asked.inception or asked.clip):
         return {}, ""
-    from tqdm import tqdm
-
-    from jaxsd.cli.compilation import keep_compiled
-    from jaxsd.cli.score_networks import loaded
     from jaxsd.folders import cache_folder, private
-
-    def say(text: str) -> None:
-        tqdm.write(text, file=sys.stderr)
+    from jaxsd.jax_cache import keep_compiled
+    from jaxsd.score.devices import loaded
 
     keep_compiled(private(cache_folder()), announce=say)
-    return loaded(args.inception, args.clip, args.batch_size)
+    return loaded(asked.inception, asked.clip, asked.batch_size, say)
 
 
 def look(
@@ -164,20 +111,3 @@ def look(
     with tqdm(total=len(share), unit="picture", desc=title) as bar:
         findings = survey(share, threads=os.cpu_count() or 1, seen=bar.update, **networks)
     return hosts.together(findings, what)
-
-
-def write(
-    output: Path, numbers: Numbers, pictures: Sequence[Picture], facts: Sequence[Fact | Unreadable]
-) -> None:
-    """Writes score.json and contact_sheet.png, and prints the table."""
-    output.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(numbers, indent=2, ensure_ascii=False) + "\n"
-    (output / "score.json").write_text(text, encoding="utf-8")
-    both = zip(pictures, facts, strict=True)
-    good = [picture for picture, fact in both if isinstance(fact, Fact)]
-    if good:
-        chosen = good[:: -(-len(good) // SHEET)]
-        sheet = np.stack([thumbnail(read_picture(picture)[0], SIDE) for picture in chosen])
-        write_png(output / "contact_sheet.png", contact_sheet(sheet))
-    print(*table(numbers), sep="\n")
-    print(output / "score.json", file=sys.stderr)

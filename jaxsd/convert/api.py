@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import get_args
 
 from jaxsd.config import ModelSpec
-from jaxsd.convert.folder import open_diffusers
-from jaxsd.convert.hub import download, is_hub_id
-from jaxsd.convert.single_file import open_single_file
+from jaxsd.convert.diffusers.folder import open_diffusers
+from jaxsd.convert.diffusers.write import save_diffusers
+from jaxsd.convert.files.hub import download, is_hub_id
+from jaxsd.convert.files.safetensors_file import silent
+from jaxsd.convert.files.tensors import dtype_named
+from jaxsd.convert.original.single_file import open_single_file, save_single_file
 from jaxsd.convert.stored_model import StoredModel, parts_of
-from jaxsd.convert.tensors import dtype_named
-from jaxsd.convert.write import save_diffusers, save_single_file
 from jaxsd.text import Tokenizer
 from jaxsd.types import Params, Prediction
 
@@ -77,10 +78,6 @@ def _in_memory(
     )
 
 
-def _silent(count: int) -> None:
-    """No progress to show."""
-
-
 def write_diffusers(
     folder: str | Path,
     spec: ModelSpec,
@@ -100,7 +97,7 @@ def write_diffusers(
       FileExistsError: if the folder exists and may not be overwritten.
     """
     model = _in_memory(spec, params, tokenizers)
-    save_diffusers(Path(folder), model, overwrite=overwrite, progress=_silent)
+    save_diffusers(Path(folder), model, overwrite=overwrite, progress=silent)
 
 
 def write_single_file(
@@ -116,4 +113,4 @@ def write_single_file(
       FileExistsError: if the file exists and may not be overwritten.
     """
     model = _in_memory(spec, params)
-    save_single_file(Path(path), model, overwrite=overwrite, progress=_silent)
+    save_single_file(Path(path), model, overwrite=overwrite, progress=silent)

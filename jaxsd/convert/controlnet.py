@@ -1,117 +1,161 @@
-"""ControlNets in and out: diffusers' folders, and single files in the original code's names."""
+"""ControlNets in and out: diffusers' folders, and single files in either names."""
 
+from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
-from jaxsd.config import ControlNetConfig
-from jaxsd.convert.config_fields import read_json
-from jaxsd.convert.controlnet_settings import (
-    controlnet_config,
-    controlnet_settings,
-    linear_by_heads,
-    pooled_dim,
-)
-from jaxsd.convert.diffusers_names import torch_name, unet_slots
-from jaxsd.convert.file_shapes import FileShapes
+from jaxsd.config import ControlNetConfig, UNetConfig
+from jaxsd.convert.diffusers import controlnet_shapes
+from jaxsd.convert.diffusers.controlnet_settings import linear_by_heads
+from jaxsd.convert.diffusers.parts import CONTROLNET, PARTS, open_part, save_part
+from jaxsd.convert.files.safetensors_file import write_safetensors
+from jaxsd.convert.files.shapes import FileShapes
+from jaxsd.convert.files.tensors import FlatTree, cast, dtype_named, flatten, load, without
+from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.kinds import kind_of
-from jaxsd.convert.original_names import RESNET, controlnet_modules, renamed
-from jaxsd.convert.original_shapes import TIME_ID_WIDTH, encoder_config
+from jaxsd.convert.original.control_lora import CHANGES, encoder_tensors, factored
+from jaxsd.convert.original.controlnet import SIGN, configuration, hint_channels, original_slots
 from jaxsd.convert.parameters import controlnet_parameters
-from jaxsd.convert.safetensors_file import write_safetensors
-from jaxsd.convert.slots import Slot, fill, lay_out, unet_kind
-from jaxsd.convert.tensors import FlatTree, cast, dtype_named, flatten, load
-from jaxsd.convert.weight_files import open_folder, open_weights
-from jaxsd.convert.write import new_folder, write_json
+from jaxsd.convert.slots import fill, lay_out
+from jaxsd.families import UNET_SD1, UNET_SD2
 from jaxsd.types import Params
 
 _PREFIX = "control_model."
-_SIGN = "input_hint_block.0.weight"
-_DIFFUSERS_SIGN = "controlnet_cond_embedding.conv_in.weight"
+BUILT_IN = {"emoji-edges": "emoji_edges.safetensors"}
+"""ControlNets inside the package, of the built-in model."""
 
 
 def read_controlnet(
-    source: str | Path, *, dtype: str | None = "float32"
+    source: str | Path,
+    *,
+    unet: tuple[UNetConfig, Params] | None = None,
+    dtype: str | None = "float32",
 ) -> tuple[ControlNetConfig, Params]:
     """A ControlNet's numbers and its parameters as NumPy arrays, one tensor at a time.
 
     Args:
-      source: a diffusers folder (config.json beside the weights), or a single file in the original
-        code's names, alone or inside a whole model (`control_model.`).
-      dtype: "float32", "float16" or "bfloat16"; `None` keeps what is stored.
+      source: a built-in name ("emoji-edges"); or a diffusers folder (config.json beside the
+        weights); or a single file in diffusers' names or in the original code's, alone or inside a
+        whole model (`control_model.`); or a Control-LoRA or a file of differences, which are
+        changes to the weights of a U-Net.
+      unet: numbers and parameters of the U-Net that it is used with, as nested arrays or as path ->
+        lazy tensor. Files of changes need it. Of a single file it must be the U-Net's own
+        ControlNet, and has its heads and norm groups, which shapes do not tell.
+      dtype: "float32", "float16" or "bfloat16"; `None` keeps what is stored, with float32 for sums.
 
     Raises:
       ValueError: one line that says what is wrong with the source.
       FileNotFoundError: if there is no such file or folder.
     """
     wanted = dtype and dtype_named(dtype)
-    path = Path(source)
+    path = built_in(source)
     if not path.exists():
         raise FileNotFoundError(f"no ControlNet at {source}: no such file or folder")
-    config, tensors = _open_folder(path) if path.is_dir() else _open_file(path)
+    if path.is_dir():
+        config, _, tensors = open_part(CONTROLNET, path)
+    else:
+        config, tensors = _open_file(path, unet)
     tensors = {name: cast(tensor, wanted, name) for name, tensor in tensors.items()}
     return config, load(tensors)
 
 
-def _open_folder(folder: Path) -> tuple[ControlNetConfig, FlatTree]:
-    where = folder / "config.json"
-    settings = read_json(where)
-    kind = settings.get("_class_name", "ControlNetModel")
-    if kind != "ControlNetModel":
-        raise ValueError(f"{folder} is a {kind}, not a ControlNetModel")
-    config = controlnet_config(settings, str(where))
-    shapes = controlnet_parameters(config)
-    slots = unet_slots(shapes, linear=bool(settings.get("use_linear_projection", False)))
-    return config, fill(slots, shapes, open_folder(folder), str(folder))
+def built_in(source: str | Path) -> Path:
+    """The file of a ControlNet inside the package, by its name; any other source as it is."""
+    name = BUILT_IN.get(str(source))
+    return Path(source) if name is None else Path(str(files("jaxsd") / "assets" / name))
 
 
-def _open_file(path: Path) -> tuple[ControlNetConfig, FlatTree]:
+def _open_file(
+    path: Path, unet: tuple[UNetConfig, Params] | None
+) -> tuple[ControlNetConfig, FlatTree]:
     tensors, _ = open_weights(path)
-    if _DIFFUSERS_SIGN in tensors:
+    kind, marker = kind_of(tensors), next((name for name in CHANGES if name in tensors), None)
+    if kind not in ("a ControlNet", "a Control-LoRA"):
+        raise ValueError(f"{path} is {kind}, not a ControlNet of SD 1, 2 or XL")
+    if marker and unet is None:
         raise ValueError(
-            f"{path} is in diffusers' names, which do not tell the number of heads; give the "
-            "folder that has its config.json too"
+            f"{path} holds changes to a U-Net ({marker}), whose weights are not in it; read it "
+            "with unet=(config, params) of the model that it is used with"
         )
-    if _PREFIX + _SIGN in tensors:  # the rest of such a file is the model that it was trained on
+    if _PREFIX + SIGN in tensors:  # the rest of such a file is the model that it was trained on
         tensors = {
             name.removeprefix(_PREFIX): tensor
             for name, tensor in tensors.items()
             if name.startswith(_PREFIX)
         }
-    if _SIGN not in tensors:
-        raise ValueError(f"{path} is {kind_of(tensors)}, not a ControlNet of SD 1, 2 or XL")
     try:
-        config, linear = configuration(FileShapes(tensors, ""))
-        shapes = controlnet_parameters(config)
-        return config, fill(original_slots(config, linear=linear), shapes, tensors, "it")
+        if marker:
+            return _changed(marker, without(tensors, [marker]), *unet)
+        return whole(tensors, unet and unet[0])
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as a ControlNet: {error}") from error
 
 
-def configuration(shapes: FileShapes) -> tuple[ControlNetConfig, bool]:
-    """The numbers, and whether transformers begin and end with dense layers."""
-    pooled = 0
-    if "label_emb.0.0.weight" in shapes:
-        features = shapes.size("label_emb.0.0.weight", 1)
-        pooled = pooled_dim(features, TIME_ID_WIDTH, "its label_emb")
-    unet, linear = encoder_config(shapes, pooled)
-    # Convolutions are every second one; every second of those widens, and the last leaves.
-    widths, number = [shapes.size(_SIGN, 0)], 4
-    while f"input_hint_block.{number + 2}.weight" in shapes:
-        widths.append(shapes.size(f"input_hint_block.{number}.weight", 0))
-        number += 4
-    return ControlNetConfig(unet, shapes.size(_SIGN, 1), tuple(widths)), linear
+def _changed(
+    marker: str, tensors: FlatTree, unet: UNetConfig, params: Params
+) -> tuple[ControlNetConfig, FlatTree]:
+    """A ControlNet of a file of changes to a U-Net."""
+    shapes = FileShapes(tensors, "")
+    encoder = replace(unet, guidance_dim=None)
+    config = ControlNetConfig(encoder, shapes.size(SIGN, 1), hint_channels(shapes))
+    # Files have 1x1 convolutions or dense kernels; where the latter are expected, either fits.
+    slots = original_slots(config, linear=True)
+    whole = CHANGES[marker](tensors, encoder_tensors(config, slots, flatten(params)))
+    return config, fill(slots, controlnet_parameters(config), whole, "it")
 
 
-def original_slots(config: ControlNetConfig, *, linear: bool) -> list[Slot]:
-    """Slots of a single file in the original code's names, without a prefix."""
-    modules = controlnet_modules(config)
-    return [
-        Slot(
-            path,
-            renamed(torch_name(path), modules, RESNET),
-            unet_kind(path, shape, linear=linear),
+def whole(tensors: FlatTree, unet: UNetConfig | None) -> tuple[ControlNetConfig, FlatTree]:
+    """A ControlNet of the tensors of a file that has all of it.
+
+    `unet` is the U-Net that it is for; None looks for a known one where shapes do not say enough.
+
+    Raises:
+      ValueError: if there is none, or `unet` has other shapes.
+    """
+    original = SIGN in tensors
+    from_shapes = configuration if original else controlnet_shapes.configuration
+    config, linear = from_shapes(FileShapes(tensors, ""))
+    if unet is not None:
+        config = _with_heads(config, unet)
+    elif not original and config.unet.added is None:
+        config = _with_known_heads(config)
+    if original:
+        slots = original_slots(config, linear=linear)
+        return config, fill(slots, controlnet_parameters(config), tensors, "it")
+    return config, PARTS[CONTROLNET].fill(config, tensors, "it", linear=linear)
+
+
+def _with_known_heads(config: ControlNetConfig) -> ControlNetConfig:
+    """The ControlNet with the heads of SD 1 or 2, whichever it is made for."""
+    for unet in (UNET_SD1, UNET_SD2):
+        if _sizes(config.unet) == _sizes(unet):
+            return _with_heads(config, unet)
+    raise ValueError(
+        "it is in diffusers' names, which do not tell the number of heads, and its U-Net has "
+        f"{_sizes(config.unet)}, which is not SD 1, 2 or XL; give the folder that has its "
+        "config.json too, or read it with unet=(config, params)"
+    )
+
+
+def _with_heads(config: ControlNetConfig, unet: UNetConfig) -> ControlNetConfig:
+    """The ControlNet with what shapes do not tell of its U-Net: heads, and groups of norms."""
+    if _sizes(config.unet) != _sizes(unet):
+        raise ValueError(
+            f"it is for a U-Net with {_sizes(config.unet)}, and the given one has {_sizes(unet)}; "
+            "take the model that it was trained for"
         )
-        for path, shape in controlnet_parameters(config).items()
-    ]
+    channels = config.unet.in_channels
+    return replace(config, unet=replace(unet, in_channels=channels, guidance_dim=None))
+
+
+def _sizes(unet: UNetConfig) -> str:
+    """What shapes tell of an encoder, in words."""
+    levels = ", ".join(
+        f"{level.channels} x {level.resnets} (attention {level.attention_depth})"
+        for level in unet.levels
+    )
+    added = f" and {unet.added.features} added features" if unet.added else ""
+    return f"levels {levels}, middle {unet.mid_depth}, context {unet.context_dim}{added}"
 
 
 def write_controlnet(
@@ -131,13 +175,39 @@ def write_controlnet(
       ValueError: if the parameters are not those of the config, or diffusers cannot build it.
       FileExistsError: if the folder exists and may not be overwritten.
     """
-    linear = linear_projection
-    if linear is None:
-        linear = linear_by_heads(config.unet)
-    settings = controlnet_settings(config, linear_projection=linear)
-    shapes = controlnet_parameters(config)
-    slots = unet_slots(shapes, linear=linear)
-    tensors = lay_out(slots, shapes, flatten(params), "the ControlNet's tree")
-    with new_folder(Path(folder), overwrite) as beside:
-        write_json(beside / "config.json", settings)
-        write_safetensors(beside / "diffusion_pytorch_model.safetensors", tensors, {"format": "pt"})
+    linear = linear_by_heads(config.unet) if linear_projection is None else linear_projection
+    place, facts = Path(folder), {"linear_projection": linear}
+    save_part(place, CONTROLNET, config, params, overwrite=overwrite, **facts)
+
+
+def write_control_lora(
+    path: str | Path,
+    config: ControlNetConfig,
+    params: Params,
+    unet: tuple[UNetConfig, Params],
+    *,
+    rank: int,
+    dtype: str = "float16",
+) -> None:
+    """Writes a ControlNet as a Control-LoRA: low-rank changes of the U-Net that it is used with.
+
+    Of a ControlNet that was trained as a change of that rank nothing is lost but the digits of
+    `dtype`. The file appears under its name only when it is complete.
+
+    Args:
+      path: of the .safetensors file.
+      config: of the ControlNet.
+      params: its parameters, NumPy or JAX arrays.
+      unet: numbers and parameters of the U-Net.
+      rank: of the factors.
+      dtype: "float32", "float16" or "bfloat16".
+
+    Raises:
+      ValueError: if the parameters are not those of the config, or of that U-Net.
+    """
+    slots, wanted = original_slots(config, linear=True), dtype_named(dtype)
+    encoder = encoder_tensors(config, slots, flatten(unet[1]))
+    tree = lay_out(slots, controlnet_parameters(config), flatten(params), "the ControlNet's tree")
+    stored = factored(tree, encoder, rank)
+    tensors = {name: cast(tensor, wanted, name) for name, tensor in stored.items()}
+    write_safetensors(Path(path), tensors, {})

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxsd.convert.api import open_model
+from jaxsd.convert.diffusers.write import save_diffusers
+from jaxsd.convert.files.output import check_free
+from jaxsd.convert.files.safetensors_file import Progress
+from jaxsd.convert.files.tensors import dtype_named
+from jaxsd.convert.original.single_file import save_single_file
 from jaxsd.convert.stored_model import StoredModel
-from jaxsd.convert.tensors import dtype_named
-from jaxsd.convert.write import Progress, check_free, save_diffusers, save_single_file
 
 
 @dataclass(frozen=True)

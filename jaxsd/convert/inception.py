@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxsd.convert.diffusers_names import without
+from jaxsd.convert.files.tensors import FlatTree, load, without
+from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.parameters import Shapes
 from jaxsd.convert.slots import Slot, fill, leaf_kind
-from jaxsd.convert.tensors import FlatTree, load
-from jaxsd.convert.weight_files import open_weights
 from jaxsd.inception import INCEPTION, NORM_EPSILON, Steps, convolutions
 from jaxsd.types import Params
 

@@ -2,11 +2,14 @@
 
 import re
 
-from jaxsd.convert.tensors import FlatTree
+from jaxsd.convert.files.tensors import FlatTree
 
 _SIGNS = (
     (r"(lora_(up|down|A|B)|lora\.(up|down)|hada_w|lokr_w|:\d+:(up|down)$)", "a LoRA"),
     (r"^(emb_params$|string_to_param\.|clip_[lg]$|<[^>]*>$)", "a textual-inversion embedding"),
+    (r"^lora_controlnet$", "a Control-LoRA"),
+    (r"^lllite_", "a ControlNet-LLLite"),
+    (r"(^|\.)(control_add_embedding\.|task_embedding$)", "a ControlNet-Union"),
     (r"(^|\.)(control_model\.|controlnet_cond_embedding\.|zero_convs\.)", "a ControlNet"),
     (r"^(ip_adapter|image_proj)\.", "an IP-Adapter"),
     (r"(^|\.)joint_blocks\.", "a Stable Diffusion 3"),

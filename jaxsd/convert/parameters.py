@@ -10,6 +10,7 @@ from jaxsd.config import (
     ControlNetConfig,
     ModelSpec,
     TextConfig,
+    TinyVAEConfig,
     UNetConfig,
     VAEConfig,
     VisionConfig,
@@ -186,6 +187,35 @@ def vae_parameters(config: VAEConfig) -> Shapes:
         **_norm("decoder/conv_norm_out", first),
         **_conv("decoder/conv_out", first, config.image_channels),
     }
+
+
+def tiny_vae_parameters(config: TinyVAEConfig) -> Shapes:
+    """Path -> shape of a tiny autoencoder; the convolutions that change the size have no bias."""
+    width, latent, images = config.channels, config.latent_channels, config.image_channels
+    shapes, number = _conv("encoder/layers_0", images, width), 0
+    for i, blocks in enumerate(config.encoder_blocks):
+        if i:
+            shapes |= {f"encoder/layers_{number}/kernel": (3, 3, width, width)}
+        shapes |= _tiny_blocks("encoder", number + 1, blocks, width)
+        number += 1 + blocks
+    shapes |= _conv(f"encoder/layers_{number}", width, latent)
+
+    shapes |= _conv("decoder/layers_0", latent, width)
+    number = 2
+    for blocks in config.decoder_blocks[:-1]:
+        shapes |= _tiny_blocks("decoder", number, blocks, width)
+        number += blocks + 2
+        shapes |= {f"decoder/layers_{number - 1}/kernel": (3, 3, width, width)}
+    shapes |= _tiny_blocks("decoder", number, config.decoder_blocks[-1], width)
+    return shapes | _conv(f"decoder/layers_{number + config.decoder_blocks[-1]}", width, images)
+
+
+def _tiny_blocks(half: str, first: int, count: int, width: int) -> Shapes:
+    shapes: Shapes = {}
+    for i in range(first, first + count):
+        for j in (0, 2, 4):
+            shapes |= _conv(f"{half}/layers_{i}/conv_{j}", width, width)
+    return shapes
 
 
 def _clip_layers(config: TextConfig | VisionConfig) -> Shapes:

@@ -8,11 +8,11 @@ import numpy as np
 
 from jaxsd.config import ModelSpec
 from jaxsd.convert.api import open_model
+from jaxsd.convert.files.tensors import FlatTree, LazyTensor
+from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.kinds import kind_of
-from jaxsd.convert.single_file_names import UNET
+from jaxsd.convert.original.names import UNET
 from jaxsd.convert.stored_model import StoredModel
-from jaxsd.convert.tensors import FlatTree, LazyTensor
-from jaxsd.convert.weight_files import open_weights
 
 Lines = list[tuple[str, str]]
 _PARTS = {

@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from jaxsd.convert.files.tensors import FlatTree, LazyTensor, is_floating, one_line
 from jaxsd.convert.parameters import Shapes
-from jaxsd.convert.tensors import FlatTree, LazyTensor, is_floating, one_line
 
 Kind = Literal["conv", "dense", "pointwise", "same"]
 """How a file stores a parameter: a convolution [O, I, H, W] for our [H, W, I, O]; a dense kernel

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxsd.config import Layout, ModelSpec, TextConfig, UNetConfig
-from jaxsd.convert.tensors import HALVES, FlatTree, cast, flatten, load, nested, on_host
+from jaxsd.convert.files.tensors import HALVES, FlatTree, cast, flatten, load, nested, on_host
 from jaxsd.families import FAMILIES
 from jaxsd.text import Tokenizer, clip_tokenizer
 from jaxsd.types import Array, Params, Prediction
@@ -101,13 +101,9 @@ def parts_of(params: Params) -> dict[str, FlatTree]:
 
 def family_name(unet: UNetConfig, prediction: Prediction) -> str:
     """The family of `jaxsd.families` that a U-Net belongs to, or "custom"."""
-    for name, spec in FAMILIES.items():
-        if spec.unet == unet and spec.prediction == prediction:
-            return name
-    for name, spec in FAMILIES.items():
-        if spec.unet == unet:
-            return f"{name}-{prediction}"
-    return "custom"
+    names = [name for name, spec in FAMILIES.items() if spec.unet == unet]
+    own = [name for name in names if FAMILIES[name].prediction == prediction]
+    return (own or [f"{name}-{prediction}" for name in names] or ["custom"])[0]
 
 
 def layout_of(unet: UNetConfig, text: Sequence[TextConfig], *, linear: bool) -> Layout:

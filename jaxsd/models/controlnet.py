@@ -53,15 +53,22 @@ class ControlNet(nn.Module):
     dtype: jnp.dtype = jnp.float32
     remat: str = "none"
 
+    @property
+    def hint_network(self) -> HintNetwork:
+        """The network that reads the image, as one of its own; its weights lie at `HINT`."""
+        first = self.config.unet.levels[0].channels
+        return HintNetwork(self.config.hint_channels, first, self.dtype, parent=None)
+
     @nn.compact
     def __call__(
         self,
         x: Array,
         timestep: Array,
         context: Array,
-        condition: Array,
+        condition: Array | None = None,
         pooled: Array | None = None,
         time_ids: Array | None = None,
+        hint: Array | None = None,
     ) -> Residuals:
         """Runs the network.
 
@@ -72,21 +79,25 @@ class ControlNet(nn.Module):
           condition: [B, 8h, 8w, 3] in [0, 1], the image (edges, depth, a pose...).
           pooled: [B, pooled_dim] pooled text, for models with `added` conditions.
           time_ids: [B, n] float32, as for the U-Net.
+          hint: [B, h, w, c], what `hint_network` gave for the image, which need not run in every
+            step; then without `condition`.
 
         Returns:
           What the U-Net takes as `residuals`, float32.
         """
         config, dtype = self.config.unet, self.dtype
         scale, first = self.config.downscale, config.levels[0].channels
-        assert condition.shape[:3] == (x.shape[0], scale * x.shape[1], scale * x.shape[2]), (
-            f"a condition {condition.shape} is not {scale} times as large as latents {x.shape}"
-        )
         x, context = x.astype(dtype), context.astype(dtype)
         conditions = {"pooled": pooled, "time_ids": time_ids}
         time = embed_time(config, dtype, timestep, x.shape[0], **conditions)
 
         x = convolution(first, "conv_in", dtype)(x)
-        x = x + HintNetwork(self.config.hint_channels, first, dtype, name=HINT)(condition)
+        if hint is None:
+            assert condition.shape[:3] == (x.shape[0], scale * x.shape[1], scale * x.shape[2]), (
+                f"a condition {condition.shape} is not {scale} times as large as latents {x.shape}"
+            )
+            hint = HintNetwork(self.config.hint_channels, first, dtype, name=HINT)(condition)
+        x = x + hint
         skips, mid = encode(config, dtype, self.remat, x, time, context)
         down = [
             _zero_convolution(skip, f"controlnet_down_blocks_{i}", dtype)
@@ -115,17 +126,22 @@ def controlnet_from_unet(config: ControlNetConfig, unet_params: Params, key: Arr
     first, side = config.unet.levels[0].channels, config.downscale
     image = jnp.zeros((1, side, side, config.condition_channels))
     hint = HintNetwork(config.hint_channels, first, jnp.float32).init(key, image)["params"]
-    time = unet_params["time_embedding"]
-    copied = {name: tree for name, tree in unet_params.items() if name.startswith(_COPIED)}
-    # Without `cond_proj`: a ControlNet is not told the guidance scale.
-    copied["time_embedding"] = {name: time[name] for name in ("linear_1", "linear_2")}
     zeros = {
         f"controlnet_down_blocks_{i}": _zeros(channels)
         for i, channels in enumerate(config.unet.skip_channels)
     }
     zeros["controlnet_mid_block"] = _zeros(config.unet.levels[-1].channels)
-    copied = jax.tree.map(lambda leaf: jnp.array(leaf, jnp.float32), copied)
+    half = encoder_half(unet_params)
+    copied = jax.tree.map(lambda leaf: jnp.array(leaf, jnp.float32), half)
     return copied | zeros | {HINT: hint}
+
+
+def encoder_half(unet_params: Params) -> Params:
+    """The part of a U-Net's tree that a ControlNet has too, under the same paths; not copied."""
+    time = unet_params["time_embedding"]
+    half = {name: tree for name, tree in unet_params.items() if name.startswith(_COPIED)}
+    # Without `cond_proj`: a ControlNet is not told the guidance scale.
+    return half | {"time_embedding": {name: time[name] for name in ("linear_1", "linear_2")}}
 
 
 def _zeros(channels: int) -> Params:

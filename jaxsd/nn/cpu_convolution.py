@@ -19,16 +19,16 @@ from jaxsd.nn.processor import multiplies_bfloat16
 from jaxsd.nn.winograd import winograd, winograd_of_doubled
 from jaxsd.types import Array
 
-FEW = 256
+PATCH_MAX_PIXELS = 256
 """Pixels, all images together, up to which one product of patches is the best form."""
 
-MANY = 320
+PRODUCT_MIN_CHANNELS = 320
 """Channels in from which products pay for few pixels."""
 
-SOME = 64
+WINOGRAD_MIN_CHANNELS = 64
 """Channels, in and out, from which Winograd's form pays for more."""
 
-MUCH = 2**26
+WINOGRAD_MIN_WORK = 2**26
 """Pixels times channels in and out, from which it pays for being more to compile and to load."""
 
 Form = Callable[[Array, Array], Array]
@@ -52,10 +52,10 @@ def fast_form(shape: tuple[int, ...], out: int, dtype: jnp.dtype) -> Form | None
       dtype: of the input.
     """
     *pixels, channels = shape
-    if math.prod(pixels) <= FEW or (dtype == jnp.bfloat16 and multiplies_bfloat16()):
-        return convolution_as_products if channels >= MANY else None
-    much = math.prod(shape) * out > MUCH
-    return winograd if much and min(channels, out) >= SOME else None
+    if math.prod(pixels) <= PATCH_MAX_PIXELS or (dtype == jnp.bfloat16 and multiplies_bfloat16()):
+        return convolution_as_products if channels >= PRODUCT_MIN_CHANNELS else None
+    much = math.prod(shape) * out > WINOGRAD_MIN_WORK
+    return winograd if much and min(channels, out) >= WINOGRAD_MIN_CHANNELS else None
 
 
 def convolution_as_products(x: Array, kernel: Array) -> Array:
@@ -68,7 +68,7 @@ def convolution_as_products(x: Array, kernel: Array) -> Array:
     Returns:
       [B, h, w, channels], dtype of `x`.
     """
-    groups = PATCHES if x.shape[1] * x.shape[2] <= FEW else ROWS
+    groups = PATCHES if x.shape[1] * x.shape[2] <= PATCH_MAX_PIXELS else ROWS
     kernels = kernel.reshape(len(groups), -1, kernel.shape[-1])
     return sum(_products(x, groups, kernels)).astype(x.dtype)
 

@@ -42,20 +42,25 @@ def place_param(mesh: Mesh, path: str, array: np.ndarray) -> Array:
     return jax.make_array_from_callback(array.shape, sharding, lambda piece: array[piece])
 
 
-def share(tree: Any, mesh: Mesh) -> Any:
-    """Arrays [B, ...] of this host as arrays of all hosts, split along their first axis.
+def share(tree: Any, mesh: Mesh, axis: int = 0) -> Any:
+    """Arrays of this host as arrays of all hosts, split along the axis that counts images.
+
+    Args:
+      tree: arrays [B, ...], or [S, B, ...].
+      mesh: of all hosts.
+      axis: 0 or 1.
 
     Raises:
-      ValueError: B can not be shared out equally.
+      ValueError: B cannot be shared out equally.
     """
-    sharding = NamedSharding(mesh, IMAGES)
+    sharding = NamedSharding(mesh, (IMAGES, IMAGES_SECOND)[axis])
     here = images_per_step(mesh) * mesh.local_mesh.size // mesh.size
 
     def one(array: Array) -> Array:
-        if len(array) % here:
+        if array.shape[axis] % here:
             raise ValueError(
-                f"a batch of {len(array)} can not be shared out to {here} devices, the mesh is "
-                f"{dict(mesh.shape)}; ask for a multiple of {here}"
+                f"a batch of {array.shape[axis]} cannot be shared out to {here} devices, the mesh "
+                f"is {dict(mesh.shape)}; ask for a multiple of {here}"
             )
         return jax.make_array_from_process_local_data(sharding, np.asarray(array))
 

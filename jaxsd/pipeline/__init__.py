@@ -1,7 +1,7 @@
-"""Text to image: `load` a model, then ask it for pictures."""
+"""From a prompt to pictures: `load` a model, then ask it."""
 
-from jaxsd.pipeline.line import Order, ordered
-from jaxsd.pipeline.loading import load, outline
+from jaxsd.pipeline.loading import load, outline, with_controlnet
+from jaxsd.pipeline.order import Order
 from jaxsd.pipeline.pipeline import Pipeline
 
-__all__ = ["Order", "Pipeline", "load", "ordered", "outline"]
+__all__ = ["Order", "Pipeline", "load", "outline", "with_controlnet"]

@@ -10,11 +10,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxsd.convert import StoredModel, open_model
-from jaxsd.convert.tensors import dtype_named
+from jaxsd.convert import StoredModel, open_model, read_controlnet
+from jaxsd.convert.files.tensors import dtype_named
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.parallel import place_param
+from jaxsd.parallel.sharing import path_name
 from jaxsd.pipeline.pipeline import Pipeline
 from jaxsd.types import Array, Prediction
 
@@ -62,13 +63,14 @@ def load(
 def outline(
     source: str | Path,
     dtype: str = "float32",
+    prediction: Prediction | None = None,
     programs: Executables = IN_MEMORY,
     taesd: str | Path | None = None,
 ) -> Pipeline:
     """A model with shapes in the place of its weights, which are not read: it can not draw, but
     `Pipeline.prepare` what draws. Arguments and errors as those of `load`.
     """
-    return _unread(_opened(source, None, taesd), dtype, programs)
+    return _unread(_opened(source, prediction, taesd), dtype, programs)
 
 
 def _opened(
@@ -90,3 +92,34 @@ def on_device(path: str, array: np.ndarray) -> Array:
     """A parameter on JAX's default device; on a CPU, in the memory that it was read into."""
     del path
     return jax.device_put(array, may_alias=True)
+
+
+def with_controlnet(pipe: Pipeline, source: str | Path, name: str | None = None) -> Pipeline:
+    """The pipeline with one ControlNet more; its other weights are shared.
+
+    Args:
+      pipe: of a model with the U-Net that the ControlNet was trained on.
+      source: what `jaxsd.convert.read_controlnet` reads: a built-in name, a diffusers folder, or a
+        single file of any kind.
+      name: what `Control.model` calls it; the source itself where it is None.
+
+    Raises:
+      ValueError: no ControlNet, or one of another U-Net.
+    """
+    own = replace(pipe.spec.unet, in_channels=pipe.spec.unet.out_channels, guidance_dim=None)
+    config, params = read_controlnet(source, unet=(own, pipe.params["unet"]), dtype=pipe.dtype)
+    if replace(config.unet, in_channels=own.in_channels) != own:
+        raise ValueError(
+            f"{source} is a ControlNet of another U-Net than that of this {pipe.spec.family} model"
+        )
+    name = str(source) if name is None else name
+    place = on_device if pipe.mesh is None else partial(place_param, pipe.mesh)
+    placed = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: place(f"controlnet/{path_name(path)}", leaf), params
+    )
+    trees = pipe.params.get("controlnet", {}) | {name: placed}
+    return replace(
+        pipe,
+        params=pipe.params | {"controlnet": trees},
+        controlnets=pipe.controlnets | {name: config},
+    )

@@ -1,47 +1,49 @@
 """A model that is asked for pictures."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxsd.config import ModelSpec, TinyVAEConfig
+from jaxsd.canvases import canvas_of, pasted_back
+from jaxsd.config import ControlNetConfig, ModelSpec, TinyVAEConfig
 from jaxsd.executables import IN_MEMORY, Executables
-from jaxsd.models import VAE, TextEncoder, UNet
+from jaxsd.images import to_uint8
+from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
 from jaxsd.models.tiny_vae import TinyVAE
-from jaxsd.parallel import images_per_step, own_share
-from jaxsd.pipeline.asking import latent_shape, text_request
-from jaxsd.pipeline.line import Line, Order, Progress, ordered
-from jaxsd.requests import (
-    as_list,
-    batch_size,
-    checked_noise,
-    filled,
-    image_keys,
-    per_image,
-)
+from jaxsd.parallel import images_per_step, own_share, share
+from jaxsd.pipeline.batches import batch_size, filled, given_noise, image_keys
+from jaxsd.pipeline.drawing import Programs, Shown, finished, prepare_steps, steps, whole
+from jaxsd.pipeline.drawing import prepare_whole as prepare_program
+from jaxsd.pipeline.order import Order, check_alike, given_arrays, runs_of
+from jaxsd.pipeline.requests import request_of
 from jaxsd.sampling import first_non_finite
-from jaxsd.sampling.program import DRAWING, Drawing, Networks, Request, initial_noise
-from jaxsd.schedulers import NoiseSchedule, build
+from jaxsd.sampling.program import DRAWING, Drawing, Networks, initial_noise
+from jaxsd.settings import Settings
 from jaxsd.text import Tokenizer
-from jaxsd.types import Array, Params
+from jaxsd.types import Params
+
+Progress = Callable[[int, int], None]
+"""(rows done, rows in all)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pipeline:
     """A model, ready to draw.
 
     Attributes:
-      params: `{"unet": tree, "vae": tree, "text": [tree, ...]}` on the device.
+      params: `{"unet": tree, "vae": tree, "text": [tree, ...]}` on the device; with ControlNets
+        also `{"controlnet": {name: tree}}`.
       tokenizers: one per text encoder.
       dtype: what the networks compute in.
       mesh: the devices, over `jaxsd.parallel.MESH_AXES`, that share the images and the weights;
         None for JAX's default device. On several hosts each asks for its own images, as many as
         the others, and is given those.
       programs: runs the programs of `jaxsd.sampling.program`, and may keep them on disk.
+      controlnets: those that `with_controlnet` of `jaxsd.pipeline` added, by name.
     """
 
     spec: ModelSpec
@@ -50,17 +52,15 @@ class Pipeline:
     dtype: str = "float32"
     mesh: Mesh | None = None
     programs: Executables = IN_MEMORY
+    controlnets: dict[str, ControlNetConfig] = field(default_factory=dict)
 
-    @property
-    def networks(self) -> Networks:
-        """The networks as functions of parameters."""
-        dtype, spec = jnp.dtype(self.dtype), self.spec
-        encoders = tuple(TextEncoder(config, dtype) for config in spec.text)
-        vae = TinyVAE if isinstance(spec.vae, TinyVAEConfig) else VAE
-        return Networks(UNet(spec.unet, dtype), vae(spec.vae, dtype), encoders, self.mesh)
+    def __repr__(self) -> str:
+        devices = "" if self.mesh is None else f", mesh {dict(self.mesh.shape)}"
+        added = "".join(f", ControlNet {name!r}" for name in self.controlnets)
+        return f"Pipeline({self.spec.family!r}, {self.dtype}{devices}{added})"
 
     def text_to_image(self, prompt: str | Sequence[str], **options: Any) -> np.ndarray:
-        """Draws pictures.
+        """Draws pictures of prompts.
 
         Args:
           prompt: a text, or several. Image i of `num_images` for each.
@@ -69,15 +69,55 @@ class Pipeline:
         Returns:
           uint8 [B, H, W, 3], the images of the first prompt first.
         """
-        images = np.asarray(self.draw(prompt, **options).images)
-        return np.round((images.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+        return self._pictures(prompt, options)
+
+    def image_to_image(
+        self, image: np.ndarray, prompt: str | Sequence[str], **options: Any
+    ) -> np.ndarray:
+        """Draws pictures that begin from a picture.
+
+        Args:
+          image: uint8 [H, W, 3] of any size: it is scaled to cover the size that is drawn, and its
+            middle is cut out. Or several, one per image.
+          prompt: a text, or several.
+          **options: see `draw`; `strength` says how much is drawn anew.
+
+        Returns:
+          uint8 [B, H, W, 3].
+        """
+        return self._pictures(prompt, options | {"image": image})
+
+    def inpaint(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray | None,
+        prompt: str | Sequence[str],
+        **options: Any,
+    ) -> np.ndarray:
+        """Paints a part of a picture anew, or beyond its edges (`outpaint`).
+
+        Args:
+          image: uint8 [H, W, 3] of any size, or several, one per image.
+          mask: uint8 [H, W], 255 where to paint, 0 where the picture stays; None to paint beyond
+            the edges alone. Or several, one per image.
+          prompt: a text, or several.
+          **options: see `draw`; `mask_blur`, `composite` and `outpaint` among them.
+
+        Returns:
+          uint8 [B, H, W, 3].
+        """
+        return self._pictures(prompt, options | {"image": image, "mask": mask})
+
+    def _pictures(self, prompt: str | Sequence[str], options: dict[str, Any]) -> np.ndarray:
+        progress = options.pop("progress", None)
+        order = self.order(prompt, **options)
+        return self.pictures(self.drawn(order, progress), order)
 
     def draw(
         self,
-        prompt: str | Sequence[str],
-        negative_prompt: str | Sequence[str] = "",
+        prompt: str | Settings | Sequence[str] | Sequence[Settings],
+        negative_prompt: str | Sequence[str] | None = None,
         *,
-        num_images: int = 1,
         progress: Progress | None = None,
         **options: Any,
     ) -> Drawing:
@@ -85,141 +125,146 @@ class Pipeline:
 
         Image i of a call with seed s has seed s + i, and depends on its own prompt, settings and
         seed alone: it can be made again by itself. A number of images for which a device has no
-        batch (see `jaxsd.requests.batch_size`) is drawn in the next larger one, and cut.
+        batch (see `jaxsd.pipeline.batches`) is drawn in the next larger one, and cut.
 
         Args:
-          prompt: a text, or several.
+          prompt: a text, or several; or `Settings`, one per image, which may differ in anything but
+            size, `reuse` and kinds of pictures.
           negative_prompt: what guidance leads away from; one, or one per image.
-          num_images: images per prompt.
           progress: called after every row with (done, all). The work is then three programs in
             place of one; the result is the same to rounding.
-          **options: see `order`.
+          **options: fields of `jaxsd.settings.Settings`, one value, or a list with one per image
+            (of `seed`, one value is that of the first image); options of the sampler (`eta`,
+            `spacing`, ...), see `jaxsd.schedulers.build`; and
+            `num_images`: per prompt;
+            `image`, `mask`: arrays as in `image_to_image` and `inpaint`;
+            `control_images`: uint8 [H, W, 3], one for each of `control`;
+            `latents`: [B, h, w, c] float32 noise of unit variance in place of the seeds', whose
+            size is drawn where no other is given.
 
         Raises:
           ValueError: one line, for anything that does not fit.
           FloatingPointError: the latents or the image were not finite; names the step.
         """
-        count = len(as_list(prompt)) * num_images
-        order = self.order(prompt, negative_prompt, num_images=num_images, **options)
-        line = self._line
-        drawing = line.whole(order) if progress is None else line.in_parts(order, progress)
+        return self.drawn(self.order(prompt, negative_prompt, **options), progress)
+
+    def begin(self, order: Order) -> Drawing:
+        """Begins to draw by one program, and does not wait; nobody looks for NaN."""
+        return whole(self._programs(order.controls), order)
+
+    def drawn(self, order: Order, progress: Progress | None = None) -> Drawing:
+        """The drawing of an order; see `draw`."""
+        if progress is None:
+            drawing = self.begin(order)
+        else:
+            programs, finite = self._programs(order.controls), []
+            for shown in steps(programs, order):
+                finite.append(np.asarray(shown.finite))
+                progress(shown.row, shown.rows)
+            drawing = finished(programs, shown, finite)
         drawing = drawing if self.mesh is None else own_share(drawing, DRAWING, self.mesh)
-        if self._batch(count) > count:
+        count = len(order.settings)
+        if len(drawing.images) > count:
             drawing = Drawing(*(part[:count] for part in drawing[:2]), drawing.finite[:, :count])
         self._check_finite(drawing)
         return drawing
 
+    def pictures(self, drawing: Drawing, order: Order) -> np.ndarray:
+        """The pictures of a drawing, uint8 [B, H, W, 3], with what was to be kept put back."""
+        rounded = to_uint8(np.asarray(drawing.images))
+        own = zip(rounded, order.canvases, order.settings, strict=True)
+        return np.stack([pasted_back(*one) for one in own])
+
+    def steps(self, order: Order, rows_per_call: int = 1) -> Iterator[Shown]:
+        """Draws row by row, for previews; whoever stops asking has cancelled."""
+        return steps(self._programs(order.controls), order, rows_per_call)
+
     def order(
         self,
-        prompt: str | Sequence[str],
-        negative_prompt: str | Sequence[str] = "",
+        prompt: str | Settings | Sequence[str] | Sequence[Settings],
+        negative_prompt: str | Sequence[str] | None = None,
         *,
-        steps: int = 20,
-        guidance_scale: float | Sequence[float] | None = None,
-        guidance_interval: tuple[float, float] = (0.0, 1.0),
-        reuse: int = 1,
-        sampler: str = "ddim",
-        seed: int | Sequence[int] = 0,
-        num_images: int = 1,
-        height: int | None = None,
-        width: int | None = None,
-        latents: Array | None = None,
-        **sampler_options: Any,
+        batch: int | None = None,
+        **options: Any,
     ) -> Order:
-        """What `draw` is asked for, as the programs take it.
+        """What the programs take, of what `draw` is asked for.
 
         Args:
-          prompt: a text, or several.
-          negative_prompt: what guidance leads away from; one, or one per image.
-          steps: network calls, but for samplers with more than one a step.
-          guidance_scale: one, or one per image; 1 means none. None is what suits the model.
-          guidance_interval: from where to where on the way from noise (0) to picture (1) there is
-            guidance (Kynkaanniemi et al. 2024); a row without it takes half the time. Anything but
-            (0, 1) gives other pictures.
-          reuse: in how many rows deep features of the U-Net are used, computed in the first of them
-            (Ma et al. 2024, DeepCache); in the others its outermost level alone runs. Anything but
-            1 gives other pictures.
-          sampler: a name of `jaxsd.schedulers.SAMPLERS` or an alias.
-          seed: 0 to 2**32 - 1; of the first image, or one per image.
-          num_images: images per prompt.
-          height: in pixels, a multiple of 8; None is what suits the model.
-          width: likewise.
-          latents: [B, h, w, c] float32 noise of unit variance in place of the seeds'.
-          **sampler_options: `eta`, `spacing`, `sigmas`, ...: see `jaxsd.schedulers.build`.
+          prompt: as for `draw`.
+          negative_prompt: as for `draw`.
+          batch: images of this host that are drawn; None for the next larger of few sizes.
+          **options: as for `draw`, or `pictures` read already, of all images or one for each.
 
         Raises:
           ValueError: one line, for anything that does not fit.
         """
-        schedule = NoiseSchedule.from_config(self.spec.schedule)
-        tableau = build(sampler, schedule, steps, self.spec.prediction, **sampler_options)
-        prompts = [text for text in as_list(prompt) for _ in range(num_images)]
-        if not prompts:
-            raise ValueError(f"no images: num_images is {num_images} and prompts are {prompt!r}")
-        count = len(prompts)
-        scale = self.spec.guidance_scale if guidance_scale is None else guidance_scale
-        scales = np.asarray(per_image("guidance_scale", scale, count), np.float32)
-        seeds = (
-            per_image("seed", seed, count)
-            if not np.isscalar(seed)
-            else list(range(int(seed), int(seed) + count))
-        )
-        batch = self._batch(count)
-        shape = latent_shape(self.spec, count, height, width)
-        keys = image_keys(filled(seeds, batch), self.mesh)
+        if negative_prompt is not None:
+            options["negative_prompt"] = negative_prompt
+        settings, pictures, latents = request_of(self.spec, prompt, options)
+        check_alike(settings)
+        canvases = [canvas_of(*one) for one in zip(settings, pictures, strict=True)]
+        count = len(settings)
+        batch = batch or self.batch(count)
+        height, width = settings[0].drawn_size
+        unit = self.spec.vae.downscale
+        shape = (height // unit, width // unit, self.spec.vae.latent_channels)
+        keys = image_keys(filled([one.seed for one in settings], batch), self.mesh)
         if latents is None:
-            noise = self.programs(initial_noise, {"shape": shape[1:]}, keys=keys)
+            noise = self.programs(initial_noise, {"shape": shape}, keys=keys)
         else:
-            noise = checked_noise(latents, shape, batch, self.mesh)
-        guided = self.spec.unet.guidance_dim is None and bool((scales != 1).any())
-        negatives = per_image("negative_prompt", negative_prompt, count) if guided else []
-        texts = filled(negatives, batch), filled(prompts, batch)
-        request = self.request(*texts, np.float32(filled(scales.tolist(), batch)), noise, keys)
-        plans = {"guidance_interval": guidance_interval, "reuse": reuse}
-        return ordered(tableau, request, guided=guided, **plans)
-
-    def request(
-        self,
-        negatives: Sequence[str],
-        prompts: Sequence[str],
-        scales: np.ndarray,
-        noise: Array,
-        keys: Array,
-    ) -> Request:
-        """What `draw` passes to the programs of `jaxsd.sampling.program`.
-
-        Args:
-          negatives: one text per image, or none where there is no guidance.
-          prompts: one text per image.
-          scales: [B] float32 guidance scales.
-          noise: [B, h, w, c] float32, unit variance.
-          keys: [B] typed keys.
-        """
-        texts = {"negatives": negatives, "prompts": prompts}
-        return text_request(
-            self.spec, self.tokenizers, self.mesh, **texts, scales=scales, noise=noise, keys=keys
+            noise = given_noise(latents, (count, *shape), batch)
+            noise = jnp.asarray(noise) if self.mesh is None else share(noise, self.mesh)
+        all_settings, all_canvases = filled(settings, batch), filled(canvases, batch)
+        given = given_arrays(self.spec, self.tokenizers, all_settings, all_canvases)
+        if self.mesh is not None:
+            given = share(given, self.mesh)
+        return Order(
+            given=given._replace(noise=noise, keys=keys),
+            runs=runs_of(self.spec, all_settings),
+            settings=settings,
+            canvases=tuple(canvases),
         )
 
     def prepare(self, order: Order) -> None:
-        """Loads or compiles what `draw` runs for such an order, without drawing it. Not on a mesh.
+        """Loads or compiles what `draw` runs for such an order, without drawing it.
 
         Args:
-          order: of `order`; its shapes and plans matter, and not its values.
+          order: of `order`; its shapes and structure matter, and not its values.
         """
-        self._line.prepare_whole(order)
+        prepare_program(self._programs(order.controls), order)
 
     def prepare_parts(self, order: Order) -> None:
-        """The same for what `draw` runs with `progress`, which serves any number of rows."""
-        self._line.prepare_parts(order)
+        """The same for what `draw` runs with `progress`, any number of rows. Not on a mesh."""
+        prepare_steps(self._programs(order.controls), order)
 
-    def _batch(self, count: int) -> int:
-        """Images of this host that are drawn for so many."""
+    def batch(self, count: int) -> int:
+        """Images of this host that are drawn for `count`."""
         mesh = self.mesh
         here = 1 if mesh is None else images_per_step(mesh) * mesh.local_mesh.size // mesh.size
         return batch_size(count, here)
 
     @property
-    def _line(self) -> Line:
-        return Line(self.networks, self.params, self.programs)
+    def networks(self) -> Networks:
+        """The networks as functions of parameters, without ControlNets."""
+        dtype, spec = jnp.dtype(self.dtype), self.spec
+        encoders = tuple(TextEncoder(config, dtype) for config in spec.text)
+        vae = TinyVAE if isinstance(spec.vae, TinyVAEConfig) else VAE
+        return Networks(UNet(spec.unet, dtype), vae(spec.vae, dtype), encoders, self.mesh)
+
+    def _programs(self, controls: tuple[str, ...]) -> Programs:
+        """The programs with the ControlNets that a drawing uses, and no others."""
+        params = {name: tree for name, tree in self.params.items() if name != "controlnet"}
+        networks = self.networks
+        if controls:
+            for name in controls:
+                if name not in self.controlnets:
+                    there = ", ".join(self.controlnets) or "none"
+                    raise ValueError(f"no ControlNet {name!r} was added; there are: {there}")
+            dtype = jnp.dtype(self.dtype)
+            nets = tuple(ControlNet(self.controlnets[name], dtype) for name in controls)
+            networks = networks._replace(controlnets=nets)
+            params["controlnet"] = [self.params["controlnet"][name] for name in controls]
+        return Programs(networks, params, self.programs)
 
     def _check_finite(self, drawing: Drawing) -> None:
         row = first_non_finite(drawing.finite)

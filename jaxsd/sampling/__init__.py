@@ -1,23 +1,25 @@
-"""The loop that runs a sampler's table over a network."""
+"""The loop that runs samplers' tables over a network."""
 
 from jaxsd.sampling.loop import (
     Network,
+    Row,
     State,
+    Step,
     advance,
-    advance_recalling,
     begin,
     first_non_finite,
-    rows,
+    rows_of,
     sample,
 )
 
 __all__ = [
     "Network",
+    "Row",
     "State",
+    "Step",
     "advance",
-    "advance_recalling",
     "begin",
     "first_non_finite",
-    "rows",
+    "rows_of",
     "sample",
 ]

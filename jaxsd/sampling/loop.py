@@ -1,6 +1,6 @@
-"""The sampling loop: one `lax.scan` over the rows of a table."""
+"""The sampling loop: one `lax.scan` over the rows of a table for each image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,137 +8,148 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsd.schedulers import Tableau
+from jaxsd.schedulers import HISTORY, SAMPLES, Tableau, padded
 from jaxsd.types import Array
 
-Network = Callable[[Array, Array], Array]
-"""(x [B, h, w, c] float32, timestep float32 []) -> [B, h, w, c] float32."""
+Memory = dict[str, Any]
+"""What features keep from row to row, by name: trees of arrays [B, ...] of fixed shapes."""
 
-Memory = Any
-"""What a network keeps from call to call, a tree of arrays of fixed shapes."""
 
-RecallingNetwork = Callable[[Array, Array, Memory, Array], tuple[Array, Memory]]
-"""(x, timestep, memory, whether to make it anew bool []) -> (as `Network`, memory)."""
+class Row(NamedTuple):
+    """A row of each image's table: leaves [S, B, ...] outside of the scan, [B, ...] inside.
 
-Hook = Callable[[Array, Array], Array]
-"""(x [B, h, w, c] float32, number of the row int32 []) -> [B, h, w, c] float32."""
+    The fields from `timestep` to `noise` are those of `Tableau`.
+    """
+
+    number: Array  # int32, of the row in the image's own table
+    timestep: Array
+    c_in: Array
+    c_skip: Array
+    c_out: Array
+    keep: Array  # [..., 2]
+    samples: Array  # [..., J, J]
+    history: Array  # [..., J, K]
+    noise: Array  # [..., J]
+    level: Array  # [..., 2] alpha and sigma of the sample before the row
+    next_level: Array  # [..., 2] and after it
+
+
+class Step(NamedTuple):
+    """What a network call knows of where it is: the row, and the columns that features read."""
+
+    row: Row
+    columns: dict[str, Array]  # [S, B, ...] outside of the scan, [B, ...] inside
 
 
 class State(NamedTuple):
-    """What the loop carries from row to row; `samples[0]` is the current sample."""
+    """What the loop carries from row to row; `samples[:, 0]` is the current sample."""
 
-    samples: Array  # [J, B, h, w, c] float32
-    history: Array  # [K, B, h, w, c] float32, newest first
+    samples: Array  # [B, J, h, w, c] float32
+    history: Array  # [B, K, h, w, c] float32, newest first
+    x0: Array  # [B, h, w, c] float32, the newest estimate, for previews
+    memory: Memory
 
 
-def identity(x: Array, row: Array) -> Array:
+Network = Callable[[Array, Step, Memory], tuple[Array, Memory]]
+"""(x [B, h, w, c] float32, step, memory) -> (output like x, memory)."""
+
+Hook = Callable[[Array, Step], Array]
+"""(x [B, h, w, c] float32, step) -> [B, h, w, c] float32."""
+
+
+def identity(x: Array, step: Step) -> Array:
     """`x`, unchanged."""
     return x
 
 
-def begin(tableau: Tableau, x: Array) -> State:
-    """The state before row 0, of unit-variance noise `x` [B, h, w, c] float32: z = start*x.
+def rows_of(tableaus: Sequence[Tableau]) -> Row:
+    """The tables of a batch as rows [S, B, ...]; shorter ones get idle rows. NumPy, on the host."""
+    count = max(tableau.rows for tableau in tableaus)
 
-    For image-to-image (a table built with `strength`) pass
-    x = (alpha[0]*x0 + sigma[0]*noise) / start.
+    def rows(tableau: Tableau) -> Row:
+        level = np.stack([tableau.alpha, tableau.sigma], axis=-1)
+        fields = tableau[: Tableau._fields.index("alpha")]
+        return Row(np.arange(count, dtype=np.int32), *fields, level[:-1], level[1:])
+
+    images = [rows(padded(tableau, count)) for tableau in tableaus]
+    return Row(*(np.stack(fields, axis=1) for fields in zip(*images, strict=True)))
+
+
+def per_image(a: Array, x: Array) -> Array:
+    """Scales each image of `x` [B, ...] by its number `a` [B]."""
+    return a.reshape(len(a), *[1] * (x.ndim - 1)) * x
+
+
+def begin(start: Array, noise: Array, source: Array | None = None) -> State:
+    """The state before row 0.
+
+    Args:
+      start: [B, 2] weights of the source and the noise, `Tableau.start` of each image.
+      noise: [B, h, w, c] float32 of unit variance.
+      source: [B, h, w, c] float32, scaled latents of the pictures to begin from; None for noise
+        alone.
     """
-    kept, remembered = tableau.history.shape[1:]
-    z = tableau.start * x
-    return State(jnp.stack([z] * kept), jnp.zeros((remembered, *x.shape), x.dtype))
+    z = per_image(start[:, 1], noise)
+    if source is not None:
+        z = per_image(start[:, 0], source) + z
+    batch, *shape = z.shape
+    samples = jnp.stack([z] * SAMPLES, axis=1)
+    return State(samples, jnp.zeros((batch, HISTORY, *shape), z.dtype), jnp.zeros_like(z), {})
 
 
 def advance(
-    tableau: Tableau,
+    steps: Step,
     network: Network,
     state: State,
     keys: Array,
     *,
-    first_row: Array | int = 0,
     on_x0: Hook = identity,
     on_sample: Hook = identity,
 ) -> tuple[State, Array]:
-    """Runs all rows of a table, or of a part of one made by `rows`.
+    """Runs some rows of a batch of tables, all of them or a part.
 
     Args:
-      tableau: as `build` makes it; it may be an argument of the jitted program.
+      steps: leaves [S, B, ...]; each image may be at another row of another table.
       network: the model, with its guidance and conditions inside.
-      state: of `begin`, or of the rows before.
-      keys: [B] typed keys, one an image; row i draws its noise from `fold_in(key, i)`.
-      first_row: number of the table's first row, where the table is a part. May be traced.
+      state: of `begin`, or of the rows before; its memory has what the network gives back.
+      keys: [B] typed keys; row number i of an image draws its noise from `fold_in(key, i)`.
       on_x0: replaces each estimate of x0 before the method uses it: clipping, thresholding.
-      on_sample: replaces each new z[0], whose level is alpha[row+1], sigma[row+1]: blending.
+      on_sample: replaces each new z[0], whose level is `step.row.next_level`: blending.
 
     Returns:
       The state after the last row, and for each row and image whether the sample was finite,
       [S, B] bool.
     """
-
-    def forgetful(x: Array, timestep: Array, memory: None, anew: None) -> tuple[Array, None]:
-        return network(x, timestep), None
-
-    hooks = {"on_x0": on_x0, "on_sample": on_sample}
-    state, _, finite = advance_recalling(
-        tableau, forgetful, state, None, None, keys, first_row=first_row, **hooks
-    )
-    return state, finite
-
-
-def advance_recalling(
-    tableau: Tableau,
-    network: RecallingNetwork,
-    state: State,
-    memory: Memory,
-    anew: Array | None,
-    keys: Array,
-    *,
-    first_row: Array | int = 0,
-    on_x0: Hook = identity,
-    on_sample: Hook = identity,
-) -> tuple[State, Memory, Array]:
-    """The same for a network that keeps something from row to row.
-
-    Args:
-      tableau: this and the others as in `advance`.
-      network: also told what it kept, and whether to make that anew.
-      memory: what it is told at the first row.
-      anew: [S] bool, the rows that make it anew; None where the network does not ask.
-
-    Returns:
-      As `advance`, with the memory after the last row as second.
-    """
     # On TPUs and GPUs a float32 product is rounded to bfloat16 or TF32 unless told otherwise.
-    mix = partial(jnp.tensordot, axes=1, precision="highest")
+    mix = partial(jnp.einsum, "bji,bihwc->bjhwc", precision="highest")
 
-    def step(
-        carried: tuple[State, Memory], scanned: tuple[tuple[Array, ...], Array, Array | None]
-    ) -> tuple[tuple[State, Memory], Array]:
-        (timestep, c_in, c_skip, c_out, keep, samples, history, noise), row, remade = scanned
-        (z, m), memory = carried
-        output, memory = network(c_in * z[0], timestep, memory, remade)
-        x0 = on_x0(c_skip * z[0] + c_out * output, row)
-        m = jnp.concatenate([(keep[0] * z[0] + keep[1] * x0)[None], m[:-1]])
-        z = (
-            mix(samples, z)
-            + mix(history, m)
-            + mix(noise[:, None], fresh_noise(keys, row, x0)[None])
-        )
-        z = z.at[0].set(on_sample(z[0], row))
-        return (State(z, m), memory), jnp.isfinite(z[0]).all((1, 2, 3))
+    def body(state: State, step: Step) -> tuple[State, Array]:
+        row, (z, m, _, memory) = step.row, state
+        output, memory = network(per_image(row.c_in, z[:, 0]), step, memory)
+        x0 = per_image(row.c_skip, z[:, 0]) + per_image(row.c_out, output)
+        x0 = on_x0(x0, step)
+        kept = per_image(row.keep[:, 0], z[:, 0]) + per_image(row.keep[:, 1], x0)
+        m = jnp.concatenate([kept[:, None], m[:, :-1]], axis=1)
+        fresh = fresh_noise(keys, row.number, x0)
+        z = mix(row.samples, z) + mix(row.history, m) + mix(row.noise[..., None], fresh[:, None])
+        z = z.at[:, 0].set(on_sample(z[:, 0], step))
+        return State(z, m, x0, memory), jnp.isfinite(z[:, 0]).all((1, 2, 3))
 
-    row_fields = tableau[: Tableau._fields.index("alpha")]
-    numbers = first_row + jnp.arange(tableau.rows)
-    (state, memory), finite = jax.lax.scan(step, (state, memory), (row_fields, numbers, anew))
-    return state, memory, finite
+    return jax.lax.scan(body, state, steps)
 
 
-def fresh_noise(keys: Array, row: Array | int, x: Array | jax.ShapeDtypeStruct) -> Array:
-    """Unit noise of the shape of `x` [B, ...]; image i's depends on keys[i] and the row alone."""
-    return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, row), x.shape[1:]))(keys)
+def fresh_noise(keys: Array, rows: Array, x: Array | jax.ShapeDtypeStruct) -> Array:
+    """Unit noise like `x` [B, ...]; an image's depends on its key and its row number [B] alone."""
+
+    def draw(key: Array, row: Array) -> Array:
+        return jax.random.normal(jax.random.fold_in(key, row), x.shape[1:])
+
+    return jax.vmap(draw)(keys, rows)
 
 
 def sample(
     tableau: Tableau,
-    network: Network,
+    network: Callable[[Array, Array], Array],
     x: Array,
     keys: Array,
     on_x0: Hook = identity,
@@ -149,27 +160,28 @@ def sample(
     Pure and differentiable. Inside `jit`, make the table an argument.
 
     Args:
-      tableau: as `build` makes it.
-      network: the model, with its guidance and conditions inside.
-      x: [B, h, w, c] float32, noise of variance 1; the table scales it (see `begin`).
+      tableau: as `build` makes it, the same for all images.
+      network: (x [B, h, w, c] float32, timestep float32 []) -> [B, h, w, c] float32.
+      x: [B, h, w, c] float32, noise of variance 1; the table scales it.
       keys: [B] typed keys of the rows' fresh noise, one an image.
       on_x0: see `advance`.
       on_sample: see `advance`.
     """
-    state = begin(tableau, x)
-    state, _ = advance(tableau, network, state, keys, on_x0=on_x0, on_sample=on_sample)
-    return state.samples[0]
-
-
-def rows(tableau: Tableau, first: int, end: int) -> Tableau:
-    """Rows first..end-1 as a table, to run the loop in parts: previews, progress, cancelling.
-
-    `advance(rows(tableau, 5, 10), network, state, keys, first_row=5)`
-    """
-    levels = slice(first, end + 1)
-    return Tableau(*(field[first:end] for field in tableau[:-1]), tableau.start)._replace(
-        alpha=tableau.alpha[levels], sigma=tableau.sigma[levels]
+    batch = len(x)
+    level = jnp.stack([tableau.alpha, tableau.sigma], axis=-1)
+    fields = tableau[: Tableau._fields.index("alpha")]
+    row = Row(jnp.arange(tableau.rows), *fields, level[:-1], level[1:])
+    rows = jax.tree.map(
+        lambda field: jnp.broadcast_to(field[:, None], (len(field), batch, *field.shape[1:])), row
     )
+
+    def told(x: Array, step: Step, memory: Memory) -> tuple[Array, Memory]:
+        return network(x, step.row.timestep[0]), memory
+
+    state = begin(jnp.broadcast_to(tableau.start, (batch, 2)), x)
+    hooks = {"on_x0": on_x0, "on_sample": on_sample}
+    state, _ = advance(Step(rows, {}), told, state, keys, **hooks)
+    return state.samples[:, 0]
 
 
 def first_non_finite(finite: Array) -> int | None:

@@ -1,34 +1,50 @@
-"""Prompts to pictures as pure functions: encode, denoise, decode; whole, or in parts.
+"""Prompts to pictures as pure functions: encode, denoise, decode, and `draw`, the three in a row.
 
-Weights and everything that a user changes from call to call are arguments, so that only shapes and
-the static facts (`Networks`, `guided`, `interval`) decide what is compiled. On a mesh every
-program runs on each device's own images (`jaxsd.parallel`).
+Weights and everything that a user changes from call to call are arguments, so that `Networks` and
+the structure of the arguments decide what is compiled. On a mesh every program runs on each
+device's own images (`jaxsd.parallel`).
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxsd.parallel import EVERYWHERE, IMAGES, IMAGES_SECOND, param_specs, per_device
-from jaxsd.sampling.loop import State, advance, advance_recalling, begin, fresh_noise, rows
-from jaxsd.sampling.networks import (
-    Conditions,
-    Networks,
-    Request,
-    around,
-    decode,
-    encode,
-    guided_network,
-    no_features,
-    reusing_network,
+from jaxsd.parallel import IMAGES, IMAGES_SECOND, gather, param_specs, per_device
+from jaxsd.sampling.call import Conditions, Networks, guided
+from jaxsd.sampling.features import (
+    FEATURES,
+    Beginning,
+    combined,
+    on_sample,
+    present,
+    remembered,
+    wrapped,
 )
-from jaxsd.schedulers import Tableau
+from jaxsd.sampling.latents import INITIAL_NOISE, decoded, latents_of, noise_of
+from jaxsd.sampling.loop import State, Step, advance, begin
 from jaxsd.types import Array, Params
 
-INITIAL_NOISE = 2**32 - 1
-"""Folded into an image's key for the noise it starts from; rows of the table are 0, 1, 2, ..."""
+
+class Texts(NamedTuple):
+    """M texts for each of B images."""
+
+    ids: tuple[Array, ...]  # [B, M, L] int32, one per text encoder
+    keep: Array  # [B, M] float32, 0 where the text is replaced by zeros
+
+
+class Given(NamedTuple):
+    """What is asked for, as arrays."""
+
+    texts: Texts
+    time_ids: Array | None  # [B, M, n] float32, for models with added conditions
+    guidance: Array  # [B] float32, for networks that embed it
+    start: Array  # [B, 2] float32, `Tableau.start`
+    noise: Array  # [B, h, w, c] float32, unit variance
+    keys: Array  # [B] typed keys of the images
+    image: Array | None  # [B, H, W, 3] float32 in [-1, 1], the pictures to begin from
+    features: dict[str, Any]  # arrays [B, ...] of the features of `jaxsd.sampling.features`
 
 
 class Drawing(NamedTuple):
@@ -46,159 +62,122 @@ DRAWING = Drawing(IMAGES, IMAGES, IMAGES_SECOND)
 @partial(jax.jit, static_argnames="shape")
 def initial_noise(keys: Array, shape: tuple[int, ...]) -> Array:
     """Unit noise [B, h, w, c] float32; image i's, of shape [h, w, c], depends on keys[i] alone."""
-    return fresh_noise(keys, INITIAL_NOISE, jax.ShapeDtypeStruct((len(keys), *shape), jnp.float32))
+    return noise_of(keys, INITIAL_NOISE, shape)
 
 
-@partial(jax.jit, static_argnames=("networks", "guided", "interval"))
-def draw(
-    networks: Networks,
-    params: Params,
-    tableau: Tableau,
-    request: Request,
-    anew: Array | None = None,
-    *,
-    guided: bool,
-    interval: tuple[int, int] | None = None,
-) -> Drawing:
+@partial(jax.jit, static_argnames="networks")
+def draw(networks: Networks, params: Params, given: Given, runs: tuple[Step, ...]) -> Drawing:
     """The whole line as one program.
 
     Args:
       networks: static.
       params: of all networks.
-      tableau: of the sampler.
-      request: what is asked for.
-      anew: [S] bool, rows that run the whole U-Net, among them the first of every loop; the others
-        run its outermost level around the deep features of the row before. None for all.
-      guided: whether there are negative prompts; static.
-      interval: rows (first, end) that are guided, if not all; static. Each kind of rows is a loop.
+      given: what is asked for.
+      runs: the rows of the tables with their columns, leaves [S, B, ...]. Each run is a loop of its
+        own with its own number of branches.
     """
 
-    def run(params: Params, tableau: Tableau, request: Request, anew: Array | None) -> Drawing:
-        conditions = encode(networks, params, request)
-        state, finite = begin(tableau, request.noise), []
-        for first, end, doubled in _spans(tableau.rows, guided, interval):
-            part, asked = rows(tableau, first, end), (networks, params, conditions, doubled)
-            if anew is None:
-                network = guided_network(*asked)
-                state, ok = advance(part, network, state, request.keys, first_row=first)
-            else:
-                state, _, ok = advance_recalling(
-                    part,
-                    reusing_network(*asked),
-                    state,
-                    no_features(networks, request.noise, doubled),
-                    anew[first:end],
-                    request.keys,
-                    first_row=first,
-                )
+    def run(params: Params, given: Given, runs: tuple[Step, ...]) -> Drawing:
+        conditions, state = _encode(networks, params, given)
+        finite = []
+        for steps in runs:
+            state = state._replace(memory={})
+            state, ok = _denoise(networks, params, steps, conditions, state, given.keys)
             finite.append(ok)
-        latents = state.samples[0]
-        return Drawing(decode(networks, params, latents), latents, jnp.concatenate(finite))
+        latents = state.samples[:, 0]
+        return Drawing(decoded(networks, params, latents), latents, jnp.concatenate(finite))
 
-    in_specs = (param_specs(params, networks.mesh), EVERYWHERE, IMAGES, EVERYWHERE)
-    return per_device(networks.mesh, run, in_specs, DRAWING)(params, tableau, request, anew)
-
-
-def _spans(
-    count: int, guided: bool, interval: tuple[int, int] | None
-) -> list[tuple[int, int, bool]]:
-    """Rows (first, end, whether guided), one after the other, none of them empty."""
-    if interval is None or not guided:
-        return [(0, count, guided)]
-    first, end = interval
-    spans = [(0, first, False), (first, end, True), (end, count, False)]
-    return [span for span in spans if span[0] < span[1]]
+    in_specs = (param_specs(params, networks.mesh), IMAGES, IMAGES_SECOND)
+    return per_device(networks.mesh, run, in_specs, DRAWING)(params, given, runs)
 
 
 @partial(jax.jit, static_argnames="networks")
-def start(
-    networks: Networks, params: Params, tableau: Tableau, request: Request
-) -> tuple[Conditions, State]:
-    """The first part of `draw`."""
-
-    def run(params: Params, tableau: Tableau, request: Request) -> tuple[Conditions, State]:
-        return encode(networks, params, request), begin(tableau, request.noise)
-
-    in_specs = (param_specs(params, networks.mesh), EVERYWHERE, IMAGES)
-    out_specs = (IMAGES, IMAGES_SECOND)
-    return per_device(networks.mesh, run, in_specs, out_specs)(params, tableau, request)
+def encode(networks: Networks, params: Params, given: Given) -> tuple[Conditions, State]:
+    """The first part of `draw`: texts and pictures are encoded, the state is that before row 0."""
+    in_specs = (param_specs(params, networks.mesh), IMAGES)
+    run = per_device(networks.mesh, partial(_encode, networks), in_specs, (IMAGES, IMAGES))
+    return run(params, given)
 
 
-@partial(jax.jit, static_argnames=("networks", "guided"))
-def go_on(
+@partial(jax.jit, static_argnames="networks")
+def denoise(
     networks: Networks,
     params: Params,
-    part: Tableau,
-    first_row: Array,
+    steps: Step,
     conditions: Conditions,
     state: State,
     keys: Array,
-    *,
-    guided: bool,
 ) -> tuple[State, Array]:
-    """The middle part of `draw`: the rows of `part`, the first of them number `first_row`."""
+    """The middle part of `draw`: rows of one run, leaves [S, B, ...], any number of them.
 
-    def run(
-        params: Params,
-        part: Tableau,
-        first_row: Array,
-        conditions: Conditions,
-        state: State,
-        keys: Array,
-    ) -> tuple[State, Array]:
-        network = guided_network(networks, params, conditions, guided)
-        return advance(part, network, state, keys, first_row=first_row)
-
-    specs = param_specs(params, networks.mesh)
-    in_specs = (specs, EVERYWHERE, EVERYWHERE, IMAGES, IMAGES_SECOND, IMAGES)
-    shared = per_device(networks.mesh, run, in_specs, (IMAGES_SECOND, IMAGES_SECOND))
-    return shared(params, part, first_row, conditions, state, keys)
-
-
-@partial(jax.jit, static_argnames=("networks", "guided"))
-def go_on_reusing(
-    networks: Networks,
-    params: Params,
-    part: Tableau,
-    first_row: Array,
-    conditions: Conditions,
-    state: State,
-    keys: Array,
-    deep: Array | None = None,
-    *,
-    guided: bool,
-) -> tuple[State, Array, Array]:
-    """`go_on` for one row that makes deep features, given None, or that uses some again.
+    Before the first rows of a run the memory in `state` is empty.
 
     Returns:
-      The state, the deep features [B or 2B, h, w, d] and [1, B] bool, see `advance`.
+      The state after them, and [S, B] bool, see `advance`.
     """
-
-    def run(
-        params: Params,
-        part: Tableau,
-        first_row: Array,
-        conditions: Conditions,
-        state: State,
-        keys: Array,
-        deep: Array | None,
-    ) -> tuple[State, Array, Array]:
-        def network(x: Array, timestep: Array, memory: Array, _: None) -> tuple[Array, Array]:
-            known = None if deep is None else memory
-            return around(networks, params, conditions, guided, known, x, timestep)
-
-        memory = no_features(networks, state.samples[0], guided) if deep is None else deep
-        return advance_recalling(part, network, state, memory, None, keys, first_row=first_row)
-
     specs = param_specs(params, networks.mesh)
-    in_specs = (specs, EVERYWHERE, EVERYWHERE, IMAGES, IMAGES_SECOND, IMAGES, IMAGES)
-    out_specs = (IMAGES_SECOND, IMAGES, IMAGES_SECOND)
-    shared = per_device(networks.mesh, run, in_specs, out_specs)
-    return shared(params, part, first_row, conditions, state, keys, deep)
+    in_specs = (specs, IMAGES_SECOND, IMAGES, IMAGES, IMAGES)
+    out_specs = (IMAGES, IMAGES_SECOND)
+    run = per_device(networks.mesh, partial(_denoise, networks), in_specs, out_specs)
+    return run(params, steps, conditions, state, keys)
 
 
 @partial(jax.jit, static_argnames="networks")
-def finish(networks: Networks, params: Params, latents: Array) -> Array:
-    """The last part of `draw`."""
+def decode(networks: Networks, params: Params, latents: Array) -> Array:
+    """The last part of `draw`: scaled latents to images."""
     in_specs = (param_specs(params, networks.mesh), IMAGES)
-    return per_device(networks.mesh, partial(decode, networks), in_specs, IMAGES)(params, latents)
+    return per_device(networks.mesh, partial(decoded, networks), in_specs, IMAGES)(params, latents)
+
+
+def _encode(networks: Networks, params: Params, given: Given) -> tuple[Conditions, State]:
+    context, pooled = encoded_texts(networks, params, given.texts)
+    source = None
+    if given.image is not None:
+        source = latents_of(networks, params, given.image, given.keys)
+    beginning = Beginning(given.noise, given.keys, source)
+    held = {
+        name: FEATURES[name].hold(networks, params, own, beginning)
+        for name, own in given.features.items()
+    }
+    conditions = Conditions(context, pooled, given.time_ids, given.guidance, held)
+    return conditions, begin(given.start, given.noise, source)
+
+
+def encoded_texts(networks: Networks, params: Params, texts: Texts) -> tuple[Array, Array | None]:
+    """Contexts [B, M, L, d] joined along their width, and the last encoder's pooled texts."""
+    batch, count = texts.keep.shape
+    outputs = [
+        encoder.apply(
+            {"params": gather(tree, f"text/{i}", networks.mesh)}, ids.reshape(batch * count, -1)
+        )
+        for i, (encoder, tree, ids) in enumerate(
+            zip(networks.text, params["text"], texts.ids, strict=True)
+        )
+    ]
+    context = jnp.concatenate([output.context for output in outputs], axis=-1)
+    context = context.reshape(batch, count, *context.shape[1:]) * texts.keep[..., None, None]
+    if networks.unet.config.added is None:
+        return context, None
+    return context, outputs[-1].pooled.reshape(batch, count, -1) * texts.keep[..., None]
+
+
+def _denoise(
+    networks: Networks,
+    params: Params,
+    steps: Step,
+    conditions: Conditions,
+    state: State,
+    keys: Array,
+) -> tuple[State, Array]:
+    names = present(conditions, steps)
+    branches = steps.columns["which"].shape[-1]
+    network = guided(
+        wrapped(names, networks, params, conditions),
+        conditions,
+        combined(names),
+        embeds_guidance=networks.unet.config.guidance_dim is not None,
+    )
+    begun = remembered(names, networks, state.samples[:, 0], branches)
+    state = state._replace(memory=begun | state.memory)
+    hook = on_sample(names, conditions)
+    return advance(steps, network, state, keys, on_sample=hook)

@@ -5,12 +5,20 @@ tableau = build("dpm++_2m", NoiseSchedule.from_config(spec.schedule), 20, "epsil
 
 from jaxsd.schedulers.grid import Grid
 from jaxsd.schedulers.noise import NoiseSchedule
-from jaxsd.schedulers.plans import guided_rows, renewed_rows
 from jaxsd.schedulers.samplers import SAMPLERS, Sampler, build
-from jaxsd.schedulers.tableau import Tableau, check, check_point_mass, padded
+from jaxsd.schedulers.tableau import (
+    HISTORY,
+    SAMPLES,
+    Tableau,
+    check,
+    check_point_mass,
+    padded,
+)
 
 __all__ = [
+    "HISTORY",
     "SAMPLERS",
+    "SAMPLES",
     "Grid",
     "NoiseSchedule",
     "Sampler",
@@ -18,7 +26,5 @@ __all__ = [
     "build",
     "check",
     "check_point_mass",
-    "guided_rows",
     "padded",
-    "renewed_rows",
 ]

@@ -23,7 +23,7 @@ class Grid(NamedTuple):
     timestep: np.ndarray  # [n] what the network is told, may be fractional
     alpha: np.ndarray  # [n+1]
     sigma: np.ndarray  # [n+1]
-    start: float = 1.0  # scale of the unit noise that stands for the first sample
+    start: tuple[float, float] = (0.0, 1.0)  # the first sample as weights of (picture, unit noise)
 
     @property
     def steps(self) -> int:
@@ -47,7 +47,7 @@ class Grid(NamedTuple):
         return self._replace(
             alpha=np.ones_like(self.alpha),
             sigma=self.noise_to_signal,
-            start=self.start / self.alpha[0],
+            start=(self.start[0] / self.alpha[0], self.start[1] / self.alpha[0]),
         )
 
     def visiting(self, levels: np.ndarray) -> "Grid":
@@ -59,13 +59,19 @@ class Grid(NamedTuple):
     def truncated(self, strength: float) -> "Grid":
         """The last `strength` (0, 1] of the steps, at least one: the grid of image-to-image.
 
+        It starts from the picture, noised to the first level that is left; of strength 1, from
+        noise alone.
+
         Raises:
           ValueError: if strength is out of range.
         """
         if not 0 < strength <= 1:
             raise ValueError(f"strength must be above 0 and at most 1, not {strength}")
+        if strength == 1:
+            return self
         first = self.steps - max(1, int(self.steps * strength))
-        return self.visiting(np.arange(first, self.steps + 1))
+        left = self.visiting(np.arange(first, self.steps + 1))
+        return left._replace(start=(left.alpha[0], left.sigma[0]))
 
 
 def training_grid(
@@ -124,7 +130,7 @@ def sigma_grid(
         grid = Grid(t, *variance_preserving(np.append(levels, 0.0)))
     # k-diffusion starts from sigma*noise. So does diffusers, except on leading grids, which begin
     # below the highest trained level; there it starts with the variance of a noised image.
-    return grid if spacing == "leading" else grid._replace(start=grid.sigma[0])
+    return grid if spacing == "leading" else grid._replace(start=(0.0, grid.sigma[0]))
 
 
 def solver_grid(

@@ -32,23 +32,24 @@ class Sampler(NamedTuple):
 
     builder: Callable[..., Tableau]  # (schedule, grid, prediction, **options)
     grid: Callable[..., Grid]  # (schedule, steps, **options)
+    webui: str  # its name there
 
 
 SAMPLERS: dict[str, Sampler] = {
-    "ddim": Sampler(ddim, training_grid),
-    "ddpm": Sampler(ddpm, partial(training_grid, set_alpha_to_one=True)),
-    "pndm": Sampler(pndm, training_grid),
-    "lms": Sampler(lms, sigma_grid),
-    "euler": Sampler(euler, sigma_grid),
-    "euler_a": Sampler(euler_a, sigma_grid),
-    "heun": Sampler(heun, sigma_grid),
-    "dpm++_2m": Sampler(dpmpp_2m, solver_grid),
-    "dpm++_2m_sde": Sampler(dpmpp_2m_sde, solver_grid),
-    "dpm++_2s": Sampler(dpmpp_2s, partial(solver_grid, spacing="linspace")),
-    "unipc": Sampler(unipc, solver_grid),
-    "deis": Sampler(deis, partial(solver_grid, final_sigma="smallest")),
-    "lcm": Sampler(lcm, distillation_grid),
-    "tcd": Sampler(tcd, distillation_grid),
+    "ddim": Sampler(ddim, training_grid, "DDIM"),
+    "ddpm": Sampler(ddpm, partial(training_grid, set_alpha_to_one=True), "DDPM"),
+    "pndm": Sampler(pndm, training_grid, "PLMS"),
+    "lms": Sampler(lms, sigma_grid, "LMS"),
+    "euler": Sampler(euler, sigma_grid, "Euler"),
+    "euler_a": Sampler(euler_a, sigma_grid, "Euler a"),
+    "heun": Sampler(heun, sigma_grid, "Heun"),
+    "dpm++_2m": Sampler(dpmpp_2m, solver_grid, "DPM++ 2M"),
+    "dpm++_2m_sde": Sampler(dpmpp_2m_sde, solver_grid, "DPM++ 2M SDE"),
+    "dpm++_2s": Sampler(dpmpp_2s, partial(solver_grid, spacing="linspace"), "DPM++ 2S"),
+    "unipc": Sampler(unipc, solver_grid, "UniPC"),
+    "deis": Sampler(deis, partial(solver_grid, final_sigma="smallest"), "DEIS"),
+    "lcm": Sampler(lcm, distillation_grid, "LCM"),
+    "tcd": Sampler(tcd, distillation_grid, "TCD"),
 }
 """Every sampler. The only list to extend."""
 

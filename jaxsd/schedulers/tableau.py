@@ -37,7 +37,7 @@ class Tableau(NamedTuple):
     noise: Array  # [S, J] standard deviation of the fresh noise
     alpha: Array  # [S+1] level of z[0] before each row and at the end:
     sigma: Array  # [S+1]   z[0] = alpha*x0 + sigma*noise
-    start: Array  # [] scale of unit noise that stands for the first sample
+    start: Array  # [2] weights of the picture to begin from and of unit noise in the first sample
 
     @property
     def rows(self) -> int:
@@ -86,7 +86,7 @@ def tabulate(
     timestep: np.ndarray,
     alpha: np.ndarray,
     sigma: np.ndarray,
-    start: float,
+    start: tuple[float, float],
     keep: np.ndarray | None = None,
     tolerance: float = 1e-6,
 ) -> Tableau:
@@ -123,7 +123,7 @@ def check_eta(eta: float) -> None:
 def check(tableau: Tableau) -> None:
     """Raises ValueError unless the table is finite, of one size, and reads only what exists."""
     s, j, k = tableau.history.shape
-    shapes = Tableau(*[(s,)] * 4, (s, 2), (s, j, j), (s, j, k), (s, j), (s + 1,), (s + 1,), ())
+    shapes = Tableau(*[(s,)] * 4, (s, 2), (s, j, j), (s, j, k), (s, j), (s + 1,), (s + 1,), (2,))
     for field, array, shape in zip(Tableau._fields, tableau, shapes, strict=True):
         if np.shape(array) != shape:
             raise ValueError(f"tableau.{field} has shape {np.shape(array)}, not {shape}")

@@ -14,10 +14,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from jaxsd.convert.clip import DEVIATION, MEAN, ClipModel
+from jaxsd.images import clean_resize, clip_resize
 from jaxsd.inception import SIDE
 from jaxsd.models import Inception, TextEncoder, VisionEncoder
 from jaxsd.parallel import EVERYWHERE, IMAGES, per_device, share
-from jaxsd.resize import clean_resize, clip_resize
 from jaxsd.types import Array, Params
 
 

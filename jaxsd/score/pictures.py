@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxsd.images import read_image, read_prompt
+from jaxsd.images import picture_texts, read_image
 from jaxsd.records import count, read_one, unpacked
+from jaxsd.webui import prompt_of
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SHEET = "contact_sheet.png"
@@ -64,7 +65,7 @@ def read_picture(picture: Picture) -> tuple[np.ndarray, str | None]:
     """
     packed, prompt = picture.read()
     image = read_image(io.BytesIO(packed))
-    return image, read_prompt(io.BytesIO(packed)) if prompt is None else prompt
+    return image, prompt_of(picture_texts(io.BytesIO(packed))) if prompt is None else prompt
 
 
 def _prompts(manifest: Path) -> dict[str, str]:

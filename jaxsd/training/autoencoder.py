@@ -12,6 +12,7 @@ from tqdm import tqdm
 from jaxsd.checkpoint import Checkpoints
 from jaxsd.config import VAEConfig
 from jaxsd.convert import open_model
+from jaxsd.images import to_uint8
 from jaxsd.models import VAE
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.training.config import TrainConfig
@@ -165,8 +166,7 @@ def encode(vae: VAE, params: Params, images: np.ndarray, batch: int = 16) -> np.
 def decode(vae: VAE | TinyVAE, params: Params, latents: np.ndarray, batch: int = 16) -> np.ndarray:
     """Pictures uint8 [N, H, W, 3] of unscaled latents."""
     images = jax.jit(lambda p, z: vae.apply({"params": p}, z, method="decode"))
-    decoded = _in_batches(lambda z: images(params, z), latents, batch)
-    return np.round((decoded.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+    return to_uint8(_in_batches(lambda z: images(params, z), latents, batch))
 
 
 def _in_batches(function: Callable[[Array], Array], x: np.ndarray, batch: int) -> np.ndarray:

@@ -1,10 +1,10 @@
 """A training run as TOML: what to run, never what a model is."""
 
-import tomllib
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin
+
+from jaxsd.typed import read_toml
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,10 @@ class TrainConfig:
       model: what training starts from: anything that `jaxsd.load` reads. Tasks "vae" and "unet" can
         do without one.
       controlnet: what a ControlNet starts from; empty for the U-Net (task "controlnet").
+      controlnet_rank: of the change of the U-Net's encoder half that a ControlNet is; 0 trains a
+        whole copy of it (task "controlnet").
+      hint_channels: widths of the network that reads a ControlNet's image, each but the first with
+        halved sides; empty for 16, 32, 96, 256 (task "controlnet").
       optimizer: a name of `jaxsd.training.optimizer.OPTIMIZERS`.
       clip_norm: largest norm of a gradient.
       accumulate: batches per update.
@@ -111,6 +115,8 @@ class TrainConfig:
     learning_rate: float
     model: str = ""
     controlnet: str = ""
+    controlnet_rank: int = 0
+    hint_channels: tuple[int, ...] = ()
     optimizer: str = "adamw"
     warmup_steps: int = 100
     decay_steps: int = 0
@@ -154,6 +160,8 @@ class TrainConfig:
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be more than 0")
+        if self.controlnet_rank < 0:
+            raise ValueError(f"controlnet_rank is {self.controlnet_rank}, it must be 0 or more")
         for name in ("ema_decay", "caption_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be in [0, 1)")
@@ -171,71 +179,4 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
       ValueError: not TOML, an unknown or missing key, a value of the wrong type.
       FileNotFoundError: no such file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no configuration file {path}; see configs/train/")
-    try:
-        values = tomllib.loads(path.read_text())
-        for override in overrides:
-            values = _merged(values, tomllib.loads(_quoted(override)))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} or an override of it is not TOML: {error}") from None
-    return config_from(values, path)
-
-
-def config_from(values: dict[str, Any], path: Path) -> TrainConfig:
-    """A run from a table that was read from a file.
-
-    Raises:
-      ValueError: as `read_config`.
-    """
-    try:
-        return _built(TrainConfig, values, "")
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def _quoted(override: str) -> str:
-    """`output=runs/a` as TOML: a bare word becomes a string."""
-    key, _, value = override.partition("=")
-    try:
-        tomllib.loads(override)
-    except tomllib.TOMLDecodeError:
-        return override if '"' in override else f'{key} = "{value}"'
-    return override
-
-
-def _merged(values: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
-    """Tables within tables are merged, everything else is replaced."""
-    result = dict(values)
-    for name, value in others.items():
-        both = isinstance(value, dict) and isinstance(result.get(name), dict)
-        result[name] = _merged(result[name], value) if both else value
-    return result
-
-
-def _built(kind: type, values: dict[str, Any], prefix: str) -> Any:
-    """A dataclass from a table, every key and type checked."""
-    known = {f.name: f for f in fields(kind)}
-    if unknown := sorted(set(values) - set(known)):
-        raise ValueError(f"unknown key {prefix + unknown[0]!r}; known are {', '.join(known)}")
-    typed = {name: _typed(known[name].type, value, prefix + name) for name, value in values.items()}
-    required = {
-        n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING
-    }
-    if missing := sorted(required - set(values)):
-        raise ValueError(f"the key {prefix + missing[0]!r} is missing")
-    return kind(**typed)
-
-
-def _typed(kind: Any, value: Any, name: str) -> Any:
-    if is_dataclass(kind) and isinstance(value, dict):
-        return _built(kind, value, f"{name}.")
-    if get_origin(kind) is tuple and isinstance(value, list):
-        return tuple(_typed(get_args(kind)[0], one, name) for one in value)
-    plain = get_origin(kind) or kind
-    allowed = (int, float) if plain is float else plain
-    if not isinstance(value, allowed) or (isinstance(value, bool) and plain is not bool):
-        wanted = "list" if plain is tuple else "table" if is_dataclass(kind) else plain.__name__
-        raise ValueError(f"{name} is {value!r}, it must be of type {wanted}")
-    return value
+    return read_toml(TrainConfig, path, overrides, "configs/train/")

@@ -8,11 +8,12 @@ from pathlib import Path
 import jax.numpy as jnp
 
 from jaxsd.config import ControlNetConfig, ModelSpec
-from jaxsd.convert import read_controlnet, write_controlnet
+from jaxsd.convert import read_controlnet, write_control_lora, write_controlnet
 from jaxsd.models import ControlNet, controlnet_from_unet
-from jaxsd.sampling.program import Conditions, Networks
+from jaxsd.sampling.program import Networks
 from jaxsd.training.config import TrainConfig
-from jaxsd.training.diffusion import Batch
+from jaxsd.training.control_lora import control_lora
+from jaxsd.training.diffusion import Batch, Told
 from jaxsd.training.finetune import networks_of, opened, task_over
 from jaxsd.training.folder import CONDITION
 from jaxsd.training.loop import Task
@@ -25,10 +26,12 @@ HINT_CHANNELS = (16, 32, 96, 256)
 def controlnet_task(config: TrainConfig) -> Task:
     """Trains a ControlNet beside a model that stays as it is (Zhang et al. 2023).
 
-    It starts from `config.controlnet`, or from the U-Net and zeros.
+    It starts from `config.controlnet`, or from the U-Net and zeros. With `config.controlnet_rank`
+    it is a low-rank change of the U-Net's own encoder half.
 
     Raises:
-      ValueError: a ControlNet of another U-Net, or pictures without conditions.
+      ValueError: a ControlNet of another U-Net, one to start from that has no low-rank change, or
+        pictures without conditions.
     """
     model = opened(config)
     shape, given = _starting_point(config, model.spec)
@@ -38,6 +41,10 @@ def controlnet_task(config: TrainConfig) -> Task:
     def begin(params: Params, key: Array) -> Params:
         fresh = given or controlnet_from_unet(shape, params["unet"], key)
         return params | {"controlnet": fresh}
+
+    trained, adapt = ("controlnet/.*",), lambda tree: tree
+    if config.controlnet_rank:
+        trained, begin, adapt = control_lora(shape, model.params["unet"], config.controlnet_rank)
 
     def batches() -> Callable[[int, slice], Batch]:
         batch = task.batches()
@@ -52,15 +59,28 @@ def controlnet_task(config: TrainConfig) -> Task:
         linear = model.spec.layout.linear_projection
         write_controlnet(folder, shape, tree, linear_projection=linear, overwrite=True)
 
+    def write_change(path: Path, trained: Params) -> None:
+        own = task.model(trained).params
+        unet, rank = (model.spec.unet, own["unet"]), config.controlnet_rank
+        write_control_lora(path, shape, own["controlnet"], unet, rank=rank)
+
     predict = partial(controlled_prediction, networks, controlnet)
-    task = task_over(config, model, ("controlnet/.*",), begin, lambda tree: tree, predict)
-    return task._replace(batches=batches, exports={"diffusers": write}, model=None)
+    task = task_over(config, model, trained, begin, adapt, predict)
+    exports = {"diffusers": write}
+    if config.controlnet_rank:
+        exports["control-lora"] = write_change
+    return task._replace(batches=batches, exports=exports, model=None)
 
 
 def _starting_point(config: TrainConfig, spec: ModelSpec) -> tuple[ControlNetConfig, Params | None]:
     if not config.controlnet:
         widths = HINT_CHANNELS[: int(math.log2(spec.vae.downscale)) + 1]
-        return ControlNetConfig(spec.unet, hint_channels=widths), None
+        return ControlNetConfig(spec.unet, hint_channels=config.hint_channels or widths), None
+    if config.controlnet_rank:
+        raise ValueError(
+            f"controlnet_rank is {config.controlnet_rank}, a change of the U-Net's own weights; "
+            f"leave out controlnet={config.controlnet!r}"
+        )
     shape, params = read_controlnet(config.controlnet)
     if shape.unet != spec.unet:
         raise ValueError(
@@ -73,13 +93,13 @@ def controlled_prediction(
     networks: Networks,
     controlnet: ControlNet,
     params: Params,
-    conditions: Conditions,
+    told: Told,
     batch: Batch,
     x: Array,
     t: Array,
 ) -> Array:
     """What the U-Net says, given the text and what the ControlNet sees."""
-    context, pooled, time_ids, _, _ = conditions
+    context, pooled, time_ids = told
     image = batch.condition.astype(jnp.float32) / 255.0
     residuals = controlnet.apply(
         {"params": params["controlnet"]}, x, t, context, image, pooled, time_ids

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxsd.models import VAE
-from jaxsd.sampling.program import Conditions, Networks, Request, encode, guided_network
+from jaxsd.sampling.latents import posterior
+from jaxsd.sampling.program import Networks, Texts, encoded_texts
 from jaxsd.training.losses import (
     Noising,
     losses_by_noise,
@@ -32,8 +33,16 @@ class Batch(NamedTuple):
     embedded: tuple[Array, Array] | None = None  # context [B, L, d], pooled [B, p] float32 of `ids`
 
 
-Predict = Callable[[Params, Conditions, Batch, Array, Array], Array]
-"""(parameters, conditions, batch, noisy latents, timesteps) -> prediction."""
+class Told(NamedTuple):
+    """What the U-Net is told beside the latents."""
+
+    context: Array  # [B, L, d] float32
+    pooled: Array | None  # [B, p] float32
+    time_ids: Array | None  # [B, n] float32
+
+
+Predict = Callable[[Params, Told, Batch, Array, Array], Array]
+"""(parameters, what the U-Net is told, batch, noisy latents, timesteps) -> prediction."""
 
 
 class Denoiser(NamedTuple):
@@ -64,7 +73,7 @@ def latents_of_moments(scaling_factor: float, params: Params, moments: Array, ke
 
 def _drawn(mean: Array, log_variance: Array, scaling_factor: float, key: Array) -> Array:
     noise = jax.random.normal(key, mean.shape)
-    return (mean + jnp.exp(0.5 * log_variance) * noise) * scaling_factor
+    return posterior(mean, log_variance, noise) * scaling_factor
 
 
 def given_latents(params: Params, latents: Array, key: Array) -> Array:
@@ -74,26 +83,25 @@ def given_latents(params: Params, latents: Array, key: Array) -> Array:
 
 
 def text_prediction(
-    networks: Networks, params: Params, conditions: Conditions, batch: Batch, x: Array, t: Array
+    networks: Networks, params: Params, told: Told, batch: Batch, x: Array, t: Array
 ) -> Array:
     """What the U-Net says, given the text."""
     del batch
-    return guided_network(networks, params, conditions, guided=False)(x, t)
+    guidance = jnp.ones(len(x)) if networks.unet.config.guidance_dim is not None else None
+    return networks.unet.apply({"params": params["unet"]}, x, t, *told, guidance)
 
 
-def conditions(networks: Networks, params: Params, batch: Batch, noise: Array) -> Conditions:
+def told(networks: Networks, params: Params, batch: Batch) -> Told:
     """What the U-Net is told: the text encoders' outputs, or those that the batch has already."""
-    unguided = jnp.ones(len(noise))
     if batch.embedded is None:
-        request = Request(batch.ids, batch.keep, batch.time_ids, unguided, noise, unguided)
-        return encode(networks, params, request)
+        texts = Texts(tuple(ids[:, None] for ids in batch.ids), batch.keep[:, None])
+        context, pooled = encoded_texts(networks, params, texts)
+        return Told(context[:, 0], None if pooled is None else pooled[:, 0], batch.time_ids)
     context, pooled = (array.astype(jnp.float32) for array in batch.embedded)
-    return Conditions(
+    return Told(
         context=context * batch.keep[:, None, None],
         pooled=pooled * batch.keep[:, None] if networks.unet.config.added is not None else None,
         time_ids=batch.time_ids,
-        guidance=unguided,
-        channels=None,
     )
 
 
@@ -110,8 +118,9 @@ def errors(
     """
     noising, networks = denoiser.noising, denoiser.networks
     alpha, sigma = (table[t][:, None, None, None] for table in (noising.alpha, noising.sigma))
-    told = conditions(networks, params, batch, noise)
-    output = denoiser.predict(params, told, batch, alpha * x0 + sigma * noise, t)
+    output = denoiser.predict(
+        params, told(networks, params, batch), batch, alpha * x0 + sigma * noise, t
+    )
     wanted = target(noising.prediction, alpha, sigma, x0, noise)
     return jnp.mean((output - wanted) ** 2, axis=(1, 2, 3))
 

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from jaxsd.models import VAE
 from jaxsd.parallel import mesh_of
-from jaxsd.sampling.program import Networks, Request, encode
+from jaxsd.sampling.program import Networks, Texts, encoded_texts
 from jaxsd.text import Tokenizer
 from jaxsd.training.cached import Index, Shard, is_cache, origin_of, read_index, write_index
 from jaxsd.training.captioned import sizes_of
@@ -200,11 +200,11 @@ def _embedded(
     networks: Networks, dtype: str, params: Params, ids: tuple[Array, ...]
 ) -> tuple[Array, Array]:
     """Context [n, L, d] and pooled [n, p] of token ids; p is 0 where the U-Net takes none."""
-    ones = jnp.ones(len(ids[0]))
-    nothing = jnp.zeros((len(ids[0]), 1, 1, networks.unet.config.in_channels))
-    told = encode(networks, params, Request(ids, ones, None, ones, nothing, ones))
-    pooled = jnp.zeros((len(ones), 0)) if told.pooled is None else told.pooled
-    return told.context.astype(dtype), pooled.astype(dtype)
+    count = len(ids[0])
+    texts = Texts(tuple(one[:, None] for one in ids), jnp.ones((count, 1)))
+    context, pooled = encoded_texts(networks, params, texts)
+    pooled = jnp.zeros((count, 1, 0)) if pooled is None else pooled
+    return context[:, 0].astype(dtype), pooled[:, 0].astype(dtype)
 
 
 def _moments(vae: VAE, dtype: str, params: Params, pictures: Array) -> Array:

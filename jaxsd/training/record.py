@@ -3,7 +3,7 @@
 import json
 import platform
 import subprocess
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import jax
 import numpy as np
 
 import jaxsd
-from jaxsd.training.config import TrainConfig, config_from
+from jaxsd.training.config import TrainConfig
+from jaxsd.typed import built
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 
@@ -69,12 +70,16 @@ def read_run(folder: Path) -> TrainConfig:
 
     Raises:
       FileNotFoundError: no run.json there.
+      ValueError: one of another version, whose keys are not these.
     """
     path = folder / "run.json"
     if not path.is_file():
         raise FileNotFoundError(f"no {path}; give the output folder of a run")
     values = json.loads(path.read_text())["config"]
-    return replace(config_from(values, path), output=str(folder))
+    try:
+        return built(TrainConfig, values | {"output": str(folder)})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def commit(folder: Path) -> str:

@@ -20,8 +20,8 @@ from tiny_models import (
 
 from jaxsd import convert
 from jaxsd.adapters.embedding import read_embedding, with_embedding, with_token, write_embedding
-from jaxsd.convert.safetensors_file import write_safetensors
-from jaxsd.convert.tensors import in_memory
+from jaxsd.convert.files.safetensors_file import write_safetensors
+from jaxsd.convert.files.tensors import in_memory
 from jaxsd.models import TextEncoder
 from jaxsd.text import Tokenizer, clip_vocabulary, read_tokenizer, vocabulary_of, write_tokenizer
 

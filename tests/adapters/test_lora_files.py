@@ -11,9 +11,9 @@ from tiny_models import TINY, pipeline_params, relative_error, uniform
 
 from jaxsd.adapters.lora import merged
 from jaxsd.adapters.lora_files import read_lora, write_lora_kohya, write_lora_peft
-from jaxsd.convert.safetensors_file import write_safetensors
-from jaxsd.convert.tensors import in_memory
-from jaxsd.convert.weight_files import open_weights
+from jaxsd.convert.files.safetensors_file import write_safetensors
+from jaxsd.convert.files.tensors import in_memory
+from jaxsd.convert.files.weight_files import open_weights
 
 SPEC = TINY["sd1"]
 DISNEY = Path(__file__).parents[3] / "shared/testdata/lora/lora_disney.safetensors"

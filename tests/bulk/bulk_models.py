@@ -1,6 +1,6 @@
-"""What tests of bulk runs share: a tiny model on disk, its spec, rows, a host that fakes."""
+"""What tests of bulk runs share: a tiny model on disk, its spec, rows, an artist that fakes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,16 @@ import numpy as np
 from tiny_models import TINY, pipeline_params
 
 from jaxsd.bulk.config import BulkConfig
-from jaxsd.bulk.plan import Kind, Unit, plan
-from jaxsd.bulk.rows import Row, checked, tableaus
-from jaxsd.bulk.run import Host
+from jaxsd.bulk.plan import Unit, plan
+from jaxsd.bulk.rows import Row, rows_from
+from jaxsd.bulk.run import Ready
+from jaxsd.canvases import Pictures, canvas_of
 from jaxsd.config import Level, VAEConfig
 from jaxsd.convert import write_diffusers
 from jaxsd.images import png_bytes
+from jaxsd.pipeline import Order
 from jaxsd.sampling.program import Drawing
+from jaxsd.settings import Settings, tableau_of
 from jaxsd.text import Tokenizer, clip_vocabulary, vocabulary_of
 
 BASE = TINY["sd1"]
@@ -26,7 +29,6 @@ SPEC = replace(
     text=(replace(BASE.text[0], vocab_size=614, pad_token=613, layers=1),),
     default_size=16,
 )
-TABLEAU_OF = tableaus(SPEC)
 
 
 def tiny_model(folder: Path) -> Path:
@@ -40,59 +42,60 @@ def tiny_model(folder: Path) -> Path:
 def rows_of(values: Sequence[dict[str, Any]], **config: Any) -> list[Row]:
     """Rows that must be good."""
     settings = BulkConfig(output="out", rows="rows.jsonl", **config)
-    rows, bad = checked(enumerate(values, 1), settings, SPEC, TABLEAU_OF)
+    rows, bad = rows_from(enumerate(values, 1), settings, SPEC)
     assert not bad
     return rows
 
 
 def units_of(rows: Sequence[Row], batch_size: int = 2, images_per_shard: int = 6) -> list[Unit]:
-    return plan(
-        rows,
-        TABLEAU_OF,
-        embeds_guidance=False,
-        batch_size=batch_size,
-        images_per_shard=images_per_shard,
-    )
+    return plan(rows, SPEC, batch_size=batch_size, images_per_shard=images_per_shard)
 
 
-def picture(row: Row) -> np.ndarray:
+def picture(settings: Settings) -> np.ndarray:
     """What the fake draws: noise of the row's seed."""
-    rng = np.random.default_rng(row.seed)
-    return rng.uniform(-1, 1, (row.height, row.width, 3)).astype(np.float32)
+    rng = np.random.default_rng(settings.seed)
+    return rng.uniform(-1, 1, (*settings.drawn_size, 3)).astype(np.float32)
 
 
 class Fake:
-    """Draws without a model, and remembers what it was asked for."""
+    """Draws without a model, and remembers what it was asked for; `broken` rows are NaN."""
 
-    def __init__(self, broken: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        devices: int = 1,
+        batch_size: int = 2,
+        broken: Sequence[str] = (),
+        unreadable: Sequence[str] = (),
+        second: "Fake | None" = None,
+    ) -> None:
+        self.devices, self.batch_size = devices, batch_size
+        self.broken, self.unreadable, self.second = broken, unreadable, second
         self.calls: list[list[str]] = []
-        self.broken = broken
 
-    def __call__(self, kind: Kind, rows: Sequence[Row]) -> Drawing:
-        self.calls.append([row.id for row in rows])
-        images = np.stack([picture(row) for row in rows])
-        finite = np.ones((kind.program.calls, len(rows)), bool)
-        for i, row in enumerate(rows):
-            if row.id in self.broken:
+    def ready(self, rows: Sequence[Row]) -> Ready:
+        settings = tuple(row.settings for row in rows)
+        canvases = tuple(canvas_of(one, Pictures()) for one in settings)
+        ids = tuple({"id": row.id} for row in rows)
+        errors = tuple("no picture" if row.id in self.unreadable else "" for row in rows)
+        return Ready(Order(None, (), settings, canvases), ids, errors)
+
+    def begin(self, ready: Ready) -> Drawing:
+        names, settings = [one["id"] for one in ready.hashes], ready.order.settings
+        self.calls.append(names)
+        images = np.stack([picture(one) for one in settings])
+        finite = np.ones((tableau_of(settings[0], SPEC).rows, len(settings)), bool)
+        for i, name in enumerate(names):
+            if name in self.broken:
                 finite[2:, i] = False
                 images[i] = np.nan
         return Drawing(images, None, finite)
 
-    def host(
-        self,
-        devices: int = 1,
-        batch_size: int = 2,
-        draw_again: "Fake | None" = None,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> Host:
-        return Host(
-            draw=self,
-            draw_again=draw_again,
-            describe=asdict,
-            encode=lambda row, image: png_bytes(image),
-            batch_size=batch_size,
-            devices=devices,
-            threads=2,
-            stop=stop,
-            committed=lambda count: None,
-        )
+    def again(self, ready: Ready) -> Drawing | None:
+        return None if self.second is None else self.second.begin(ready)
+
+    def describe(self, row: Row, hashes: dict[str, str]) -> dict[str, Any]:
+        return {"id": row.id, **asdict(row.settings)}
+
+    def encode(self, row: Row, hashes: dict[str, str], picture: np.ndarray) -> bytes:
+        return png_bytes(picture)

@@ -14,11 +14,11 @@ from jaxsd.cli.main import run
 
 
 def counted(drawn: Callable[..., Any], log: int) -> Callable[..., Any]:
-    def call(host: Any, units: Any, drawing: Any) -> Any:
-        pictures = drawn(host, units, drawing)
+    def call(artist: Any, units: Any, ready: Any, drawing: Any) -> Any:
+        rows = drawn(artist, units, ready, drawing)
         time.sleep(0.3)
         os.write(log, "".join(f"{unit.number}\n" for unit in units).encode())
-        return pictures
+        return rows
 
     return call
 

@@ -20,7 +20,8 @@ import pytest
 from bulk_models import tiny_model
 from test_bulk_store import files
 
-from jaxsd.images import read_image, read_recipe
+from jaxsd.images import read_image
+from jaxsd.webui import read_recipe
 
 Start = Callable[..., subprocess.Popen[str]]
 Told = Callable[[int, int], tuple[list[object], dict[str, str]]]
@@ -96,7 +97,8 @@ def unbroken(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_pictures_carry_what_made_them(unbroken: Path) -> None:
     recipe = read_recipe(unbroken / "images/00000/row-0.png")
-    assert (recipe.prompt, recipe.seed, recipe.width, recipe.sampler) == ("thing 0", 0, 24, "ddim")
+    made = recipe.settings
+    assert (made.prompt, made.seed, made.width, made.sampler) == ("thing 0", 0, 24, "ddim")
     assert len(images(unbroken)) == 30
     assert len(set(images(unbroken).values())) == 30
     assert (unbroken / "contact_sheet.png").is_file()
@@ -145,13 +147,13 @@ def test_hosts_give_the_same_bits(
         args, environment = told(i, port)
         hosts.append(start(f"output={tmp_path}", *args, environment=environment))
     said = [ended(host) for host in hosts]
-    # Four shards, shared out in turn.
+    # Four shards, shared out in turn; the last one has a unit of two rows less.
     shares = [
         int(re.search(rf"host {i}: (\d+) of \1 images to draw", text)[1])
         for i, text in enumerate(said)
     ]
     assert sum(shares) == 30
-    assert max(shares) - min(shares) <= 1
+    assert max(shares) - min(shares) <= 2
     assert without_summaries(tmp_path) == without_summaries(unbroken)
 
 
@@ -217,7 +219,7 @@ def test_bad_rows_are_refused_before_anything_is_loaded(start: Start, tmp_path: 
     said = ended(start(f"rows={rows}", f"output={tmp_path / 'out'}"), status=2)
     assert said.splitlines() == [
         "line 2: the prompt is empty",
-        "line 3: seed -1 is not 0 to 4294967295",
-        "jaxsd bulk: 2 of 3 rows can not be drawn; mend them, or --skip-bad-rows",
+        "line 3: seed -1 is out of range; allowed is 0 to 4294967295",
+        "jaxsd bulk: 2 of 3 rows cannot be drawn; mend them, or --skip-bad-rows",
     ]
     assert not (tmp_path / "out").exists()

@@ -1,8 +1,9 @@
 """Which rows are drawn together: whatever the devices and hosts, the same."""
 
-from bulk_models import rows_of, units_of
+from bulk_models import SPEC, rows_of, units_of
 
-from jaxsd.bulk.plan import Program, calls, programs
+from jaxsd.bulk.plan import calls, first_units
+from jaxsd.settings import bucket_of
 
 ROWS = rows_of(
     [
@@ -15,33 +16,36 @@ ROWS = rows_of(
 )
 
 
-def test_every_row_is_in_one_unit_of_its_kind() -> None:
+def test_every_row_is_in_one_unit_of_its_bucket() -> None:
     units = units_of(ROWS, batch_size=3)
     assert sorted(row.id for unit in units for row in unit.rows) == [row.id for row in ROWS]
     for unit in units:
         assert 1 <= len(unit.rows) <= 3
         for row in unit.rows:
-            program = Program(20, row.height, row.width, row.guidance_scale != 1)
-            assert (row.sampler, row.steps, program) == tuple(unit.kind)
+            assert bucket_of(row.settings, SPEC) == unit.bucket
+            assert row.settings.drawn_size == (unit.bucket.height, unit.bucket.width)
+            assert unit.bucket.texts == (1 if row.settings.guidance_scale == 1 else 2)
     assert [unit.number for unit in units] == list(range(len(units)))
     assert [unit.shard for unit in units] == [i // 2 for i in range(len(units))]
 
 
-def test_samplers_of_as_many_calls_share_a_program() -> None:
+def test_samplers_of_as_many_calls_share_units_and_programs() -> None:
     units = units_of(ROWS)
-    assert len({unit.kind for unit in units}) == 5
-    assert programs(units) == [
-        Program(20, 16, 32, True),
-        Program(20, 16, 16, True),
-        Program(20, 16, 16, False),
+    assert any(len({row.settings.sampler for row in unit.rows}) == 2 for unit in units)
+    needed = [unit.bucket for unit in first_units(units)]
+    assert [(one.width, one.height, one.texts) for one in needed] == [
+        (32, 16, 2),
+        (16, 16, 2),
+        (16, 16, 1),
     ]
+    assert len({unit.bucket for unit in units}) == 3
 
 
-def test_calls_hold_one_kind_and_cover_all() -> None:
+def test_calls_hold_one_bucket_and_cover_all() -> None:
     units = units_of(ROWS)
     for devices in (1, 3, 8):
         several = list(calls(units, devices))
         assert [unit for call in several for unit in call] == units
         for call in several:
             assert len(call) <= devices
-            assert len({unit.kind for unit in call}) == 1
+            assert len({unit.bucket for unit in call}) == 1

@@ -1,25 +1,29 @@
 """Rows as people write them, and what is wrong with some."""
 
 import json
+import re
+from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from bulk_models import SPEC, TABLEAU_OF, rows_of
+from bulk_models import SPEC, rows_of
 
 from jaxsd.bulk.config import BulkConfig, read_config
-from jaxsd.bulk.rows import read_rows
+from jaxsd.bulk.rows import COLUMNS, read_rows
+from jaxsd.images import write_png
+from jaxsd.settings import OPTIONS, Control, Settings, checked
 
 WANT = [("a cat", 3, 2.0, 32, 16, "euler_a", 5), ("a dog", 0, 7.5, 16, 16, "ddim", 20)]
 
 
 def read(path: Path, **config: object) -> tuple:
-    return read_rows(BulkConfig(output="o", rows=str(path), **config), SPEC, TABLEAU_OF)
+    return read_rows(BulkConfig(output="o", rows=str(path), **config), SPEC)
 
 
 def facts(rows: list) -> list[tuple]:
-    return [
-        (r.prompt, r.seed, r.guidance_scale, r.width, r.height, r.sampler, r.steps) for r in rows
-    ]
+    names = ("prompt", "seed", "guidance_scale", "width", "height", "sampler", "steps")
+    return [tuple(getattr(row.settings, name) for name in names) for row in rows]
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -38,7 +42,10 @@ def test_every_kind_of_file_says_the_same(tmp_path: Path) -> None:
     rows, bad = read(write(tmp_path, "a.csv", table + "a dog,,,,,,\n"))
     assert (facts(rows), bad) == (WANT, [])
     rows, bad = read(write(tmp_path, "a.txt", "a cat\n\n a dog \n"), seed=9)
-    assert [(row.prompt, row.seed) for row in rows] == [("a cat", 9), ("a dog", 9)]
+    assert [(row.settings.prompt, row.settings.seed) for row in rows] == [
+        ("a cat", 9),
+        ("a dog", 9),
+    ]
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -56,9 +63,9 @@ def test_axes_are_a_product_whose_last_varies_fastest() -> None:
         prompt="a {colour} thing",
         axes={"colour": ["red", "blue"], "seed": {"first": 4, "count": 2}, "steps": [3]},
     )
-    rows, bad = read_rows(config, SPEC, TABLEAU_OF)
+    rows, bad = read_rows(config, SPEC)
     assert not bad
-    assert [(row.prompt, row.seed, row.steps) for row in rows] == [
+    assert [(s.prompt, s.seed, s.steps) for _, s in rows] == [
         ("a red thing", 4, 3),
         ("a red thing", 5, 3),
         ("a blue thing", 4, 3),
@@ -71,19 +78,19 @@ def test_bad_rows_are_all_told_with_their_lines(tmp_path: Path) -> None:
     lines = [
         ('{"prompt": " "}', "the prompt is empty"),
         ('{"prompt": "a", "size": "30x16"}', None),
-        ('{"prompt": "a", "size": "31x16"}', "size 31x16: 31 is not a multiple of 2"),
+        ('{"prompt": "a", "size": "31x16"}', "width 31 is not a multiple of 2"),
         ('{"prompt": "a", "sampler": "dimm"}', "sampler 'dimm' is unknown"),
-        ('{"prompt": "a", "steps": 0}', "steps must be 1 to 1000"),
-        ('{"prompt": "a", "seed": -1}', "seed -1 is not 0 to"),
-        ('{"prompt": "a", "seed": 1.5}', "seed 1.5 is not of type int"),
+        ('{"prompt": "a", "steps": 0}', "steps 0 is out of range; allowed is at least 1"),
+        ('{"prompt": "a", "seed": -1}', "seed -1 is out of range; allowed is 0 to"),
+        ('{"prompt": "a", "seed": 1.5}', "seed is 1.5, it must be of type int"),
         ('{"prompt": "a", "guidance_scale": NaN}', "is not"),
-        ('{"prompt": "a", "sede": 1}', "unknown column 'sede'"),
+        ('{"prompt": "a", "sede": 1}', "unknown column 'sede'; nearest are seed, "),
         ('{"prompt": "a", "id": "../a"}', "id '../a' is not"),
         ('{"prompt": "a", "id": "x"}', None),
         ('{"prompt": "a", "id": "x"}', "id 'x' was used before"),
         ('{"prompt"', "not JSON"),
         ("[1]", "not an object"),
-        ('{"prompt": "\\ud800"}', "not valid Unicode"),
+        ('{"prompt": "\\ud800"}', "not valid UTF-8"),
     ]
     path = write(tmp_path, "a.jsonl", "\n".join(line for line, _ in lines))
     rows, bad = read(path)
@@ -97,7 +104,7 @@ def test_bad_rows_are_all_told_with_their_lines(tmp_path: Path) -> None:
 
 def test_a_row_may_keep_away_from_nothing() -> None:
     rows = rows_of([{"prompt": "a"}, {"prompt": "a", "negative_prompt": ""}], negative_prompt="b")
-    assert [row.negative_prompt for row in rows] == ["b", ""]
+    assert [row.settings.negative_prompt for row in rows] == ["b", ""]
 
 
 @pytest.mark.parametrize(
@@ -107,11 +114,21 @@ def test_a_row_may_keep_away_from_nothing() -> None:
         ('output = "o"', "either rows"),
         ('output = "o"\nrows = "a.txt"\nformat = "zip"', "format 'zip' is not one of"),
         ('output = "o"\nrows = "a.txt"\nbatch_size = 0', "batch_size is 0"),
-        ('output = "o"\nrows = "a.txt"\nbatchsize = 0', "unknown key 'batchsize'"),
-        ('output = "o"\nrows = "a.txt"\nreuse = 0', "reuse 0 is not a whole number"),
-        ('output = "o"\nrows = "a.txt"\nguidance_interval = [0.5]', r"guidance_interval \(0.5,\)"),
+        (
+            'output = "o"\nrows = "a.txt"\nbatchsize = 0',
+            "unknown key 'batchsize'; nearest are batch_size",
+        ),
+        (
+            'output = "o"\nrows = "a.txt"\nreuse = 0',
+            "reuse 0 is out of range; allowed is at least 1",
+        ),
+        (
+            'output = "o"\nrows = "a.txt"\nguidance_interval = [0.5]',
+            r"guidance_interval \(0.5,\) is not FROM TO",
+        ),
         ('output = "o"\nrows = "a.txt"\nguidance_interval = [0.8, 0.2]', "0 <= FROM <= TO <= 1"),
         ('output = "o"\nrows = 1', "rows is 1, it must be of type str"),
+        ('output = "o"\nrows = "a.txt"\nsize = "512"', "size '512' is not WIDTHxHEIGHT"),
         ("output =", "not TOML"),
     ],
 )
@@ -139,4 +156,69 @@ def test_overrides(tmp_path: Path) -> None:
 )
 def test_tables_that_do_not_fit_are_one_line(config: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        read_rows(BulkConfig(output="o", **config), SPEC, TABLEAU_OF)
+        read_rows(BulkConfig(output="o", **config), SPEC)
+
+
+def test_every_option_is_a_key_of_runs_and_a_column_of_rows() -> None:
+    assert set(OPTIONS) < {field.name for field in fields(BulkConfig)}
+    assert set(COLUMNS) == set(OPTIONS) | {"id", "size"}
+
+
+def outside(option: object) -> list[object]:
+    """Values that are just out of range."""
+    low, high, words = (option.metadata[name] for name in ("low", "high", "words"))
+    whole = option.type in (int, int | None, tuple[int, ...])
+    beyond = ([] if low is None else [low - 1]) + ([] if high is None else [high + 1])
+    values = [int(one) if whole else float(one) for one in beyond] + (["dimm"] if words else [])
+    count = len(option.default) if isinstance(option.default, tuple) else 0
+    return [[one] * count if count else one for one in values]
+
+
+OUT_OF_RANGE = [(name, value) for name, one in OPTIONS.items() for value in outside(one)]
+
+
+@pytest.mark.parametrize(("name", "value"), OUT_OF_RANGE)
+def test_what_is_out_of_range_is_refused_as_in_python(
+    name: str, value: object, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=name) as said:
+        checked(replace(Settings("a"), **{name: value}), SPEC)
+    path = write(tmp_path, "a.jsonl", json.dumps({"prompt": "a", name: value}))
+    rows, bad = read(path)
+    assert (rows, [one.error for one in bad]) == ([], [str(said.value)])
+    with pytest.raises(ValueError, match=f"^{re.escape(str(said.value))}$"):
+        BulkConfig(output="o", rows="a.txt", **{name: value})
+
+
+def test_what_is_out_of_range_was_looked_for() -> None:
+    assert {"seed", "steps", "guidance_interval", "preprocessor"} < {n for n, _ in OUT_OF_RANGE}
+
+
+def test_rows_name_pictures_beside_their_table(tmp_path: Path) -> None:
+    (tmp_path / "table").mkdir()
+    write_png(tmp_path / "table/cat.png", np.zeros((8, 8, 3), np.uint8))
+    table = write(
+        tmp_path / "table",
+        "a.csv",
+        "prompt,image,strength,control\na,cat.png,0.5,cat.png:net:0.5\na,dog.png,,\na,cat.png,2,\n",
+    )
+    config = write(tmp_path, "a.toml", f'output = "o"\nrows = "{table}"\nmask_blur = 2.0')
+    rows, bad = read_rows(read_config(config), SPEC)
+    (settings,) = (row.settings for row in rows)
+    assert (settings.image, settings.strength, settings.mask_blur) == ("cat.png", 0.5, 2.0)
+    assert settings.control == (Control("cat.png", "net", 0.5),)
+    assert [one.error for one in bad] == [
+        f"picture 'dog.png': there is no file {tmp_path}/table/dog.png",
+        "strength 2.0 is out of range; allowed is 0 to 1",
+    ]
+
+
+def test_axes_name_pictures_beside_the_configuration(tmp_path: Path) -> None:
+    write_png(tmp_path / "cat.png", np.zeros((8, 8, 3), np.uint8))
+    text = 'output = "o"\nprompt = "a"\nimage = "cat.png"\n[axes]\nstrength = [0.5, 1]'
+    config = read_config(write(tmp_path, "a.toml", text))
+    rows, bad = read_rows(config, SPEC)
+    assert not bad
+    assert [row.settings.strength for row in rows] == [0.5, 1.0]
+    _, bad = read_rows(replace(config, axes={"sede": [1]}), SPEC)
+    assert bad[0].error.startswith("unknown column 'sede'; nearest are seed, ")

@@ -34,7 +34,7 @@ def test_all_images_are_there_as_the_manifest_says(kind: str, tmp_path: Path) ->
     for name in ("a", "b"):
         store = Store(tmp_path / name, kind, "png", UNITS)
         assert store.finish_all([]) is None
-        run(Fake().host(), store, UNITS)
+        run(Fake(), store, UNITS)
         records = store.finish_all([{"line": 9, "status": "refused"}])
     assert files(tmp_path / "a") == files(tmp_path / "b")
     *drawn, refused = records
@@ -49,7 +49,7 @@ def test_all_images_are_there_as_the_manifest_says(kind: str, tmp_path: Path) ->
 
 
 def test_tar_files_are_what_webdataset_reads(tmp_path: Path) -> None:
-    run(Fake().host(), Store(tmp_path, "webdataset", "png", UNITS), UNITS)
+    run(Fake(), Store(tmp_path, "webdataset", "png", UNITS), UNITS)
     with tarfile.open(tmp_path / "shards/00001.tar") as tar:
         names = tar.getnames()
         assert names[:3] == ["00000006.png", "00000006.json", "00000006.txt"]
@@ -62,7 +62,7 @@ def test_a_full_disk_leaves_whole_files_and_the_run_goes_on(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Store(tmp_path / "whole", kind, "png", UNITS)
-    run(Fake().host(), whole, UNITS)
+    run(Fake(), whole, UNITS)
     fsync, count = store_module.synced, 0
 
     def full(path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_full_disk_leaves_whole_files_and_the_run_goes_on(
     for _ in range(20):
         store = Store(tmp_path / "full", kind, "png", UNITS)
         try:
-            run(Fake().host(), store, UNITS)
+            run(Fake(), store, UNITS)
             break
         except OSError:
             assert not list((tmp_path / "full").rglob(".*.part"))

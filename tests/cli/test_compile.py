@@ -14,12 +14,12 @@ from jaxsd.executables import Executables
     ("arguments", "complaint"),
     [
         (["--batch", "0"], "--batch 0 is not at least 1"),
-        (["--sizes", "64"], "--size '64' is not WIDTHxHEIGHT in pixels, such as 512x768"),
-        (["--sizes", "65x64"], "--size 65x64: 65 is not a multiple of 8 above 0"),
-        (["--dtype", "int8"], "--dtype 'int8' is not one of"),
+        (["--sizes", "64"], "size '64' is not WIDTHxHEIGHT in pixels, such as 512x768"),
+        (["--sizes", "65x64"], "width 65 is not a multiple of 8 pixels"),
+        (["--dtype", "int8"], "dtype 'int8' is not one of"),
         (["--samplers", "dimm"], "sampler 'dimm' is unknown"),
         (["--steps", "0"], "steps"),
-        (["--reuse", "0"], "reuse 0 is not a whole number of at least 1"),
+        (["--reuse", "0"], "reuse 0 is out of range; allowed is at least 1"),
         (["--guidance-interval", "1", "0"], "guidance_interval (1.0, 0.0) is not"),
     ],
 )
@@ -56,9 +56,9 @@ def test_what_was_compiled_is_found(
     names = [path.name.partition("-")[0] for path in folder.iterdir()]
     assert set(names) == {
         "initial_noise",
-        "start",
-        "go_on_reusing" if plans else "go_on",
-        "finish",
+        "encode",
+        "denoise",
+        "decode",
         "draw",
     }
     assert len(names) == programs
@@ -95,7 +95,7 @@ def test_what_is_made_ready_ahead_is_found(model, tmp_path, monkeypatch):
 
 
 def test_what_goes_wrong_ahead_is_raised(model):
-    with pytest.raises(ValueError, match="height 15 is not a multiple of 8 pixels above 0"):
+    with pytest.raises(ValueError, match="height 15 is not a multiple of 8 pixels"):
         jaxsd.load(model, ahead=lambda outline: outline.order("", height=15))
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import jaxsd
-from jaxsd.cli.drawing import file_name, output_paths
-from jaxsd.cli.generate import introduce, model_hash
+from jaxsd.cli.generate import introduce
 from jaxsd.cli.main import run
-from jaxsd.images import GAP, parse_parameters, read_image, read_recipe, read_text
+from jaxsd.images import GAP, picture_texts, read_image
+from jaxsd.outputs import file_name, model_hash, output_paths
+from jaxsd.webui import parse_parameters, read_recipe
 
 
 @pytest.fixture(scope="module")
@@ -54,20 +55,21 @@ def test_prompts_become_pictures_that_carry_their_recipe(model, cache, tmp_path)
     sheet = read_image(folder / "contact_sheet.png")
     np.testing.assert_array_equal(sheet[GAP : GAP + 32, GAP : GAP + 48], first)
     recipe = read_recipe(folder / names[1])
-    assert (recipe.prompt, recipe.negative_prompt, recipe.seed) == ("\u732b", words[1], 8)
-    assert (recipe.steps, recipe.sampler, recipe.guidance_scale) == (3, "euler_a", 3.5)
-    assert (recipe.width, recipe.height, recipe.model) == (48, 32, str(model))
-    parts = parse_parameters(read_text(folder / names[0])["parameters"])
+    made = recipe.settings
+    assert (made.prompt, made.negative_prompt, made.seed) == ("\u732b", words[1], 8)
+    assert (made.steps, made.sampler, made.guidance_scale) == (3, "euler_a", 3.5)
+    assert (made.width, made.height, recipe.model) == (48, 32, str(model))
+    parts = parse_parameters(picture_texts(folder / names[0])["parameters"])
     assert (parts["Prompt"], parts["Sampler"], parts["Size"]) == ("a cat!", "Euler a", "48x32")
     assert (cache / "jaxsd").stat().st_mode & 0o777 == 0o700
     assert any((cache / "jaxsd").iterdir())
 
     # Again from its recipe, alone: only the order of float32 sums may differ.
-    assert (recipe.guidance_from, recipe.guidance_to, recipe.reuse) == (0.2, 0.8, 2)
-    options = ("--model", recipe.model, "--negative", recipe.negative_prompt, *OPTIONS[:4])
+    assert (made.guidance_interval, made.reuse) == ((0.2, 0.8), 2)
+    options = ("--model", recipe.model, "--negative", made.negative_prompt, *OPTIONS[:4])
     again = tmp_path / "again.png"
-    more = ("--sampler", recipe.sampler, "--seed", recipe.seed, "--guidance-scale", 3.5, *SPARED)
-    done = generate(cache, recipe.prompt, *options, *more, "-o", again)
+    more = ("--sampler", made.sampler, "--seed", made.seed, "--guidance-scale", 3.5, *SPARED)
+    done = generate(cache, made.prompt, *options, *more, "-o", again)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{again}\n"
     assert np.abs(read_image(again).astype(int) - second).max() <= 1
@@ -89,19 +91,25 @@ def test_the_built_in_model_is_introduced_once(tmp_path):
     ("arguments", "message"),
     [
         (["--sampler", "dimm"], "sampler 'dimm' is unknown: choose one of ddim"),
-        (["--size", "50x32"], "--size 50x32: 50 is not a multiple of 8 above 0"),
-        (["--size", "0x32"], "--size 0x32: 0 is not a multiple of 8 above 0"),
-        (["--size", "big"], "--size 'big' is not WIDTHxHEIGHT in pixels, such as 512x768"),
-        (["--steps", "-4"], "steps must be 1 to 1000, not -4"),
-        (["--steps", "0"], "steps must be 1 to 1000, not 0"),
-        (["--steps", "many"], "argument --steps: invalid int value: 'many'"),
+        (["--size", "50x32"], "width 50 is not a multiple of 8 pixels"),
+        (["--size", "0x32"], "width 0 is out of range; allowed is 1 to 65536"),
+        (["--size", "big"], "size 'big' is not WIDTHxHEIGHT in pixels, such as 512x768"),
+        (["--steps", "-4"], "steps -4 is out of range; allowed is at least 1"),
+        (["--steps", "0"], "steps 0 is out of range; allowed is at least 1"),
+        (["--steps", "many"], "steps 'many' is not a finite int"),
         (["--num-images", "0"], "--num-images 0 is not at least 1"),
-        (["--seed", "-1"], "--seed -1 (to -1) is not within 0 to 4294967295"),
-        (["--seed", "4294967295", "--num-images", "2"], "(to 4294967296) is not within"),
-        (["--guidance-scale", "nan"], "--guidance-scale nan is not a finite number"),
+        (["--seed", "-1"], "seed -1 is out of range; allowed is 0 to 4294967295"),
+        (["--seed", "4294967295", "--num-images", "2"], "seed 4294967296 is out of range"),
+        (["--guidance-scale", "nan"], "guidance_scale 'nan' is not a finite float"),
         (["--guidance-interval", "0.5", "0.1"], "guidance_interval (0.5, 0.1) is not (FROM, TO)"),
-        (["--reuse", "0"], "reuse 0 is not a whole number of at least 1"),
-        (["--dtype", "int8"], "--dtype 'int8' is not one of float32, bfloat16, float16"),
+        (["--reuse", "0"], "reuse 0 is out of range; allowed is at least 1"),
+        (["--dtype", "int8"], "dtype 'int8' is not one of float32, bfloat16, float16"),
+        (["--image", "/no/such.png"], "picture '/no/such.png': No such file or directory"),
+        (["--image", __file__], f"picture '{__file__}': no picture of a known kind"),
+        (["--mask", "mask.png"], "mask mask.png needs an image to begin from"),
+        (["--strength", "0.5"], "strength 0.5 needs an image to begin from"),
+        (["--control", "edges.png"], "control 'edges.png' is not IMAGE:MODEL"),
+        (["--sampler-options", "eta=2"], "eta must be 0 to 1, not 2"),
         (["--negative", "\udc80"], "is not valid UTF-8 text"),
         (["--model", "/no/such"], "no model at /no/such: no such file or folder"),
         (["-o", "/no/such/a.png"], "cannot write to /no/such/a.png: No such file or directory"),

@@ -15,8 +15,7 @@ from clip_fakes import tiny_clip
 from score_folders import folder_of, image
 
 from jaxsd.cli.main import run
-from jaxsd.images import image_size, png_bytes
-from jaxsd.resize import clean_resize
+from jaxsd.images import clean_resize, image_size, png_bytes
 from jaxsd.score.distances import kernel_distance
 from jaxsd.score.statistics import read_statistics
 
@@ -47,7 +46,7 @@ def test_plain_facts_need_no_network(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert score(folder) == 0
     said = capsys.readouterr().out
     assert "duplicates    images/2.png = images/copy.png" in said
-    assert "unreadable    images/broken.png (cannot identify image file)" in said
+    assert "unreadable    images/broken.png (no picture of a known kind)" in said
     assert "for FID and KID give --inception and --reference, for CLIP scores --clip" in said
     found = numbers_in(tmp_path / "run-score")
     assert found["pictures"] == 6

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from jaxsd.config import ModelSpec
+from jaxsd.convert.files.tensors import FlatTree, LazyTensor, in_memory, load
 from jaxsd.convert.parameters import parameters
-from jaxsd.convert.tensors import FlatTree, LazyTensor, in_memory, load
 from jaxsd.types import Params
 
 TESTDATA = Path(__file__).parents[3] / "shared" / "testdata"

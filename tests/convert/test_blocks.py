@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxsd.convert.safetensors_file import read_safetensors, write_safetensors
-from jaxsd.convert.tensors import ALIGNMENT, TILE, block, in_memory, load
+from jaxsd.convert.files.safetensors_file import read_safetensors, write_safetensors
+from jaxsd.convert.files.tensors import ALIGNMENT, TILE, block, in_memory, load
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (TILE + 6, 2 * TILE + 2), (70, 130, 3, 3)])

@@ -8,9 +8,10 @@ diffusers = pytest.importorskip("diffusers")
 from convert_fakes import assert_same
 from diffusers import ControlNetModel
 from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
+from test_control_lora import control_lora, original_file, random_unet, write
 from test_controlnet_files import LINEAR, ORIGINAL, original_tensors, random_controlnet
 from tiny_models import CONTROLNETS
-from torch_twins import controlnet_twin, load
+from torch_twins import controlnet_twin, load, unet_twin
 
 from jaxsd.convert import read_controlnet, write_controlnet
 
@@ -98,3 +99,38 @@ def test_a_checkpoint_in_the_original_names(tmp_path):
     config, tree = read_controlnet(tmp_path / "net.pth")
     assert config == ORIGINAL["sd1"]
     assert_same(tree, params)
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_diffusers_adds_up_a_control_lora_alike(tmp_path, linear):
+    """Its own reader of Stability AI's files (levels of two resnets), on top of a U-Net's copy.
+
+    diffusers 0.42.1 loses the biases beside factors, so they are the U-Net's here.
+    """
+    config = CONTROLNETS["sd1"]
+    unet, params = random_unet(config.unet), random_controlnet(config)
+    stored = control_lora(config, params, 0.1, linear=linear)
+    copied = {name: unet[name] for name in params.keys() & unet.keys()}
+    stored |= {
+        name: array
+        for name, array in original_file(config, params | copied).items()
+        if name.replace(".bias", ".up") in stored
+    }
+    path = write(tmp_path / "a.safetensors", stored)
+    own = load(unet_twin(config.unet, linear_projection=linear), unet)
+    theirs = controlnet_twin(config, linear_projection=linear)  # as its `from_unet` does:
+    theirs.load_state_dict(own.state_dict(), strict=False)
+    theirs.load_lora_adapter(str(tmp_path), weight_name=path.name, prefix=None)
+    _, tree = read_controlnet(path, unet=(config.unet, unet))
+    ours = load(controlnet_twin(config, linear_projection=linear), tree)
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((2, 4, 8, 8), (2, 5, config.unet.context_dim), (2, 3, 64, 64))
+    latents, context, image = (torch.randn(shape, generator=generator) for shape in shapes)
+    with torch.no_grad():
+        got, want = (
+            net(latents, 500, context, controlnet_cond=image, return_dict=False)
+            for net in (ours, theirs)
+        )
+    for one, other in zip((*got[0], got[1]), (*want[0], want[1]), strict=True):
+        # The products are added to what comes out there, and to the kernels here.
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4 * other.abs().max())

@@ -1,9 +1,6 @@
 """What is wrong with a source, in one line each, from the programs too."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from convert_fakes import NO_TESTDATA, TESTDATA, random_model
@@ -267,16 +264,3 @@ def test_a_failed_conversion_leaves_nothing(model, tmp_path):
                 "--dtype=float16",
             )
     assert sorted(path.name for path in tmp_path.iterdir()) == before
-
-
-def test_the_script(source, tmp_path):
-    script = Path(__file__).parents[2] / "tools/convert.py"
-    place = tmp_path / "a.safetensors"
-    command = [sys.executable, str(script), f"--source={source / 'model'}"]
-    done = subprocess.run([*command, f"--destination={place}"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert place.exists()
-    done = subprocess.run([*command, f"--destination={place}"], capture_output=True, text=True)
-    assert done.returncode != 0
-    assert done.stderr.strip().splitlines()[-1].startswith("convert: ")
-    assert "Traceback" not in done.stderr

@@ -16,7 +16,7 @@ from torch_twins import load, text_twin, unet_twin, vae_twin
 
 from jaxsd import convert
 from jaxsd.config import ModelSpec
-from jaxsd.convert.weight_files import open_weights
+from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.text import clip_tokenizer, write_tokenizer
 
 pytestmark = pytest.mark.parity

@@ -6,7 +6,7 @@ import huggingface_hub
 import pytest
 
 from jaxsd import convert
-from jaxsd.convert.hub import is_hub_id, wanted
+from jaxsd.convert.files.hub import is_hub_id, wanted
 
 # The files of stable-diffusion-v1-5 on the hub, most of which nobody needs.
 REPOSITORY = {

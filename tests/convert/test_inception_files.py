@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxsd.convert.files.safetensors_file import write_safetensors
+from jaxsd.convert.files.tensors import in_memory
 from jaxsd.convert.inception import folded, read_inception
-from jaxsd.convert.safetensors_file import write_safetensors
-from jaxsd.convert.tensors import in_memory
 from jaxsd.inception import Block, Convolution, Steps
 
 STEPS: Steps = (

@@ -14,8 +14,8 @@ from tiny_models import TINY
 from jaxsd import convert
 from jaxsd.config import ModelSpec
 from jaxsd.convert.conversion import open_conversion
-from jaxsd.convert.safetensors_file import read_safetensors, write_safetensors
-from jaxsd.convert.tensors import ALIGNMENT, dtype_named
+from jaxsd.convert.files.safetensors_file import read_safetensors, write_safetensors
+from jaxsd.convert.files.tensors import ALIGNMENT, dtype_named
 from jaxsd.text import Tokenizer, vocabulary_of
 
 VOCABULARY = vocabulary_of([])

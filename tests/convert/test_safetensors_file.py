@@ -8,8 +8,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from jaxsd.convert.safetensors_file import CODES, read_safetensors, write_safetensors
-from jaxsd.convert.tensors import in_memory
+from jaxsd.convert.files.safetensors_file import CODES, read_safetensors, write_safetensors
+from jaxsd.convert.files.tensors import in_memory
 
 
 def arrays():

@@ -4,9 +4,9 @@ import pytest
 from convert_fakes import NO_TESTDATA, TESTDATA, real_shapes, unread
 
 from jaxsd import families
-from jaxsd.convert.single_file import model_of, single_file_tensors, table
-from jaxsd.convert.single_file_names import TEXT, UNET, VAE
-from jaxsd.convert.single_file_spec import spec_of
+from jaxsd.convert.original.names import TEXT, UNET, VAE
+from jaxsd.convert.original.single_file import model_of, single_file_tensors, table
+from jaxsd.convert.original.spec import spec_of
 from jaxsd.convert.slots import Mismatch
 from jaxsd.families import SD1, SD2, SD2_V, SDXL, SDXL_REFINER
 

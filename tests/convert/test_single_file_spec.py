@@ -9,8 +9,8 @@ from torch_bytes import WRITERS, dict_of, number, of_array
 
 from jaxsd import convert, families
 from jaxsd.config import AddedConditions, Level, ModelSpec, UNetConfig
-from jaxsd.convert.safetensors_file import read_safetensors, write_safetensors
-from jaxsd.convert.tensors import in_memory
+from jaxsd.convert.files.safetensors_file import read_safetensors, write_safetensors
+from jaxsd.convert.files.tensors import in_memory
 
 # As small as the original code's constants allow: 32 groups, 8 heads in SD 1, 64 channels a head.
 CLIP = replace(families.CLIP_L, width=64, heads=1, layers=2, mlp_width=96, vocab_size=99)

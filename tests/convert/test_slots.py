@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from jaxsd.convert.files.tensors import cast, in_memory
 from jaxsd.convert.slots import Mismatch, Slot, fill, lay_out
-from jaxsd.convert.tensors import cast, in_memory
 
 OIHW = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
 OI = np.arange(6, dtype=np.float32).reshape(2, 3)

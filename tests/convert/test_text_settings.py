@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from jaxsd.convert.text_settings import text_config, text_settings
+from jaxsd.convert.diffusers.text_settings import text_config, text_settings
 from jaxsd.families import CLIP_L, OPENCLIP_BIGG
 
 

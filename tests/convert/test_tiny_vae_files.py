@@ -11,9 +11,10 @@ from tiny_vaes import tiny_vae_folder, tiny_vae_weights
 import jaxsd
 from jaxsd.config import Level, TinyVAEConfig
 from jaxsd.convert import write_diffusers, write_tiny_vae
-from jaxsd.convert.diffusers_names import vae_slots
-from jaxsd.convert.tensors import flatten
-from jaxsd.convert.tiny_vae import open_tiny_vae, tiny_vae_parameters
+from jaxsd.convert.files.tensors import flatten
+from jaxsd.convert.names import torch_slots
+from jaxsd.convert.parameters import tiny_vae_parameters
+from jaxsd.convert.tiny_vae import open_tiny_vae
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.text import Tokenizer, clip_vocabulary, vocabulary_of
 
@@ -27,7 +28,7 @@ def test_the_table_of_parameters_is_the_networks(config: TinyVAEConfig) -> None:
 
 
 def test_names_are_those_of_diffusers() -> None:
-    names = {slot.name for slot in vae_slots(tiny_vae_parameters(TinyVAEConfig()))}
+    names = {slot.name for slot in torch_slots(tiny_vae_parameters(TinyVAEConfig()))}
     assert {"encoder.layers.0.bias", "encoder.layers.1.conv.4.weight"} <= names
     assert {"encoder.layers.2.weight", "decoder.layers.6.weight"} <= names
     assert not {"encoder.layers.2.bias", "decoder.layers.6.bias"} & names

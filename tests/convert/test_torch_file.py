@@ -24,8 +24,8 @@ from torch_bytes import (
     write_zip,
 )
 
-from jaxsd.convert.pickle_machine import run
-from jaxsd.convert.torch_file import read_torch
+from jaxsd.convert.files.pickle_machine import run
+from jaxsd.convert.files.torch_file import read_torch
 
 ARRAYS = {
     "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -13,7 +13,7 @@ from tiny_vaes import tiny_vae_weights
 
 from jaxsd.config import TinyVAEConfig
 from jaxsd.convert import write_tiny_vae
-from jaxsd.convert.tensors import load
+from jaxsd.convert.files.tensors import load
 from jaxsd.convert.tiny_vae import open_tiny_vae
 from jaxsd.models.tiny_vae import TinyVAE
 

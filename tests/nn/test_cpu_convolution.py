@@ -106,7 +106,7 @@ def test_forms_by_pixels_and_channels_and_for_fast_bfloat16(multiplies_bfloat16)
 @pytest.mark.parametrize("size", [(4, 4), (64, 64)])
 def test_a_layer_chooses_on_the_cpu_alone(size):
     layer = convolution(64, None, jnp.float32)
-    x = jnp.zeros((1, *size, cpu_convolution.MANY))
+    x = jnp.zeros((1, *size, cpu_convolution.PRODUCT_MIN_CHANNELS))
     params = jax.eval_shape(layer.init, jax.random.key(0), x)
     run = jax.jit(layer.apply).trace(params, x)
     assert "stablehlo.convolution" not in run.lower(lowering_platforms=("cpu",)).as_text()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from test_pipeline import SMALL, LetterTokenizer
 from tiny_models import pipeline_params
+from tiny_pipelines import SMALL, LetterTokenizer
 
 from jaxsd.executables import Executables
 from jaxsd.parallel import mesh_of, place_param

@@ -1,7 +1,9 @@
-"""What accelerators are given for text to image, by lowering the whole line for them on a CPU."""
+"""What accelerators are given for text to image, by lowering the programs for them on a CPU."""
 
 import re
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +13,10 @@ from tiny_models import TINY, pipeline_params
 
 from jaxsd.config import Level
 from jaxsd.models import VAE, TextEncoder, UNet
-from jaxsd.sampling.program import Networks, Request, draw
+from jaxsd.sampling import Step, rows_of
+from jaxsd.sampling.program import Given, Networks, Texts, denoise, draw, encode
 from jaxsd.schedulers import NoiseSchedule, build
+from jaxsd.schedulers.guidance import classifier_free, together
 
 # 4096 tokens with heads of 40, as in the first level of SD 1.5 at 512 pixels.
 SPEC = replace(TINY["sd1"], unet=replace(TINY["sd1"].unet, levels=(Level(40, 1, 1, 1),)))
@@ -27,8 +31,8 @@ def hopper(monkeypatch: pytest.MonkeyPatch) -> None:
     jax.clear_caches()
 
 
-def lowered(platform: str) -> str:
-    """The program of `draw` in bfloat16."""
+def lowered(program: Any, platform: str) -> str:
+    """`draw` or `denoise` in bfloat16."""
     dtype = jnp.bfloat16
     text = tuple(TextEncoder(config, dtype) for config in SPEC.text)
     networks = Networks(UNet(SPEC.unet, dtype), VAE(SPEC.vae, dtype), text)
@@ -36,15 +40,25 @@ def lowered(platform: str) -> str:
     params = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), pipeline_params(SPEC)
     )
-    request = Request(
-        ids=(jax.ShapeDtypeStruct((2, SPEC.text[0].max_length), jnp.int32),),
-        keep=jax.ShapeDtypeStruct((2,), jnp.float32),
+    shape = partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
+    ids = jax.ShapeDtypeStruct((1, 2, SPEC.text[0].max_length), jnp.int32)
+    given = Given(
+        texts=Texts((ids,), shape((1, 2))),
         time_ids=None,
-        guidance=jax.ShapeDtypeStruct((1,), jnp.float32),
-        noise=jax.ShapeDtypeStruct((1, SIDE, SIDE, 4), jnp.float32),
+        guidance=shape((1,)),
+        start=shape((1, 2)),
+        noise=shape((1, SIDE, SIDE, 4)),
         keys=jax.eval_shape(jax.vmap(jax.random.key), jnp.zeros(1, jnp.uint32)),
+        image=None,
+        features={},
     )
-    traced = draw.trace(networks, params, tableau, request, guided=True)
+    columns = together([classifier_free(7.5, tableau.rows)])
+    steps = Step(rows_of([tableau]), columns._asdict())
+    if program is draw:
+        traced = draw.trace(networks, params, given, (steps,))
+    else:
+        conditions, state = jax.eval_shape(partial(encode, networks), params, given)
+        traced = denoise.trace(networks, params, steps, conditions, state, given.keys)
     return traced.lower(lowering_platforms=(platform,)).as_text()
 
 
@@ -52,9 +66,10 @@ def lowered(platform: str) -> str:
 @pytest.mark.parametrize(
     ("platform", "call"), [("cuda", "__cudnn$fmhaSoftmax"), ("tpu", "tpu_custom_call")]
 )
-def test_one_loop_with_flash_attention_and_no_logits(platform, call):
-    program = lowered(platform)
-    assert program.count("stablehlo.while") == 1
-    assert f"@{call}(" in program
-    assert not re.search(r"4096x4096x(f32|bf16)", program)
-    assert not re.search(r"all_(reduce|gather|to_all)|collective|reduce_scatter", program)
+@pytest.mark.parametrize("program", [draw, denoise], ids=lambda program: program.__name__)
+def test_one_loop_with_flash_attention_and_no_logits(program: Any, platform: str, call: str):
+    text = lowered(program, platform)
+    assert text.count("stablehlo.while") == 1
+    assert f"@{call}(" in text
+    assert not re.search(r"4096x4096x(f32|bf16)", text)
+    assert not re.search(r"all_(reduce|gather|to_all)|collective|reduce_scatter", text)

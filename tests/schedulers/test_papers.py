@@ -73,7 +73,7 @@ def test_heun():
         x0 = alpha**2 * x - sigmas[i] * alpha * toy_network(alpha * x, timesteps[i])
         return (x - x0) / sigmas[i]
 
-    x = X * float(table.start)
+    x = X * float(table.start[1])
     for i in range(5):
         h = sigmas[i + 1] - sigmas[i]
         d = slope(x, i)

@@ -337,5 +337,5 @@ def test_first_sample_has_the_scale_of_init_noise_sigma(name):
         ours, theirs = spaced(spacing)
         reference = runs.scheduler(name, "v", **theirs)
         reference.set_timesteps(20)
-        start = build(name, SCHEDULE, 20, "v", **ours).start
+        start = build(name, SCHEDULE, 20, "v", **ours).start[1]
         assert start == pytest.approx(float(reference.init_noise_sigma), rel=1e-6)

@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch")
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
 from jaxsd.convert.clip import DEVIATION, MEAN, read_clip
+from jaxsd.images import clip_resize
 from jaxsd.models import TextEncoder, VisionEncoder
 from jaxsd.parallel import mesh_of
-from jaxsd.resize import clip_resize
 from jaxsd.score.networks import clip_network
 from jaxsd.text import Tokenizer, clip_vocabulary, vocabulary_of, write_tokenizer
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from score_folders import folder_of, foreign_tar, image, recipe, shard_of
+from score_folders import folder_of, foreign_tar, image, shard_of, texts
 
 from jaxsd.images import png_bytes, write_png
 from jaxsd.score.pictures import pictures_in, read_picture
@@ -59,7 +59,7 @@ def test_pictures_without_prompts(tmp_path: Path) -> None:
 
 
 def test_prompts_of_webui(tmp_path: Path) -> None:
-    packed = png_bytes(image(0), recipe('a "red", apple'))
+    packed = png_bytes(image(0), texts('a "red", apple'))
     (tmp_path / "a.png").write_bytes(packed)
     assert all_of(tmp_path) == [("a.png", 'a "red", apple')]
 

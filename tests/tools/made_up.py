@@ -10,7 +10,7 @@ from scipy import ndimage
 
 NAMES = ("fern", "gate", "hat", "iron", "jug", "kite", "lamp", "mask")
 GROUNDS = ("white", "blue")
-STRANGERS = ("nest", "oar", "pipe", "quill")
+STRANGERS = ("nest", "oar", "pipe", "quince")
 ALL = NAMES + STRANGERS
 
 

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from emoji.compose import GLYPH_SIZE, SIZE, SLOT_SIZE, SLOTS
 from emoji.words import COLOURS, COUNTS
+from jaxsd.hints import canny
 
 CELLS = 32
 BLUR = 0.7
@@ -29,6 +30,9 @@ SLOTS_SHARE = 0.9
 """Of what is drawn that has to lie in the slots."""
 LIKENESS = 0.6
 """Least correlation of any two of several alike drawings."""
+
+EDGE_TOLERANCE = 1.5
+"""Pixels that an edge may be away from where it was asked for: one, or one and one to the side."""
 
 
 def features(images: np.ndarray) -> np.ndarray:
@@ -160,6 +164,25 @@ def has_layout(image: np.ndarray, layout: str) -> bool:
         return False
     rows = features(slots(image, layout))
     return layout not in COUNTS or float((rows @ rows.T).min()) > LIKENESS
+
+
+def edge_agreement(image: np.ndarray, hint: np.ndarray) -> float:
+    """How well a drawing's edges are those of a hint: F1 of edge pixels, [0, 1].
+
+    Precision is the share of the drawing's edges (`canny`) that are near one of the hint, recall
+    the share of the hint's that are near one of the drawing. Without any edge on both sides it is
+    1, without any on one side 0.
+
+    Args:
+      image: [H, W, 3] uint8.
+      hint: [H, W, 3] uint8, 0 where there is no edge.
+    """
+    drawn, wanted = canny(image).any(-1), hint.any(-1)
+    if not (drawn.any() and wanted.any()):
+        return float(drawn.any() == wanted.any())
+    precision = (ndimage.distance_transform_edt(~wanted)[drawn] <= EDGE_TOLERANCE).mean()
+    recall = (ndimage.distance_transform_edt(~drawn)[wanted] <= EDGE_TOLERANCE).mean()
+    return float(2 * precision * recall / max(precision + recall, 1e-9))
 
 
 def psnr(images: np.ndarray, others: np.ndarray) -> float:

@@ -1,0 +1,131 @@
+"""What draws the rows of a bulk run: a pipeline on the devices of this host."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import jaxsd
+from jaxsd.bulk.plan import Unit, first_units
+from jaxsd.bulk.rows import Row
+from jaxsd.bulk.run import Ready, filled
+from jaxsd.bulk.work import Work, controls_of
+from jaxsd.canvases import Pictures, read_pictures
+from jaxsd.executables import Executables
+from jaxsd.images import png_bytes, webp_bytes
+from jaxsd.outputs import model_hash
+from jaxsd.parallel import images_per_step, mesh_of
+from jaxsd.pipeline import load, with_controlnet
+from jaxsd.sampling.program import Drawing
+from jaxsd.settings import Recipe, Settings
+from jaxsd.webui import as_json, texts_of
+
+ENCODERS = {"png": png_bytes, "webp": webp_bytes}
+PICTURES_KEPT = 32
+"""Rows whose pictures stay in memory, for rows after them that name the same."""
+
+
+class PipelineArtist:
+    """Draws rows on all devices of this host.
+
+    Attributes:
+      batch_size: rows for each device.
+      devices: that take rows of their own.
+    """
+
+    def __init__(self, work: Work, weights: str, programs: Executables) -> None:
+        """Reads nothing yet.
+
+        Args:
+          work: what is to be drawn.
+          weights: hash of the model's.
+          programs: keeps what is compiled.
+        """
+        self.config, self.weights, self.programs = work.config, weights, programs
+        self.batch_size = self.config.batch_size
+        mesh = mesh_of(self.config.mesh, jax.local_devices())
+        self.devices = images_per_step(mesh)
+        # One device runs the programs that `jaxsd compile` makes, which know of no mesh.
+        self.mesh = None if mesh.size == 1 else mesh
+        self._file_hash = model_hash(Path(self.config.model))
+        self._controls = controls_of(work)
+        self._read = lru_cache(PICTURES_KEPT)(self._pictures)
+
+    def prepare(self, units: Sequence[Unit]) -> float:
+        """Loads the model, and compiles what units need; seconds that the compiling took."""
+        config = self.config
+        pipe = load(
+            config.model,
+            config.dtype,
+            config.prediction or None,
+            self.mesh,
+            self.programs,
+            config.taesd or None,
+        )
+        for name in self._controls:
+            pipe = with_controlnet(pipe, name)
+        self.pipe = pipe
+        began = time.perf_counter()
+        for unit in first_units(units):
+            pipe.prepare(self.ready(filled(self, [unit])).order)
+        return time.perf_counter() - began
+
+    def ready(self, rows: Sequence[Row]) -> Ready:
+        """An order of `batch_size` rows for each device, their pictures read; see `Artist`."""
+        settings = [row.settings for row in rows]
+        read = [self._read(_pictures_alone(one)) for one in settings]
+        pictures, hashes, errors = zip(*read, strict=True)
+        order = self.pipe.order(settings, pictures=pictures, batch=len(rows))
+        return Ready(order, hashes, errors)
+
+    def begin(self, ready: Ready) -> Drawing:
+        """Begins to draw, and does not wait."""
+        return self.pipe.begin(ready.order)
+
+    def again(self, ready: Ready) -> Drawing | None:
+        """The same in float32; None where it was that."""
+        if self.pipe.dtype == "float32":
+            return None
+        return replace(self.pipe, dtype="float32").begin(ready.order)
+
+    def describe(self, row: Row, hashes: dict[str, str]) -> dict[str, Any]:
+        """All that the image of a row depends on."""
+        said = {"id": row.id, **as_json(self._recipe(row, hashes)), "model_hash": self.weights}
+        if cut := max(self.pipe.tokenizers[0].cut([row.settings.prompt])):
+            said["tokens_cut"] = cut
+        return said | {"batch_size": self.batch_size}
+
+    def encode(self, row: Row, hashes: dict[str, str], picture: np.ndarray) -> bytes:
+        """The picture file, with the recipe in it."""
+        return ENCODERS[self.config.picture](picture, texts_of(self._recipe(row, hashes)))
+
+    def _recipe(self, row: Row, hashes: dict[str, str]) -> Recipe:
+        return Recipe(
+            row.settings,
+            model=self.config.model,
+            dtype=self.config.dtype,
+            version=jaxsd.__version__,
+            model_hash=self._file_hash,
+            taesd=self.config.taesd,
+            pictures=hashes,
+        )
+
+    def _pictures(self, named: Settings) -> tuple[Pictures, dict[str, str], str]:
+        """Pictures, hashes, and what is wrong; then the pictures are black, and drawn in vain."""
+        try:
+            return *read_pictures(named, Path(self.config.inputs)), ""
+        except ValueError as error:
+            black = np.zeros((64, 64, 3), np.uint8)
+            image = black if named.image else None
+            mask = black[..., 0] if named.mask else None
+            return Pictures(image, mask, (black,) * len(named.control)), {}, str(error)
+
+
+def _pictures_alone(settings: Settings) -> Settings:
+    """Settings that name the same pictures, and say nothing else."""
+    return Settings(image=settings.image, mask=settings.mask, control=settings.control)

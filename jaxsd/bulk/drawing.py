@@ -1,0 +1,124 @@
+"""A bulk run on one host, from claiming its folder to the summary."""
+
+import errno
+import json
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jaxsd.bulk.artist import PipelineArtist
+from jaxsd.bulk.plan import first_units
+from jaxsd.bulk.run import Summary, run
+from jaxsd.bulk.store import Records, Store, write_whole
+from jaxsd.bulk.work import Work, described
+from jaxsd.executables import Executables
+from jaxsd.images import contact_sheet, decoded, write_png
+
+SHEET = 64
+"""Pictures on the contact sheet, at most."""
+
+Shown = Callable[[int, int], Callable[[int], Any]]
+"""(images in all, images that are there) -> what is told of a number of images more."""
+
+
+def draw(
+    work: Work,
+    programs: Executables,
+    *,
+    host: int = 0,
+    hosts: int = 1,
+    stop: Callable[[], bool],
+    shown: Shown,
+    say: Callable[[str], None],
+) -> Path | None:
+    """Draws this host's share of the images that are not there yet.
+
+    Args:
+      work: of all hosts.
+      programs: keeps what is compiled.
+      host: number of this one.
+      hosts: how many there are.
+      stop: when it says so, the calls in hand are finished, and no others.
+      shown: begins a bar.
+      say: told of progress in lines.
+
+    Returns:
+      The whole manifest, once every host is done; else None.
+
+    Raises:
+      ValueError: the folder holds another run, or is full, or another process is at work in it.
+    """
+    config, who = work.config, f"host {host}: " if hosts > 1 else ""
+    store = Store(Path(config.output), config.format, config.picture, work.units, host)
+    own = [unit for unit in work.units if unit.shard % hosts == host]
+    try:
+        with store.locked(), warnings.catch_warnings():
+            # Of prompts that are cut the manifest tells.
+            warnings.filterwarnings("ignore", "a prompt is")
+            description = described(work)
+            store.claim(description)
+            pending = [unit for unit in own if not store.is_done(unit)]
+            total, left = (sum(len(unit.rows) for unit in units) for units in (own, pending))
+            count = len(first_units(pending))
+            plural = "s" * (count != 1)
+            say(f"{who}{left} of {total} images to draw, {count} program{plural} to compile")
+            artist = PipelineArtist(work, str(description["model_hash"]), programs)
+            seconds = artist.prepare(pending) if pending else 0.0
+            committed = shown(total, total - left)
+            threads = os.cpu_count() or 1
+            summary = run(artist, store, own, threads=threads, stop=stop, committed=committed)
+            numbers = numbers_of(summary, artist.devices, seconds)
+            packed = (json.dumps(numbers, indent=2) + "\n").encode()
+            write_whole(store.folder / f"summary-host-{host}.json", packed)
+            say(who + line_of(numbers))
+            return written_end(store, work.skipped)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise ValueError(
+            f"the disk of {config.output} is full; make room and give the same command again"
+        ) from None
+
+
+def numbers_of(summary: Summary, devices: int, compiling: float) -> dict[str, Any]:
+    """What a run came to on a host; `compiling` in seconds."""
+    return {
+        "images": summary.images,
+        "failed": summary.failed,
+        "seconds": round(summary.seconds, 3),
+        "images_per_second_per_device": round(summary.images / summary.seconds / devices, 4),
+        "compile_seconds": round(compiling, 3),
+        "devices": devices,
+        "device_busy": round(summary.busy, 4),
+        "stopped": summary.stopped,
+    }
+
+
+def line_of(numbers: dict[str, Any]) -> str:
+    """The same for people."""
+    return (
+        "{images} images, {failed} failed, in {seconds:.1f} s: "
+        "{images_per_second_per_device:.3f} images/s/device, compiled in {compile_seconds:.1f} s, "
+        "devices busy {device_busy:.1%} of the time after the first call"
+    ).format(**numbers) + ("; stopped, the same command goes on" if numbers["stopped"] else "")
+
+
+def written_end(store: Store, skipped: Records) -> Path | None:
+    """The manifest, written with a contact sheet once every host is done; else None."""
+    records = store.finish_all(skipped)
+    if records is None:
+        return None
+    drawn = [record for record in records if record["status"] == "drawn"]
+    if sizes := Counter(map(_size, drawn)):
+        size = sizes.most_common(1)[0][0]
+        alike = [record for record in drawn if _size(record) == size]
+        sheet = contact_sheet(decoded(store.pictures(alike[:: -(-len(alike) // SHEET)])))
+        write_png(store.folder / "contact_sheet.png", sheet)
+    return store.folder / "manifest.jsonl"
+
+
+def _size(record: dict[str, Any]) -> tuple[int, ...]:
+    return record["width"], record["height"], *record["outpaint"]

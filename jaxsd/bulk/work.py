@@ -1,0 +1,88 @@
+"""A run whose rows are checked and shared out to units; without JAX."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+import jaxsd
+from jaxsd.bulk.config import BulkConfig
+from jaxsd.bulk.plan import Unit, plan
+from jaxsd.bulk.rows import Row, read_rows, refuse
+from jaxsd.bulk.store import Records
+from jaxsd.convert import open_model, read_controlnet
+from jaxsd.convert.files.tensors import FlatTree, flatten
+from jaxsd.convert.stored_model import StoredModel
+from jaxsd.convert.tiny_vae import with_tiny_vae
+
+
+class Work(NamedTuple):
+    """What is to be drawn."""
+
+    config: BulkConfig
+    model: StoredModel
+    rows: list[Row]
+    units: list[Unit]
+    skipped: Records  # lines of the manifest for rows that cannot be drawn
+
+
+def checked_work(config: BulkConfig, *, skip_bad_rows: bool, say: Callable[[str], None]) -> Work:
+    """Opens the model, checks every row, and plans.
+
+    Args:
+      config: of the run.
+      skip_bad_rows: whether rows that cannot be drawn are noted in the manifest, not refused.
+      say: told of each of them that is refused.
+
+    Raises:
+      ValueError: a model or a table that cannot be used, or rows that cannot be drawn.
+      FileNotFoundError: no such model or table.
+    """
+    model = open_model(config.model, prediction=config.prediction or None)
+    if config.taesd:
+        model = with_tiny_vae(model, config.taesd)
+    rows, bad = read_rows(config, model.spec)
+    if bad and not skip_bad_rows:
+        refuse(bad, len(rows) + len(bad), say)
+    sizes = {"batch_size": config.batch_size, "images_per_shard": config.images_per_shard}
+    skipped = [{"line": line, "status": "refused", "error": error} for line, error in bad]
+    return Work(config, model, rows, plan(rows, model.spec, **sizes), skipped)
+
+
+def controls_of(work: Work) -> list[str]:
+    """The ControlNets that rows name, each once."""
+    named = (control.model for row in work.rows for control in row.settings.control)
+    return list(dict.fromkeys(named))
+
+
+def described(work: Work) -> dict[str, object]:
+    """What must be the same for a run to go on: all that an image or its place depends on.
+
+    Pictures that rows name are not read for it; the manifest has their hashes.
+    """
+    config, digest = work.config, hashlib.sha256()
+    for row in work.rows:
+        digest.update(repr(row).encode())
+    names = ("dtype", "batch_size", "format", "picture", "images_per_shard")
+    return {
+        "version": jaxsd.__version__,
+        "model_hash": weights_hash(work.model.tensors),
+        "controlnets": {
+            name: weights_hash({"": flatten(read_controlnet(name, dtype=None)[1])})
+            for name in controls_of(work)
+        },
+        "rows": len(work.rows),
+        "rows_hash": digest.hexdigest(),
+        **{name: getattr(config, name) for name in names},
+    }
+
+
+def weights_hash(tensors: Mapping[str, FlatTree]) -> str:
+    """sha256 of parameters as stored, whatever files they lie in."""
+    digest = hashlib.sha256()
+    for part, tree in sorted(tensors.items()):
+        for path, tensor in sorted(tree.items()):
+            digest.update(f"{part}/{path} {tensor.shape} {tensor.dtype}\n".encode())
+            digest.update(np.ascontiguousarray(tensor.read()).view(np.uint8).data)
+    return digest.hexdigest()

@@ -1,0 +1,108 @@
+"""The pictures of one image at the size that is drawn: what it begins from, mask and hints."""
+
+import hashlib
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxsd.images import feathered, fitted, grown, pasted, read_image, read_mask
+from jaxsd.settings import Settings
+
+
+class Pictures(NamedTuple):
+    """Pictures as a user has them, of any size."""
+
+    image: np.ndarray | None = None  # uint8 [H, W, 3]
+    mask: np.ndarray | None = None  # uint8 [H, W], 255 where to paint
+    controls: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3], one for each of `Settings.control`
+
+
+class Canvas(NamedTuple):
+    """The same at the size that is drawn."""
+
+    image: np.ndarray | None  # uint8 [H, W, 3]
+    mask: np.ndarray | None  # float32 [H, W], 1 where to paint, 0 where the picture stays
+    hints: tuple[np.ndarray, ...]  # uint8 [H, W, 3]
+
+
+def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, dict[str, str]]:
+    """The pictures whose files the settings name, and the sha256 of each by that name.
+
+    Args:
+      settings: names that are not absolute are relative to
+      folder: of the table that they stand in.
+
+    Raises:
+      ValueError: a file that is not there, or no picture.
+    """
+    hashes: dict[str, str] = {}
+
+    def packed(name: str) -> io.BytesIO:
+        content = (folder / name).read_bytes()
+        hashes[name] = hashlib.sha256(content).hexdigest()
+        return io.BytesIO(content)
+
+    name = ""
+    try:
+        image = mask = None
+        if name := settings.image:
+            image = read_image(packed(name))
+        if name := settings.mask:
+            mask = read_mask(packed(name))
+        controls = []
+        for control in settings.control:
+            name = control.image
+            controls.append(read_image(packed(name)))
+    except OSError as error:
+        raise ValueError(f"picture {name!r}: {error.strerror or error}") from None
+    return Pictures(image, mask, tuple(controls)), hashes
+
+
+def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
+    """The canvas of an image, of checked settings.
+
+    Raises:
+      ValueError: a picture that the settings name is not there.
+    """
+    for name, picture in (("image", pictures.image), ("mask", pictures.mask)):
+        if getattr(settings, name) and picture is None:
+            raise ValueError(f"{name} {getattr(settings, name)!r} is named, and not given")
+    if len(settings.control) != len(pictures.controls):
+        raise ValueError(
+            f"control names {len(settings.control)} ControlNets, and there are "
+            f"{len(pictures.controls)} pictures for them; give one for each"
+        )
+    hints = hints_of(settings, pictures)
+    if pictures.image is None:
+        return Canvas(None, None, hints)
+    image = fitted(pictures.image, settings.height, settings.width)
+    if not settings.paints:
+        return Canvas(image, None, hints)
+    mask = np.zeros(image.shape[:2], np.uint8)
+    if pictures.mask is not None:
+        mask = fitted(pictures.mask[..., None], settings.height, settings.width)[..., 0]
+    left, top, right, bottom = settings.outpaint
+    if any(settings.outpaint):
+        image, new = grown(image, left=left, top=top, right=right, bottom=bottom)
+        mask = np.maximum(np.pad(mask, ((top, bottom), (left, right))), new)
+    return Canvas(image, feathered(mask, settings.mask_blur), hints)
+
+
+def hints_of(settings: Settings, pictures: Pictures) -> tuple[np.ndarray, ...]:
+    """What ControlNets see, uint8 [H, W, 3] each."""
+    if not pictures.controls:
+        return ()
+    from jaxsd.hints import HINTS  # takes scipy, which other drawings do without
+
+    height, width = settings.drawn_size
+    preprocess = HINTS[settings.preprocessor]
+    return tuple(preprocess(fitted(one, height, width)) for one in pictures.controls)
+
+
+def pasted_back(drawn: np.ndarray, canvas: Canvas, settings: Settings) -> np.ndarray:
+    """A drawn picture, uint8 [H, W, 3], with what was to be kept put back."""
+    if canvas.mask is None or not settings.composite:
+        return drawn
+    return pasted(drawn, canvas.image, canvas.mask)

@@ -1,0 +1,85 @@
+"""Flags of the options in `jaxsd.settings`, and of the model; several commands have them."""
+
+import argparse
+import shlex
+from dataclasses import Field
+from typing import Any
+
+from jaxsd.convert import open_model
+from jaxsd.convert.stored_model import StoredModel
+from jaxsd.convert.tiny_vae import with_tiny_vae
+from jaxsd.settings import OPTIONS, SIZE
+from jaxsd.types import PREDICTIONS
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds a flag for every option but the prompt."""
+    parser.add_argument(
+        f"--{SIZE}", metavar="WxH", default=argparse.SUPPRESS, help="width and height in pixels"
+    )
+    for name, option in OPTIONS.items():
+        if name != "prompt":
+            flags = (f"--{name.replace('_', '-')}", *option.metadata["also"])
+            parser.add_argument(*flags, dest=name, default=argparse.SUPPRESS, **_form(option))
+
+
+def _form(option: Field) -> dict[str, Any]:
+    """How a flag is written: once, several times, with several values, or as yes and no."""
+    said, default = option.metadata, option.default
+    listed = isinstance(default, tuple)
+    shown = " ".join(map(str, default)) if listed else str(default)
+    if default is None:
+        shown = "what suits the model"
+    form = {"help": f"{said['help']} ({shown})" if shown else said["help"]}
+    if option.type is bool:
+        return form | {"action": argparse.BooleanOptionalAction}
+    form["metavar"] = said["metavar"] or option.name.upper()
+    if isinstance(said["metavar"], tuple):
+        return form | {"nargs": len(said["metavar"])}
+    return form | {"action": "append"} if listed else form
+
+
+def given_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The options that were given, as texts."""
+    return {
+        name: shlex.join(value) if isinstance(value, list) else value
+        for name in (SIZE, *OPTIONS)
+        if (value := getattr(args, name, None)) is not None
+    }
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say which model there is, and how it computes."""
+    parser.add_argument(
+        "--model",
+        default="emoji",
+        help="built-in name, diffusers folder, .safetensors or .ckpt file, or hub id (emoji)",
+    )
+    parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
+    parser.add_argument(
+        "--taesd",
+        metavar="FOLDER",
+        help="tiny autoencoder (diffusers' AutoencoderTiny) to decode with, faster and coarser",
+    )
+    parser.add_argument(
+        "--prediction",
+        choices=PREDICTIONS,
+        help="what the U-Net predicts, for SD 2 single files, which do not say",
+    )
+
+
+def opened(args: argparse.Namespace) -> StoredModel:
+    """The model, without its weights.
+
+    Raises:
+      ValueError: a model, tiny autoencoder or dtype that cannot be used.
+      FileNotFoundError: no such model.
+    """
+    if args.dtype not in DTYPES:
+        raise ValueError(f"dtype {args.dtype!r} is not one of {', '.join(DTYPES)}")
+    model = open_model(args.model, prediction=args.prediction)
+    if args.taesd is not None and model.spec.vae is not None:
+        return with_tiny_vae(model, args.taesd)
+    return model

@@ -1,0 +1,49 @@
+"""What a command shows on stderr while it works."""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class StepBar:
+    """A bar of steps on stderr, with the time left; nothing where stderr is not a terminal."""
+
+    def __init__(self, rows: int) -> None:
+        from tqdm import tqdm
+
+        self.bar = tqdm(total=rows, unit="step", disable=None)
+        self.before = 0
+
+    def __call__(self, done: int, rows: int) -> None:
+        """Shows that `done` of a batch's `rows` network calls are made, after those `before`."""
+        done += self.before
+        if done == 1:
+            # The first call loads and compiles: the time left is reckoned from the others.
+            self.bar.reset(self.bar.total)
+            self.bar.initial = done
+        self.bar.update(done - self.bar.n)
+
+    def write(self, line: str) -> None:
+        """Prints a line above the bar."""
+        self.bar.write(line, file=sys.stderr)
+
+
+@contextmanager
+def steps_shown(rows: int) -> Iterator[StepBar]:
+    """A bar that is closed at the end."""
+    shown = StepBar(rows)
+    try:
+        yield shown
+    finally:
+        shown.bar.close()
+
+
+@contextmanager
+def one_line_warnings(command: str) -> Iterator[None]:
+    """Shows warnings as `jaxsd COMMAND: ...` without the place in the code."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(
+            f"jaxsd {command}: {message}", file=sys.stderr
+        )
+        yield

@@ -1,0 +1,141 @@
+"""Reading a diffusers folder: model_index.json and a folder for each part."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jaxsd.config import ModelSpec
+from jaxsd.convert.diffusers.fields import read_json
+from jaxsd.convert.diffusers.parts import (
+    PROJECTED_TEXT,
+    TEXT,
+    UNET,
+    VAE,
+    StoredPart,
+    is_linear,
+    networks,
+    open_part,
+)
+from jaxsd.convert.diffusers.schedule_settings import schedule_config
+from jaxsd.convert.stored_model import StoredModel, family_name, layout_of
+from jaxsd.families import FAMILIES
+from jaxsd.text import Tokenizer, read_tokenizer
+from jaxsd.types import Prediction
+
+_SCHEDULER = Path("scheduler", "scheduler_config.json")
+_TASKS = ("", "Img2Img", "Inpaint")
+_XL = tuple(f"StableDiffusionXL{task}Pipeline" for task in _TASKS)
+_PIPELINES = (
+    *(f"StableDiffusion{task}Pipeline" for task in _TASKS),
+    "LatentConsistencyModelPipeline",
+    "LatentConsistencyModelImg2ImgPipeline",
+    *_XL,
+)
+"""Pipelines of diffusers that are the three networks and nothing else."""
+
+
+def part_folder(part: str, spec: ModelSpec) -> str:
+    """Name of the folder of a part. The refiner's only text encoder is `text_encoder_2`."""
+    if not part.startswith("text_"):
+        return part
+    second = part == "text_1" or spec.layout.single_file == "refiner"
+    return "text_encoder_2" if second else "text_encoder"
+
+
+def open_diffusers(
+    folder: Path, ema: bool | None = None, prediction: Prediction | None = None
+) -> StoredModel:
+    """Open a diffusers folder.
+
+    `ema` says which of two sets of U-Net weights to read, where the folder has both: the average
+    (`None` and `True`), or what was trained (`False`). `prediction` overrules what it says.
+
+    Raises:
+      ValueError: if a part is missing, damaged, or not something that networks here can be.
+    """
+    index = read_json(folder / "model_index.json")
+    if index.get("_class_name") not in _PIPELINES:
+        known = ", ".join(_PIPELINES)
+        raise ValueError(f"{folder} is a {index.get('_class_name')}, which is not one of {known}")
+    xl = index["_class_name"] in _XL
+    texts, tokenizers = _texts(folder, index, hidden_layer=-2 if xl else -1)
+    where = folder / _SCHEDULER
+    scheduler = read_json(where)
+    schedule, stated = schedule_config(scheduler, str(where))
+    prediction = prediction or stated
+    weights, non_ema = _unet_weights(folder, ema)
+    unet = open_part(
+        UNET,
+        folder / "unet",
+        weights=folder / weights,
+        non_ema=non_ema,
+        pooled_dim=texts[-1].config.projection_dim,
+    )
+    vae = open_part(VAE, folder / "vae") if _present(index, "vae") else None
+    configs = tuple(text.config for text in texts)
+    family = family_name(unet.config, prediction)
+    known = FAMILIES.get(family)
+    size = _sample_size(unet.settings, default=128 if unet.config.added else 64)
+    spec = ModelSpec(
+        family=family,
+        unet=unet.config,
+        vae=vae.config if vae else None,
+        text=configs,
+        schedule=schedule,
+        prediction=prediction,
+        layout=layout_of(unet.config, configs, linear=is_linear(unet.settings)),
+        default_size=size * (vae.config.downscale if vae else 1),
+        guidance_scale=known.guidance_scale if known else ModelSpec.guidance_scale,
+        zero_empty_negative=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
+    )
+    opened = (unet, *([vae] if vae else ()), *texts)
+    return StoredModel(
+        spec=spec,
+        tensors={part: own.tensors for part, own in zip(networks(spec), opened, strict=True)},
+        stored_tokenizers=tokenizers,
+        scheduler=str(scheduler.get("_class_name", "")),
+        files="diffusers folder",
+    )
+
+
+def _present(index: dict[str, Any], name: str) -> bool:
+    entry = index.get(name)
+    return isinstance(entry, list) and bool(entry) and entry[0] is not None
+
+
+def _sample_size(config: dict[str, Any], *, default: int) -> int:
+    size = config.get("sample_size") or default
+    return int(max(size) if isinstance(size, list) else size)
+
+
+def _texts(
+    folder: Path, index: dict[str, Any], hidden_layer: int
+) -> tuple[tuple[StoredPart, ...], tuple[Tokenizer, ...]]:
+    """The text encoders and their tokenizers, which say what pads a prompt."""
+    texts, tokenizers = [], []
+    for name in ("text_encoder", "text_encoder_2"):
+        if not _present(index, name):
+            continue
+        kind = PROJECTED_TEXT if index[name][-1] == PROJECTED_TEXT else TEXT
+        text = open_part(kind, folder / name, hidden_layer=hidden_layer)
+        config = text.config
+        tokenizer = read_tokenizer(folder / name.replace("text_encoder", "tokenizer"), config)
+        texts.append(text._replace(config=replace(config, pad_token=tokenizer.pad_token)))
+        tokenizers.append(tokenizer)
+    if not texts:
+        raise ValueError(f"{folder}: model_index.json has no text_encoder")
+    return tuple(texts), tuple(tokenizers)
+
+
+def _unet_weights(folder: Path, ema: bool | None) -> tuple[str, bool]:
+    """The folder of the U-Net weights wanted, and whether it is its `non_ema` files."""
+    averaged = (folder / "unet_ema").is_dir()
+    both = averaged or any((folder / "unet").glob("*.non_ema*"))
+    if ema is not None and not both:
+        raise ValueError(
+            f"{folder} has one set of U-Net weights, not an average beside them; leave out "
+            f"{'--ema' if ema else '--no-ema'}"
+        )
+    if ema is False:
+        return "unet", True
+    return ("unet_ema" if averaged else "unet"), False

@@ -1,0 +1,183 @@
+"""The networks that diffusers and transformers have classes of, in one table.
+
+To read or write another class, add a row: `open_part` and `save_part` then know it.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxsd.config import ModelSpec
+from jaxsd.convert.diffusers.controlnet_settings import controlnet_config, controlnet_settings
+from jaxsd.convert.diffusers.fields import Config, read_json
+from jaxsd.convert.diffusers.names import (
+    modern_text,
+    modern_vae,
+    modern_vision,
+    text_slots,
+    vision_slots,
+)
+from jaxsd.convert.diffusers.text_settings import text_config, text_settings
+from jaxsd.convert.diffusers.tiny_vae_settings import tiny_vae_config, tiny_vae_settings
+from jaxsd.convert.diffusers.unet_settings import unet_config, unet_settings
+from jaxsd.convert.diffusers.vae_settings import vae_config, vae_settings
+from jaxsd.convert.diffusers.vision_settings import vision_config
+from jaxsd.convert.files.output import new_folder, write_json
+from jaxsd.convert.files.safetensors_file import Progress, silent, write_safetensors
+from jaxsd.convert.files.tensors import FlatTree, flatten
+from jaxsd.convert.files.weight_files import open_folder
+from jaxsd.convert.names import torch_slots
+from jaxsd.convert.parameters import (
+    Shapes,
+    controlnet_parameters,
+    text_parameters,
+    tiny_vae_parameters,
+    unet_parameters,
+    vae_parameters,
+    vision_parameters,
+)
+from jaxsd.convert.slots import Slot, fill, lay_out
+from jaxsd.types import Params
+
+UNET, CONTROLNET = "UNet2DConditionModel", "ControlNetModel"
+VAE, TINY_VAE = "AutoencoderKL", "AutoencoderTiny"
+TEXT, PROJECTED_TEXT = "CLIPTextModel", "CLIPTextModelWithProjection"
+PROJECTED_VISION = "CLIPVisionModelWithProjection"
+
+
+class Part(NamedTuple):
+    """How one class of network lies in a folder.
+
+    Attributes:
+      config: (config.json, its path, **facts) -> the network's numbers. Facts are what the rest of
+        a model knows.
+      settings: (numbers, **facts) -> config.json; None where the class is only read.
+      shapes: numbers -> path -> shape of every parameter.
+      slots: (shapes, linear=) -> where each parameter is in the file of weights.
+      modern: a file's tensors -> the same under the names of `slots`.
+      stem: name of the file of weights.
+    """
+
+    config: Callable[..., Any]
+    settings: Callable[..., dict[str, Any]] | None
+    shapes: Callable[[Any], Shapes]
+    slots: Callable[..., list[Slot]] = torch_slots
+    modern: Callable[[FlatTree], FlatTree] = dict
+    stem: str = "diffusion_pytorch_model"
+
+    def fill(self, config: Any, tensors: FlatTree, where: str, *, linear: bool = True) -> FlatTree:
+        """Path -> parameter, from a file's tensors by name.
+
+        Raises:
+          Mismatch: if they are not exactly those of `config`.
+        """
+        shapes = self.shapes(config)
+        return fill(self.slots(shapes, linear=linear), shapes, self.modern(tensors), where)
+
+
+def _text(*, projected: bool) -> Part:
+    config = partial(text_config, projected=projected)
+    return Part(config, text_settings, text_parameters, text_slots, modern_text, "model")
+
+
+PARTS: dict[str, Part] = {
+    UNET: Part(unet_config, unet_settings, unet_parameters),
+    CONTROLNET: Part(controlnet_config, controlnet_settings, controlnet_parameters),
+    VAE: Part(vae_config, vae_settings, vae_parameters, modern=modern_vae),
+    TINY_VAE: Part(tiny_vae_config, tiny_vae_settings, tiny_vae_parameters),
+    TEXT: _text(projected=False),
+    PROJECTED_TEXT: _text(projected=True),
+    PROJECTED_VISION: Part(
+        vision_config, None, vision_parameters, vision_slots, modern_vision, "model"
+    ),
+}
+"""Class in diffusers or transformers -> how its folder is read and written."""
+
+
+class StoredPart(NamedTuple):
+    """A network in a folder, opened: its numbers, its config.json, its parameters by path."""
+
+    config: Any
+    settings: Config
+    tensors: FlatTree
+
+
+def open_part(
+    kind: str, folder: Path, *, weights: Path | None = None, non_ema: bool = False, **facts: Any
+) -> StoredPart:
+    """Open the network in a folder without reading its weights.
+
+    Args:
+      kind: its class, of `PARTS`.
+      weights: the folder of its weights, where that is another one.
+      non_ema: as in `open_folder`.
+      facts: what its config.json does not say.
+
+    Raises:
+      ValueError: one line that says what is wrong with the folder.
+    """
+    where = folder / "config.json"
+    settings = read_json(where)
+    found = settings.get("_class_name", kind)
+    if found != kind:
+        raise ValueError(f"{folder} is a {found}, not a{'n' * kind.startswith('A')} {kind}")
+    config = PARTS[kind].config(settings, where=str(where), **facts)
+    weights = weights or folder
+    tensors = open_folder(weights, non_ema)
+    tree = PARTS[kind].fill(config, tensors, str(weights), linear=is_linear(settings))
+    return StoredPart(config, settings, tree)
+
+
+def is_linear(settings: Config) -> bool:
+    """Whether the transformers of a file begin and end with dense layers, as in `unet_kind`."""
+    return bool(settings.get("use_linear_projection", False))
+
+
+def writer(
+    kind: str, config: Any, tree: FlatTree, name: str, **facts: Any
+) -> Callable[[Path, Progress], None]:
+    """A function that writes a network into a folder, and reports the bytes.
+
+    Args:
+      tree: path -> parameter.
+      name: what an error calls `tree`.
+
+    Raises:
+      ValueError: if diffusers cannot build it, or `tree` is not exactly its parameters.
+    """
+    part = PARTS[kind]
+    settings, shapes = part.settings(config, **facts), part.shapes(config)
+    slots = part.slots(shapes, linear=is_linear(settings))
+    tensors = lay_out(slots, shapes, tree, name)
+
+    def write(folder: Path, progress: Progress) -> None:
+        write_json(folder / "config.json", settings)
+        path = folder / f"{part.stem}.safetensors"
+        write_safetensors(path, tensors, {"format": "pt"}, progress)
+
+    return write
+
+
+def save_part(
+    folder: Path, kind: str, config: Any, params: Params, *, overwrite: bool, **facts: Any
+) -> None:
+    """Write a network alone, as a folder that diffusers loads. dtypes stay as they are.
+
+    Raises:
+      ValueError: as in `writer`.
+      FileExistsError: if the folder exists and may not be overwritten.
+    """
+    write = writer(kind, config, flatten(params), f"the {kind}'s tree", **facts)
+    with new_folder(folder, overwrite) as beside:
+        write(beside, silent)
+
+
+def networks(spec: ModelSpec) -> dict[str, tuple[str, Any]]:
+    """Part (`unet`, `vae`, `text_0`, `text_1`) -> class and numbers of each network of a model."""
+    parts: dict[str, tuple[str, Any]] = {"unet": (UNET, spec.unet)}
+    if spec.vae is not None:
+        parts["vae"] = (VAE, spec.vae)
+    for k, text in enumerate(spec.text):
+        parts[f"text_{k}"] = (PROJECTED_TEXT if text.projection_dim else TEXT, text)
+    return parts

@@ -1,0 +1,83 @@
+"""Writing a model as a diffusers folder."""
+
+from pathlib import Path
+from typing import Any
+
+from jaxsd.config import ModelSpec
+from jaxsd.convert.diffusers.folder import part_folder
+from jaxsd.convert.diffusers.parts import UNET, VAE, networks, writer
+from jaxsd.convert.diffusers.schedule_settings import scheduler_settings
+from jaxsd.convert.files.output import new_folder, write_json
+from jaxsd.convert.files.safetensors_file import Progress
+from jaxsd.convert.stored_model import StoredModel
+from jaxsd.text import write_tokenizer
+
+_INPAINTING_CHANNELS = 9
+_DIFFUSERS = "0.42.1"
+"""The release whose configs are written; loading an inpainting model fails without one."""
+
+
+def save_diffusers(
+    folder: Path, model: StoredModel, *, overwrite: bool, progress: Progress
+) -> None:
+    """Write a model as a diffusers folder, one tensor at a time.
+
+    Raises:
+      ValueError: if the parameters are not those of the spec, or diffusers has no such model.
+      FileExistsError: if the folder exists and is not a model that may be overwritten.
+    """
+    spec = model.spec
+    writers = {
+        part: writer(kind, config, model.tensors[part], f"the {part} tree", **_facts(part, spec))
+        for part, (kind, config) in networks(spec).items()
+    }
+    tokenizers = model.tokenizers
+    with new_folder(folder, overwrite) as beside:
+        for part, write in writers.items():
+            write(beside / part_folder(part, spec), progress)
+        for k, tokenizer in enumerate(tokenizers):
+            name = part_folder(f"text_{k}", spec).replace("text_encoder", "tokenizer")
+            write_tokenizer(beside / name, tokenizer)
+        write_json(beside / "scheduler" / "scheduler_config.json", scheduler_settings(spec))
+        write_json(beside / "model_index.json", model_index(spec))
+
+
+def _facts(part: str, spec: ModelSpec) -> dict[str, Any]:
+    """What the config.json of a part says of the rest of the model."""
+    if part == "unet":
+        return {
+            "linear_projection": spec.layout.linear_projection,
+            "sample_size": spec.default_size // (spec.vae.downscale if spec.vae else 1),
+            # SD 2.1's 768 pixel model overflows in half precision without it.
+            "upcast_attention": spec.layout.single_file == "v2" and spec.prediction == "v",
+        }
+    return {"sample_size": spec.default_size} if part == "vae" else {}
+
+
+def model_index(spec: ModelSpec) -> dict[str, Any]:
+    """model_index.json: the pipeline's class and the class of each of its parts."""
+    xl = spec.unet.added is not None
+    inpainting = spec.unet.in_channels == _INPAINTING_CHANNELS
+    refiner = spec.layout.single_file == "refiner"
+    task = "Inpaint" if inpainting else "Img2Img" if refiner else ""
+    index: dict[str, Any] = {
+        "_class_name": f"StableDiffusion{'XL' if xl else ''}{task}Pipeline",
+        "_diffusers_version": _DIFFUSERS,
+        "scheduler": ["diffusers", scheduler_settings(spec)["_class_name"]],
+        "unet": ["diffusers", UNET],
+        "vae": ["diffusers", VAE] if spec.vae else [None, None],
+        "feature_extractor": [None, None],
+    }
+    if xl:
+        index |= {"text_encoder": [None, None], "tokenizer": [None, None]}
+        index |= {"force_zeros_for_empty_prompt": spec.zero_empty_negative}
+        if task:
+            index |= {"requires_aesthetics_score": refiner}
+    else:
+        index |= {"safety_checker": [None, None], "requires_safety_checker": False}
+    for part, (kind, _) in networks(spec).items():
+        if part.startswith("text_"):
+            name = part_folder(part, spec)
+            index[name] = ["transformers", kind]
+            index[name.replace("text_encoder", "tokenizer")] = ["transformers", "CLIPTokenizer"]
+    return index

@@ -1,0 +1,86 @@
+"""The numbers of a U-Net's encoder half, from the shapes of a file's tensors.
+
+The original code's configs say more than shapes can tell, but never varied it, so that it is
+constant here: 32 groups in every norm, 8 heads in SD 1, and 64 channels per head in all others.
+"""
+
+import re
+from typing import NamedTuple
+
+from jaxsd.config import Level, UNetConfig
+from jaxsd.convert.added_conditions import added_conditions, pooled_dim
+from jaxsd.convert.files.shapes import FileShapes
+
+HEAD_WIDTH = 64
+_TIME_ID_WIDTH = 256
+_SD1_HEADS = 8
+
+Resnets = list[tuple[str, str]]
+"""Names of each resnet of a level and of the attention after it, which need not be there."""
+
+
+class EncoderNames(NamedTuple):
+    """What a file calls the modules that tell the numbers of an encoder.
+
+    Attributes:
+      conv_in: the first convolution.
+      added: the first layer of XL's added conditions.
+      middle: the attention in the middle.
+      conv1: the first convolution of a resnet, below its name.
+      levels: of each level, its resnets.
+    """
+
+    conv_in: str
+    added: str
+    middle: str
+    conv1: str
+    levels: list[Resnets]
+
+
+def encoder_config(
+    shapes: FileShapes, names: EncoderNames, pooled: int | None
+) -> tuple[UNetConfig, bool]:
+    """A U-Net as its encoder half tells it, and whether its transformers' ends are dense layers.
+
+    `pooled` is the width of the pooled text that XL's added conditions start with; None stands for
+    what six time ids leave.
+
+    Raises:
+      ValueError: if it is no Stable Diffusion that networks here can be.
+    """
+    key = shapes.ending(".attn2.to_k.weight")
+    if key is None:
+        raise ValueError("its U-Net has no cross-attention, which every Stable Diffusion has")
+    linear = shapes.rank(f"{key.split('.transformer_blocks.')[0]}.proj_in.weight") == 2
+    added = None
+    if f"{names.added}.weight" in shapes:
+        features, where = shapes.size(f"{names.added}.weight", 1), f"its {names.added}"
+        if pooled is None:
+            pooled = pooled_dim(features, _TIME_ID_WIDTH, where)
+        added = added_conditions(features, pooled, _TIME_ID_WIDTH, where)
+    sd1 = not linear and added is None
+    config = UNetConfig(
+        levels=tuple(
+            _level(shapes, names, resnets, sd1=sd1) for resnets in names.levels if resnets
+        ),
+        context_dim=shapes.size(key, 1),
+        mid_depth=_depth(shapes, names.middle),
+        in_channels=shapes.size(f"{names.conv_in}.weight", 1),
+        added=added,
+    )
+    return config, linear
+
+
+def _level(shapes: FileShapes, names: EncoderNames, resnets: Resnets, *, sd1: bool) -> Level:
+    depths = [_depth(shapes, attention) for _, attention in resnets]
+    if len(set(depths)) > 1:
+        raise ValueError(
+            f"its U-Net has attention of depths {depths} in one level, which is not supported"
+        )
+    channels = shapes.size(f"{resnets[0][0]}.{names.conv1}.weight", 0)
+    heads = _SD1_HEADS if sd1 else channels // HEAD_WIDTH
+    return Level(channels, len(resnets), depths[0], heads)
+
+
+def _depth(shapes: FileShapes, place: str) -> int:
+    return shapes.count(re.escape(place) + r"\.transformer_blocks\.(\d+)\.")

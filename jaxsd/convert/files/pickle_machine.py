@@ -1,0 +1,210 @@
+"""Reading a pickle without unpickling it.
+
+A pickle is a program for a stack machine that can call anything importable. Here the program is
+walked opcode by opcode (`pickletools.genops` only splits it up) and none of it runs: names become
+records, and calls make tables, records of tensors, or inert stubs (`pickle_names`).
+The opcodes are those of Python's `pickletools`, protocols 0 to 5.
+"""
+
+import pickletools
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from jaxsd.convert.files.pickle_names import Inert, Refused, Storage, allowed, called, persistent
+
+_PUSHES = frozenset(
+    (
+        *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+        *("STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+        *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    )
+)
+_IGNORED = frozenset(("PROTO", "FRAME", "STOP"))
+_DAMAGE = (
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    MemoryError,  # a string that claims to be longer than memory
+)
+
+
+def run(file: BinaryIO) -> tuple[Any, list[Storage]]:
+    """The value of the pickle that begins where `file` stands, and the storages that it mentions.
+
+    Tables, lists, tuples, strings and numbers are themselves; a tensor is a `TensorRecord`.
+    Afterwards `file` stands at the pickle's end.
+
+    Raises:
+      Refused: if the pickle names something that weights have no need of.
+      ValueError: if it is damaged.
+    """
+    machine = _Machine()
+    try:
+        for opcode, argument, _ in pickletools.genops(file):
+            machine.step(opcode.name, argument)
+        (value,) = machine.stack
+    except Refused:
+        raise
+    except _DAMAGE as error:
+        raise ValueError(f"its pickle is damaged or cut short: {error}") from error
+    return value, machine.storages
+
+
+class _Machine:
+    """A pickle's stack, the stacks below its marks, and its memo."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.below: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+        self.storages: list[Storage] = []
+
+    def step(self, opcode: str, argument: Any) -> None:
+        """Obey one opcode.
+
+        Raises:
+          ValueError: if weights have no use for it.
+        """
+        if opcode in _PUSHES:
+            self.stack.append(argument)
+        elif opcode in _MAKES:
+            made = _MAKES[opcode](self, argument)  # may go below a mark: another stack
+            self.stack.append(made)
+        elif opcode in _CHANGES:
+            _CHANGES[opcode](self, argument)
+        elif opcode not in _IGNORED:
+            raise ValueError(f"opcode {opcode} is not known")
+
+    def pop(self) -> Any:
+        """The top of the stack, taken off."""
+        return self.stack.pop()
+
+    def mark(self) -> None:
+        """Begin a new stack on top."""
+        self.below.append(self.stack)
+        self.stack = []
+
+    def since_mark(self) -> list[Any]:
+        """What was pushed since the last mark, taken off."""
+        items, self.stack = self.stack, self.below.pop()
+        return items
+
+
+def _table(items: list[Any]) -> dict[Any, Any]:
+    return dict(zip(items[::2], items[1::2], strict=True))
+
+
+def _drop(machine: _Machine, _: Any) -> None:
+    if machine.stack:
+        machine.pop()
+    else:
+        machine.since_mark()
+
+
+def _remember(machine: _Machine, index: int | None) -> None:
+    machine.memo[len(machine.memo) if index is None else index] = machine.stack[-1]
+
+
+def _append(machine: _Machine, _: Any) -> None:
+    item = machine.pop()
+    machine.stack[-1].append(item)
+
+
+def _extend(machine: _Machine, _: Any) -> None:
+    items = machine.since_mark()
+    machine.stack[-1].extend(items)
+
+
+def _update(machine: _Machine, items: Any) -> None:
+    target = machine.stack[-1]
+    if not isinstance(target, Inert):
+        target.update(items)
+
+
+def _set_item(machine: _Machine, _: Any) -> None:
+    value, key = machine.pop(), machine.pop()
+    _update(machine, {key: value})
+
+
+def _name(machine: _Machine, _: Any) -> Any:
+    name, module = machine.pop(), machine.pop()
+    return allowed(str(module), str(name))
+
+
+def _call(machine: _Machine, _: Any) -> Any:
+    arguments, name = machine.pop(), machine.pop()
+    return called(name, arguments)
+
+
+def _call_with_keywords(machine: _Machine, _: Any) -> Any:
+    machine.pop()
+    return _call(machine, None)
+
+
+def _storage(machine: _Machine, _: Any) -> Storage:
+    machine.storages.append(persistent(machine.pop()))
+    return machine.storages[-1]
+
+
+def _object(machine: _Machine, _: Any) -> Any:
+    name, *arguments = machine.since_mark()
+    return called(name, arguments)
+
+
+def _last(count: int) -> Callable[[_Machine, Any], tuple[Any, ...]]:
+    def take(machine: _Machine, _: Any) -> tuple[Any, ...]:
+        return tuple([machine.pop() for _ in range(count)][::-1])
+
+    return take
+
+
+_MAKES: dict[str, Callable[[_Machine, Any], Any]] = {
+    "NONE": lambda machine, _: None,
+    "NEWTRUE": lambda machine, _: True,
+    "NEWFALSE": lambda machine, _: False,
+    "EMPTY_LIST": lambda machine, _: [],
+    "EMPTY_TUPLE": lambda machine, _: (),
+    "EMPTY_DICT": lambda machine, _: {},
+    "EMPTY_SET": lambda machine, _: set(),
+    "LIST": lambda machine, _: machine.since_mark(),
+    "TUPLE": lambda machine, _: tuple(machine.since_mark()),
+    "TUPLE1": _last(1),
+    "TUPLE2": _last(2),
+    "TUPLE3": _last(3),
+    "DICT": lambda machine, _: _table(machine.since_mark()),
+    "FROZENSET": lambda machine, _: frozenset(machine.since_mark()),
+    "DUP": lambda machine, _: machine.stack[-1],
+    "GET": lambda machine, index: machine.memo[index],
+    "BINGET": lambda machine, index: machine.memo[index],
+    "LONG_BINGET": lambda machine, index: machine.memo[index],
+    "GLOBAL": lambda machine, name: allowed(*name.split(" ", 1)),
+    "STACK_GLOBAL": _name,
+    "INST": lambda machine, name: called(allowed(*name.split(" ", 1)), machine.since_mark()),
+    "OBJ": _object,
+    "REDUCE": _call,
+    "NEWOBJ": _call,
+    "NEWOBJ_EX": _call_with_keywords,
+    "BINPERSID": _storage,
+}
+"""Opcodes that push what they make."""
+
+_CHANGES: dict[str, Callable[[_Machine, Any], None]] = {
+    "MARK": lambda machine, _: machine.mark(),
+    "POP": _drop,
+    "POP_MARK": lambda machine, _: machine.since_mark() and None,
+    "PUT": _remember,
+    "BINPUT": _remember,
+    "LONG_BINPUT": _remember,
+    "MEMOIZE": _remember,
+    "APPEND": _append,
+    "APPENDS": _extend,
+    "ADDITEMS": lambda machine, _: _update(machine, machine.since_mark()),
+    "SETITEM": _set_item,
+    "SETITEMS": lambda machine, _: _update(machine, _table(machine.since_mark())),
+    # An object's state; the state dict's own holds versions of modules, and nothing else matters.
+    "BUILD": lambda machine, _: machine.pop() and None,
+}
+"""Opcodes that change the stack or what is on it."""

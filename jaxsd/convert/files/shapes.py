@@ -1,0 +1,47 @@
+"""Questions about the names and shapes of a file's tensors."""
+
+import re
+
+from jaxsd.convert.files.tensors import FlatTree
+
+
+class FileShapes:
+    """The shapes of a file's tensors whose names begin with `prefix`, by the rest of the name."""
+
+    def __init__(self, tensors: FlatTree, prefix: str) -> None:
+        self._prefix = prefix
+        self._shapes = {
+            name.removeprefix(prefix): tensor.shape
+            for name, tensor in tensors.items()
+            if name.startswith(prefix)
+        }
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._shapes
+
+    def size(self, name: str, axis: int) -> int:
+        """Length of one axis of a tensor.
+
+        Raises:
+          ValueError: if there is no such tensor, or it has fewer axes.
+        """
+        shape = self._shapes.get(name, ())
+        if len(shape) <= axis:
+            raise ValueError(f"{self._prefix}{name} is missing or of the wrong shape")
+        return shape[axis]
+
+    def rank(self, name: str) -> int:
+        """Number of axes of a tensor; 0 where there is none."""
+        return len(self._shapes.get(name, ()))
+
+    def count(self, pattern: str) -> int:
+        """How many numbers in a row, from 0 on, the group in a pattern of names takes."""
+        found = {match[1] for name in self._shapes if (match := re.match(pattern, name))}
+        number = 0
+        while str(number) in found:
+            number += 1
+        return number
+
+    def ending(self, suffix: str) -> str | None:
+        """A name that ends so, if there is one."""
+        return next((name for name in self._shapes if name.endswith(suffix)), None)

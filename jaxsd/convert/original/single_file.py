@@ -1,0 +1,218 @@
+"""Reading and laying out single files (`.safetensors`, `.ckpt`) of SD 1, 2, XL and the refiner.
+
+What of a file is not the model, and so is neither kept nor written back: the noise schedule's
+tables, the other set of U-Net weights where there are two, loss networks, `logit_scale`, SD 2's
+`text_projection` and its 24th text layer, whose output nothing uses (files without it exist, and
+webui, ComfyUI and diffusers load them). Position ids are made again when a file is written.
+Everything else goes through bit by bit. Files written here carry their spec as metadata.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from jaxsd.config import ModelSpec
+from jaxsd.convert.files.output import check_free
+from jaxsd.convert.files.safetensors_file import Progress, write_safetensors
+from jaxsd.convert.files.tensors import FlatTree, in_memory
+from jaxsd.convert.files.weight_files import open_weights
+from jaxsd.convert.kinds import kind_of
+from jaxsd.convert.original.names import TEXT, UNET, VAE, single_file_slots
+from jaxsd.convert.original.spec import spec_of
+from jaxsd.convert.original.spec_json import KEY, from_json, to_json
+from jaxsd.convert.parameters import Shapes, parameters
+from jaxsd.convert.slots import Slot, fill, lay_out
+from jaxsd.convert.stored_model import StoredModel, family_name
+from jaxsd.types import Prediction
+
+_CONDITIONER = r"(cond_stage_model|conditioner\.embedders\.\d+)\."
+_NO_PARAMETER = re.compile(
+    # The noise schedule, and what training leaves behind.
+    r"^(betas|alphas_cumprod|sqrt_|posterior_|log_one_minus_|logvar|lvlb_weights|denoiser\.|v_pred$"
+    r"|ztsnr$|model_ema\.|embedding_manager\.|first_stage_model\.(loss|model_ema)\."
+    # Buffers of text encoders, and CLIP's other half, which no image depends on.
+    rf"|{_CONDITIONER}.*(position_ids|attn_mask)$"
+    rf"|{_CONDITIONER}(.*\.)?(logit_scale|text_projection(\.weight)?)$)"
+)
+"""Tensors of real files that are no parameters; they are not kept."""
+
+_ALIASES = (
+    # transformers' encoder without its outer module, as some tools save it.
+    (
+        re.compile(r"^(.*\.transformer\.)(?=(embeddings|encoder|final_layer_norm)\.)"),
+        r"\1text_model.",
+    ),
+    (re.compile(r"^vae\."), VAE),
+    (re.compile(r"\.to_out\.(?=(weight|bias)$)"), ".to_out.0."),
+)
+_SGM = "conditioner.embedders.0.model."
+
+
+def _usual_names(tensors: FlatTree) -> FlatTree:
+    """A file's tensors under the names of the original code, where tools have renamed them."""
+    named: FlatTree = {}
+    for name, tensor in tensors.items():
+        for pattern, replacement in _ALIASES:
+            name = pattern.sub(replacement, name)
+        if name in named:
+            raise ValueError(f"it has {name} twice, under two spellings")
+        named[name] = tensor
+    if f"{UNET}label_emb.0.0.weight" not in named:
+        # SD 2 as Stability's later code saves it; with label_emb it is the refiner.
+        named = {
+            name.replace(_SGM, TEXT["v2"][0], 1) if name.startswith(_SGM) else name: tensor
+            for name, tensor in named.items()
+        }
+    for prefix in (_SGM, "conditioner.embedders.1.model."):
+        layer = named.get(f"{prefix}text_projection.weight")  # [out, in], where others have x @ it
+        if layer is not None:
+            named[f"{prefix}text_projection"] = layer.transformed(layer.shape[::-1], np.transpose)
+    return named
+
+
+def _choose_ema(tensors: FlatTree, ema: bool | None) -> tuple[FlatTree, str]:
+    """The file's tensors with the wanted U-Net under its usual names, and a word for which it is.
+
+    The average of training lies under the U-Net's names without dots.
+    """
+    averaged = {
+        name: tensors.get("model_ema." + name.removeprefix("model.").replace(".", ""))
+        for name in tensors
+        if name.startswith(UNET)
+    }
+    found = [tensor for tensor in averaged.values() if tensor is not None]
+    if not found and ema is not None:
+        option = "--ema" if ema else "--no-ema"
+        raise ValueError(f"it has one set of U-Net weights, not an average too; leave out {option}")
+    if not found:
+        return tensors, "single file"
+    if ema is False:
+        return tensors, "single file, weights without averaging chosen"
+    if len(found) < len(averaged):
+        raise ValueError(
+            f"its averaged U-Net lacks {len(averaged) - len(found)} tensors; read it with --no-ema"
+        )
+    return tensors | averaged, "single file, averaged weights (EMA) chosen"
+
+
+def table(spec: ModelSpec) -> tuple[list[Slot], Shapes]:
+    """Slots and shapes of a whole single file; paths begin with the part."""
+    slots: list[Slot] = []
+    shapes: Shapes = {}
+    for part, own in parameters(spec).items():
+        slots += [
+            slot._replace(path=f"{part}/{slot.path}") for slot in single_file_slots(part, spec, own)
+        ]
+        shapes |= {f"{part}/{path}": shape for path, shape in own.items()}
+    return slots, shapes
+
+
+def open_single_file(
+    path: Path, ema: bool | None = None, prediction: Prediction | None = None
+) -> StoredModel:
+    """Open a single file.
+
+    `ema` says which U-Net to read where the file has two: the average of training (`None` and
+    `True`), or the last (`False`). `prediction` overrules what the file says.
+
+    Raises:
+      ValueError: if it is not a whole model of a kind that is supported, or damaged.
+    """
+    stored, facts = open_weights(path)
+    if f"{UNET}input_blocks.0.0.weight" not in stored:
+        raise ValueError(f"{path} is {kind_of(stored)}, not a whole model of SD 1, 2 or XL")
+    try:
+        tensors, files = _choose_ema(_usual_names(stored), ema)
+        spec = _spec(tensors, facts, prediction)
+        model = model_of(tensors, spec)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as a model: {error}") from error
+    return replace(model, files=files, facts=facts)
+
+
+def _spec(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | None) -> ModelSpec:
+    if KEY not in facts:
+        return spec_of(tensors, facts, prediction)
+    spec = from_json(facts[KEY])
+    if prediction is None:
+        return spec
+    return replace(spec, prediction=prediction, family=family_name(spec.unet, prediction))
+
+
+def model_of(tensors: FlatTree, spec: ModelSpec) -> StoredModel:
+    """The model that a single file's tensors are.
+
+    Raises:
+      Mismatch: if they are not exactly those of the spec, and tensors that are no parameters.
+    """
+    slots, shapes = table(spec)
+    names = {slot.name for slot in slots}
+    tensors = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name in names or not (_NO_PARAMETER.search(name) or _beyond(name, spec))
+    }
+    tree = fill(slots, shapes, tensors, f"as {spec.family} it")
+    parts = {part: _below(tree, part) for part in parameters(spec)}
+    return StoredModel(spec=spec, tensors=parts)
+
+
+def _beyond(name: str, spec: ModelSpec) -> bool:
+    """Whether a tensor is of OpenCLIP-H's last layer, which SD 2 does not use."""
+    layer = f"{TEXT['v2'][0]}transformer.resblocks.{spec.text[0].layers}."
+    return spec.layout.single_file == "v2" and name.startswith(layer)
+
+
+def _below(tree: FlatTree, part: str) -> FlatTree:
+    prefix = f"{part}/"
+    return {
+        path.removeprefix(prefix): tensor
+        for path, tensor in tree.items()
+        if path.startswith(prefix)
+    }
+
+
+def single_file_tensors(model: StoredModel) -> tuple[FlatTree, dict[str, str]]:
+    """The tensors and the metadata of the single file of a model.
+
+    Position ids are made again, because some readers want them; so are the empty tensors that
+    tell readers that an XL model predicts v.
+
+    Raises:
+      ValueError: if the parameters are not those of the spec.
+    """
+    spec = model.spec
+    slots, shapes = table(spec)
+    tree = {
+        f"{part}/{path}": tensor
+        for part, tensors in model.tensors.items()
+        for path, tensor in tensors.items()
+    }
+    tensors = lay_out(slots, shapes, tree, "the parameter tree")
+    for text, prefix in zip(spec.text, TEXT[spec.layout.single_file], strict=True):
+        if prefix.endswith(".text_model."):
+            ids = np.arange(text.max_length, dtype=np.int64)[None]
+            tensors[f"{prefix}embeddings.position_ids"] = in_memory(ids)
+    if spec.unet.added is not None and spec.prediction == "v":
+        tensors["v_pred"] = in_memory(np.zeros(0, np.float32))
+        if spec.schedule.zero_terminal_snr:
+            tensors["ztsnr"] = in_memory(np.zeros(0, np.float32))
+    metadata = {"format": "pt", KEY: to_json(spec), "modelspec.prediction_type": spec.prediction}
+    return tensors, metadata
+
+
+def save_single_file(
+    path: Path, model: StoredModel, *, overwrite: bool, progress: Progress
+) -> None:
+    """Write a model as a single .safetensors file, one tensor at a time.
+
+    Raises:
+      ValueError: if the parameters are not those of the spec.
+      FileExistsError: if the file exists and may not be overwritten.
+    """
+    check_free(path, overwrite)
+    tensors, metadata = single_file_tensors(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_safetensors(path, tensors, metadata, progress)

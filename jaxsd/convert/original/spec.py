@@ -1,0 +1,180 @@
+"""What a single file holds, from the names and shapes of its tensors.
+
+The original code's configs say more than shapes can tell, but never varied it, so that it is
+constant here: 32 groups in every norm, and 64 channels per head in the text encoders (those of the
+U-Net are in `convert/encoder.py`).
+"""
+
+from dataclasses import replace
+
+from jaxsd.config import ModelSpec, TextConfig, UNetConfig, VAEConfig
+from jaxsd.convert.encoder import HEAD_WIDTH, encoder_config
+from jaxsd.convert.files.shapes import FileShapes
+from jaxsd.convert.files.tensors import FlatTree
+from jaxsd.convert.original.modules import encoder_names
+from jaxsd.convert.original.names import TEXT, UNET, VAE
+from jaxsd.convert.stored_model import family_name, layout_of
+from jaxsd.families import (
+    CLIP_L,
+    FAMILIES,
+    OPENCLIP_BIGG,
+    OPENCLIP_H,
+    SD1,
+    SD2,
+    SDXL,
+    SDXL_REFINER,
+    VAE_SD,
+    VAE_XL,
+)
+from jaxsd.types import Prediction
+
+_INPAINTING_CHANNELS = 9
+_LIKE = {"v1": SD1, "v2": SD2, "xl": SDXL, "refiner": SDXL_REFINER}
+"""Whose noise schedule and size a model has that is of no family itself, by its naming."""
+_OTHERS = {5: "a depth-to-image model", 7: "an upscaler", 8: "an InstructPix2Pix model"}
+"""What other numbers of input channels than 4 and 9 mean."""
+_MARKERS = {"edm_mean": "Playground 2.5", "edm_vpred.sigma_max": "CosXL"}
+"""Tensors that say that a model's noise is not Stable Diffusion's."""
+
+
+def spec_of(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | None) -> ModelSpec:
+    """The spec of a single file's model.
+
+    `facts` is the file's metadata; `prediction`, where given, is taken as true.
+
+    Raises:
+      ValueError: if it is no Stable Diffusion that networks here can be, or SD 2 and nobody says
+        what it predicts.
+    """
+    for marker, name in _MARKERS.items():
+        if marker in tensors:
+            raise ValueError(f"it is {name}, whose noise schedule is not supported")
+    texts = _texts(tensors)
+    unet, linear = _unet(tensors, texts[-1].projection_dim)
+    vae = _vae(tensors, VAE_XL if unet.added else VAE_SD)
+    layout = layout_of(unet, texts, linear=linear)
+    prediction = prediction or _prediction(tensors, facts, unet, layout.single_file)
+    family = family_name(unet, prediction)
+    alike = FAMILIES.get(family, _LIKE[layout.single_file])
+    return replace(
+        alike,
+        family=family,
+        unet=unet,
+        vae=vae,
+        text=texts,
+        schedule=replace(alike.schedule, zero_terminal_snr="ztsnr" in tensors),
+        prediction=prediction,
+        layout=layout,
+    )
+
+
+def _prediction(
+    tensors: FlatTree, facts: dict[str, str], unet: UNetConfig, naming: str
+) -> Prediction:
+    stated = facts.get("modelspec.prediction_type")
+    if "v_pred" in tensors or stated == "v":
+        return "v"
+    if naming == "v2" and unet.in_channels != _INPAINTING_CHANNELS and stated != "epsilon":
+        raise ValueError(
+            "SD 2 came in two kinds that look alike, and the file does not say which it is; add "
+            "--prediction epsilon (512 pixel models) or --prediction v (768 pixel models)"
+        )
+    return "epsilon"
+
+
+def _unet(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool]:
+    """The U-Net, and whether its transformers begin and end with dense layers."""
+    shapes = FileShapes(tensors, UNET)
+    inputs = shapes.size("input_blocks.0.0.weight", 1)
+    if inputs in _OTHERS:
+        raise ValueError(f"it is {_OTHERS[inputs]} ({inputs} channels in), which is not supported")
+    config, linear = encoder_config(shapes, encoder_names(shapes), pooled_dim)
+    guidance_dim = None
+    if "time_embedding.cond_proj.weight" in shapes:
+        guidance_dim = shapes.size("time_embedding.cond_proj.weight", 1)
+    outputs = shapes.size("out.2.weight", 0)
+    return replace(config, out_channels=outputs, guidance_dim=guidance_dim), linear
+
+
+def _vae(tensors: FlatTree, alike: VAEConfig) -> VAEConfig:
+    """The autoencoder; its scaling factor is that of the family, `alike`."""
+    shapes = FileShapes(tensors, VAE)
+    levels = shapes.count(r"encoder\.down\.(\d+)\.")
+    return replace(
+        alike,
+        channels=tuple(
+            shapes.size(f"encoder.down.{i}.block.0.conv1.weight", 0) for i in range(levels)
+        ),
+        resnets=shapes.count(r"encoder\.down\.0\.block\.(\d+)\."),
+        latent_channels=shapes.size("decoder.conv_in.weight", 1),
+        image_channels=shapes.size("encoder.conv_in.weight", 1),
+    )
+
+
+def _texts(tensors: FlatTree) -> tuple[TextConfig, ...]:
+    """The text encoders, by where they lie: that is what tells the families apart."""
+    naming = next(
+        (
+            naming
+            for naming, prefixes in TEXT.items()
+            if all(any(name.startswith(prefix) for name in tensors) for prefix in prefixes)
+        ),
+        None,
+    )
+    match naming:
+        case "v1":
+            return (_clip(tensors, TEXT["v1"][0], CLIP_L),)
+        case "v2":
+            return (_openclip(tensors, TEXT["v2"][0], OPENCLIP_H),)
+        case "xl":
+            clip = replace(CLIP_L, hidden_layer=-2)
+            return (
+                _clip(tensors, TEXT["xl"][0], clip),
+                _openclip(tensors, TEXT["xl"][1], OPENCLIP_BIGG),
+            )
+        case "refiner":
+            return (_openclip(tensors, TEXT["refiner"][0], OPENCLIP_BIGG),)
+    raise ValueError("it has no text encoder of SD 1, 2 or XL; only whole models are read")
+
+
+def _clip(tensors: FlatTree, prefix: str, alike: TextConfig) -> TextConfig:
+    shapes = FileShapes(tensors, prefix)
+    width = shapes.size("embeddings.token_embedding.weight", 1)
+    return replace(
+        alike,
+        width=width,
+        layers=shapes.count(r"encoder\.layers\.(\d+)\."),
+        heads=width // HEAD_WIDTH,
+        mlp_width=shapes.size("encoder.layers.0.mlp.fc1.weight", 0),
+        vocab_size=shapes.size("embeddings.token_embedding.weight", 0),
+        max_length=shapes.size("embeddings.position_embedding.weight", 0),
+    )
+
+
+def _openclip(tensors: FlatTree, prefix: str, alike: TextConfig) -> TextConfig:
+    """OpenCLIP's tower. SD 2 was trained on its last layer but one: whether a file holds 24 layers
+    or the 23 that are used, the model has 23.
+    """
+    shapes = FileShapes(tensors, prefix)
+    width = shapes.size("token_embedding.weight", 1)
+    layers = shapes.count(r"transformer\.resblocks\.(\d+)\.")
+    projection_dim = None
+    if alike.projection_dim is not None:
+        projection_dim = shapes.size("text_projection", 1)
+    elif layers not in (alike.layers, alike.layers + 1):
+        raise ValueError(
+            f"its text encoder has {layers} layers where SD 2's has {alike.layers + 1}, of which "
+            f"{alike.layers} are used"
+        )
+    else:
+        layers = alike.layers
+    return replace(
+        alike,
+        width=width,
+        layers=layers,
+        heads=width // HEAD_WIDTH,
+        mlp_width=shapes.size("transformer.resblocks.0.mlp.c_fc.weight", 0),
+        vocab_size=shapes.size("token_embedding.weight", 0),
+        max_length=shapes.size("positional_embedding", 0),
+        projection_dim=projection_dim,
+    )

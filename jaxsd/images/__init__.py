@@ -1,0 +1,43 @@
+"""Pictures: in files, in memory, with the settings they carry. NumPy and Pillow, no JAX."""
+
+from jaxsd.images.canvas import grown, masked_for_inpainting, pasted
+from jaxsd.images.files import (
+    decoded,
+    image_size,
+    picture_texts,
+    png_bytes,
+    read_cropped,
+    read_image,
+    webp_bytes,
+    write_png,
+)
+from jaxsd.images.masks import binary, feathered, latent_mask, read_mask
+from jaxsd.images.pixels import from_uint8, to_uint8
+from jaxsd.images.resize import clean_resize, clip_resize, fitted, thumbnail
+from jaxsd.images.sheet import GAP, contact_sheet
+
+__all__ = [
+    "GAP",
+    "binary",
+    "clean_resize",
+    "clip_resize",
+    "contact_sheet",
+    "decoded",
+    "feathered",
+    "fitted",
+    "from_uint8",
+    "grown",
+    "image_size",
+    "latent_mask",
+    "masked_for_inpainting",
+    "pasted",
+    "picture_texts",
+    "png_bytes",
+    "read_cropped",
+    "read_image",
+    "read_mask",
+    "thumbnail",
+    "to_uint8",
+    "webp_bytes",
+    "write_png",
+]

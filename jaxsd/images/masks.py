@@ -1,0 +1,111 @@
+"""Masks: which part of a picture is painted, and how softly.
+
+In a file and as uint8 a mask is 255 where the picture is painted, 0 where it is kept, and between
+where it is partly painted. As floats it is 1, 0 and between.
+"""
+
+import math
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from jaxsd.images.opening import File, opened, upright
+from jaxsd.images.pixels import check_uint8
+
+
+def read_mask(path: File) -> np.ndarray:
+    """A mask file as uint8 [H, W], the right way up: white is painted, black is kept.
+
+    Colours count by their luminance. Where any pixel is transparent, the alpha channel counts and
+    colours do not: transparent is painted, as in ComfyUI's `LoadImage` and OpenAI's
+    `/v1/images/edits`. webui's API means the opposite (`create_binary_mask`): of a mask with
+    transparent pixels it paints the opaque ones. A server must invert such a mask of its clients.
+
+    Args:
+      path: a file, or its bytes. 1, 8, 16 bits, palettes and floats in [0, 1].
+
+    Raises:
+      OSError: as in `read_image`.
+    """
+    with opened(path) as image:
+        image = upright(image)
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            alpha = np.asarray(image.getchannel("A"))
+            if alpha.min() < 255:
+                return 255 - alpha
+        return np.asarray(image.convert("L"))
+
+
+def feathered(mask: np.ndarray, radius: float) -> np.ndarray:
+    """A mask whose borders are blurred.
+
+    Farther than about 3 * radius from a border it stays exactly 0 or 1, since Pillow's Gaussian is
+    three box filters. Beyond the picture its edge goes on, so a mask that reaches the edge is not
+    thinner there.
+
+    Args:
+      mask: uint8 [H, W].
+      radius: standard deviation of the Gaussian in pixels, as webui's mask blur. 0 keeps the mask.
+
+    Returns:
+      float32 [H, W] in [0, 1].
+    """
+    check_uint8("mask", mask)
+    if mask.ndim != 2:
+        raise ValueError(f"mask has shape {mask.shape}; [H, W] is needed, use one channel")
+    if not (math.isfinite(radius) and radius >= 0):
+        raise ValueError(f"mask blur is {radius}; it must be 0 or more pixels")
+    blurred = Image.fromarray(mask).filter(ImageFilter.GaussianBlur(radius))
+    return np.asarray(blurred, np.float32) / 255
+
+
+def binary(mask: np.ndarray) -> np.ndarray:
+    """1 where a mask is 0.5 or more, else 0, as diffusers' mask processor: float32 [..., H, W]."""
+    check_mask(mask)
+    return (mask >= 0.5).astype(np.float32)
+
+
+def latent_mask(mask: np.ndarray, downscale: int) -> np.ndarray:
+    """A mask in the size of latents, to blend them by.
+
+    A latent pixel has the value of the first pixel of its block. That is nearest interpolation in
+    PyTorch, which diffusers uses in `StableDiffusionInpaintPipeline.prepare_mask_latents`: the
+    result is the same for a binary mask. diffusers has no others, it rounds them first; here greys
+    stay grey. A mean over the block would be a smoother choice for soft masks, but it makes binary
+    masks soft, and one rule for both means that no grey pixel changes what the others become.
+    A feathered mask hardly differs within a block.
+
+    An inpainting U-Net was trained with binary masks: give it `latent_mask(binary(mask), 8)`.
+
+    Args:
+      mask: float [..., H, W] in [0, 1].
+      downscale: of the autoencoder, 8 for Stable Diffusion.
+
+    Returns:
+      float32 [..., H / downscale, W / downscale].
+    """
+    check_mask(mask)
+    height, width = mask.shape[-2:]
+    if height % downscale or width % downscale:
+        raise ValueError(
+            f"mask is {width}x{height}; both sides must be multiples of {downscale}, "
+            "`fitted` makes them so"
+        )
+    return np.ascontiguousarray(mask[..., ::downscale, ::downscale], np.float32)
+
+
+def check_mask(mask: np.ndarray) -> None:
+    """Checks that a mask is one of floats.
+
+    Raises:
+      ValueError: another dtype, or values outside of [0, 1].
+    """
+    if not np.issubdtype(mask.dtype, np.floating):
+        raise ValueError(
+            f"mask is {mask.dtype}; floats in [0, 1] are needed, feathered(mask, 0) makes them"
+        )
+    if not (mask.min() >= 0 and mask.max() <= 1):
+        raise ValueError(
+            f"mask has values from {mask.min()} to {mask.max()}; they must be in [0, 1]"
+        )

@@ -1,0 +1,104 @@
+"""Pictures in the sizes that networks, drawings and thumbnails have."""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from jaxsd.images.pixels import check_uint8
+
+BICUBIC = Image.Resampling.BICUBIC
+LANCZOS = Image.Resampling.LANCZOS
+
+
+class Cover(NamedTuple):
+    """A picture scaled to cover a rectangle, whose middle is the rectangle.
+
+    Attributes:
+      height: of the whole picture when it is scaled; `width` likewise.
+      top: rows of it above the rectangle; `left` likewise, columns.
+    """
+
+    height: int
+    width: int
+    top: int
+    left: int
+
+
+def covering(size: tuple[int, int], height: int, width: int) -> Cover:
+    """How a picture of a size (height, width) covers a rectangle.
+
+    Raises:
+      ValueError: a side of the rectangle is less than 1 pixel.
+    """
+    if height < 1 or width < 1:
+        raise ValueError(f"the size is {width}x{height}; both sides must be 1 pixel or more")
+    scale = max(height / size[0], width / size[1])
+    rows, columns = max(height, round(size[0] * scale)), max(width, round(size[1] * scale))
+    return Cover(rows, columns, (rows - height) // 2, (columns - width) // 2)
+
+
+def fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The middle of a picture that was scaled to cover a size, as webui's "crop and resize".
+
+    This is the rule for whatever comes with a drawing: pictures, masks and hints of one size stay
+    aligned, for all channels are scaled by one filter (Lanczos), alpha like the others. A picture
+    that has the size already is unchanged; one that is as high or as wide is cut only.
+
+    Args:
+      image: uint8 [H, W] or [H, W, C].
+
+    Returns:
+      uint8 [height, width] or [height, width, C].
+    """
+    check_uint8("image", image)
+    if image.ndim not in (2, 3) or not image.size:
+        raise ValueError(f"image has shape {image.shape}; [H, W] or [H, W, C] is needed")
+    rows, columns, top, left = covering(image.shape[:2], height, width)
+    # Only what is in the rectangle is computed: a long, narrow picture would be huge when scaled.
+    down, along = image.shape[0] / rows, image.shape[1] / columns
+    box = (left * along, top * down, (left + width) * along, (top + height) * down)
+    box = tuple(map(min, box, 2 * image.shape[1::-1]))  # no last bit beyond the picture
+
+    def resized(pixels: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(pixels).resize((width, height), LANCZOS, box=box))
+
+    if image.ndim == 2 or image.shape[-1] == 3:
+        return resized(image)
+    # By themselves: Pillow knows no other number of channels, and would multiply by alpha.
+    return np.stack([resized(channel) for channel in np.moveaxis(image, -1, 0)], axis=-1)
+
+
+def clean_resize(image: np.ndarray, side: int) -> np.ndarray:
+    """A picture as a square, as FID ought to see it (Parmar et al. 2022, section 3).
+
+    Each channel is resized by itself in float32, by a bicubic filter that widens where the picture
+    shrinks, and nothing is rounded after it. clean-fid gives the same numbers.
+
+    Args:
+      image: uint8 [H, W, 3].
+
+    Returns:
+      float32 [side, side, 3], 0 to 255.
+    """
+    channels = (Image.fromarray(image[..., i].astype(np.float32)) for i in range(3))
+    resized = [np.asarray(channel.resize((side, side), BICUBIC)) for channel in channels]
+    return np.stack(resized, axis=-1).clip(0, 255)
+
+
+def clip_resize(image: np.ndarray, side: int) -> np.ndarray:
+    """The middle of a picture whose shorter side has a length, as CLIP sees it.
+
+    uint8 [H, W, 3] -> uint8 [side, side, 3]; a bicubic filter, rounded, as transformers' processor.
+    """
+    height, width = image.shape[:2]
+    shorter = min(height, width)
+    size = (side * width // shorter, side * height // shorter)
+    resized = Image.fromarray(image).resize(size, BICUBIC)
+    left, top = ((length - side) // 2 for length in size)
+    return np.asarray(resized.crop((left, top, left + side, top + side)))
+
+
+def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
+    """A picture, uint8 [H, W, 3], as large as fits into a white square, uint8 [side, side, 3]."""
+    return np.asarray(ImageOps.pad(Image.fromarray(image), (side, side), BICUBIC, "white"))

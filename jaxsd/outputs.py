@@ -1,0 +1,81 @@
+"""The files of drawings: their names, the recipes in them, a contact sheet."""
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxsd.images import contact_sheet, write_png
+from jaxsd.settings import Recipe
+from jaxsd.webui import texts_of
+
+LONGEST_NAME = 60
+"""Characters of a prompt that go into the name of its file."""
+
+
+def output_paths(output: Path, prompts: Sequence[str], seed: int) -> tuple[list[Path], Path | None]:
+    """Files of the images, and of the contact sheet where there are several.
+
+    In a folder, which is made if it is missing: PROMPT_SEED.png and contact_sheet.png. Several
+    images of one NAME.png: NAME_SEED.png, and NAME.png is the contact sheet.
+
+    Raises:
+      ValueError: not a PNG, or nothing can be written there.
+    """
+    is_folder = output.is_dir() or not output.suffix
+    if not is_folder and output.suffix.lower() != ".png":
+        raise ValueError(f"output {output} is neither NAME.png nor a folder")
+    folder = output if is_folder else output.parent
+    try:
+        if is_folder:
+            folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"cannot write to {output}: {error.strerror or error}") from error
+    seeds = range(seed, seed + len(prompts))
+    if is_folder:
+        named = zip(prompts, seeds, strict=True)
+        paths = [folder / f"{file_name(prompt)}_{number}.png" for prompt, number in named]
+        sheet = folder / "contact_sheet.png"
+    else:
+        paths = [output.with_stem(f"{output.stem}_{number}") for number in seeds]
+        sheet = output
+    return ([sheet] if len(prompts) == 1 and not is_folder else paths), (
+        sheet if len(prompts) > 1 else None
+    )
+
+
+def file_name(prompt: str) -> str:
+    """A prompt as part of a file's name: words and underscores."""
+    return re.sub(r"\W+", "_", prompt[:LONGEST_NAME]).strip("_") or "image"
+
+
+def saved(
+    paths: Sequence[Path], sheet: Path | None, images: np.ndarray, recipes: Sequence[Recipe]
+) -> Iterator[Path]:
+    """Writes images with their recipes, then the contact sheet, and gives the path of each.
+
+    Args:
+      paths: of the images, from `output_paths`.
+      sheet: of the contact sheet; None for none.
+      images: uint8 [B, H, W, 3].
+      recipes: one per image.
+    """
+    for path, image, recipe in zip(paths, images, recipes, strict=True):
+        write_png(path, image, texts_of(recipe))
+        yield path
+    if sheet is not None:
+        write_png(sheet, contact_sheet(images))
+        yield sheet
+
+
+def model_hash(path: Path) -> str:
+    """First ten hex digits of a model file's sha256; empty for anything but a file."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:10]

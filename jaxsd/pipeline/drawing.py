@@ -1,0 +1,111 @@
+"""From an order to a drawing: by one program, or row by row."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxsd.executables import Executables
+from jaxsd.parallel import share
+from jaxsd.pipeline.order import Order
+from jaxsd.sampling import State, Step
+from jaxsd.sampling.program import Drawing, Networks, decode, denoise, draw, encode
+from jaxsd.types import Array, Params
+
+
+class Programs(NamedTuple):
+    """The programs of `jaxsd.sampling.program` with what they are given every time."""
+
+    networks: Networks
+    params: Params
+    run: Executables
+
+    def __call__(self, function: Any, **arrays: Any) -> Any:
+        """Runs one of them."""
+        return self.run(function, {"networks": self.networks}, params=self.params, **arrays)
+
+    @property
+    def of_decoder(self) -> "Programs":
+        """The same for `decode`: other ControlNets do not make it another program."""
+        networks = self.networks._replace(controlnets=())
+        return self._replace(networks=networks, params={"vae": self.params["vae"]})
+
+    def placed(self, steps: Any) -> Any:
+        """Rows [S, B, ...] where the programs want them."""
+        mesh = self.networks.mesh
+        return steps if mesh is None else share(steps, mesh, axis=1)
+
+    def prepared(self, function: Any, **arrays: Any) -> Any:
+        """Loads or compiles one of them; gives its results as shapes."""
+        static = {"networks": self.networks}
+        program = self.run.prepared(function, static, params=self.params, **arrays)
+        return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), program.out_info)
+
+
+class Shown(NamedTuple):
+    """Where a drawing is after some rows."""
+
+    row: int  # rows that are done
+    rows: int  # of all
+    state: State  # `state.x0` is the newest estimate of the latents, for previews
+    finite: Array  # [S, B] bool, of the rows since the one before
+
+
+def whole(programs: Programs, order: Order) -> Drawing:
+    """The drawing, by one program."""
+    return programs(draw, given=order.given, runs=programs.placed(order.runs))
+
+
+def steps(programs: Programs, order: Order, rows_per_call: int = 1) -> Iterator[Shown]:
+    """Draws row by row; whoever stops asking has cancelled.
+
+    Args:
+      programs: of a pipeline.
+      order: what to draw.
+      rows_per_call: rows of one call of the program.
+    """
+    conditions, state = programs(encode, given=order.given)
+    row = 0
+    for run in order.runs:
+        state = state._replace(memory={})
+        for first in range(0, len(run.row.number), rows_per_call):
+            part = rows_between(run, first, first + rows_per_call)
+            told = {"steps": programs.placed(part), "conditions": conditions}
+            state, finite = programs(denoise, **told, state=state, keys=order.given.keys)
+            row += len(part.row.number)
+            yield Shown(row, order.rows, state, finite)
+
+
+def finished(programs: Programs, shown: Shown, finite: list[np.ndarray]) -> Drawing:
+    """The drawing of the last of `steps`, with the flags of all of them."""
+    latents = shown.state.samples[:, 0]
+    images = programs.of_decoder(decode, latents=latents)
+    return Drawing(images, latents, np.concatenate(finite))
+
+
+def prepare_whole(programs: Programs, order: Order) -> None:
+    """Loads or compiles what `whole` runs; of an order, shapes and structure matter."""
+    programs.prepared(draw, given=order.given, runs=programs.placed(order.runs))
+
+
+def prepare_steps(programs: Programs, order: Order) -> None:
+    """The same for `steps` and `finished`, the last program beside the others. Not on a mesh."""
+    assert programs.networks.mesh is None, "parts for a mesh are compiled when they are needed"
+    with ThreadPoolExecutor(1) as beside:
+        prepared = programs.of_decoder.prepared
+        last = beside.submit(prepared, decode, latents=order.given.noise)
+        conditions, state = programs.prepared(encode, given=order.given)
+        for run in order.runs:
+            part = rows_between(run, 0, 1)
+            told = {"steps": part, "conditions": conditions, "keys": order.given.keys}
+            later, _ = programs.prepared(denoise, state=state._replace(memory={}), **told)
+            if later.memory and len(run.row.number) > 1:
+                programs.prepared(denoise, state=later, **told)
+        last.result()
+
+
+def rows_between(steps: Step, first: int, end: int) -> Step:
+    """Rows first..end-1 of a run."""
+    return jax.tree.map(lambda column: column[first:end], steps)

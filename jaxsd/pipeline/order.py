@@ -1,0 +1,192 @@
+"""Settings of a batch of images, made into the arrays that the programs take. Host only."""
+
+import warnings
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxsd.canvases import Canvas
+from jaxsd.config import ModelSpec
+from jaxsd.images import binary, from_uint8, latent_mask, masked_for_inpainting
+from jaxsd.pipeline.columns import columns_of, has_mask_channels, lengthened
+from jaxsd.sampling import Row, Step, rows_of
+from jaxsd.sampling.features.channels import Channels
+from jaxsd.sampling.program import Given, Texts
+from jaxsd.schedulers.guidance import Guidance, live, refreshed_rows, runs, together
+from jaxsd.settings import SHARED, Settings, guidance_of, is_guided, scale_of, tableau_of
+from jaxsd.text import Tokenizer
+
+
+class Order(NamedTuple):
+    """A drawing that can begin. The batch of its arrays may be larger than the number of images."""
+
+    given: Given
+    runs: tuple[Step, ...]  # on the host
+    settings: tuple[Settings, ...]  # of the images that were asked for
+    canvases: tuple[Canvas, ...]  # likewise
+
+    @property
+    def rows(self) -> int:
+        """Network calls, of the image that has most."""
+        return sum(len(steps.row.number) for steps in self.runs)
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """Names of the ControlNets, in their order."""
+        return tuple(control.model for control in self.settings[0].control)
+
+
+def given_arrays(
+    spec: ModelSpec,
+    tokenizers: Sequence[Tokenizer],
+    settings: Sequence[Settings],
+    canvases: Sequence[Canvas],
+) -> Given:
+    """What `encode` takes, but for noise and keys, which are None.
+
+    Args:
+      spec: of the model.
+      tokenizers: one per text encoder.
+      settings: checked ones, one per image of the batch, that `check_alike` let through.
+      canvases: pictures, one per image of the batch.
+    """
+    guided = any_guided(settings, spec)
+    return Given(
+        texts=texts_of(spec, tokenizers, settings, guided=guided),
+        time_ids=time_ids(spec, settings, guided=guided),
+        guidance=np.float32([scale_of(one) for one in settings]),
+        start=np.stack([tableau_of(one, spec).start for one in settings]),
+        noise=None,
+        keys=None,
+        image=pictures_of(canvases),
+        features=features_of(spec, settings[0], canvases),
+    )
+
+
+def runs_of(spec: ModelSpec, settings: Sequence[Settings]) -> tuple[Step, ...]:
+    """The rows of all images with their columns, run by run, leaves [S, B, ...]."""
+    guided = any_guided(settings, spec)
+    tableaus = [tableau_of(one, spec) for one in settings]
+    rows = rows_of(tableaus)
+    count = len(rows.number)
+    guidance = [
+        guidance_of(one, tableau.rows, guided=guided)
+        for one, tableau in zip(settings, tableaus, strict=True)
+    ]
+    branches = together(
+        [Guidance(*(lengthened(column, count) for column in own)) for own in guidance]
+    )
+    columns = columns_of(spec, settings, tableaus)
+    steps = []
+    for run in runs(branches):
+        part = slice(run.first, run.end)
+        own = {name: column[part] for name, column in columns.items()}
+        own |= live(branches, run)._asdict()
+        if settings[0].reuse > 1:
+            refresh = refreshed_rows(settings[0].reuse, run.end - run.first)
+            own["reuse"] = np.tile(refresh[:, None], len(settings))
+        steps.append(Step(Row(*(field[part] for field in rows)), own))
+    return tuple(steps)
+
+
+def any_guided(settings: Sequence[Settings], spec: ModelSpec) -> bool:
+    """Whether a batch has negative prompts."""
+    return any(is_guided(one, spec) for one in settings)
+
+
+def check_alike(settings: Sequence[Settings]) -> None:
+    """Checks that images can share a call.
+
+    Raises:
+      ValueError: they differ in something that all images of a call share.
+    """
+    for name, value in (
+        ("drawn size", lambda one: one.drawn_size),
+        *((name, attrgetter(name)) for name in SHARED),
+        ("image", lambda one: bool(one.image)),
+        ("mask", lambda one: one.paints),
+        ("control", lambda one: tuple(control.model for control in one.control)),
+    ):
+        if len(found := {value(one) for one in settings}) > 1:
+            shown = " and ".join(str(one) for one in sorted(found)[:2])
+            raise ValueError(f"images of one call share their {name}, and here are {shown}")
+
+
+def texts_of(
+    spec: ModelSpec,
+    tokenizers: Sequence[Tokenizer],
+    settings: Sequence[Settings],
+    *,
+    guided: bool,
+) -> Texts:
+    """The texts of each image: its prompt, or its negative prompt and its prompt."""
+    each = [[one.negative_prompt, one.prompt] if guided else [one.prompt] for one in settings]
+    texts = [text for own in each for text in own]
+    if cut := max(tokenizers[0].cut(texts)):
+        warnings.warn(
+            f"a prompt is {cut} tokens too long for this model; the end was left out",
+            stacklevel=6,
+        )
+    shape = (len(each), len(each[0]))
+    keep = np.ones(shape, np.float32)
+    if spec.zero_empty_negative and guided:
+        keep[:, 0] = [bool(one.negative_prompt) for one in settings]
+    ids = tuple(tokenizer(texts).reshape(*shape, -1) for tokenizer in tokenizers)
+    return Texts(ids, keep)
+
+
+def time_ids(spec: ModelSpec, settings: Sequence[Settings], *, guided: bool) -> np.ndarray | None:
+    """XL's sizes and crop (Podell et al. 2023, section 2.2), or the refiner's with a score.
+
+    [B, M, n] float32, or None for models without added conditions.
+    """
+    added = spec.unet.added
+    if added is None:
+        return None
+    size = settings[0].drawn_size
+    if added.time_ids == 6:
+        ids = [[*size, 0, 0, *size]] * (1 + guided)
+    else:
+        # The refiner was told how much people liked each picture; these are diffusers' values.
+        ids = [[*size, 0, 0, score] for score in ([2.5, 6.0] if guided else [6.0])]
+    return np.tile(np.float32(ids), (len(settings), 1, 1))
+
+
+def pictures_of(canvases: Sequence[Canvas]) -> np.ndarray | None:
+    """The pictures to begin from, [B, H, W, 3] float32 in [-1, 1]."""
+    if canvases[0].image is None:
+        return None
+    return from_uint8(np.stack([canvas.image for canvas in canvases]))
+
+
+def features_of(
+    spec: ModelSpec, settings: Settings, canvases: Sequence[Canvas]
+) -> dict[str, object]:
+    """The arrays of features, by their names."""
+    found: dict[str, object] = {}
+    unit = spec.vae.downscale
+    if has_mask_channels(spec):
+        found["channels"] = mask_channels(settings, canvases, unit)
+    elif settings.paints:
+        masks = [latent_mask(canvas.mask, unit) for canvas in canvases]
+        found["blend"] = np.stack(masks)[..., None]
+    if settings.control:
+        found["controlnet"] = tuple(
+            np.stack(hints).astype(np.float32) / 255
+            for hints in zip(*(canvas.hints for canvas in canvases), strict=True)
+        )
+    return found
+
+
+def mask_channels(settings: Settings, canvases: Sequence[Canvas], unit: int) -> Channels:
+    """What inpainting models see; without a mask all is to be painted, on grey."""
+    height, width = settings.drawn_size
+    if not settings.paints:
+        sides = (len(canvases), height // unit, width // unit, 1)
+        grey = np.zeros((len(canvases), height, width, 3), np.float32)
+        return Channels(np.ones(sides, np.float32), grey)
+    masks = [latent_mask(binary(canvas.mask), unit) for canvas in canvases]
+    images = [masked_for_inpainting(canvas.image, canvas.mask) for canvas in canvases]
+    return Channels(np.stack(masks)[..., None], np.stack(images))

@@ -1,0 +1,119 @@
+"""What a caller asks for in Python, made into settings and pictures for each image."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxsd.canvases import Pictures
+from jaxsd.config import ModelSpec
+from jaxsd.pipeline.batches import per_image
+from jaxsd.settings import OPTIONS, SIZE, Settings, checked, settings_from
+from jaxsd.types import Array
+
+GIVEN = "given"
+"""Stands for a picture's file where the picture itself is given."""
+
+
+_LISTS = {name for name, one in OPTIONS.items() if isinstance(one.default, tuple)}
+"""Options whose value is a list, the same for all images; `Settings` can give each its own."""
+
+
+class Request(NamedTuple):
+    """Images that are asked for, checked."""
+
+    settings: tuple[Settings, ...]  # one per image
+    pictures: tuple[Pictures, ...]  # likewise
+    latents: Array | None  # [B, h, w, c] float32 noise of unit variance
+
+
+def request_of(
+    spec: ModelSpec,
+    prompt: str | Settings | Sequence[str] | Sequence[Settings],
+    options: dict[str, Any],
+) -> Request:
+    """What `Pipeline.draw` is asked for.
+
+    Raises:
+      ValueError: one line, for anything that does not fit.
+    """
+    options = dict(options)
+    latents = options.pop("latents", None)
+    if latents is not None and np.ndim(latents) != 4:
+        raise ValueError(f"latents have shape {np.shape(latents)}, give [B, h, w, c]")
+    if latents is not None and not options.keys() & {"height", "width", SIZE}:
+        height, width = latents.shape[1:3]
+        unit = spec.vae.downscale
+        options |= {"height": height * unit, "width": width * unit}
+    num_images = options.pop("num_images", 1)
+    each = [prompt] if isinstance(prompt, str | Settings) else list(prompt)
+    each = [one for one in each for _ in range(num_images)]
+    if not each:
+        raise ValueError(f"no images: num_images is {num_images} and prompts are {prompt!r}")
+    count = len(each)
+    pictures = pictures_for(options, count)
+    columns = {
+        name: [value] * count if name in _LISTS else per_image(name, value, count)
+        for name, value in options.items()
+    }
+    if np.ndim(options.get("seed", 0)) == 0 and isinstance(each[0], str):
+        columns["seed"] = [options.get("seed", 0) + i for i in range(count)]
+    settings = []
+    for i, one in enumerate(each):
+        begun = one if isinstance(one, Settings) else Settings(prompt=one)
+        own = {name: column[i] for name, column in columns.items()} | named(pictures[i], begun)
+        settings.append(checked(settings_from(with_sampler_options(own), begun), spec))
+    return Request(tuple(settings), tuple(pictures), latents)
+
+
+def pictures_for(options: dict[str, Any], count: int) -> list[Pictures]:
+    """Takes arrays out of the options, one for all images or one for each."""
+    if (given := options.pop("pictures", None)) is not None:
+        return [given] * count if isinstance(given, Pictures) else list(given)
+    images = _arrays(options, "image", 3, count)
+    masks = _arrays(options, "mask", 2, count)
+    controls = [np.asarray(one) for one in options.pop("control_images", ())]
+    return [Pictures(*own, tuple(controls)) for own in zip(images, masks, strict=True)]
+
+
+def _arrays(options: dict[str, Any], name: str, ndim: int, count: int) -> list[np.ndarray | None]:
+    """Arrays of an option; what is a text stays there, since it names a file."""
+    value = options.get(name)
+    if value is None or isinstance(value, str):
+        if value is None:
+            options.pop(name, None)
+        return [None] * count
+    options.pop(name)
+    arrays = [np.asarray(value)] if np.ndim(value) == ndim else [np.asarray(one) for one in value]
+    if len(arrays) not in (1, count):
+        raise ValueError(f"{name} has {len(arrays)} pictures for {count} images; give 1 or {count}")
+    for array in arrays:
+        shape = "[H, W, 3]" if ndim == 3 else "[H, W]"
+        if array.ndim != ndim or array.dtype != np.uint8 or (ndim == 3 and array.shape[2] != 3):
+            raise ValueError(f"{name} is {array.dtype} {list(array.shape)}, give uint8 {shape}")
+    return arrays * count if len(arrays) == 1 else arrays
+
+
+def named(pictures: Pictures, settings: Settings) -> dict[str, str]:
+    """A name for each picture that is given, and that the settings do not name."""
+    return {
+        name: GIVEN
+        for name in ("image", "mask")
+        if getattr(pictures, name) is not None and not getattr(settings, name)
+    }
+
+
+def with_sampler_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Options that are no fields of `Settings` are the sampler's: `eta=0.5`."""
+    own = {name: value for name, value in options.items() if name in OPTIONS or name == SIZE}
+    others = {name: value for name, value in options.items() if name not in own}
+    if not others:
+        return own
+    texts = [f"{name}={_as_text(value)}" for name, value in others.items()]
+    return own | {"sampler_options": (*own.get("sampler_options", ()), *texts)}
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, list | tuple | np.ndarray):
+        return ",".join(repr(float(one)) for one in value) + ","
+    return str(value).lower() if isinstance(value, bool) else str(value)

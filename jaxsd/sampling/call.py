@@ -1,0 +1,124 @@
+"""One call of the U-Net as the loop makes it: texts by number, branches weighed, features around.
+
+On a mesh this runs inside `jaxsd.parallel.per_device`, on a device's own images.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from jaxsd.models import VAE, ControlNet, Residuals, TextEncoder, UNet
+from jaxsd.models.tiny_vae import TinyVAE
+from jaxsd.parallel import gather
+from jaxsd.sampling.loop import Memory, Network, Step, per_image
+from jaxsd.types import Array, Params
+
+
+class Networks(NamedTuple):
+    """The networks of a model, and the mesh that they run on; static."""
+
+    unet: UNet
+    vae: VAE | TinyVAE
+    text: tuple[TextEncoder, ...]
+    mesh: Mesh | None = None
+    controlnets: tuple[ControlNet, ...] = ()
+
+
+class Conditions(NamedTuple):
+    """What the network is told beside the latents: M texts for each of B images."""
+
+    context: Array  # [B, M, L, d] float32
+    pooled: Array | None  # [B, M, p] float32
+    time_ids: Array | None  # [B, M, n] float32
+    guidance: Array  # [B] float32, for networks that embed it
+    held: dict[str, Any]  # what features hold, by their names
+
+
+class Call(NamedTuple):
+    """The inputs of one U-Net call. N is B*K: the branches of an image follow each other."""
+
+    x: Array  # [N, h, w, c] float32
+    timestep: Array  # [N]
+    context: Array  # [N, L, d]
+    pooled: Array | None  # [N, p]
+    time_ids: Array | None  # [N, n]
+    guidance: Array | None  # [N]
+    residuals: Residuals | None = None
+    deep: Array | None = None  # [N, h, w, d], of an earlier answer; None to compute them
+
+
+class Answer(NamedTuple):
+    """What a U-Net call gives."""
+
+    output: Array  # [N, h, w, c] float32
+    deep: Array  # [N, h, w, d]
+
+
+UNetCall = Callable[[Call, Step, Memory], tuple[Answer, Memory]]
+"""The U-Net, or the U-Net with features around it."""
+
+Combine = Callable[[Array, Array, Step], Array]
+"""(outputs [B, K, h, w, c], combined [B, h, w, c], step) -> combined [B, h, w, c]."""
+
+
+def unet_call(networks: Networks, params: Params) -> UNetCall:
+    """The U-Net by itself."""
+
+    def run(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
+        x, timestep, context, pooled, time_ids, guidance, residuals, deep = call
+        tree = gather(params["unet"], "unet", networks.mesh)
+        told = (x, timestep, context, pooled, time_ids, guidance, residuals)
+        answer = networks.unet.apply({"params": tree}, deep, *told, method=UNet.around)
+        return Answer(*answer), memory
+
+    return run
+
+
+def guided(
+    unet: UNetCall, conditions: Conditions, combine: Combine, *, embeds_guidance: bool
+) -> Network:
+    """The network of the loop: K branches an image in one batch, and their weighed sum.
+
+    The columns `which` and `weight` are those of `jaxsd.schedulers.guidance`.
+
+    Args:
+      unet: with the features around it.
+      conditions: of B images.
+      combine: has the last word on the sum.
+      embeds_guidance: whether the U-Net is told the guidance scale (LCM).
+    """
+
+    def network(x: Array, step: Step, memory: Memory) -> tuple[Array, Memory]:
+        which, weight = step.columns["which"], step.columns["weight"]
+        branches = which.shape[1]
+        context, pooled, time_ids = jax.tree.map(lambda texts: chosen(texts, which), conditions[:3])
+        call = Call(
+            x=branched(x, branches),
+            timestep=branched(step.row.timestep, branches),
+            context=context,
+            pooled=pooled,
+            time_ids=time_ids,
+            guidance=branched(conditions.guidance, branches) if embeds_guidance else None,
+        )
+        answer, memory = unet(call, step, memory)
+        outputs = answer.output.reshape(len(x), branches, *answer.output.shape[1:])
+        first = combined = outputs[:, 0]
+        for k in range(1, branches):
+            combined = combined + per_image(weight[:, k - 1], outputs[:, k] - first)
+        return combine(outputs, combined, step), memory
+
+    return network
+
+
+def branched(a: Array, branches: int) -> Array:
+    """Repeats each image of [B, ...] for its branches, [B*K, ...]."""
+    return jnp.repeat(a, branches, axis=0)
+
+
+def chosen(texts: Array, which: Array) -> Array:
+    """The texts [B*K, ...] with numbers `which` [B, K] of each image's M, [B, M, ...]."""
+    each = jax.vmap(lambda own, numbers: own[numbers])(texts, which)
+    return each.reshape(-1, *texts.shape[2:])

@@ -1,0 +1,34 @@
+"""What a feature is: functions around the loop and the U-Net, all of them optional."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxsd.sampling.call import Combine, Networks, UNetCall
+from jaxsd.sampling.loop import Hook
+from jaxsd.types import Array, Params
+
+
+class Beginning(NamedTuple):
+    """What the loop begins with, for features that need it."""
+
+    noise: Array  # [B, h, w, c] float32, unit variance
+    keys: Array  # [B] typed keys of the images
+    source: Array | None  # [B, h, w, c] float32, scaled latents of the pictures to begin from
+
+
+class Feature(NamedTuple):
+    """Functions of one feature; arrays are [B, ...], a device's own images on a mesh.
+
+    Attributes:
+      hold: (networks, params, given, beginning) -> what the feature holds; once, before the loop.
+      wrap: (networks, params, held, unet) -> the U-Net with the feature around it.
+      combine: changes the weighed sum of branches.
+      on_sample: held -> a hook on each new sample.
+      memory: (networks, latents, branches) -> what a run of rows begins with.
+    """
+
+    hold: Callable[[Networks, Params, Any, Beginning], Any] | None = None
+    wrap: Callable[[Networks, Params, Any, UNetCall], UNetCall] | None = None
+    combine: Combine | None = None
+    on_sample: Callable[[Any], Hook] | None = None
+    memory: Callable[[Networks, Array, int], Any] | None = None

@@ -1,0 +1,52 @@
+"""Pictures to latents and back."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxsd.parallel import gather
+from jaxsd.sampling.call import Networks
+from jaxsd.sampling.loop import fresh_noise
+from jaxsd.types import Array, Params
+
+INITIAL_NOISE = 2**32 - 1
+"""Folded into an image's key for the noise it starts from; rows of the table are 0, 1, 2, ..."""
+SOURCE = 2**32 - 2
+"""Likewise for the draw from the posterior of the picture that it begins from,"""
+MASKED = 2**32 - 3
+"""and for that of the masked picture of an inpainting model."""
+
+
+def noise_of(keys: Array, purpose: int, shape: tuple[int, ...]) -> Array:
+    """Unit noise [B, *shape] float32 for one of the purposes above; image i's is keys[i]'s."""
+    like = jax.ShapeDtypeStruct((len(keys), *shape), jnp.float32)
+    return fresh_noise(keys, jnp.full(len(keys), purpose, jnp.uint32), like)
+
+
+def latents_of(
+    networks: Networks, params: Params, images: Array, keys: Array | None, purpose: int = SOURCE
+) -> Array:
+    """Scaled latents [B, h, w, c] float32 of images [B, H, W, 3] in [-1, 1].
+
+    Args:
+      networks: static.
+      params: of all networks.
+      images: as said.
+      keys: [B], for a draw from the posterior; None for its mean.
+      purpose: `SOURCE` or `MASKED`, whose noises are independent.
+    """
+    tree = gather(params["vae"], "vae", networks.mesh)
+    mean, log_variance = networks.vae.apply({"params": tree}, images, method="encode")
+    noise = jnp.zeros_like(mean) if keys is None else noise_of(keys, purpose, mean.shape[1:])
+    return posterior(mean, log_variance, noise) * networks.vae.config.scaling_factor
+
+
+def posterior(mean: Array, log_variance: Array, noise: Array) -> Array:
+    """A draw from the autoencoder's posterior (Kingma and Welling 2014, equation 10)."""
+    return mean + jnp.exp(0.5 * log_variance) * noise
+
+
+def decoded(networks: Networks, params: Params, latents: Array) -> Array:
+    """Scaled latents [B, h, w, c] -> images [B, H, W, 3] float32, about [-1, 1]."""
+    unscaled = latents / networks.vae.config.scaling_factor
+    tree = gather(params["vae"], "vae", networks.mesh)
+    return networks.vae.apply({"params": tree}, unscaled, method="decode")

@@ -1,0 +1,105 @@
+"""Guidance as columns beside a sampler's table: which text each branch sees, and what it weighs.
+
+A network call has K branches an image. Their outputs are combined as
+
+    output = branch[0] + sum_k weight[k] * (branch[k] - branch[0])
+
+so that the weights of all branches add up to 1, that of branch 0 being what the others leave.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Guidance(NamedTuple):
+    """The branches of an image in every row of its table."""
+
+    which: np.ndarray  # [S, K] int32, number of the text that a branch sees
+    weight: np.ndarray  # [S, K-1] float32, of branches 1..K-1 less branch 0
+
+
+class Run(NamedTuple):
+    """Consecutive rows in which the same branches count."""
+
+    first: int
+    end: int
+    live: tuple[int, ...]  # numbers of the branches whose weight is not 0 for every image
+
+
+def unguided(rows: int) -> Guidance:
+    """One branch, which sees text 0."""
+    return Guidance(np.zeros((rows, 1), np.int32), np.zeros((rows, 0), np.float32))
+
+
+def classifier_free(scale: float, rows: int, interval: Sequence[float] = (0.0, 1.0)) -> Guidance:
+    """Classifier-free guidance (Ho and Salimans 2022, equation 6, counted so that 1 is none).
+
+    Text 0 is the negative prompt, text 1 the prompt.
+
+    Args:
+      scale: weight of the prompt less the negative prompt.
+      rows: of the table.
+      interval: part of the way from noise (0) to picture (1) that is guided (Kynkaanniemi et al.
+        2024); outside of it the prompt alone counts.
+
+    Raises:
+      ValueError: see `guided_rows`.
+    """
+    first, end = guided_rows(interval, rows)
+    weight = np.ones((rows, 1), np.float32)
+    weight[first:end] = scale
+    return Guidance(np.tile(np.array([0, 1], np.int32), (rows, 1)), weight)
+
+
+def guided_rows(interval: Sequence[float], rows: int) -> tuple[int, int]:
+    """First guided row and the one after the last, of `rows`, for an interval on [0, 1].
+
+    Raises:
+      ValueError: not two numbers in order within 0 to 1.
+    """
+    first, end = interval if len(interval) == 2 else (math.nan, math.nan)
+    if not 0 <= first <= end <= 1:
+        raise ValueError(f"interval {tuple(interval)} is not (FROM, TO) with 0 <= FROM <= TO <= 1")
+    return round(first * rows), round(end * rows)
+
+
+def together(images: Sequence[Guidance]) -> Guidance:
+    """The columns of a batch: `which` [S, B, K] and `weight` [S, B, K-1], all of S and K rows."""
+    return Guidance(*(np.stack(columns, axis=1) for columns in zip(*images, strict=True)))
+
+
+def runs(guidance: Guidance) -> list[Run]:
+    """The rows of a batch in runs: a branch that weighs 0 for every image in all of them is dead.
+
+    Args:
+      guidance: of `together`.
+    """
+    weight = guidance.weight
+    all_weights = np.concatenate([1 - weight.sum(axis=-1, keepdims=True), weight], axis=-1)
+    counts = (all_weights != 0).any(axis=1)  # [S, K]
+    edges = np.flatnonzero((counts[1:] != counts[:-1]).any(axis=1)) + 1
+    bounds = [0, *edges.tolist(), len(counts)]
+    return [
+        Run(first, end, tuple(np.flatnonzero(counts[first]).tolist()))
+        for first, end in itertools.pairwise(bounds)
+    ]
+
+
+def live(guidance: Guidance, run: Run) -> Guidance:
+    """The rows and the live branches of a run; the first live one takes the place of branch 0."""
+    branches = list(run.live)
+    rows = slice(run.first, run.end)
+    later = [branch - 1 for branch in branches[1:]]
+    return Guidance(guidance.which[rows][:, :, branches], guidance.weight[rows][:, :, later])
+
+
+def refreshed_rows(period: int, rows: int) -> np.ndarray:
+    """The rows of a run that compute DeepCache's deep features, [rows] bool: every `period`-th.
+
+    A run begins with a refresh, since features of other branches are of no use to it.
+    """
+    return np.arange(rows) % period == 0

@@ -1,0 +1,44 @@
+"""What a picture is made of: options, their checks, and what they mean for the loop."""
+
+from jaxsd.settings.checks import checked, in_range
+from jaxsd.settings.options import (
+    LARGEST_SEED,
+    OPTIONS,
+    SHARED,
+    SIZE,
+    Control,
+    Recipe,
+    Settings,
+    option_value,
+    settings_from,
+    with_sides,
+)
+from jaxsd.settings.plans import (
+    Bucket,
+    bucket_of,
+    guidance_of,
+    is_guided,
+    scale_of,
+    tableau_of,
+)
+
+__all__ = [
+    "LARGEST_SEED",
+    "OPTIONS",
+    "SHARED",
+    "SIZE",
+    "Bucket",
+    "Control",
+    "Recipe",
+    "Settings",
+    "bucket_of",
+    "checked",
+    "guidance_of",
+    "in_range",
+    "is_guided",
+    "option_value",
+    "scale_of",
+    "settings_from",
+    "tableau_of",
+    "with_sides",
+]

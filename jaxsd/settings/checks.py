@@ -1,0 +1,102 @@
+"""Checks of settings: types, ranges, what goes together, what a model allows."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from jaxsd.config import ModelSpec
+from jaxsd.settings.options import OPTIONS, Settings, option_value
+from jaxsd.settings.plans import tableau_of
+
+
+def checked(settings: Settings, spec: ModelSpec) -> Settings:
+    """The settings with nothing left open.
+
+    This is the only place where ranges are checked.
+
+    Raises:
+      ValueError: one line, for a value that is not allowed with this model.
+    """
+    settings = in_range(settings)
+    _check_pictures(settings)
+    filled = _filled(settings, spec)
+    for name in ("width", "height", "outpaint"):
+        _check_multiple(name, getattr(filled, name), spec.vae.downscale if spec.vae else 8)
+    tableau_of(filled, spec)
+    return filled
+
+
+def in_range(settings: Settings) -> Settings:
+    """The settings with every value of its type and in its range, whatever the model.
+
+    Raises:
+      ValueError: one line, for a value that is not.
+    """
+    said = {
+        name: option_value(name, value)
+        for name, one in OPTIONS.items()
+        if (value := getattr(settings, name)) is not one.default
+    }
+    for name, value in said.items():
+        _check_range(name, value, OPTIONS[name].metadata)
+    if any(value is not getattr(settings, name) for name, value in said.items()):
+        settings = replace(settings, **said)
+    for control in settings.control:
+        _check_interval("control FROM and TO", (control.first, control.last))
+    _check_interval("guidance_interval", settings.guidance_interval)
+    return settings
+
+
+def _filled(settings: Settings, spec: ModelSpec) -> Settings:
+    strength = settings.strength
+    if strength is None:
+        strength = 0.75 if settings.image and not settings.paints else 1.0
+    return replace(
+        settings,
+        strength=strength,
+        width=spec.default_size if settings.width is None else settings.width,
+        height=spec.default_size if settings.height is None else settings.height,
+        guidance_scale=(
+            spec.guidance_scale if settings.guidance_scale is None else settings.guidance_scale
+        ),
+    )
+
+
+def _check_range(name: str, value: Any, said: Mapping[str, Any]) -> None:
+    low, high, words, metavar = (said[key] for key in ("low", "high", "words", "metavar"))
+    if words and value not in words:
+        raise ValueError(f"{name} {value!r} is not one of {', '.join(words)}")
+    if isinstance(metavar, tuple) and len(value) != len(metavar):
+        raise ValueError(f"{name} {value} is not {' '.join(metavar)}")
+    if low is None or value is None:
+        return
+    for number in value if isinstance(value, tuple) else (value,):
+        if number < low or (high is not None and number > high):
+            allowed = f"at least {low}" if high is None else f"{low} to {high}"
+            raise ValueError(f"{name} {number} is out of range; allowed is {allowed}")
+
+
+def _check_interval(name: str, interval: tuple[float, ...]) -> None:
+    first, last = interval
+    if not 0 <= first <= last <= 1:
+        raise ValueError(f"{name} {interval} is not (FROM, TO) with 0 <= FROM <= TO <= 1")
+
+
+def _check_pictures(settings: Settings) -> None:
+    if settings.image:
+        if settings.strength == 0:
+            raise ValueError("strength 0 draws nothing; give more than 0, up to 1")
+        return
+    for name, there in (
+        ("mask", bool(settings.mask)),
+        ("outpaint", any(settings.outpaint)),
+        ("strength", settings.strength not in (None, 1)),
+    ):
+        if there:
+            raise ValueError(f"{name} {getattr(settings, name)} needs an image to begin from")
+
+
+def _check_multiple(name: str, value: Any, unit: int) -> None:
+    for side in value if isinstance(value, tuple) else (value,):
+        if side % unit:
+            raise ValueError(f"{name} {side} is not a multiple of {unit} pixels")

@@ -1,0 +1,248 @@
+"""What a picture is made of: one list, from which flags, columns, keys and recipes follow.
+
+An option is a field of `Settings`: its type, default, range and help stand here and nowhere else.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from jaxsd.typed import nearest, parsed, value_of
+
+PREPROCESSORS = ("as_given", "canny", "scribble")
+"""What makes the hint of a ControlNet of a picture: names of `jaxsd.hints.HINTS`."""
+
+LARGEST_SEED = 2**32 - 1
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    words: tuple[str, ...] = (),
+    shared: bool = False,
+    metavar: str | tuple[str, ...] | None = None,
+    also: tuple[str, ...] = (),
+) -> Any:
+    """A field of `Settings`.
+
+    Args:
+      default: None for what suits the model.
+      help: one line, for users.
+      low: least value allowed.
+      high: largest.
+      words: the values allowed, of a text.
+      shared: whether all images of a call have the same value.
+      metavar: how the value is called on the command line.
+      also: further flags.
+    """
+    return field(
+        default=default,
+        metadata={
+            "help": help,
+            "low": low,
+            "high": high,
+            "words": words,
+            "shared": shared,
+            "metavar": metavar,
+            "also": also,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Control:
+    """A ControlNet that looks at a picture.
+
+    Attributes:
+      image: file of the picture; empty where the picture itself is given.
+      model: anything that `Pipeline.with_controlnet` reads, or the name it was given there.
+      weight: of what it adds.
+      first: part of the way from noise (0) to picture (1) at which it begins.
+      last: and at which it ends.
+    """
+
+    image: str
+    model: str
+    weight: float = 1.0
+    first: float = 0.0
+    last: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> "Control":
+        """`IMAGE:MODEL[:WEIGHT[:FROM:TO]]`.
+
+        Raises:
+          ValueError: a text that is not of this form.
+        """
+        parts = text.split(":")
+        if len(parts) not in (2, 3, 5) or not parts[1]:
+            raise ValueError(f"control {text!r} is not IMAGE:MODEL[:WEIGHT[:FROM:TO]]")
+        return cls(*parts[:2], *(parsed(float, part, f"control {text!r}:") for part in parts[2:]))
+
+    def __str__(self) -> str:
+        return f"{self.image}:{self.model}:{self.weight}:{self.first}:{self.last}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One image, everything said; None is what suits the model, which `checked` fills in."""
+
+    prompt: str = option("", "what to draw")
+    negative_prompt: str = option(
+        "", "what to keep away from", metavar="TEXT", also=("--negative",)
+    )
+    seed: int = option(
+        0, "of the first image; each next one has one more", low=0, high=LARGEST_SEED
+    )
+    sampler: str = option("ddim", "ddim, euler_a, dpm++_2m_karras, ...")
+    steps: int = option(20, "of the sampler", low=1, metavar="N")
+    sampler_options: tuple[str, ...] = option(
+        (), "options of the sampler, such as eta=0.5 or spacing=trailing", metavar="NAME=VALUE"
+    )
+    guidance_scale: float | None = option(
+        None, "how much the prompt counts; up to 1 is no guidance", low=0, high=1000, metavar="W"
+    )
+    guidance_interval: tuple[float, ...] = option(
+        (0.0, 1.0),
+        "guide from here to there on the way from noise (0) to picture (1) alone, faster",
+        low=0,
+        high=1,
+        metavar=("FROM", "TO"),
+    )
+    reuse: int = option(
+        1,
+        "compute the U-Net's deep features in every N-th step alone, faster",
+        low=1,
+        shared=True,
+        metavar="N",
+    )
+    width: int | None = option(None, "in pixels", low=1, high=2**16)
+    height: int | None = option(None, "in pixels", low=1, high=2**16)
+    image: str = option(
+        "",
+        "picture to begin from; any size: it is scaled to cover the size that is drawn, and its "
+        "middle is cut out",
+        metavar="FILE",
+    )
+    strength: float | None = option(
+        None,
+        "how much of the way from noise to picture is drawn anew; 1 begins from noise alone; 0.75, "
+        "with --mask or --outpaint 1, if not given",
+        low=0,
+        high=1,
+    )
+    mask: str = option(
+        "",
+        "picture of what to paint anew: white is painted, black is kept; any size, as --image",
+        metavar="FILE",
+    )
+    mask_blur: float = option(
+        4.0, "radius of the mask's soft edge, in pixels", low=0, high=1000, metavar="PIXELS"
+    )
+    composite: bool = option(True, "keep the pixels of --image exactly where the mask is black")
+    outpaint: tuple[int, ...] = option(
+        (0, 0, 0, 0),
+        "pixels by which to grow the picture beyond its size, and paint there",
+        low=0,
+        high=2**16,
+        metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
+    )
+    control: tuple[Control, ...] = option(
+        (),
+        "a picture and the ControlNet that looks at it, IMAGE:MODEL[:WEIGHT[:FROM:TO]]; may be "
+        "given several times",
+        metavar="CONTROL",
+    )
+    preprocessor: str = option(
+        "as_given", "makes a hint of each picture of --control", words=PREPROCESSORS
+    )
+
+    @property
+    def paints(self) -> bool:
+        """Whether a part of a picture is painted anew."""
+        return bool(self.mask) or any(self.outpaint)
+
+    @property
+    def drawn_size(self) -> tuple[int, int]:
+        """Height and width of what is drawn, in pixels; of checked settings."""
+        left, top, right, bottom = self.outpaint
+        return self.height + top + bottom, self.width + left + right
+
+
+OPTIONS = {f.name: f for f in fields(Settings)}
+"""Every option by its name."""
+
+SHARED = tuple(name for name, one in OPTIONS.items() if one.metadata["shared"])
+"""Those that all images of a call share."""
+
+SIZE = "size"
+"""Shorthand for width and height together, "WIDTHxHEIGHT"."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an image was made of, so that it can be made again.
+
+    Attributes:
+      settings: checked ones.
+      model: what was given to `jaxsd.load`.
+      model_hash: first ten hex digits of the model file's sha256, as webui shows them; empty where
+        the model is not one file.
+      dtype: what the networks computed in.
+      taesd: as for `jaxsd.load`; empty for the model's own autoencoder.
+      version: of jaxsd.
+      pictures: sha256 of each picture file that was used, by its name in the settings.
+    """
+
+    settings: Settings
+    model: str
+    dtype: str
+    version: str
+    model_hash: str = ""
+    taesd: str = ""
+    pictures: dict[str, str] = field(default_factory=dict)
+
+
+def settings_from(values: Mapping[str, Any], defaults: Settings = Settings()) -> Settings:
+    """Settings from a table of values, or of texts as in CSV and on the command line.
+
+    Raises:
+      ValueError: an unknown name, or a value of the wrong type.
+    """
+    values = with_sides(values)
+    for name in values:
+        if name not in OPTIONS:
+            raise ValueError(f"unknown option {name!r}; {nearest(name, [*OPTIONS, SIZE])}")
+    return replace(defaults, **{name: option_value(name, value) for name, value in values.items()})
+
+
+def option_value(name: str, value: Any) -> Any:
+    """The value of an option, from Python, TOML, JSON or a text.
+
+    Raises:
+      ValueError: of the wrong type.
+    """
+    kind = OPTIONS[name].type
+    if isinstance(value, str) and kind not in (str, str | None):
+        return parsed(kind, value, name)
+    return value_of(kind, value, name)
+
+
+def with_sides(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`size` as `width` and `height`.
+
+    Raises:
+      ValueError: not "WIDTHxHEIGHT".
+    """
+    rest = dict(values)
+    if (size := rest.pop(SIZE, None)) is None:
+        return rest
+    found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", str(size))
+    if not found:
+        raise ValueError(f"size {size!r} is not WIDTHxHEIGHT in pixels, such as 512x768")
+    width, height = map(int, found.groups())
+    return {"width": width, "height": height} | rest

@@ -1,0 +1,110 @@
+"""What settings mean for the loop: table, guidance, and which images can share a call."""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from jaxsd.config import ModelSpec, ScheduleConfig
+from jaxsd.schedulers import NoiseSchedule, Tableau, build
+from jaxsd.schedulers.guidance import Guidance, classifier_free, runs, together, unguided
+from jaxsd.settings.options import SHARED, Settings
+from jaxsd.types import Prediction
+
+
+class Bucket(NamedTuple):
+    """What decides which program draws an image: images of one bucket can share a call."""
+
+    runs: tuple[tuple[int, int, int], ...]  # first row, row after the last, branches
+    height: int
+    width: int
+    texts: int
+    shared: tuple[Any, ...]  # values of the options that a call shares
+    begins: bool  # from a picture
+    paints: bool
+    controls: tuple[str, ...]
+
+
+def tableau_of(settings: Settings, spec: ModelSpec) -> Tableau:
+    """The table of the sampler, of checked settings.
+
+    Raises:
+      ValueError: a sampler, steps or options that do not go together.
+    """
+    strength = settings.strength if settings.image else 1.0
+    options = tuple(sorted(settings.sampler_options))
+    method = (settings.sampler, settings.steps, strength, options)
+    return _tableau(spec.schedule, spec.prediction, *method)
+
+
+def guidance_of(settings: Settings, rows: int, *, guided: bool) -> Guidance:
+    """The branches of an image; `guided` says whether its batch has negative prompts."""
+    if not guided:
+        return unguided(rows)
+    return classifier_free(scale_of(settings), rows, settings.guidance_interval)
+
+
+def scale_of(settings: Settings) -> float:
+    """The guidance scale; 0 to 1 is no guidance, as in diffusers."""
+    return max(1.0, settings.guidance_scale)
+
+
+def is_guided(settings: Settings, spec: ModelSpec) -> bool:
+    """Whether a negative prompt has a say. Distilled models are told the scale instead."""
+    return spec.unet.guidance_dim is None and scale_of(settings) != 1
+
+
+def bucket_of(settings: Settings, spec: ModelSpec) -> Bucket:
+    """The bucket of checked settings."""
+    guided = is_guided(settings, spec)
+    guidance = (scale_of(settings), settings.guidance_interval) if guided else None
+    height, width = settings.drawn_size
+    return Bucket(
+        runs=_runs(tableau_of(settings, spec).rows, guidance),
+        height=height,
+        width=width,
+        texts=1 + guided,
+        shared=tuple(getattr(settings, name) for name in SHARED),
+        begins=bool(settings.image),
+        paints=settings.paints,
+        controls=tuple(control.model for control in settings.control),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _runs(
+    rows: int, guidance: tuple[float, tuple[float, ...]] | None
+) -> tuple[tuple[int, int, int], ...]:
+    """First row, row after the last, and branches of each run; guidance is scale and interval."""
+    scale, interval = guidance or (1.0, (0.0, 1.0))
+    branches = classifier_free(scale, rows, interval) if guidance else unguided(rows)
+    return tuple((run.first, run.end, len(run.live)) for run in runs(together([branches])))
+
+
+@lru_cache(maxsize=1024)
+def _tableau(
+    config: ScheduleConfig,
+    prediction: Prediction,
+    sampler: str,
+    steps: int,
+    strength: float,
+    options: tuple[str, ...],
+) -> Tableau:
+    given = {}
+    for text in options:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"sampler_options {text!r} is not NAME=VALUE, such as eta=0.5")
+        given[name] = _option_of_text(value)
+    schedule = NoiseSchedule.from_config(config)
+    return build(sampler, schedule, steps, prediction, strength=strength, **given)
+
+
+def _option_of_text(text: str) -> Any:
+    """`0.5`, `true`, `trailing`, or numbers with commas between."""
+    if "," in text:
+        return [_option_of_text(part) for part in text.split(",") if part]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text, text)

@@ -1,0 +1,174 @@
+"""Dataclasses out of tables and texts: every key and every type is checked."""
+
+import difflib
+import math
+import numbers
+import shlex
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin
+
+Kind = TypeVar("Kind")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What somebody may have meant by a name that is not known: up to three names."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.0)
+    return f"nearest are {', '.join(close)}"
+
+
+def read_toml(kind: type[Kind], path: str | Path, overrides: Sequence[str], examples: str) -> Kind:
+    """A dataclass from a TOML file, with `key=value` overrides in TOML's syntax (`lora.rank=4`).
+
+    A bare word as value is a string.
+
+    Raises:
+      ValueError: not TOML, an unknown or missing key, a value of the wrong type.
+      FileNotFoundError: no such file; names the folder of `examples`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no configuration file {path}; see {examples}")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        for override in overrides:
+            values = _merged(values, tomllib.loads(_quoted(override)))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} or an override of it is not TOML: {error}") from None
+    try:
+        return built(kind, values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def built(kind: type[Kind], values: Mapping[str, Any], prefix: str = "") -> Kind:
+    """A dataclass from a table.
+
+    Raises:
+      ValueError: an unknown or missing key, a value of the wrong type.
+    """
+    known = {f.name: f for f in fields(kind)}
+    for name in values:
+        if name not in known:
+            raise ValueError(f"unknown key {prefix + name!r}; {nearest(name, known)}")
+    typed = {name: value_of(known[name].type, v, prefix + name) for name, v in values.items()}
+    required = [
+        n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING
+    ]
+    if missing := sorted(set(required) - set(values)):
+        raise ValueError(f"the key {prefix + missing[0]!r} is missing")
+    return kind(**typed)
+
+
+def value_of(kind: Any, value: Any, name: str) -> Any:
+    """A value of a type, from Python, TOML or JSON.
+
+    Raises:
+      ValueError: another type, or a number that is not finite.
+    """
+    if type(value) is kind and kind in (bool, int, str):  # most values, and tables may be long
+        return _text(value, name) if kind is str else value
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if value is None and NoneType in kinds:
+        return None
+    kind = next(one for one in kinds if one is not NoneType)
+    plain = get_origin(kind) or kind
+    if is_dataclass(plain):
+        return _dataclass_of(plain, value, name)
+    if plain is tuple and isinstance(value, list | tuple):
+        inner = get_args(kind)[0]
+        return tuple(value_of(inner, one, name) for one in value)
+    if plain is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ValueError(f"{name} {value} is not a finite number")
+        return float(value)
+    if plain is int and is_whole(value):
+        return int(value)
+    if plain is str and isinstance(value, str):
+        return _text(value, name)
+    if plain in (bool, dict) and isinstance(value, plain):
+        return value
+    raise ValueError(f"{name} is {value!r}, it must be of type {_NAMES.get(plain, plain.__name__)}")
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number; tables of pandas have 3.0 for 3."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    return isinstance(value, numbers.Integral) or float(value).is_integer()
+
+
+_NAMES = {tuple: "list", dict: "table", int: "int, a whole number"}
+
+
+def parsed(kind: Any, text: str, name: str) -> Any:
+    """A value of a type, from a text as in CSV, or on the command line.
+
+    Values of a list are separated by blanks; one that holds a blank is quoted, as in a shell.
+
+    Raises:
+      ValueError: as `value_of`.
+    """
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    kind = next(one for one in kinds if one is not NoneType)
+    plain = get_origin(kind) or kind
+    if plain is tuple:
+        try:
+            words = shlex.split(text)
+        except ValueError as error:
+            raise ValueError(f"{name} {text!r} has a quote too few: {error}") from None
+        return tuple(parsed(get_args(kind)[0], word, name) for word in words)
+    if plain in (int, float):
+        try:
+            number = int(text) if plain is int and text.strip().isdigit() else float(text)
+            return value_of(kind, number, name)
+        except (ValueError, OverflowError):
+            raise ValueError(f"{name} {text!r} is not a finite {plain.__name__}") from None
+    if plain is bool:
+        if text.lower() not in _BOOLEANS:
+            raise ValueError(f"{name} {text!r} is not one of {', '.join(_BOOLEANS)}")
+        return _BOOLEANS[text.lower()]
+    return value_of(kind, text, name)
+
+
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+
+
+def _dataclass_of(kind: Any, value: Any, name: str) -> Any:
+    if isinstance(value, kind):
+        value = {f.name: getattr(value, f.name) for f in fields(kind)}
+    if isinstance(value, str) and hasattr(kind, "parse"):
+        return kind.parse(_text(value, name))
+    if isinstance(value, Mapping):
+        return built(kind, value, f"{name}.")
+    raise ValueError(f"{name} is {value!r}, it must be of type table")
+
+
+def _text(value: str, name: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} {value!r} is not valid UTF-8 text") from None
+    return value
+
+
+def _quoted(override: str) -> str:
+    """`output=runs/a` as TOML: a bare word becomes a string."""
+    key, _, value = override.partition("=")
+    try:
+        tomllib.loads(override)
+    except tomllib.TOMLDecodeError:
+        return override if '"' in value or "\n" in value else f'{key} = "{value}"'
+    return override
+
+
+def _merged(values: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """Tables within tables are merged, everything else is replaced."""
+    result = dict(values)
+    for name, value in others.items():
+        both = isinstance(value, dict) and isinstance(result.get(name), dict)
+        result[name] = _merged(result[name], value) if both else value
+    return result

@@ -1,0 +1,191 @@
+"""For every feature of a drawing: what it is given and how it is told to do nothing.
+
+On the smallest networks that have all parts, so that a program compiles in seconds.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from tiny_models import (
+    CLIP_L,
+    TINY,
+    abstract_text,
+    abstract_unet,
+    controlnet_params,
+    random_params,
+    uniform,
+)
+from tiny_vaes import tiny_vae_weights
+
+from jaxsd.config import ControlNetConfig, Level, TinyVAEConfig, UNetConfig
+from jaxsd.models import ControlNet, TextEncoder, UNet
+from jaxsd.models.tiny_vae import TinyVAE
+from jaxsd.sampling import Step, rows_of
+from jaxsd.sampling.features.channels import Channels
+from jaxsd.sampling.program import Given, Networks, Texts
+from jaxsd.schedulers import NoiseSchedule, build
+from jaxsd.schedulers.guidance import classifier_free, refreshed_rows, together
+from jaxsd.types import Params
+
+ROWS = 3
+SIDE, PIXELS = 4, 8
+UNET = UNetConfig(
+    levels=(Level(8, 1, 0, 1), Level(16, 1, 0, 2)), context_dim=16, mid_depth=1, norm_groups=4
+)
+VAE_CONFIG = TinyVAEConfig(channels=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
+TEXT = replace(CLIP_L, width=16, layers=1, heads=2, mlp_width=16, max_length=8)
+CONTROLNETS = (ControlNetConfig(UNET, hint_channels=(4, 6)),) * 2
+
+PARAMS: Params = {
+    "unet": random_params(abstract_unet(UNET)),
+    "vae": tiny_vae_weights(VAE_CONFIG),
+    "text": [random_params(abstract_text(TEXT))],
+}
+NETWORKS = Networks(UNet(UNET), TinyVAE(VAE_CONFIG), (TextEncoder(TEXT),))
+TABLEAU = build("euler_a", NoiseSchedule.from_config(TINY["sd1"].schedule), ROWS, "epsilon")
+
+
+class Asked(NamedTuple):
+    """The arguments of `draw`."""
+
+    networks: Networks
+    params: Params
+    given: Given
+    runs: tuple[Step, ...]
+
+
+class Case(NamedTuple):
+    """A feature.
+
+    Attributes:
+      asked: (count) -> a drawing of so many images with the feature.
+      other: the same with other values of its arrays or its column, to which it listens.
+      neutral: the feature set to do nothing.
+      without: the same drawing without it.
+    """
+
+    asked: Callable[[int], Asked]
+    other: Callable[[int], Asked]
+    neutral: Callable[[int], Asked]
+    without: Callable[[int], Asked]
+
+
+def plain(count: int) -> Asked:
+    """A drawing without features, of guided texts with seeds 0, 1, 2, ..."""
+    ids = uniform("ids", (count, 2, TEXT.max_length)) * 20 + 45
+    given = Given(
+        texts=Texts((ids.astype(np.int32),), np.ones((count, 2), np.float32)),
+        time_ids=None,
+        guidance=np.full(count, 3.0, np.float32),
+        start=np.stack([TABLEAU.start] * count),
+        noise=uniform("noise", (count, SIDE, SIDE, 4)),
+        keys=jax.vmap(jax.random.key)(np.arange(count, dtype=np.uint32)),
+        image=None,
+        features={},
+    )
+    columns = together([classifier_free(3.0, ROWS)] * count)._asdict()
+    return Asked(NETWORKS, PARAMS, given, (Step(rows_of([TABLEAU] * count), columns),))
+
+
+def with_feature(asked: Asked, name: str, given: Any = None, column: Any = None) -> Asked:
+    """The drawing with what a feature is given [B, ...], and its column [S, B, ...]."""
+    if given is not None:
+        own = asked.given
+        asked = asked._replace(given=own._replace(features=own.features | {name: given}))
+    if column is not None:
+        steps = [step._replace(columns=step.columns | {name: column}) for step in asked.runs]
+        asked = asked._replace(runs=tuple(steps))
+    return asked
+
+
+def pictures(name: str, count: int) -> np.ndarray:
+    """[B, H, W, 3] float32 in [-1, 1]."""
+    return uniform(name, (count, PIXELS, PIXELS, 3)) / np.float32(3**0.5)
+
+
+# Channels beside the latents: the U-Net has a kernel for them, and with zeros there it is the U-Net
+# without.
+
+
+def channels(count: int, *, name: str = "masked", gain: float = 1.0) -> Asked:
+    asked = plain(count)
+    more = 1 + VAE_CONFIG.latent_channels
+    config = replace(UNET, in_channels=UNET.in_channels + more)
+    conv_in = dict(PARAMS["unet"]["conv_in"])
+    extra = uniform("extra kernel", (3, 3, more, UNET.levels[0].channels)) * np.float32(0.1 * gain)
+    conv_in["kernel"] = np.concatenate([conv_in["kernel"], extra], axis=2)
+    asked = asked._replace(
+        networks=NETWORKS._replace(unet=UNet(config)),
+        params=PARAMS | {"unet": PARAMS["unet"] | {"conv_in": conv_in}},
+    )
+    given = Channels(soft_mask(count), pictures(name, count))
+    return with_feature(asked, "channels", given)
+
+
+def soft_mask(count: int) -> np.ndarray:
+    return np.abs(uniform("mask", (count, SIDE, SIDE, 1))) / np.float32(3**0.5)
+
+
+def controlnet(count: int, *, weights: tuple[float, float] = (1.0, 0.5)) -> Asked:
+    """Two ControlNets; the second is there from the second row on."""
+    trees = [controlnet_params(config) for config in CONTROLNETS]
+    trees[1] = jax.tree.map(lambda leaf: leaf * np.float32(0.7), trees[1])
+    asked = plain(count)._replace(
+        networks=NETWORKS._replace(controlnets=tuple(map(ControlNet, CONTROLNETS))),
+        params=PARAMS | {"controlnet": trees},
+    )
+    column = np.tile(np.float32(weights), (ROWS, count, 1))
+    column[0, :, 1] = 0
+    hints = tuple((pictures(name, count) + 1) / 2 for name in ("edges", "depth"))
+    return with_feature(asked, "controlnet", hints, column)
+
+
+def reuse(count: int, *, every: int = 2) -> Asked:
+    column = np.tile(refreshed_rows(every, ROWS)[:, None], count)
+    return with_feature(plain(count), "reuse", column=column)
+
+
+def painted(count: int) -> Asked:
+    """A drawing that begins from noise, with a picture beside it."""
+    asked = plain(count)
+    return asked._replace(given=asked.given._replace(image=pictures("source", count)))
+
+
+def blend(count: int, *, mask: np.ndarray | None = None) -> Asked:
+    levels = np.stack([TABLEAU.alpha, TABLEAU.sigma], axis=-1)[1:]
+    column = np.tile(levels[:, None], (1, count, 1)).astype(np.float32)
+    column[-1] = [1, 0]
+    mask = soft_mask(count) if mask is None else mask
+    return with_feature(painted(count), "blend", mask, column)
+
+
+CASES: dict[str, Case] = {
+    "channels": Case(
+        asked=channels,
+        other=lambda count: channels(count, name="another"),
+        neutral=lambda count: channels(count, gain=0.0),
+        without=plain,
+    ),
+    "controlnet": Case(
+        asked=controlnet,
+        other=lambda count: controlnet(count, weights=(0.3, 1.2)),
+        neutral=lambda count: controlnet(count, weights=(0.0, 0.0)),
+        without=plain,
+    ),
+    "reuse": Case(
+        asked=reuse,
+        other=lambda count: reuse(count, every=3),
+        neutral=lambda count: reuse(count, every=1),
+        without=plain,
+    ),
+    "blend": Case(
+        asked=blend,
+        other=lambda count: blend(count, mask=1 - soft_mask(count)),
+        neutral=lambda count: blend(count, mask=np.ones((count, SIDE, SIDE, 1), np.float32)),
+        without=painted,
+    ),
+}
+"""Every name of `FEATURES` has to be here."""

@@ -1,0 +1,54 @@
+"""Draws every feature on meshes of eight devices; prints how far they are from one, as JSON."""
+
+import json
+
+import jax
+import numpy as np
+from feature_cases import CASES, Asked
+from tiny_models import relative_error
+
+from jaxsd.parallel import mesh_of, place_param, share
+from jaxsd.parallel.sharing import path_name
+from jaxsd.sampling.program import decode, denoise, draw, encode
+
+MESHES = ((8, 1, 1), (2, 2, 2))
+
+
+def on_mesh(asked: Asked, shape: tuple[int, int, int]) -> Asked:
+    mesh = mesh_of(shape, jax.devices())
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: place_param(mesh, path_name(path), leaf), asked.params
+    )
+    keys = jax.random.wrap_key_data(share(jax.random.key_data(asked.given.keys), mesh))
+    given = share(asked.given._replace(keys=None), mesh)._replace(keys=keys)
+    networks = asked.networks._replace(mesh=mesh)
+    return Asked(networks, params, given, share(asked.runs, mesh, axis=1))
+
+
+def in_parts(asked: Asked) -> np.ndarray:
+    """By three programs, the last with all rows but the first at once."""
+    networks, params, given, [run] = asked
+    conditions, state = encode(networks, params, given)
+    state = state._replace(memory={})
+    for rows in (slice(0, 1), slice(1, None)):
+        part = jax.tree.map(lambda column, rows=rows: np.asarray(column)[rows], run)
+        part = share(part, networks.mesh, axis=1)
+        state, _ = denoise(networks, params, part, conditions, state, given.keys)
+    return np.asarray(decode(networks, params, state.samples[:, 0]))
+
+
+def main() -> None:
+    assert jax.device_count() == 8
+    errors = {}
+    for name, case in CASES.items():
+        asked = case.asked(8)
+        alone = draw(*asked).images
+        errors[name] = [
+            relative_error(draw(*on_mesh(asked, shape)).images, alone) for shape in MESHES
+        ]
+        errors[name].append(relative_error(in_parts(on_mesh(asked, MESHES[-1])), alone))
+    print(json.dumps(errors))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Contracts that every feature of a drawing keeps: a new row of the table is covered by a case."""
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache, partial
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from feature_cases import CASES, PARAMS, Asked, Case, plain
+from tiny_models import relative_error
+
+from jaxsd.sampling.features import FEATURES
+from jaxsd.sampling.program import Drawing, decode, denoise, draw, encode
+from jaxsd.types import Array
+
+every_feature = pytest.mark.parametrize("name", FEATURES)
+
+ROUNDING = 2e-5
+"""Only the order of float32 sums may differ, and three rows amplify it."""
+HEARD = 1e-4
+"""A difference that is none of rounding."""
+
+
+def case_of(name: str) -> Case:
+    if name not in CASES:
+        pytest.fail(f"give tests/feature_cases.py a case of the feature {name!r}", pytrace=False)
+    return CASES[name]
+
+
+def picked(asked: Asked, images: list[int]) -> Asked:
+    """Some images of a drawing, in some order."""
+    given = jax.tree.map(lambda a: a[np.array(images)], asked.given)
+    runs = jax.tree.map(lambda a: a[:, np.array(images)], asked.runs)
+    return asked._replace(given=given, runs=runs)
+
+
+@cache
+def whole(name: str) -> Drawing:
+    """Three images with the feature."""
+    return draw(*case_of(name).asked(3))
+
+
+def in_parts(asked: Asked, rows: int) -> Array:
+    """The images, by three programs, so many rows a call."""
+    networks, params, given, runs = asked
+    conditions, state = encode(networks, params, given)
+    for run in runs:
+        state = state._replace(memory={})
+        for row in range(0, len(run.row.number), rows):
+            part = jax.tree.map(lambda column, row=row: column[row : row + rows], run)
+            state, finite = denoise(networks, params, part, conditions, state, given.keys)
+            assert finite.all()
+    return decode(networks, params, state.samples[:, 0])
+
+
+@every_feature
+def test_a_neutral_setting_gives_the_picture_without_it(name: str) -> None:
+    case = case_of(name)
+    neutral, without = draw(*case.neutral(3)), draw(*case.without(3))
+    assert relative_error(neutral.latents, without.latents) < ROUNDING
+    assert relative_error(neutral.images, without.images) < ROUNDING
+    assert relative_error(whole(name).latents, without.latents) > HEARD
+
+
+@every_feature
+def test_one_compilation_for_all_values(name: str) -> None:
+    first, compiled = whole(name), draw._cache_size()
+    second = draw(*case_of(name).other(3))
+    assert draw._cache_size() == compiled
+    for image in range(3):
+        assert relative_error(second.latents[image], first.latents[image]) > HEARD
+
+
+@every_feature
+def test_an_image_depends_on_its_own_alone(name: str) -> None:
+    together, asked = whole(name), case_of(name).asked(3)
+    for order in ([1, 2, 0], [2, 0, 1]):
+        elsewhere = draw(*picked(asked, order))
+        assert relative_error(elsewhere.images, together.images[np.array(order)]) < ROUNDING
+    for image in range(3):
+        alone = draw(*picked(asked, [image]))
+        assert relative_error(alone.images[0], together.images[image]) < ROUNDING
+
+
+@every_feature
+def test_in_parts_is_the_whole(name: str) -> None:
+    images = in_parts(case_of(name).asked(3), 1)
+    assert relative_error(images, whole(name).images) < ROUNDING
+
+
+def all_at_once(count: int) -> Asked:
+    """A drawing with every feature."""
+    base = plain(count)
+    networks, params, given, runs = base
+    for name in FEATURES:
+        own = case_of(name).asked(count)
+        changed = {
+            field: value
+            for field, value in own.networks._asdict().items()
+            if value != getattr(base.networks, field)
+        }
+        networks, params = (
+            networks._replace(**changed),
+            params
+            | {part: tree for part, tree in own.params.items() if tree is not PARAMS.get(part)},
+        )
+        image = given.image if own.given.image is None else own.given.image
+        given = given._replace(features=given.features | own.given.features, image=image)
+        [step], [more] = runs, own.runs
+        runs = (step._replace(columns=step.columns | more.columns),)
+    return Asked(networks, params, given, runs)
+
+
+@pytest.mark.parametrize(
+    "name", ["all of them", *(pytest.param(name, marks=pytest.mark.slow) for name in FEATURES)]
+)
+def test_gradient_is_finite(name: str) -> None:
+    asked = case_of(name).asked if name in FEATURES else all_at_once
+    networks, params, given, runs = asked(3)
+
+    @jax.jit
+    @partial(jax.grad, argnums=0)
+    def gradient(noise: Array, given: object, runs: object) -> Array:
+        drawing = draw(networks, params, given._replace(noise=noise), runs)
+        return (drawing.latents**2).mean()
+
+    found = np.asarray(gradient(given.noise, given._replace(noise=None), runs))
+    assert np.isfinite(found).all()
+    assert np.abs(found).max() > 1e-8
+
+
+@pytest.mark.slow
+def test_meshes_draw_the_same(tmp_path: Path) -> None:
+    tests = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("feature_runs.py"), tmp_path],
+        env=os.environ
+        | {
+            "JAX_NUM_CPU_DEVICES": "8",
+            "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)]),
+        },
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stderr
+    errors = json.loads(done.stdout.splitlines()[-1])
+    assert errors.keys() == FEATURES.keys()
+    assert max(map(max, errors.values())) < ROUNDING, errors

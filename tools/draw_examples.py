@@ -1,0 +1,42 @@
+"""Draws the pictures in docs/ that README's examples begin from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import app, flags
+from PIL import Image, ImageDraw
+
+OUT = flags.DEFINE_string("out", "docs", "folder of the pictures")
+
+SIDE = 256
+"""Pixels; the examples show that any size will do."""
+
+
+def sketch() -> Image.Image:
+    """An apple as somebody draws one with a mouse."""
+    image = Image.new("RGB", (SIDE, SIDE), "white")
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((44, 76, 212, 236), fill=(214, 48, 40))
+    draw.line((128, 84, 136, 40), fill=(96, 64, 32), width=10)
+    draw.ellipse((136, 32, 196, 64), fill=(64, 150, 60))
+    return image
+
+
+def mask() -> Image.Image:
+    """White where the upper part of a picture is to be painted anew."""
+    image = Image.new("L", (SIDE, SIDE), "black")
+    ImageDraw.Draw(image).rectangle((0, 0, SIDE, SIDE // 2), fill="white")
+    return image
+
+
+def main(argv: Sequence[str]) -> None:
+    """Writes the pictures."""
+    del argv
+    folder = Path(OUT.value)
+    folder.mkdir(exist_ok=True)
+    sketch().save(folder / "sketch.png")
+    mask().save(folder / "mask.png")
+
+
+if __name__ == "__main__":
+    app.run(main)
