@@ -148,6 +148,11 @@ def reuse(count: int, *, every: int = 2) -> Asked:
     return with_feature(plain(count), "reuse", column=column)
 
 
+def rescale(count: int, *, share: float = 0.7) -> Asked:
+    column = np.full((ROWS, count), share, np.float32)
+    return with_feature(plain(count), "rescale", column=column)
+
+
 def painted(count: int) -> Asked:
     """A drawing that begins from noise, with a picture beside it."""
     asked = plain(count)
@@ -155,9 +160,9 @@ def painted(count: int) -> Asked:
 
 
 def blend(count: int, *, mask: np.ndarray | None = None) -> Asked:
-    levels = np.stack([TABLEAU.alpha, TABLEAU.sigma], axis=-1)[1:]
+    levels = np.stack([TABLEAU.alpha, TABLEAU.sigma, np.ones_like(TABLEAU.alpha)], axis=-1)[1:]
     column = np.tile(levels[:, None], (1, count, 1)).astype(np.float32)
-    column[-1] = [1, 0]
+    column[-1] = [1, 0, 1]
     mask = soft_mask(count) if mask is None else mask
     return with_feature(painted(count), "blend", mask, column)
 
@@ -179,6 +184,12 @@ CASES: dict[str, Case] = {
         asked=reuse,
         other=lambda count: reuse(count, every=3),
         neutral=lambda count: reuse(count, every=1),
+        without=plain,
+    ),
+    "rescale": Case(
+        asked=rescale,
+        other=lambda count: rescale(count, share=0.3),
+        neutral=lambda count: rescale(count, share=0.0),
         without=plain,
     ),
     "blend": Case(

@@ -41,7 +41,14 @@ def controlnet(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndar
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-COLUMNS: dict[str, Column] = {"blend": blend, "controlnet": controlnet}
+def rescale(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
+    """The share of guidance rescale, [S]."""
+    if settings.guidance_rescale == 0:
+        return None
+    return np.full(tableau.rows, settings.guidance_rescale, np.float32)
+
+
+COLUMNS: dict[str, Column] = {"blend": blend, "controlnet": controlnet, "rescale": rescale}
 """Column -> what makes it. Its name is that of its feature."""
 
 

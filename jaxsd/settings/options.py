@@ -113,6 +113,13 @@ class Settings:
         high=1,
         metavar=("FROM", "TO"),
     )
+    guidance_rescale: float = option(
+        0.0,
+        "share by which guided pictures get the prompt's own contrast back, such as 0.7",
+        low=0,
+        high=1,
+        shared=True,
+    )
     reuse: int = option(
         1,
         "compute the U-Net's deep features in every N-th step alone, faster",

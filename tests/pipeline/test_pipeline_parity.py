@@ -34,6 +34,13 @@ def test_no_negative_prompt_is_zeros_for_xl() -> None:
     assert_same_pictures(drawn(pair, order_of(pair, "euler", **options)), pair, want)
 
 
+def test_guidance_rescale() -> None:
+    pair = pair_of("sd2-v")
+    options = {"guidance_scale": 7.5, "guidance_rescale": 0.7}
+    want = draw_theirs(pair, StableDiffusionPipeline, "ddim", **options)
+    assert_same_pictures(drawn(pair, order_of(pair, "ddim", **options)), pair, want)
+
+
 def test_no_guidance_in_one_program() -> None:
     pair = pair_of("sd1")
     want = draw_theirs(pair, StableDiffusionPipeline, "ddim", guidance_scale=1.0)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import reduce
 
 from jaxsd.sampling.call import Combine, Conditions, Networks, UNetCall, unet_call
-from jaxsd.sampling.features import blend, channels, controlnet, reuse
+from jaxsd.sampling.features import blend, channels, controlnet, rescale, reuse
 from jaxsd.sampling.features.feature import Beginning, Feature
 from jaxsd.sampling.loop import Hook, Memory, Step
 from jaxsd.types import Array, Params
@@ -17,6 +17,7 @@ FEATURES: dict[str, Feature] = {
     "channels": channels.FEATURE,
     "controlnet": controlnet.FEATURE,
     "reuse": reuse.FEATURE,
+    "rescale": rescale.FEATURE,
     "blend": blend.FEATURE,
 }
 """Every feature, in the order in which they are put around the U-Net: the last is outermost."""
