@@ -1,4 +1,8 @@
-"""Draws the pictures in docs/ that README's examples begin from."""
+"""Draws the pictures in docs/ that README's examples begin from, and puts their results in a row.
+
+python tools/draw_examples.py                # docs/sketch.png, docs/mask.png
+python tools/draw_examples.py --results .    # docs/pictures.png, of what README's commands drew
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +11,10 @@ from absl import app, flags
 from PIL import Image, ImageDraw
 
 OUT = flags.DEFINE_string("out", "docs", "folder of the pictures")
+RESULTS = flags.DEFINE_string("results", None, "folder where README's commands wrote")
+
+ROW = ("from_sketch.png", "apple.png", "repainted.png", "grown.png", "with_edges.png")
+HEIGHT, GAP = 128, 6
 
 SIDE = 256
 """Pixels; the examples show that any size will do."""
@@ -29,11 +37,27 @@ def mask() -> Image.Image:
     return image
 
 
+def row(pictures: Sequence[Path]) -> Image.Image:
+    """Pictures of one height beside each other, on white."""
+    images = [Image.open(path).convert("RGB") for path in pictures]
+    images = [image.resize((image.width * HEIGHT // image.height, HEIGHT)) for image in images]
+    width = sum(image.width + GAP for image in images) + GAP
+    sheet, left = Image.new("RGB", (width, HEIGHT + 2 * GAP), "white"), GAP
+    for image in images:
+        sheet.paste(image, (left, GAP))
+        left += image.width + GAP
+    return sheet
+
+
 def main(argv: Sequence[str]) -> None:
     """Writes the pictures."""
     del argv
     folder = Path(OUT.value)
     folder.mkdir(exist_ok=True)
+    if RESULTS.value is not None:
+        drawn = [Path(RESULTS.value) / name for name in ROW]
+        row([folder / "sketch.png", *drawn]).save(folder / "pictures.png")
+        return
     sketch().save(folder / "sketch.png")
     mask().save(folder / "mask.png")
 

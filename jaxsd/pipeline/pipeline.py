@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
@@ -55,9 +56,17 @@ class Pipeline:
     controlnets: dict[str, ControlNetConfig] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        devices = "" if self.mesh is None else f", mesh {dict(self.mesh.shape)}"
+        devices = self._devices()
         added = "".join(f", ControlNet {name!r}" for name in self.controlnets)
-        return f"Pipeline({self.spec.family!r}, {self.dtype}{devices}{added})"
+        return f"Pipeline({self.spec.family!r}, {self.dtype}, {devices}{added})"
+
+    def _devices(self) -> str:
+        if self.mesh is not None:
+            return f"mesh {dict(self.mesh.shape)}"
+        leaf = next(iter(jax.tree.leaves(self.params)), None)
+        if not isinstance(leaf, jax.Array):
+            return "no weights"
+        return " ".join(sorted(f"{one.platform}:{one.id}" for one in leaf.devices()))
 
     def text_to_image(self, prompt: str | Sequence[str], **options: Any) -> np.ndarray:
         """Draws pictures of prompts.
@@ -155,19 +164,23 @@ class Pipeline:
     def drawn(self, order: Order, progress: Progress | None = None) -> Drawing:
         """The drawing of an order; see `draw`."""
         if progress is None:
-            drawing = self.begin(order)
+            drawing = Drawing(*self._own(self.begin(order), DRAWING))
         else:
             programs, finite = self._programs(order.controls), []
             for shown in steps(programs, order):
-                finite.append(np.asarray(shown.finite))
+                finite.append(np.asarray(self._own(shown.finite, DRAWING.finite)))
                 progress(shown.row, shown.rows)
-            drawing = finished(programs, shown, finite)
-        drawing = drawing if self.mesh is None else own_share(drawing, DRAWING, self.mesh)
+            images, latents, flags = finished(programs, shown, finite)
+            drawing = Drawing(*self._own((images, latents), DRAWING[:2]), flags)
         count = len(order.settings)
         if len(drawing.images) > count:
             drawing = Drawing(*(part[:count] for part in drawing[:2]), drawing.finite[:, :count])
         self._check_finite(drawing)
         return drawing
+
+    def _own(self, tree: Any, specs: Any) -> Any:
+        """What this host was asked for, of what all hosts share."""
+        return tree if self.mesh is None else own_share(tree, specs, self.mesh)
 
     def pictures(self, drawing: Drawing, order: Order) -> np.ndarray:
         """The pictures of a drawing, uint8 [B, H, W, 3], with what was to be kept put back."""

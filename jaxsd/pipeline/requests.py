@@ -8,7 +8,7 @@ import numpy as np
 from jaxsd.canvases import Pictures
 from jaxsd.config import ModelSpec
 from jaxsd.pipeline.batches import per_image
-from jaxsd.settings import OPTIONS, SIZE, Settings, checked, settings_from
+from jaxsd.settings import OPTIONS, SIZE, Settings, checked, option_value, settings_from
 from jaxsd.types import Array
 
 GIVEN = "given"
@@ -57,7 +57,8 @@ def request_of(
         for name, value in options.items()
     }
     if np.ndim(options.get("seed", 0)) == 0 and isinstance(each[0], str):
-        columns["seed"] = [options.get("seed", 0) + i for i in range(count)]
+        first = option_value("seed", options.get("seed", 0))
+        columns["seed"] = [first + i for i in range(count)]
     settings = []
     for i, one in enumerate(each):
         begun = one if isinstance(one, Settings) else Settings(prompt=one)

@@ -42,6 +42,8 @@ def in_range(settings: Settings) -> Settings:
     if any(value is not getattr(settings, name) for name, value in said.items()):
         settings = replace(settings, **said)
     for control in settings.control:
+        if not control.model:
+            raise ValueError(f"control {str(control)!r} names no model, as in IMAGE:MODEL")
         _check_interval("control FROM and TO", (control.first, control.last))
     _check_interval("guidance_interval", settings.guidance_interval)
     return settings

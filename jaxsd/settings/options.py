@@ -65,8 +65,8 @@ class Control:
       last: and at which it ends.
     """
 
-    image: str
-    model: str
+    image: str = ""
+    model: str = ""
     weight: float = 1.0
     first: float = 0.0
     last: float = 1.0

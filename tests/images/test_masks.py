@@ -80,7 +80,7 @@ def test_values_beyond_white_are_refused(wrong: np.float32) -> None:
 
 
 def test_no_picture_is_an_os_error() -> None:
-    with pytest.raises(OSError, match="cannot identify"):
+    with pytest.raises(OSError, match="no picture of a known kind"):
         read_mask(b"GIF89a but no more")
 
 

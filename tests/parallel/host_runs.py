@@ -20,6 +20,12 @@ def main(port: str, host: int, folder: str) -> None:
         assert drawing.finite.shape == (3, 4)
         name = "-".join(map(str, shape))
         np.save(f"{folder}/{name}-{host}.npy", drawing.latents)
+        if shape == (4, 1, 1):
+            drawing = pipe.draw(
+                PROMPTS[own], seed=list(range(8))[own], progress=lambda row, rows: None, **OPTIONS
+            )
+            assert drawing.finite.shape == (3, 4)
+            np.save(f"{folder}/steps-{host}.npy", drawing.latents)
     if host == 0:
         alone = pipeline_on((1, 1, 1))
         np.save(f"{folder}/alone.npy", alone.draw(PROMPTS, seed=list(range(8)), **OPTIONS).latents)

@@ -14,13 +14,16 @@ from tiny_models import relative_error
 
 from jaxsd.parallel import images_per_step, mesh_of, param_specs, place_param
 
+HERE = Path(__file__).parent
+PATHS = os.pathsep.join(map(str, (HERE.parent, HERE.parents[1])))
+"""Of the helpers, and of the package that is tested."""
+
 
 @pytest.mark.slow
 def test_meshes_draw_the_same_and_share_images_and_weights(tmp_path: Path) -> None:
-    here = Path(__file__).parent
     done = subprocess.run(
-        [sys.executable, here / "mesh_runs.py", tmp_path],
-        env=os.environ | {"JAX_NUM_CPU_DEVICES": "8", "PYTHONPATH": str(here.parent)},
+        [sys.executable, HERE / "mesh_runs.py", tmp_path],
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": "8", "PYTHONPATH": PATHS},
         capture_output=True,
         text=True,
         timeout=900,
@@ -65,14 +68,13 @@ def test_meshes_draw_the_same_and_share_images_and_weights(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_two_hosts_draw_their_own_halves_on_one_mesh(tmp_path: Path) -> None:
-    here = Path(__file__).parent
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     hosts = [
         subprocess.Popen(
-            [sys.executable, here / "host_runs.py", str(port), str(host), tmp_path],
-            env=os.environ | {"JAX_NUM_CPU_DEVICES": "2", "PYTHONPATH": str(here.parent)},
+            [sys.executable, HERE / "host_runs.py", str(port), str(host), tmp_path],
+            env=os.environ | {"JAX_NUM_CPU_DEVICES": "2", "PYTHONPATH": PATHS},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -82,7 +84,7 @@ def test_two_hosts_draw_their_own_halves_on_one_mesh(tmp_path: Path) -> None:
         _, said = host.communicate(timeout=900)
         assert host.returncode == 0, said
     alone = np.load(tmp_path / "alone.npy")
-    for mesh in ("4-1-1", "1-4-1"):
+    for mesh in ("4-1-1", "1-4-1", "steps"):
         halves = [np.load(tmp_path / f"{mesh}-{host}.npy") for host in range(2)]
         # As between meshes of one host: the order of float32 sums, amplified by three steps.
         assert relative_error(np.concatenate(halves), alone) < 2e-5

@@ -101,6 +101,7 @@ def test_a_pipeline_is_shown_in_one_line(pipe: Pipeline) -> None:
     assert len(shown) < 100
     assert "sd1" in shown.lower()
     assert "float32" in shown
+    assert "cpu:0" in shown
 
 
 def test_latents_decide_the_size(pipe: Pipeline) -> None:
@@ -108,6 +109,18 @@ def test_latents_decide_the_size(pipe: Pipeline) -> None:
     drawing = pipe.draw("a cat", latents=noise, steps=2)
     assert drawing.latents.shape == (1, 2, 3, 4)
     assert drawing.images.shape == (1, 16, 24, 3)
+
+
+@pytest.mark.parametrize("seed", [True, 1.5, None, [1, 2], "one"])
+def test_a_seed_that_is_none_is_one_line(pipe: Pipeline, seed: object) -> None:
+    with pytest.raises(ValueError, match="seed") as error:
+        pipe.order("a cat", seed=seed, **SIZE)
+    assert "\n" not in str(error.value)
+
+
+def test_seeds_of_numpy_count_up(pipe: Pipeline) -> None:
+    order = pipe.order("a cat", seed=np.uint8(255), num_images=2, **SIZE)
+    assert [one.seed for one in order.settings] == [255, 256]
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4), (4,), (), (1, 2, 3, 5), (2, 2, 3, 4)])
