@@ -62,6 +62,7 @@ def described(work: Work) -> dict[str, object]:
     Pictures that rows name are not read for it; the manifest has their hashes.
     """
     config, digest = work.config, hashlib.sha256()
+    unet = work.model.spec.unet, work.model.tensors["unet"]  # of which some hold changes alone
     for row in work.rows:
         digest.update(repr(row).encode())
     names = ("dtype", "batch_size", "format", "picture", "images_per_shard")
@@ -69,7 +70,7 @@ def described(work: Work) -> dict[str, object]:
         "version": jaxsd.__version__,
         "model_hash": weights_hash(work.model.tensors),
         "controlnets": {
-            name: weights_hash({"": flatten(read_controlnet(name, dtype=None)[1])})
+            name: weights_hash({"": flatten(read_controlnet(name, unet=unet, dtype=None)[1])})
             for name in controls_of(work)
         },
         "rows": len(work.rows),

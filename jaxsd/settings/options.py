@@ -59,7 +59,7 @@ class Control:
 
     Attributes:
       image: file of the picture; empty where the picture itself is given.
-      model: anything that `Pipeline.with_controlnet` reads, or the name it was given there.
+      model: anything that `jaxsd.pipeline.with_controlnet` reads, or the name it was given there.
       weight: of what it adds.
       first: part of the way from noise (0) to picture (1) at which it begins.
       last: and at which it ends.

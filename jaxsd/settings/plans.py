@@ -69,6 +69,10 @@ def bucket_of(settings: Settings, spec: ModelSpec) -> Bucket:
     )
 
 
+_OWN = ("name", "noise_schedule", "steps", "prediction", "strength")
+"""What `build` is given beside options."""
+
+
 @lru_cache(maxsize=1024)
 def _runs(
     rows: int, guidance: tuple[float, tuple[float, ...]] | None
@@ -91,11 +95,17 @@ def _tableau(
     given = {}
     for text in options:
         name, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"sampler_options {text!r} is not NAME=VALUE, such as eta=0.5")
+        if not equals or name in _OWN:
+            raise ValueError(
+                f"sampler_options {text!r} is not NAME=VALUE of an option of the sampler, such as "
+                "eta=0.5"
+            )
         given[name] = _option_of_text(value)
     schedule = NoiseSchedule.from_config(config)
-    return build(sampler, schedule, steps, prediction, strength=strength, **given)
+    try:
+        return build(sampler, schedule, steps, prediction, strength=strength, **given)
+    except TypeError as error:  # a text where a number is wanted
+        raise ValueError(f"sampler_options {' '.join(options)}: {error}") from None
 
 
 def _option_of_text(text: str) -> Any:

@@ -110,6 +110,8 @@ def test_the_built_in_model_is_introduced_once(tmp_path):
         (["--strength", "0.5"], "strength 0.5 needs an image to begin from"),
         (["--control", "edges.png"], "control 'edges.png' is not IMAGE:MODEL"),
         (["--sampler-options", "eta=2"], "eta must be 0 to 1, not 2"),
+        (["--sampler-options", "eta=much"], "sampler_options eta=much: "),
+        (["--sampler-options", "strength=0.5"], "'strength=0.5' is not NAME=VALUE of an option"),
         (["--negative", "\udc80"], "is not valid UTF-8 text"),
         (["--model", "/no/such"], "no model at /no/such: no such file or folder"),
         (["-o", "/no/such/a.png"], "cannot write to /no/such/a.png: No such file or directory"),
