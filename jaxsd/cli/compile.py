@@ -4,7 +4,9 @@ import argparse
 import sys
 import time
 
+from jaxsd.canvases import read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, opened
+from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.settings import checked, settings_from, with_sides
 
 
@@ -46,7 +48,11 @@ def main(args: argparse.Namespace) -> None:
         ]
         for size in sizes
     ]
-    from jaxsd.canvases import read_pictures
+    names = dict.fromkeys(control.model for control in wanted[0][0].control)
+    for name in names:
+        controlnet_place(name)
+    pictures, _ = read_pictures(wanted[0][0])
+
     from jaxsd.executables import Executables
     from jaxsd.folders import cache_folder, private
     from jaxsd.jax_cache import keep_compiled
@@ -55,12 +61,10 @@ def main(args: argparse.Namespace) -> None:
     folder = private(cache_folder())
     keep_compiled(folder, announce=_say)
     programs = Executables(folder / "programs", _say)
-    names = dict.fromkeys(control.model for control in wanted[0][0].control)
     opening = load if names else outline  # a ControlNet may be a change of the U-Net's weights
     pipe = opening(args.model, args.dtype, args.prediction, programs=programs, taesd=args.taesd)
     for name in names:
         pipe = with_controlnet(pipe, name)
-    pictures, _ = read_pictures(wanted[0][0])
     for first, *others in wanted:
         for count in args.batch:
             started = time.perf_counter()

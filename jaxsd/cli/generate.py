@@ -15,6 +15,7 @@ import jaxsd
 from jaxsd.canvases import Pictures, canvas_of, read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, opened
 from jaxsd.cli.progress import StepBar, one_line_warnings, steps_shown
+from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.outputs import model_hash, output_paths, saved
 from jaxsd.settings import Recipe, Settings, checked, settings_from, tableau_of
 from jaxsd.types import Array
@@ -50,6 +51,8 @@ def main(args: argparse.Namespace) -> None:
         checked(replace(first, prompt=prompt, seed=first.seed + i), spec)
         for i, prompt in enumerate(prompts)
     ]
+    for control in first.control:
+        controlnet_place(control.model)
     pictures, hashes = read_pictures(settings[0])
     canvas_of(settings[0], pictures)
     paths, sheet = output_paths(Path(args.output), prompts, first.seed)

@@ -48,9 +48,7 @@ def read_controlnet(
       FileNotFoundError: if there is no such file or folder.
     """
     wanted = dtype and dtype_named(dtype)
-    path = built_in(source)
-    if not path.exists():
-        raise FileNotFoundError(f"no ControlNet at {source}: no such file or folder")
+    path = controlnet_place(source)
     if path.is_dir():
         config, _, tensors = open_part(CONTROLNET, path)
     else:
@@ -59,10 +57,17 @@ def read_controlnet(
     return config, load(tensors)
 
 
-def built_in(source: str | Path) -> Path:
-    """The file of a ControlNet inside the package, by its name; any other source as it is."""
+def controlnet_place(source: str | Path) -> Path:
+    """The file or folder of a ControlNet, built-in names among them.
+
+    Raises:
+      FileNotFoundError: if there is none.
+    """
     name = BUILT_IN.get(str(source))
-    return Path(source) if name is None else Path(str(files("jaxsd") / "assets" / name))
+    path = Path(source) if name is None else Path(str(files("jaxsd") / "assets" / name))
+    if not path.exists():
+        raise FileNotFoundError(f"no ControlNet at {source}: no such file or folder")
+    return path
 
 
 def _open_file(

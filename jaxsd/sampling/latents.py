@@ -23,7 +23,7 @@ def noise_of(keys: Array, purpose: int, shape: tuple[int, ...]) -> Array:
 
 
 def latents_of(
-    networks: Networks, params: Params, images: Array, keys: Array | None, purpose: int = SOURCE
+    networks: Networks, params: Params, images: Array, keys: Array, purpose: int = SOURCE
 ) -> Array:
     """Scaled latents [B, h, w, c] float32 of images [B, H, W, 3] in [-1, 1].
 
@@ -31,12 +31,12 @@ def latents_of(
       networks: static.
       params: of all networks.
       images: as said.
-      keys: [B], for a draw from the posterior; None for its mean.
+      keys: [B] typed keys, for a draw from the posterior.
       purpose: `SOURCE` or `MASKED`, whose noises are independent.
     """
     tree = gather(params["vae"], "vae", networks.mesh)
     mean, log_variance = networks.vae.apply({"params": tree}, images, method="encode")
-    noise = jnp.zeros_like(mean) if keys is None else noise_of(keys, purpose, mean.shape[1:])
+    noise = noise_of(keys, purpose, mean.shape[1:])
     return posterior(mean, log_variance, noise) * networks.vae.config.scaling_factor
 
 

@@ -108,6 +108,7 @@ def test_the_built_in_model_is_introduced_once(tmp_path):
         (["--image", __file__], f"picture '{__file__}': no picture of a known kind"),
         (["--mask", "mask.png"], "mask mask.png needs an image to begin from"),
         (["--strength", "0.5"], "strength 0.5 needs an image to begin from"),
+        (["--control", "a.png:/no/net"], "no ControlNet at /no/net: no such file or folder"),
         (["--control", "edges.png"], "control 'edges.png' is not IMAGE:MODEL"),
         (["--sampler-options", "eta=2"], "eta must be 0 to 1, not 2"),
         (["--sampler-options", "eta=much"], "sampler_options eta=much: "),
