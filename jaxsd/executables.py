@@ -216,8 +216,10 @@ def _devices(arrays: Any) -> list[jax.Device]:
 
 
 def _suffix(numbers: tuple[int, ...]) -> str:
-    """Of a program's file: a file holds the numbers of its devices, and serves no others."""
-    usual = numbers == tuple(range(len(numbers)))
+    """Of a program's file. In one process a file serves other devices too; of several processes
+    each has files for its own.
+    """
+    usual = jax.process_count() == 1 or numbers == tuple(range(len(numbers)))
     return "" if usual else "-" + hashlib.sha256(repr(numbers).encode()).hexdigest()[:8]
 
 

@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from jaxsd.hints import HINTS, as_given, canny, scribble
+from jaxsd.settings.options import PREPROCESSORS
 
 SIZE = 64
 ANY_NEIGHBOUR = np.ones((3, 3), bool)
@@ -207,3 +208,7 @@ def test_every_hint_has_the_size_of_its_picture_and_leaves_it_alone(name):
     hint = HINTS[name](image)
     assert (hint.shape, hint.dtype) == (image.shape, np.uint8)
     np.testing.assert_array_equal(image, before)
+
+
+def test_every_hint_is_a_choice_of_the_option() -> None:
+    assert set(PREPROCESSORS) == set(HINTS)

@@ -18,7 +18,7 @@ from jaxsd.bulk.run import drawn, filled
 from jaxsd.bulk.work import Work, checked_work, described
 from jaxsd.canvases import Pictures
 from jaxsd.config import ControlNetConfig, TinyVAEConfig
-from jaxsd.convert import write_controlnet
+from jaxsd.convert import read, write_control_lora, write_controlnet
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.images import write_png
 from jaxsd.pipeline import outline, with_controlnet
@@ -128,13 +128,20 @@ def test_a_run_knows_what_it_began_with(tmp_path: Path, model: str) -> None:
     assert described(other)["model_hash"] != described(work)["model_hash"]
 
 
-def test_a_row_may_name_a_controlnet(tmp_path: Path, model: str) -> None:
+@pytest.mark.parametrize("as_change", [False, True], ids=["folder", "change of the U-Net"])
+def test_a_row_may_name_a_controlnet(tmp_path: Path, model: str, as_change: bool) -> None:
     config = ControlNetConfig(SPEC.unet, hint_channels=(4, 6))
-    write_controlnet(tmp_path / "net", config, controlnet_params(config))
+    if as_change:
+        own = SPEC.unet, read(model)[1]["unet"]
+        write_control_lora(
+            tmp_path / "net.safetensors", config, controlnet_params(config), own, rank=4
+        )
+    else:
+        write_controlnet(tmp_path / "net", config, controlnet_params(config))
     hints = [np.full((16, 16, 3), 60 * i, np.uint8) for i in range(2)]
     for i, hint in enumerate(hints):
         write_png(tmp_path / f"{i}.png", hint)
-    net = str(tmp_path / "net")
+    net = str(tmp_path / ("net.safetensors" if as_change else "net"))
     rows = [{"prompt": "a cat", "control": f"{i}.png:{net}:0.5"} for i in range(2)]
     work = work_of(tmp_path, rows, model=model, steps=3)
     artist = artist_of(work)

@@ -55,11 +55,9 @@ def test_meshes_draw_the_same_and_share_images_and_weights(tmp_path: Path) -> No
         assert found["fsdp"]["bytes"][part] < 0.2 * one[part]
         assert found["all"]["bytes"][part] < 0.4 * one[part]
 
-    # Pipelines of other devices share no program, in files or in memory.
+    # Pipelines of other devices share programs in files, and none in memory.
     assert found["beside"] == [[0, 1], [2, 3], [4], [5]] * 2
-    names = [path.name.partition("-")[0] for path in (tmp_path / "programs").iterdir()]
-    # Noise is drawn where JAX puts it, unless there is a mesh.
-    assert sorted(names) == ["draw"] * 4 + ["initial_noise"] * 3
+    assert len(list((tmp_path / "programs").iterdir())) == 4  # noise and drawing, for two and one
 
     few = np.load(tmp_path / "few.npz")
     assert few["1-1-1"].shape == (3, 4, 4, 4)

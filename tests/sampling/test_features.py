@@ -13,6 +13,7 @@ import pytest
 from feature_cases import CASES, PARAMS, Asked, Case, plain
 from tiny_models import relative_error
 
+from jaxsd.pipeline.columns import COLUMNS
 from jaxsd.sampling.features import FEATURES
 from jaxsd.sampling.program import Drawing, decode, denoise, draw, encode
 from jaxsd.types import Array
@@ -151,3 +152,7 @@ def test_meshes_draw_the_same(tmp_path: Path) -> None:
     errors = json.loads(done.stdout.splitlines()[-1])
     assert errors.keys() == FEATURES.keys()
     assert max(map(max, errors.values())) < ROUNDING, errors
+
+
+def test_every_column_is_of_a_feature() -> None:
+    assert set(COLUMNS) <= set(FEATURES)
