@@ -6,12 +6,11 @@ from dataclasses import Field
 from typing import Any
 
 from jaxsd.convert import open_model
+from jaxsd.convert.files.tensors import dtype_named
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.settings import OPTIONS, SIZE
 from jaxsd.types import PREDICTIONS
-
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -77,8 +76,7 @@ def opened(args: argparse.Namespace) -> StoredModel:
       ValueError: a model, tiny autoencoder or dtype that cannot be used.
       FileNotFoundError: no such model.
     """
-    if args.dtype not in DTYPES:
-        raise ValueError(f"dtype {args.dtype!r} is not one of {', '.join(DTYPES)}")
+    dtype_named(args.dtype)
     model = open_model(args.model, prediction=args.prediction)
     if args.taesd is not None and model.spec.vae is not None:
         return with_tiny_vae(model, args.taesd)
