@@ -1,6 +1,7 @@
 """ControlNets against diffusers' pipelines: the same hints, noise and tiny weights."""
 
 import functools
+import itertools
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -87,51 +88,44 @@ def compare(
     assert_same_pictures(drawn(pair, order), pair, want)
 
 
+ALL = [*itertools.product(["sd1", "sd2", "sdxl"], SAMPLERS)]
+
+
 @pytest.mark.parametrize(
     ("family", "sampler", "controls"),
-    [
-        ("sd1", "ddim", ONE),
-        ("sd1", "pndm", PART),
-        *(("sd1", sampler, TWO) for sampler in SAMPLERS),
-        ("sdxl", "euler", PART),
-    ],
+    [("sd1", "ddim", ONE), ("sd1", "pndm", PART), *((*one, TWO) for one in ALL)],
 )
 def test_text_to_image(family: str, sampler: str, controls: list[Control]) -> None:
-    kinds = {
-        "sd1": diffusers.StableDiffusionControlNetPipeline,
-        "sdxl": diffusers.StableDiffusionXLControlNetPipeline,
-    }
-    compare(family, kinds[family], sampler, controls)
+    xl = diffusers.StableDiffusionXLControlNetPipeline
+    kind = xl if family == "sdxl" else diffusers.StableDiffusionControlNetPipeline
+    compare(family, kind, sampler, controls)
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
-def test_image_to_image(family: str) -> None:
-    kinds = {
-        "sd1": diffusers.StableDiffusionControlNetImg2ImgPipeline,
-        "sdxl": diffusers.StableDiffusionXLControlNetImg2ImgPipeline,
-    }
+@pytest.mark.parametrize(("family", "sampler"), ALL)
+def test_image_to_image(family: str, sampler: str) -> None:
+    xl = diffusers.StableDiffusionXLControlNetImg2ImgPipeline
+    kind = xl if family == "sdxl" else diffusers.StableDiffusionControlNetImg2ImgPipeline
     image = pictures("source")
     theirs = {"image": pil(image), "purposes": [SOURCE]}
-    compare(
-        family,
-        kinds[family],
-        "dpm++_2m",
-        PART,
-        ours={"image": image},
-        theirs=theirs,
-        strength=0.6,
-    )
+    compare(family, kind, sampler, PART, ours={"image": image}, theirs=theirs, strength=0.6)
 
 
 @pytest.mark.parametrize(
     ("family", "sampler", "strength"),
-    [("sd1", "ddim", 1.0), ("sd1", "pndm", 0.6), ("sd1-inpainting", "euler", 0.6)],
+    [
+        *((*one, 0.6) for one in ALL),
+        ("sd1", "ddim", 1.0),
+        ("sd1-inpainting", "euler", 0.6),
+        ("sdxl-inpainting", "dpm++_2m", 0.6),
+    ],
 )
 def test_inpainting(family: str, sampler: str, strength: float) -> None:
+    xl = diffusers.StableDiffusionXLControlNetInpaintPipeline
+    pipeline = diffusers.StableDiffusionControlNetInpaintPipeline
     image, mask = pictures("source"), masks()
     compare(
         family,
-        diffusers.StableDiffusionControlNetInpaintPipeline,
+        xl if family.startswith("sdxl") else pipeline,
         sampler,
         PART,
         ours={"image": image, "mask": mask, "mask_blur": 0},

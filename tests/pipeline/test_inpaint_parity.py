@@ -4,8 +4,6 @@ Models of 4 channels blend in every step, those of 9 see the mask and the masked
 rounds soft masks for both; here they are rounded for the latter alone, whose masks are soft below.
 """
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -28,15 +26,12 @@ from jaxsd.sampling.latents import MASKED, SOURCE
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
-EVERY = [*itertools.product(["sd1", "sd1-inpainting"], SAMPLERS, [0.6, 1.0])]
-SOME = [
-    (family, *one)
-    for family in ("sd2-inpainting", "sdxl", "sdxl-inpainting")
-    for one in (("ddim", 0.6), ("dpm++_2m", 1.0))
-]
+FAMILIES = ["sd1", "sd1-inpainting", "sd2-inpainting", "sdxl", "sdxl-inpainting"]
 
 
-@pytest.mark.parametrize(("family", "sampler", "strength"), EVERY + SOME)
+@pytest.mark.parametrize("strength", [0.6, 1.0])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_painted_over(family: str, sampler: str, strength: float) -> None:
     pair, image = pair_of(family), pictures("source")
     xl, sees_mask = family.startswith("sdxl"), family.endswith("inpainting")
