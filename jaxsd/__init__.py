@@ -15,7 +15,7 @@ __all__ = ["Control", "Pipeline", "Settings", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a part when it is first asked for: `import jaxsd` itself costs nothing."""
+    """Imports a part at its first use, so that `import jaxsd` itself costs nothing."""
     if name in _PARTS:
         return import_module(f"jaxsd.{name}")
     if name in _NAMES:

@@ -1,4 +1,4 @@
-"""The pictures of one image at the size that is drawn: what it begins from, mask and hints."""
+"""The pictures of one image at the size that is drawn: initial picture, mask and hints."""
 
 import hashlib
 import io
@@ -12,7 +12,7 @@ from jaxsd.settings import Settings
 
 
 class Pictures(NamedTuple):
-    """Pictures as a user has them, of any size."""
+    """Pictures as the user gives them, of any size."""
 
     image: np.ndarray | None = None  # uint8 [H, W, 3]
     mask: np.ndarray | None = None  # uint8 [H, W], 255 where to paint
@@ -20,7 +20,7 @@ class Pictures(NamedTuple):
 
 
 class Canvas(NamedTuple):
-    """The same at the size that is drawn."""
+    """The same pictures at the size that is drawn."""
 
     image: np.ndarray | None  # uint8 [H, W, 3]
     mask: np.ndarray | None  # float32 [H, W], 1 where to paint, 0 where the picture stays
@@ -31,11 +31,11 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
     """The pictures whose files the settings name, and the sha256 of each by that name.
 
     Args:
-      settings: names that are not absolute are relative to
-      folder: of the table that they stand in.
+      settings: file names that are not absolute are relative to `folder`.
+      folder: where the file with these settings lies.
 
     Raises:
-      ValueError: a file that is not there, or no picture.
+      ValueError: a file is missing, or is not a picture.
     """
     hashes: dict[str, str] = {}
 
@@ -61,10 +61,10 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
 
 
 def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
-    """The canvas of an image, of checked settings.
+    """The canvas of an image, from checked settings.
 
     Raises:
-      ValueError: a picture that the settings name is not there.
+      ValueError: a picture that the settings name is not given.
     """
     for name, picture in (("image", pictures.image), ("mask", pictures.mask)):
         if getattr(settings, name) and picture is None:
@@ -94,7 +94,7 @@ def hints_of(settings: Settings, pictures: Pictures) -> tuple[np.ndarray, ...]:
     """What ControlNets see, uint8 [H, W, 3] each."""
     if not pictures.controls:
         return ()
-    from jaxsd.hints import HINTS  # takes scipy, which other drawings do without
+    from jaxsd.hints import HINTS  # imports scipy, which only ControlNets need
 
     height, width = settings.drawn_size
     preprocess = HINTS[settings.preprocessor]
@@ -102,7 +102,7 @@ def hints_of(settings: Settings, pictures: Pictures) -> tuple[np.ndarray, ...]:
 
 
 def pasted_back(drawn: np.ndarray, canvas: Canvas, settings: Settings) -> np.ndarray:
-    """A drawn picture, uint8 [H, W, 3], with what was to be kept put back."""
+    """A drawn picture, uint8 [H, W, 3], with the kept pixels of the original put back."""
     if canvas.mask is None or not settings.composite:
         return drawn
     return pasted(drawn, canvas.image, canvas.mask)

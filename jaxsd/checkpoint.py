@@ -1,4 +1,4 @@
-"""Training state on disk: Orbax, atomic, the last few kept."""
+"""Training state on disk: Orbax checkpoints, written atomically; the last few are kept."""
 
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,19 @@ class Checkpoints:
 
     @property
     def latest(self) -> int | None:
-        """The highest step that was saved whole, or None."""
+        """The highest step that was saved completely, or None."""
         return self._manager.latest_step()
 
     def save(self, step: int, state: Any) -> None:
-        """Writes a pytree of arrays; a step is there whole or not at all. Returns before the disk
-        is done: `close` or the next save waits for it.
+        """Writes a pytree of arrays; a step is saved completely or not at all. Returns before the
+        write ends: `close` or the next save waits for it.
         """
         self._manager.save(step, args=ocp.args.StandardSave(state), force=True)
 
     def restore(self, like: Any) -> Any:
         """The latest state, in the structure, shapes, dtypes and shardings of `like`.
 
-        Whatever devices saved it: leaves without sharding come to the first device of this process.
+        It may be saved from any devices. Leaves without sharding go to this process's first device.
 
         Raises:
           FileNotFoundError: nothing was saved yet.
@@ -45,6 +45,6 @@ class Checkpoints:
         return self._manager.restore(self.latest, args=ocp.args.StandardRestore(abstract))
 
     def close(self) -> None:
-        """Waits for what is being written."""
+        """Waits for writes to end."""
         self._manager.wait_until_finished()
         self._manager.close()

@@ -14,7 +14,7 @@ class Level:
       channels: width of every resnet of the level.
       resnets: resnets on the way down; the way up has one more.
       attention_depth: transformer blocks in each attention; 0 where the level has none.
-      heads: attention heads (also those of the mid block, for the last level).
+      heads: attention heads; the mid block has those of the last level.
     """
 
     channels: int
@@ -59,7 +59,7 @@ class UNetConfig:
 
     @property
     def deep_channels(self) -> int:
-        """Width of what the last up block begins with."""
+        """Width of the last up block's input."""
         return self.levels[:2][-1].channels
 
     @property
@@ -78,7 +78,7 @@ class ControlNetConfig:
     Attributes:
       unet: the U-Net that it is for; the way up and `out_channels` do not matter.
       condition_channels: channels of the image.
-      hint_channels: widths of the network that reads it; each but the first halves its sides.
+      hint_channels: widths of the network that reads it; all but the first halve height and width.
     """
 
     unet: UNetConfig
@@ -86,7 +86,7 @@ class ControlNetConfig:
     hint_channels: tuple[int, ...] = (16, 32, 96, 256)
 
     def __post_init__(self) -> None:
-        """Refuses a U-Net that is told its guidance scale, which a ControlNet is not."""
+        """Refuses a U-Net that takes the guidance scale as input: a ControlNet does not."""
         if self.unet.guidance_dim is not None:
             raise ValueError(
                 f"guidance_dim {self.unet.guidance_dim} is not of a ControlNet's U-Net; replace it "
@@ -148,8 +148,8 @@ class TextConfig:
         before the last, without a norm.
       projection_dim: width of the pooled projection, `None` where the model has none.
       pad_token: id that fills a prompt up to `max_length`.
-      added_tokens: how many of the last ids textual inversion added. The end of a prompt is the
-        highest of the others.
+      added_tokens: how many of the last ids textual inversion added. The highest of the other ids
+        ends a prompt.
     """
 
     width: int
@@ -170,7 +170,7 @@ class VisionConfig:
     """The vision tower of a CLIP: a transformer over square patches of a square picture.
 
     Attributes:
-      projection_dim: width of what it says, which is that of its text encoder.
+      projection_dim: width of the output, the same as that of its text encoder.
     """
 
     width: int
@@ -184,7 +184,7 @@ class VisionConfig:
 
     @property
     def patches(self) -> int:
-        """Patches of a picture; pixels beyond the last whole one are not seen."""
+        """Patches of a picture; pixels beyond the last whole patch are ignored."""
         return (self.image_size // self.patch_size) ** 2
 
 
@@ -192,9 +192,9 @@ class VisionConfig:
 class ScheduleConfig:
     """The noise a model was trained with, and the sampling grid that its files ask for.
 
-    `timestep_spacing` is None where the files do not say: then every sampler keeps its own (leading
-    for ddim and its kin, linspace for the others), as in diffusers when a scheduler is made from
-    another one's config.
+    `timestep_spacing` is None where the files do not say: then every sampler uses its own default
+    (leading for ddim, ddpm and pndm, linspace for most others), as in diffusers when a scheduler is
+    made from another one's config.
     """
 
     beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "scaled_linear"
@@ -224,14 +224,14 @@ class Layout:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Everything that is known of a model before its weights.
+    """Everything about a model except its weights.
 
     Attributes:
       family: name in `jaxsd.families`, or "custom".
-      default_size: height and width in pixels it draws best.
-      guidance_scale: what it draws best with.
+      default_size: height and width in pixels that suit it best.
+      guidance_scale: the guidance scale that suits it best.
       zero_empty_negative: whether an empty negative prompt is a context of zeros, as XL base was
-        trained, rather than the encoding of no words.
+        trained, rather than the encoding of an empty text.
     """
 
     family: str

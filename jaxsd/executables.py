@@ -1,4 +1,4 @@
-"""Compiled programs that outlive the process: loaded in place of being traced and compiled."""
+"""Compiled programs in files: a later process loads them instead of tracing and compiling."""
 
 import ctypes
 import hashlib
@@ -27,23 +27,23 @@ from jaxsd.types import Array
 COMMAND_BUFFERS = (
     "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,DYNAMIC_SLICE_FUSION,CONVOLUTION,WHILE"
 )
-"""What a CUDA graph may hold: what XLA puts there by itself, and convolutions and loops, without
-which the graph of a U-Net falls to pieces. Not COLLECTIVES, which were seen to hang.
+"""What a CUDA graph may hold: XLA's defaults, and convolutions and loops, without which the graph
+of a U-Net is split into pieces. Not COLLECTIVES, which were seen to hang.
 """
 
 OPTIONS: dict[str, dict[str, str]] = {
     "gpu": {"xla_gpu_enable_command_buffer": COMMAND_BUFFERS},
     "cpu": {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"},
 }
-"""Of XLA, for a platform. On a CPU, what could run at any time then runs late, and less is kept:
-0.19 GB beside the weights of SD 1.5's U-Net at 512 pixels, in place of 0.49.
+"""XLA's options by platform. The CPU's runs operations as late as possible, which saves memory:
+0.19 GB beside the weights of SD 1.5's U-Net at 512 pixels, instead of 0.49.
 """
 
 SOURCES = ("config.py", "types.py", "models", "nn", "parallel", "sampling")
-"""What programs are traced from."""
+"""Source files and folders that programs are traced from."""
 
 PATIENCE = 1.0
-"""Seconds of compiling before it is worth a line."""
+"""Seconds of compiling after which it is announced."""
 
 COMPILING = "compiling for this model and size; the next run will not"
 
@@ -51,11 +51,11 @@ Static = Mapping[str, Any]
 
 
 class Executables:
-    """Calls jitted functions, by programs of a folder if there is one.
+    """Calls jitted functions, with compiled programs from a folder if there is one.
 
     Attributes:
-      folder: private to this user, since what lies in it is run; None to keep nothing.
-      announce: told in one line of a program that is compiled for long, or that does not fit.
+      folder: private to this user, since its files are run; None to keep nothing.
+      announce: gets one line about a program that takes long to compile, or that cannot be loaded.
     """
 
     def __init__(
@@ -67,19 +67,20 @@ class Executables:
         self._said: set[str] = set()
 
     def __call__(self, function: Any, static: Static, **arrays: Any) -> Any:
-        """Gives `function(**static, **arrays)`.
+        """Returns `function(**static, **arrays)`.
 
         Args:
-          function: of `jax.jit`.
-          static: its static arguments, with a `repr` that says all there is to them.
-          **arrays: the others, trees of arrays.
+          function: a function of `jax.jit`.
+          static: its static arguments; their `repr` must describe them completely.
+          **arrays: its other arguments, trees of arrays.
         """
         return self.prepared(function, static, **arrays)(**arrays)
 
     def prepared(self, function: Any, static: Static, **arrays: Any) -> jax.stages.Compiled:
-        """The program for arrays of these shapes: found, loaded, or else compiled and kept.
+        """The program for such arrays: from memory, from the folder, or else compiled and kept.
 
-        Only shapes are looked at. What devices of several hosts share is not kept.
+        Only shapes, dtypes and devices of the arrays count, not their values. Programs for devices
+        of several hosts are not written to the folder.
         """
         key, devices = program_key(function.__name__, static, arrays), _devices(arrays)
         ready = key, tuple(device.id for device in devices)
@@ -106,7 +107,7 @@ class Executables:
                     )
             other = " and ".join(name for name in wanted if found.get(name) != wanted[name])
             self._say_once(f"compiling again; what {self.folder} has is for another {other}")
-        except Exception as error:  # whatever a damaged file makes of it
+        except Exception as error:  # a damaged file can raise anything
             reason = str(error).partition("\n")[0]
             self._say_once(f"compiling {path.name} again; it can not be loaded: {reason}")
         return None
@@ -137,11 +138,11 @@ class Executables:
 
 
 IN_MEMORY = Executables()
-"""Programs of this process alone."""
+"""Keeps programs in this process only, without a folder."""
 
 
 def _keep(compiled: jax.stages.Compiled, path: Path) -> None:
-    """Writes a program; a reader sees the old file or the new one, whole."""
+    """Writes a program; readers see the complete old file or the complete new one."""
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         try:
             file.write(json.dumps(environment_key()).encode() + b"\n")
@@ -154,16 +155,16 @@ def _keep(compiled: jax.stages.Compiled, path: Path) -> None:
 
 
 def give_back_memory() -> None:
-    """Gives the system what was freed: after compiling SD 1.5, glibc keeps 1 GB for itself."""
+    """Returns freed memory to the system: after compiling SD 1.5, glibc holds 1 GB of it."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
 
 
 class JaxCacheDisabled:
-    """Compiles anew: on a CPU, what JAX's own cache gives back can not be serialised again.
+    """Turns JAX's own cache off: on a CPU, programs loaded from it can not be serialised again.
 
-    Several threads may be within; the first one in and the last one out change JAX's setting.
+    Several threads may be inside; the first to enter and the last to leave change JAX's setting.
     """
 
     def __init__(self) -> None:
@@ -205,7 +206,7 @@ def _described(leaf: Array) -> str:
 
 
 def _devices(arrays: Any) -> list[jax.Device]:
-    """The devices of a program with these arguments: a mesh, or where somebody put one of them."""
+    """Devices for these arguments: the mesh's, or those that an array was put on, or the first."""
     leaves = jax.tree.leaves(arrays)
     for leaf in leaves:
         sharding = getattr(leaf, "sharding", None)
@@ -216,8 +217,8 @@ def _devices(arrays: Any) -> list[jax.Device]:
 
 
 def _suffix(numbers: tuple[int, ...]) -> str:
-    """Of a program's file. In one process a file serves other devices too; of several processes
-    each has files for its own.
+    """Suffix of a program's file name. In a single process one file serves all devices; of several
+    processes each has files for its own devices.
     """
     usual = jax.process_count() == 1 or numbers == tuple(range(len(numbers)))
     return "" if usual else "-" + hashlib.sha256(repr(numbers).encode()).hexdigest()[:8]
@@ -225,7 +226,7 @@ def _suffix(numbers: tuple[int, ...]) -> str:
 
 @cache
 def environment_key() -> dict[str, str]:
-    """What programs are made of and for, beside what is in their keys."""
+    """What a compiled program depends on, beside what is in its key."""
     device = jax.devices()[0]
     return {
         "version of jaxsd": f"{jaxsd.__version__} {_source_hash()}",
@@ -245,7 +246,7 @@ def environment_key() -> dict[str, str]:
 
 
 def compiler_options() -> dict[str, str]:
-    """XLA's options for the default platform, but for those that the user set in XLA_FLAGS."""
+    """XLA's options for the default platform, except those that the user set in XLA_FLAGS."""
     flags, wanted = os.environ.get("XLA_FLAGS", ""), OPTIONS.get(jax.default_backend(), {})
     return {name: value for name, value in wanted.items() if name not in flags}
 
@@ -260,7 +261,7 @@ def _source_hash() -> str:
 
 
 def _processor() -> str:
-    """A hash of what this machine's processor can do, for which XLA compiles."""
+    """A hash of this processor's features and number of cores, for which XLA compiles."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

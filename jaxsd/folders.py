@@ -1,4 +1,4 @@
-"""Folders whose files are run or unpickled, and so must be out of reach of others."""
+"""Folders whose files are run or unpickled, so that other users must not have access."""
 
 import os
 import stat
@@ -14,7 +14,7 @@ def cache_folder() -> Path:
 def private(folder: Path) -> Path:
     """The folder, made with mode 0700 if it is missing.
 
-    What lies in it is run, so it must be out of reach of others.
+    Its files are run, so other users must not have access.
 
     Raises:
       ValueError: it belongs to another user, is open to others, or is a link.

@@ -1,7 +1,7 @@
-"""Pictures that a ControlNet sees, made of other pictures without a network.
+"""Pictures that a ControlNet sees (hints), made from other pictures without a network.
 
-A hint is uint8 [H, W, 3], of the size of the picture; lines are 255 on 0, as ControlNets for edges
-and sketches were trained.
+A hint is uint8 [H, W, 3] and has the size of the picture. Lines are 255 on 0, as ControlNets for
+edges and sketches were trained.
 """
 
 from collections.abc import Callable
@@ -25,12 +25,12 @@ def canny(image: np.ndarray, low: float = 100, high: float = 200) -> np.ndarray:
 
     Args:
       image: [H, W, 3] uint8.
-      low: a line goes on where the gradient is stronger than this.
+      low: a line continues where the gradient is stronger than this.
       high: a line needs one pixel stronger than this. A step between two flat colours has four
-        times their difference in a channel. If it is below `low`, the two change places.
+        times their difference in a channel. If it is below `low`, the two are swapped.
 
     Returns:
-      [H, W, 3] uint8, 255 on edges and 0 elsewhere, all channels alike.
+      [H, W, 3] uint8, 255 on edges and 0 elsewhere, all channels equal.
     """
     low, high = sorted((int(np.floor(low)), int(np.floor(high))))
     dx, dy = _strongest(*_sobel(image))
@@ -43,7 +43,7 @@ def canny(image: np.ndarray, low: float = 100, high: float = 200) -> np.ndarray:
 
 
 def _sobel(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Derivatives to the right and down, [H, W, C] int32; outside, the border goes on."""
+    """Derivatives to the right and down, [H, W, C] int32; outside, the border is repeated."""
     pixels = np.pad(image.astype(np.int32), ((1, 1), (1, 1), (0, 0)), "edge")
     rows = pixels[:-2] + 2 * pixels[1:-1] + pixels[2:]
     columns = pixels[:, :-2] + 2 * pixels[:, 1:-1] + pixels[:, 2:]
@@ -59,8 +59,8 @@ def _strongest(dx: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _is_ridge(strength: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
     """Whether a pixel is the strongest of three along its gradient, [H, W] bool.
 
-    The gradient counts as one of four directions, 45 degrees apart. Of two equal neighbours to the
-    side or below each other, the second is kept.
+    The gradient counts as one of four directions, 45 degrees apart. Of two equal neighbours in a
+    row or column, the first is kept.
     """
     around = np.pad(strength, 1)
     height, width = strength.shape
@@ -87,8 +87,8 @@ def _is_ridge(strength: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> np.ndarra
 def scribble(image: np.ndarray) -> np.ndarray:
     """A sketch as white lines on black.
 
-    Dark lines on light paper (the median is above 127) change places with it: what is at most 127
-    in any channel becomes a line. Light lines on dark stay: what is above 127 in any channel.
+    On light paper (the median is above 127), pixels that are at most 127 in any channel become
+    lines. On dark paper, pixels above 127 in any channel do.
 
     Args:
       image: [H, W, 3] uint8.
@@ -114,4 +114,4 @@ HINTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "scribble": scribble,
     "as_given": as_given,
 }
-"""Name -> a picture [H, W, 3] uint8 to what a ControlNet of that kind sees."""
+"""Name -> function from a picture [H, W, 3] uint8 to the hint for a ControlNet of that kind."""

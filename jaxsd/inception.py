@@ -1,7 +1,7 @@
 """Inception v3 (Szegedy et al. 2016, table 1) as a table, in the form that FID is defined with.
 
-That is TensorFlow's network of 2015, whose pools are not the paper's nor torchvision's: averages do
-not count what lies outside of the map, and the last block takes maxima.
+That is TensorFlow's network of 2015. Its pools differ from the paper's and from torchvision's:
+averages do not count pixels outside of the map, and the last block takes maxima.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,14 +11,14 @@ from typing import Literal
 SIDE = 299
 """Pixels of its input along each side."""
 FEATURES = 2048
-"""Numbers that it says of a picture."""
+"""Features that it computes for a picture."""
 NORM_EPSILON = 1e-3
-"""Of its batch norms."""
+"""Epsilon of its batch norms."""
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution with a batch norm and a ReLU, by torchvision's name."""
+    """A convolution with a batch norm and a ReLU, under torchvision's name."""
 
     name: str
     channels: int
@@ -29,7 +29,7 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Pool:
-    """A 3x3 pool. With stride 1 the map keeps its size, and what is outside is not counted."""
+    """A 3x3 pool. With stride 1 the map keeps its size, and pixels outside are not counted."""
 
     function: Literal["average", "max"]
     stride: int = 1
@@ -37,7 +37,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Block:
-    """Branches whose channels are joined; without a name it is a fork at the end of a branch."""
+    """Branches whose channels are concatenated; without a name, a fork at the end of a branch."""
 
     name: str
     branches: tuple["Steps", ...]
@@ -54,7 +54,7 @@ def _shrink(name: str, channels: int) -> Convolution:
 
 
 def _a(name: str, pooled: int) -> Block:
-    """Figure 5 of the paper, with a 5x5 as Szegedy et al. 2015 have it."""
+    """Figure 5 of the paper, but with a 5x5 convolution as in Szegedy et al. 2015."""
     return Block(
         name,
         (
@@ -71,7 +71,7 @@ def _a(name: str, pooled: int) -> Block:
 
 
 def _b(name: str) -> Block:
-    """Figure 10: half as many pixels."""
+    """Figure 10: halves height and width."""
     return Block(
         name,
         (
@@ -111,7 +111,7 @@ def _c(name: str, width: int) -> Block:
 
 
 def _d(name: str) -> Block:
-    """Half as many pixels again."""
+    """Halves height and width again."""
     return Block(
         name,
         (
@@ -164,11 +164,11 @@ INCEPTION: Steps = (
     _e("Mixed_7b", _AVERAGE),
     _e("Mixed_7c", _MAX),
 )
-"""A picture [299, 299, 3] to a map [8, 8, 2048], whose mean the features are."""
+"""From a picture [299, 299, 3] to a map [8, 8, 2048]; its mean over pixels is the features."""
 
 
 def channels_out(steps: Sequence[Step], channels: int) -> int:
-    """Channels of what the steps make of a map of so many."""
+    """Channels of the steps' output for an input with `channels` channels."""
     for step in steps:
         if isinstance(step, Convolution):
             channels = step.channels
@@ -180,7 +180,7 @@ def channels_out(steps: Sequence[Step], channels: int) -> int:
 def convolutions(
     steps: Sequence[Step], channels: int = 3, path: str = ""
 ) -> Iterator[tuple[str, int, Convolution]]:
-    """Path, channels in, and convolution, of each convolution in the steps."""
+    """Path, input channels and table entry of each convolution in the steps."""
     for step in steps:
         if isinstance(step, Convolution):
             yield f"{path}{step.name}", channels, step

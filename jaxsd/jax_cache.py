@@ -1,4 +1,4 @@
-"""JAX's own cache of compiled programs, and a line while one is made."""
+"""JAX's own cache of compiled programs, and a message while one is compiled."""
 
 import logging
 from collections.abc import Callable
@@ -8,23 +8,23 @@ from threading import Timer
 import jax
 
 PATIENCE = 1.0
-"""Seconds of compiling before it is worth a line."""
+"""Seconds of compiling after which it is announced."""
 
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 def keep_compiled(folder: Path, *, announce: Callable[[str], None]) -> None:
-    """Makes JAX keep what it compiles in the folder, and announce it when that takes a while.
+    """Makes JAX keep compiled programs in the folder, and announces those that take long.
 
-    A folder that the user named in JAX_COMPILATION_CACHE_DIR stays.
+    A folder that the user named in JAX_COMPILATION_CACHE_DIR is used instead.
     """
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     announcement = Announcement(announce)
-    # jax.monitoring tells of a program that was found only after loading it, which may take longer
-    # than compiling a small one. jax's log tells of one that was not found, before compiling.
+    # jax.monitoring reports a program in the cache only after loading it, which may take longer
+    # than compiling a small one. jax's log reports a missing one before compiling.
     log = logging.getLogger("jax._src.compiler")
     log.setLevel(logging.DEBUG)
     log.addFilter(announcement.on_log)
@@ -32,8 +32,8 @@ def keep_compiled(folder: Path, *, announce: Callable[[str], None]) -> None:
 
 
 class Announcement:
-    """Says once that a program is being compiled, if that takes longer than `PATIENCE`, and of each
-    such program how long it took.
+    """Announces once that a program is being compiled, if that takes longer than `PATIENCE`, and
+    for each such program how long it took.
     """
 
     def __init__(self, announce: Callable[[str], None]) -> None:
@@ -42,7 +42,7 @@ class Announcement:
         self.said = False
 
     def on_log(self, record: logging.LogRecord) -> bool:
-        """Starts to wait when a program is not in the cache. Lets warnings through only."""
+        """Starts the timer when a program is not in the cache. Lets only warnings through."""
         if "CACHE MISS" in record.msg:
             self.timer = Timer(PATIENCE, self.say)
             self.timer.daemon = True
@@ -50,7 +50,7 @@ class Announcement:
         return record.levelno >= logging.WARNING
 
     def on_duration(self, event: str, seconds: float, **_: str | int) -> None:
-        """Stops waiting when a program is there."""
+        """Stops the timer when a program is compiled, and announces how long a slow one took."""
         if event != _COMPILED or self.timer is None:
             return
         self.timer.cancel()
@@ -59,7 +59,7 @@ class Announcement:
             self.announce(f"compiled in {seconds:.0f} s")
 
     def say(self) -> None:
-        """Hands the first line on."""
+        """Announces that a program is being compiled, the first time only."""
         if not self.said:
             self.said = True
             self.announce("compiling for this model and size; the next run will not")

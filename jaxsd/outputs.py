@@ -17,13 +17,13 @@ LONGEST_NAME = 60
 
 
 def output_paths(output: Path, prompts: Sequence[str], seed: int) -> tuple[list[Path], Path | None]:
-    """Files of the images, and of the contact sheet where there are several.
+    """Files of the images, and of the contact sheet where there are several images.
 
-    In a folder, which is made if it is missing: PROMPT_SEED.png and contact_sheet.png. Several
-    images of one NAME.png: NAME_SEED.png, and NAME.png is the contact sheet.
+    In a folder, which is made if it is missing: PROMPT_SEED.png and contact_sheet.png. For several
+    images and NAME.png: NAME_SEED.png, and NAME.png is the contact sheet.
 
     Raises:
-      ValueError: not a PNG, or nothing can be written there.
+      ValueError: `output` is a file but not a PNG, or nothing can be written there.
     """
     is_folder = output.is_dir() or not output.suffix
     if not is_folder and output.suffix.lower() != ".png":
@@ -57,11 +57,11 @@ def file_name(prompt: str) -> str:
 def saved(
     paths: Sequence[Path], sheet: Path | None, images: np.ndarray, recipes: Sequence[Recipe]
 ) -> Iterator[Path]:
-    """Writes images with their recipes, then the contact sheet, and gives the path of each.
+    """Writes images with their recipes, then the contact sheet, and yields the path of each.
 
     Args:
-      paths: of the images, from `output_paths`.
-      sheet: of the contact sheet; None for none.
+      paths: files of the images, from `output_paths`.
+      sheet: file of the contact sheet, or None.
       images: uint8 [B, H, W, 3].
       recipes: one per image.
     """
@@ -74,7 +74,7 @@ def saved(
 
 
 def model_hash(path: Path) -> str:
-    """First ten hex digits of a model file's sha256; empty for anything but a file."""
+    """First ten hex digits of a model file's sha256; empty if it is not a file."""
     if not path.is_file():
         return ""
     with path.open("rb") as file:

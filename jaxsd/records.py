@@ -11,7 +11,7 @@ from typing import Any
 
 
 def packed(header: Mapping[str, Any], body: bytes) -> bytes:
-    """A record."""
+    """A record of this header and body."""
     text = json.dumps(header, ensure_ascii=False).encode()
     return len(text).to_bytes(4, "little") + text + body
 
@@ -20,7 +20,7 @@ def unpacked(record: bytes) -> tuple[dict[str, Any], bytes]:
     """The JSON and the bytes of a record.
 
     Raises:
-      ValueError: it begins with something else.
+      ValueError: it does not begin with a JSON text.
     """
     end = 4 + int.from_bytes(record[:4], "little")
     return json.loads(record[4:end]), record[end:]
@@ -28,7 +28,7 @@ def unpacked(record: bytes) -> tuple[dict[str, Any], bytes]:
 
 @contextlib.contextmanager
 def writer(path: Path, options: str = "group_size:1") -> Iterator[Callable[[bytes], None]]:
-    """Adds records to a file; each can be read alone.
+    """Yields a function that adds records to a file; each can be read alone.
 
     Raises:
       ValueError: the package that writes them is not installed.
@@ -58,7 +58,7 @@ def count(path: Path) -> int:
 
 
 def read_one(path: Path, index: int) -> bytes:
-    """A record by its number; any thread may ask.
+    """A record by its number; any thread may call this.
 
     Raises:
       ValueError: as `writer`.

@@ -1,4 +1,4 @@
-"""Dataclasses out of tables and texts: every key and every type is checked."""
+"""Dataclasses from tables and texts: every key and every type is checked."""
 
 import difflib
 import math
@@ -15,7 +15,7 @@ Kind = TypeVar("Kind")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What somebody may have meant by a name that is not known: up to three names."""
+    """The known names nearest to an unknown one, up to three, as a part of an error message."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.0)
     return f"nearest are {', '.join(close)}"
 
@@ -27,7 +27,7 @@ def read_toml(kind: type[Kind], path: str | Path, overrides: Sequence[str], exam
 
     Raises:
       ValueError: not TOML, an unknown or missing key, a value of the wrong type.
-      FileNotFoundError: no such file; names the folder of `examples`.
+      FileNotFoundError: no such file; the message refers to `examples`.
     """
     path = Path(path)
     if not path.is_file():
@@ -69,7 +69,7 @@ def value_of(kind: Any, value: Any, name: str) -> Any:
     Raises:
       ValueError: another type, or a number that is not finite.
     """
-    if type(value) is kind and kind in (bool, int, str):  # most values, and tables may be long
+    if type(value) is kind and kind in (bool, int, str):  # a shortcut for long tables
         return _text(value, name) if kind is str else value
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     if value is None and NoneType in kinds:
@@ -95,7 +95,7 @@ def value_of(kind: Any, value: Any, name: str) -> Any:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number; tables of pandas have 3.0 for 3."""
+    """Whether a value is a whole number, such as 3, or the 3.0 that pandas makes of it."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return False
     return isinstance(value, numbers.Integral) or float(value).is_integer()
@@ -107,7 +107,7 @@ _NAMES = {tuple: "list", dict: "table", int: "int, a whole number"}
 def parsed(kind: Any, text: str, name: str) -> Any:
     """A value of a type, from a text as in CSV, or on the command line.
 
-    Values of a list are separated by blanks; one that holds a blank is quoted, as in a shell.
+    Values of a list are separated by spaces; a value with a space is quoted, as in a shell.
 
     Raises:
       ValueError: as `value_of`.

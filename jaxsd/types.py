@@ -1,4 +1,4 @@
-"""Words that every floor uses: arrays, parameter trees, predictions, dtypes."""
+"""Types that the whole package uses: arrays, parameter trees, predictions, dtypes."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,10 +15,10 @@ PREDICTIONS: tuple[str, ...] = ("epsilon", "v", "sample")
 
 @dataclass(frozen=True)
 class Policy:
-    """Which dtype parameters are kept in and which one networks compute in.
+    """The dtype that parameters are kept in, and the dtype that networks compute in.
 
     Norm statistics, softmax, timestep sinusoids, latents, tables and the sampling loop are
-    float32 whatever the policy.
+    always float32.
     """
 
     param: str = "float32"

@@ -1,4 +1,4 @@
-"""Recipes as texts in picture files: JSON of our own, and webui's `parameters`, both out and in."""
+"""Recipes as texts in picture files: our own JSON and webui's `parameters`, written and read."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def texts_of(recipe: Recipe) -> dict[str, str]:
 
 
 def as_json(recipe: Recipe) -> dict[str, object]:
-    """A recipe as one flat table: every option, then where it was drawn."""
+    """A recipe as one flat table: every option, then the recipe's other fields."""
     settings = {name: _plain(getattr(recipe.settings, name)) for name in OPTIONS}
     rest = {name: value for name, value in asdict(recipe).items() if name != "settings"}
     return settings | rest
@@ -44,7 +44,7 @@ def _plain(value: object) -> object:
 
 
 def recipe_from(table: Mapping[str, object]) -> Recipe:
-    """The recipe of `as_json`.
+    """The recipe of a table from `as_json`.
 
     Raises:
       ValueError: a key that this version does not know, or a value of another type.
@@ -59,11 +59,11 @@ def recipe_from(table: Mapping[str, object]) -> Recipe:
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """The recipe that a picture of ours carries.
+    """The recipe in a picture that jaxsd wrote.
 
     Raises:
       ValueError: the picture carries none, or one that this version does not know.
-      OSError: no picture.
+      OSError: not a picture.
     """
     packed = picture_texts(path).get(JSON)
     if packed is None:
@@ -77,7 +77,7 @@ def read_recipe(path: str | Path) -> Recipe:
 
 
 def prompt_of(texts: Mapping[str, str]) -> str | None:
-    """The prompt in webui's text of a picture, which ours carry too; None where there is none."""
+    """The prompt in a picture's webui text, which jaxsd writes too; None where there is none."""
     text = texts.get(PARAMETERS)
     try:
         return None if text is None else parse_parameters(text)["Prompt"]
@@ -88,8 +88,8 @@ def prompt_of(texts: Mapping[str, str]) -> str | None:
 def parameters_text(recipe: Recipe) -> str:
     """The recipe as webui's text: prompt, negative prompt, a line of settings.
 
-    A value with a comma, a colon or a line break is quoted as JSON. A prompt that itself holds
-    "Negative prompt:" at the start of a line cannot be told apart; the JSON can.
+    A value with a comma, a colon or a line break is quoted as JSON. The text is ambiguous if the
+    prompt itself has "Negative prompt:" at the start of a line; the JSON is not.
     """
     made = recipe.settings
     name, sigmas = made.sampler, "Automatic"
@@ -105,11 +105,11 @@ def parameters_text(recipe: Recipe) -> str:
         "Seed": made.seed,
         "Size": f"{width}x{height}",
         "Model hash": recipe.model_hash,
-        # Readers take this one unquoted.
+        # Other programs do not unquote this one.
         "Model": re.sub(r"[,:\s]+", " ", Path(recipe.model).stem),
         "Denoising strength": f"{made.strength:g}" if made.image else "",
         "Mask blur": f"{made.mask_blur:g}" if made.paints else "",
-        # The same seed gives other noise than torch's generators.
+        # A seed gives different noise here than in torch's generators.
         "RNG": "jaxsd",
         "Version": f"jaxsd {recipe.version}",
     }

@@ -1,10 +1,10 @@
-"""SDXL's added conditions, whose parts a file tells only by the width of all together."""
+"""SDXL's added conditions; files give only the width of all their parts together."""
 
 from jaxsd.config import AddedConditions
 
 TIME_IDS = 6
-"""Sizes and crops that XL takes. A ControlNet's files tell only what they and the text add up to;
-no ControlNet is known for a refiner, which has five."""
+"""Number of sizes and crops that XL takes. A ControlNet's files give only their and the text's
+width together; no ControlNet is known for a refiner, which has five."""
 
 
 def added_conditions(features: int, pooled_dim: int, width: int, where: str) -> AddedConditions:
@@ -23,10 +23,10 @@ def added_conditions(features: int, pooled_dim: int, width: int, where: str) -> 
 
 
 def pooled_dim(features: int, width: int, where: str) -> int:
-    """What `features` leave for the pooled text beside six sinusoids of `width`.
+    """The width of the pooled text: `features` without six sinusoids of `width`.
 
     Raises:
-      ValueError: if that is nothing.
+      ValueError: if nothing is left.
     """
     if features <= TIME_IDS * width:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The converter's front: a source in, a model out, and back."""
+"""The converter's main functions: a model is read from a source, or written."""
 
 from collections.abc import Sequence
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""Whole CLIP models, text encoder and vision tower, out of transformers' files."""
+"""Whole CLIP models, text encoder and vision tower, from transformers' files."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from jaxsd.text import Tokenizer, clip_tokenizer, read_tokenizer
 from jaxsd.types import Params
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
-"""Of red, green and blue, 0 to 1, in what CLIP was trained on."""
+"""Means of red, green and blue, 0 to 1, in CLIP's training pictures."""
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 """Their standard deviations."""
 
@@ -21,7 +21,7 @@ _CLIP_WORDS = 49408
 
 
 class ClipModel(NamedTuple):
-    """A CLIP."""
+    """A CLIP model."""
 
     text: TextConfig
     vision: VisionConfig
@@ -30,7 +30,7 @@ class ClipModel(NamedTuple):
 
 
 def read_clip(source: str | Path) -> ClipModel:
-    """A CLIP as transformers' `CLIPModel` is stored.
+    """A CLIP model, from files of transformers' `CLIPModel`.
 
     Args:
       source: a folder with config.json and weights, and its tokenizer unless that is CLIP's own; or
@@ -57,7 +57,7 @@ def read_clip(source: str | Path) -> ClipModel:
 
 
 def clip_configs(settings: dict[str, Any], where: str) -> tuple[TextConfig, VisionConfig]:
-    """The numbers in a CLIP's config.json; what is absent is as transformers has it.
+    """The numbers in a CLIP's config.json; absent ones are transformers' defaults.
 
     Raises:
       ValueError: naming a setting that the networks here do not have.
@@ -80,7 +80,7 @@ def _params(kind: str, config: Any, tensors: FlatTree, where: str) -> Params:
 
 
 def _check_preprocessing(folder: Path) -> None:
-    """Refuses a model that wants its pictures in another way than CLIP does."""
+    """Refuses a model whose pictures are preprocessed in another way than CLIP's."""
     where = folder / "preprocessor_config.json"
     if where.is_file():
         wanted = {"image_mean": list(MEAN), "image_std": list(DEVIATION), "resample": 3}

@@ -1,4 +1,4 @@
-"""ControlNets in and out: diffusers' folders, and single files in either names."""
+"""ControlNets in and out: diffusers' folders, and single files in diffusers' or original names."""
 
 from dataclasses import replace
 from importlib.resources import files
@@ -39,8 +39,8 @@ def read_controlnet(
         whole model (`control_model.`); or a Control-LoRA or a file of differences, which are
         changes to the weights of a U-Net.
       unet: numbers and parameters of the U-Net that it is used with, as nested arrays or as path ->
-        lazy tensor. Files of changes need it. Of a single file it must be the U-Net's own
-        ControlNet, and has its heads and norm groups, which shapes do not tell.
+        lazy tensor. Files of changes need it. For a single file it gives heads and norm groups,
+        which shapes do not tell; the file must hold a ControlNet for this U-Net.
       dtype: "float32", "float16" or "bfloat16"; `None` keeps what is stored, with float32 for sums.
 
     Raises:
@@ -99,7 +99,7 @@ def _open_file(
 def _changed(
     marker: str, tensors: FlatTree, unet: UNetConfig, params: Params
 ) -> tuple[ControlNetConfig, FlatTree]:
-    """A ControlNet of a file of changes to a U-Net."""
+    """A ControlNet from a file of changes to a U-Net."""
     shapes = FileShapes(tensors, "")
     encoder = replace(unet, guidance_dim=None)
     config = ControlNetConfig(encoder, shapes.size(SIGN, 1), hint_channels(shapes))
@@ -110,7 +110,7 @@ def _changed(
 
 
 def whole(tensors: FlatTree, unet: UNetConfig | None) -> tuple[ControlNetConfig, FlatTree]:
-    """A ControlNet of the tensors of a file that has all of it.
+    """A ControlNet from the tensors of a file that has all of it.
 
     `unet` is the U-Net that it is for; None looks for a known one where shapes do not say enough.
 
@@ -174,7 +174,7 @@ def write_controlnet(
     """Write a ControlNet as a folder that diffusers loads. dtypes stay as they are.
 
     `params` is a tree of NumPy or JAX arrays. `linear_projection` is the layout of the U-Net's own
-    files (`Layout.linear_projection`); `None` goes by its heads, as `linear_by_heads` does.
+    files (`Layout.linear_projection`); `None` takes the result of `linear_by_heads`.
 
     Raises:
       ValueError: if the parameters are not those of the config, or diffusers cannot build it.
@@ -196,15 +196,15 @@ def write_control_lora(
 ) -> None:
     """Writes a ControlNet as a Control-LoRA: low-rank changes of the U-Net that it is used with.
 
-    Of a ControlNet that was trained as a change of that rank nothing is lost but the digits of
-    `dtype`. The file appears under its name only when it is complete.
+    A ControlNet that was trained as a change of that rank loses only the precision of `dtype`. The
+    file appears under its name only when it is complete.
 
     Args:
-      path: of the .safetensors file.
-      config: of the ControlNet.
+      path: path of the .safetensors file.
+      config: config of the ControlNet.
       params: its parameters, NumPy or JAX arrays.
       unet: numbers and parameters of the U-Net.
-      rank: of the factors.
+      rank: rank of the factors.
       dtype: "float32", "float16" or "bfloat16".
 
     Raises:

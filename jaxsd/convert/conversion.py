@@ -14,7 +14,7 @@ from jaxsd.convert.stored_model import StoredModel
 
 @dataclass(frozen=True)
 class Conversion:
-    """A model, opened, and where it goes."""
+    """An opened model, and where it is written to."""
 
     model: StoredModel
     destination: Path

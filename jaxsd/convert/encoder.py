@@ -1,6 +1,6 @@
 """The numbers of a U-Net's encoder half, from the shapes of a file's tensors.
 
-The original code's configs say more than shapes can tell, but never varied it, so that it is
+Shapes do not tell all numbers. The others never varied in the original code's configs, so they are
 constant here: 32 groups in every norm, 8 heads in SD 1, and 64 channels per head in all others.
 """
 
@@ -16,17 +16,17 @@ _TIME_ID_WIDTH = 256
 _SD1_HEADS = 8
 
 Resnets = list[tuple[str, str]]
-"""Names of each resnet of a level and of the attention after it, which need not be there."""
+"""Names of each resnet of a level and of the attention after it, which may be missing."""
 
 
 class EncoderNames(NamedTuple):
-    """What a file calls the modules that tell the numbers of an encoder.
+    """A file's names of the modules that tell the numbers of an encoder.
 
     Attributes:
       conv_in: the first convolution.
       added: the first layer of XL's added conditions.
       middle: the attention in the middle.
-      conv1: the first convolution of a resnet, below its name.
+      conv1: the first convolution of a resnet, relative to the resnet's name.
       levels: of each level, its resnets.
     """
 
@@ -40,13 +40,13 @@ class EncoderNames(NamedTuple):
 def encoder_config(
     shapes: FileShapes, names: EncoderNames, pooled: int | None
 ) -> tuple[UNetConfig, bool]:
-    """A U-Net as its encoder half tells it, and whether its transformers' ends are dense layers.
+    """A U-Net's numbers by its encoder half, and whether its transformers' ends are dense layers.
 
     `pooled` is the width of the pooled text that XL's added conditions start with; None stands for
     what six time ids leave.
 
     Raises:
-      ValueError: if it is no Stable Diffusion that networks here can be.
+      ValueError: if it is not a Stable Diffusion that networks here support.
     """
     key = shapes.ending(".attn2.to_k.weight")
     if key is None:

@@ -1,4 +1,4 @@
-"""Inception v3's weights, out of files in the names of torchvision and pytorch-fid."""
+"""Inception v3's weights, from files in the names of torchvision and pytorch-fid."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -23,11 +23,11 @@ class InceptionFile(NamedTuple):
     """What a file of Inception v3 holds."""
 
     params: Params  # float32, path of each convolution -> kernel and bias
-    classes: int  # that it was trained to tell apart; 0 where the file does not say
+    classes: int  # number of classes in its training; 0 where the file does not say
 
 
 def read_inception(path: str | Path, steps: Steps = INCEPTION) -> InceptionFile:
-    """Weights of `jaxsd.models.Inception`, each batch norm made a part of its convolution.
+    """Weights of `jaxsd.models.Inception`, each batch norm folded into its convolution.
 
     Args:
       path: a state dict as .safetensors, or .pth, such as pytorch-fid's
@@ -57,7 +57,7 @@ def read_inception(path: str | Path, steps: Steps = INCEPTION) -> InceptionFile:
 
 
 def _used(tensors: FlatTree) -> FlatTree:
-    """Without classifiers, and counts that training kept."""
+    """The tensors without classifiers and counts of training batches."""
     others = [
         name
         for name in tensors
@@ -82,7 +82,7 @@ def _layout(steps: Steps) -> tuple[Shapes, list[Slot]]:
 
 
 def folded(stored: Params) -> Params:
-    """Kernel and bias of a convolution whose batch norm is part of it (Ioffe and Szegedy 2015).
+    """Kernel and bias of a convolution with its batch norm folded in (Ioffe and Szegedy 2015).
 
     `stored` has `kernel` [h, w, in, out], and `scale`, `bias`, `mean` and `variance` [out].
     """

@@ -1,7 +1,7 @@
 """The names that PyTorch's modules give to our paths, by rule.
 
-A path is diffusers' name with list indices joined (`down_blocks.0` -> `down_blocks_0`) and another
-word for some leaves.
+A path is diffusers' name with list indices joined (`down_blocks.0` -> `down_blocks_0`) and other
+words for some leaves.
 """
 
 import re

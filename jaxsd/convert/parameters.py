@@ -1,7 +1,7 @@
 """Which parameters a model has: a table path -> shape, from its numbers alone.
 
 Shapes are those of `jaxsd`'s trees: convolutions `[H, W, in, out]`, dense kernels `[in, out]`.
-It is how the converter knows what must be filled without building a network.
+With it the converter knows what must be filled, without building a network.
 """
 
 from itertools import pairwise

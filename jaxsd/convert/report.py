@@ -1,4 +1,4 @@
-"""What there is to say about a source, as lines of a label and a text."""
+"""A report about a source, as lines of a label and a text."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -14,8 +14,8 @@ from jaxsd.convert.files.tensors import FlatTree, LazyTensor, is_floating, one_l
 from jaxsd.convert.parameters import Shapes
 
 Kind = Literal["conv", "dense", "pointwise", "same"]
-"""How a file stores a parameter: a convolution [O, I, H, W] for our [H, W, I, O]; a dense kernel
-[O, I] for our [I, O], or the same as a 1x1 convolution [O, I, 1, 1]; or as we do."""
+"""How a file stores a parameter: "conv", [O, I, H, W] for our [H, W, I, O]; "dense", [O, I] for our
+[I, O]; "pointwise", that as a 1x1 convolution [O, I, 1, 1]; "same", in our shape."""
 
 _PROJECTION = re.compile(r"/attentions_\d+/proj_(in|out)/kernel$")
 

@@ -1,4 +1,4 @@
-"""A model that lies in files: what it is, its tensors, its tokenizers."""
+"""A model stored in files: what it is, its tensors, its tokenizers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from jaxsd.types import Array, Params, Prediction
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A checkpoint, opened: everything but the numbers, which are read when asked for.
+    """An opened checkpoint: everything except the tensors' numbers, which are read on demand.
 
     Attributes:
       tensors: part (`unet`, `vae`, `text_0`, `text_1`) -> path -> tensor in our layout.
@@ -68,15 +68,15 @@ class StoredModel:
     ) -> Params:
         """All parameters: `{"unet": tree, "vae": tree, "text": [tree, ...]}`.
 
-        `dtype` as in `converted`; with `keep_halves`, tensors that the files have in 16 bits stay
-        so where it has more, which loses nothing: networks widen them when they use them. Each
-        tensor is given to `place` as it is read, with its path (`text/0/final_layer_norm/scale`),
-        which may put it on a device, so that host memory never holds more than a few.
+        `dtype` is as in `converted`. With `keep_halves`, tensors of 16 bits in the files are not
+        widened to `dtype`, which loses nothing: networks widen them at use. `place` gets each
+        tensor as it is read, with its path (`text/0/final_layer_norm/scale`). It may put the tensor
+        on a device, so that host memory never holds more than a few.
         """
         return self._with_text(load(self._named(dtype, keep_halves), place))
 
     def outline(self, dtype: np.dtype, *, keep_halves: bool) -> dict[str, Any]:
-        """The same with lazy tensors, none of which is read."""
+        """As `params`, with lazy tensors, none of which is read."""
         return self._with_text(nested(self._named(dtype, keep_halves).items()))
 
     def _named(self, dtype: np.dtype | None, keep_halves: bool) -> FlatTree:
@@ -100,14 +100,14 @@ def parts_of(params: Params) -> dict[str, FlatTree]:
 
 
 def family_name(unet: UNetConfig, prediction: Prediction) -> str:
-    """The family of `jaxsd.families` that a U-Net belongs to, or "custom"."""
+    """A U-Net's family in `jaxsd.families`, NAME-PREDICTION for another prediction, or "custom"."""
     names = [name for name, spec in FAMILIES.items() if spec.unet == unet]
     own = [name for name in names if FAMILIES[name].prediction == prediction]
     return (own or [f"{name}-{prediction}" for name in names] or ["custom"])[0]
 
 
 def layout_of(unet: UNetConfig, text: Sequence[TextConfig], *, linear: bool) -> Layout:
-    """The layout of a model's files, going by what sets the four families apart."""
+    """The layout of a model's files, from the differences between the four families."""
     if unet.added is not None:
         naming = "xl" if len(text) > 1 else "refiner"
     else:

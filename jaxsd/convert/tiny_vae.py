@@ -1,4 +1,4 @@
-"""A tiny autoencoder (TAESD), alone in a folder of diffusers, and in the place of a model's own."""
+"""A tiny autoencoder (TAESD), alone in a folder of diffusers, or in place of a model's own."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from jaxsd.types import Params
 
 
 def with_tiny_vae(model: StoredModel, folder: str | Path) -> StoredModel:
-    """The model with a tiny autoencoder in the place of its own.
+    """The model with a tiny autoencoder in place of its own.
 
     Raises:
       ValueError: not a folder of one, or one for other latents than the model's.

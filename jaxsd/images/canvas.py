@@ -1,4 +1,4 @@
-"""The picture below a drawing: what is painted over, what is kept, what is added at its sides."""
+"""The picture under a drawing: what is painted over, what is kept, what is added at its sides."""
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -9,16 +9,16 @@ from jaxsd.images.pixels import check_uint8, from_uint8
 SPREAD = 0.5
 """Standard deviation of the blur in `grown`, in pixels for each pixel of distance.
 
-Chosen by eye among 0, 1/8, 1/4, 1/2 and 1: less leaves streaks, more pales the colours. Mirrored
-pixels, blurred or not, leave a second head at the side of a portrait, which the model then draws.
+Chosen by eye among 0, 1/8, 1/4, 1/2 and 1: less leaves streaks, more makes the colours pale. From
+mirrored pixels, blurred or not, the model draws a second head at the side of a portrait.
 """
 
 
 def pasted(drawn: np.ndarray, source: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """What was drawn, on the picture that it was drawn over.
+    """The drawn picture where the mask is 1, the source where it is 0, mixed between.
 
-    Latents lose detail of the parts that are kept; this gives the source's pixels back. They are
-    exactly the source's where the mask is 0, exactly the drawn ones where it is 1, mixed between.
+    Latents lose detail of the parts that are kept; this restores the source's pixels. Where the
+    mask is 0 or 1, pixels are exactly those of the source or of the drawn picture.
 
     Args:
       drawn: uint8 [..., H, W, C].
@@ -67,9 +67,9 @@ def grown(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A larger canvas for outpainting, and the mask of what is new on it.
 
-    New pixels repeat the picture's edge, blurred along the edge the more the farther they are from
-    it: there is no seam, no shape to mistake for a thing, and the model starts from the colours of
-    the environment_key.
+    New pixels repeat the picture's edge, blurred along the edge, and blurred more at a greater
+    distance. So there is no seam and no shape that looks like an object, and the model starts from
+    the colours around.
 
     Args:
       image: uint8 [H, W, 3].

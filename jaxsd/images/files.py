@@ -15,16 +15,16 @@ from jaxsd.images.opening import File, opened, upright_rgb
 from jaxsd.images.resize import covering, fitted
 
 PARAMETERS = "parameters"
-"""The text that webui and its kin read."""
+"""The text that webui and similar programs read."""
 UNICODE = b"UNICODE\0"
-"""Begins a comment of Exif in UTF-16."""
+"""Beginning of an Exif comment in UTF-16."""
 
 
 def png_bytes(image: np.ndarray, texts: Mapping[str, str] | None = None) -> bytes:
     """A PNG of an image, uint8 [H, W, 3], that carries texts by name, as Unicode."""
     chunks = PngInfo()
     for name, text in (texts or {}).items():
-        # Other programs look for Latin-1 where it is enough.
+        # add_text writes Latin-1 where that suffices, which other programs expect.
         chunks.add_text(name, text) if name == PARAMETERS else chunks.add_itxt(name, text)
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", pnginfo=chunks)
@@ -69,7 +69,7 @@ def picture_texts(path: File) -> dict[str, str]:
     """The texts that a picture carries by name: the chunks of a PNG, or those of `webp_bytes`.
 
     Raises:
-      OSError: no picture.
+      OSError: not a picture.
     """
     with opened(path) as image:
         if hasattr(image, "text"):
@@ -88,7 +88,7 @@ def read_image(path: File) -> np.ndarray:
     """A picture file as uint8 [H, W, 3], the right way up, on white where it is transparent.
 
     Raises:
-      OSError: no picture, one that breaks off, or values outside of the range of its kind.
+      OSError: not a picture, a truncated one, or values outside of the range of its kind.
     """
     with opened(path) as image:
         return np.asarray(upright_rgb(image))
@@ -98,16 +98,16 @@ def image_size(path: File) -> tuple[int, int]:
     """Height and width of a picture file the right way up, from its header alone.
 
     Raises:
-      OSError: no picture.
+      OSError: not a picture.
     """
     with opened(path) as image:
-        # Pillow would decode a PNG whole to look for an orientation after it.
+        # Pillow would decode a whole PNG to look for an orientation after the pixels.
         turned = image.format != "PNG" and image.getexif().get(ExifTags.Base.Orientation, 1) > 4
         return image.size if turned else image.size[::-1]
 
 
 def read_cropped(path: File, height: int, width: int) -> tuple[np.ndarray, int, int]:
-    """A picture file in a size, by `fitted`.
+    """A picture file, brought to a size by `fitted`.
 
     Returns:
       uint8 [height, width, 3], and how many rows and columns were cut off at its top and left.

@@ -18,11 +18,11 @@ def read_mask(path: File) -> np.ndarray:
 
     Colours count by their luminance. Where any pixel is transparent, the alpha channel counts and
     colours do not: transparent is painted, as in ComfyUI's `LoadImage` and OpenAI's
-    `/v1/images/edits`. webui's API means the opposite (`create_binary_mask`): of a mask with
-    transparent pixels it paints the opaque ones. A server must invert such a mask of its clients.
+    `/v1/images/edits`. webui's API means the opposite (`create_binary_mask`): in a mask with
+    transparent pixels it paints the opaque ones. A server with that API must invert such a mask.
 
     Args:
-      path: a file, or its bytes. 1, 8, 16 bits, palettes and floats in [0, 1].
+      path: a file, or its bytes, with 1, 8 or 16 bits, a palette, or floats in [0, 1].
 
     Raises:
       OSError: as in `read_image`.
@@ -41,8 +41,8 @@ def feathered(mask: np.ndarray, radius: float) -> np.ndarray:
     """A mask whose borders are blurred.
 
     Farther than about 3 * radius from a border it stays exactly 0 or 1, since Pillow's Gaussian is
-    three box filters. Beyond the picture its edge goes on, so a mask that reaches the edge is not
-    thinner there.
+    three box filters. Outside the picture its edge is repeated, so a mask that reaches the edge is
+    not thinner there.
 
     Args:
       mask: uint8 [H, W].
@@ -67,14 +67,14 @@ def binary(mask: np.ndarray) -> np.ndarray:
 
 
 def latent_mask(mask: np.ndarray, downscale: int) -> np.ndarray:
-    """A mask in the size of latents, to blend them by.
+    """A mask in the size of latents, for blending them.
 
     A latent pixel has the value of the first pixel of its block. That is nearest interpolation in
-    PyTorch, which diffusers uses in `StableDiffusionInpaintPipeline.prepare_mask_latents`: the
-    result is the same for a binary mask. diffusers has no others, it rounds them first; here greys
-    stay grey. A mean over the block would be a smoother choice for soft masks, but it makes binary
-    masks soft, and one rule for both means that no grey pixel changes what the others become.
-    A feathered mask hardly differs within a block.
+    PyTorch, which diffusers uses in `StableDiffusionInpaintPipeline.prepare_mask_latents`. The
+    result is the same for a binary mask; diffusers rounds other masks first, but here greys stay
+    grey. A mean over the block would be smoother for soft masks, but would make binary masks soft.
+    With a rule for each kind, one grey pixel would change all others. A feathered mask hardly
+    differs within a block.
 
     An inpainting U-Net was trained with binary masks: give it `latent_mask(binary(mask), 8)`.
 
@@ -96,7 +96,7 @@ def latent_mask(mask: np.ndarray, downscale: int) -> np.ndarray:
 
 
 def check_mask(mask: np.ndarray) -> None:
-    """Checks that a mask is one of floats.
+    """Checks that a mask has floats in [0, 1].
 
     Raises:
       ValueError: another dtype, or values outside of [0, 1].

@@ -1,4 +1,4 @@
-"""How picture files are opened: damage is an OSError, pictures are upright, with 8 bits."""
+"""Opening picture files: damage raises an OSError, pictures are turned upright, with 8 bits."""
 
 import contextlib
 import io
@@ -20,7 +20,7 @@ WHITE = {"I": 65535, "I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 655
 
 @contextlib.contextmanager
 def opened(path: File) -> Iterator[Image.Image]:
-    """A picture file; whatever Pillow says of a damaged one becomes an OSError."""
+    """A picture file; every error of Pillow about a damaged one becomes an OSError."""
     try:
         with Image.open(io.BytesIO(path) if isinstance(path, bytes) else path) as image:
             yield image
@@ -31,12 +31,12 @@ def opened(path: File) -> Iterator[Image.Image]:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The right way up, with 8 bits a channel at most.
+    """The picture the right way up, with at most 8 bits per channel.
 
     Pillow's own conversion of 16 bits and floats clips them to 255; here they are scaled.
 
     Raises:
-      ValueError: values of more than white, or less than black.
+      ValueError: values above white or below black.
     """
     image = ImageOps.exif_transpose(image)
     if image.mode not in WHITE:
@@ -51,7 +51,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """The right way up, as colour, on white where it is transparent."""
+    """The picture the right way up, as RGB, on white where it is transparent."""
     image = upright(image)
     if not image.has_transparency_data:
         return image.convert("RGB")

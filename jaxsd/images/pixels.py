@@ -1,6 +1,6 @@
-"""Bytes of pictures, and the numbers in [-1, 1] that networks compute with. NumPy alone.
+"""Bytes of pictures, and the numbers in [-1, 1] that networks compute with. NumPy only.
 
-Programs that are traced have the same formulas for themselves.
+Traced programs have their own copies of these formulas.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ def from_uint8(images: np.ndarray) -> np.ndarray:
 
 
 def check_uint8(name: str, image: np.ndarray) -> None:
-    """Checks that a picture is one of bytes.
+    """Checks that a picture is uint8.
 
     Raises:
       ValueError: another dtype.

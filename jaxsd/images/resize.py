@@ -12,10 +12,10 @@ LANCZOS = Image.Resampling.LANCZOS
 
 
 class Cover(NamedTuple):
-    """A picture scaled to cover a rectangle, whose middle is the rectangle.
+    """A picture scaled to cover a rectangle, which lies in the picture's middle.
 
     Attributes:
-      height: of the whole picture when it is scaled; `width` likewise.
+      height: height of the whole scaled picture; `width` likewise.
       top: rows of it above the rectangle; `left` likewise, columns.
     """
 
@@ -41,9 +41,9 @@ def covering(size: tuple[int, int], height: int, width: int) -> Cover:
 def fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """The middle of a picture that was scaled to cover a size, as webui's "crop and resize".
 
-    This is the rule for whatever comes with a drawing: pictures, masks and hints of one size stay
-    aligned, for all channels are scaled by one filter (Lanczos), alpha like the others. A picture
-    that has the size already is unchanged; one that is as high or as wide is cut only.
+    All pictures, masks and hints of a drawing follow this rule: those of one size stay aligned,
+    because one filter (Lanczos) scales all channels, alpha too. A picture that has the size already
+    is unchanged; one that is too long along one side only is cut and not scaled.
 
     Args:
       image: uint8 [H, W] or [H, W, C].
@@ -58,22 +58,22 @@ def fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
     # Only what is in the rectangle is computed: a long, narrow picture would be huge when scaled.
     down, along = image.shape[0] / rows, image.shape[1] / columns
     box = (left * along, top * down, (left + width) * along, (top + height) * down)
-    box = tuple(map(min, box, 2 * image.shape[1::-1]))  # no last bit beyond the picture
+    box = tuple(map(min, box, 2 * image.shape[1::-1]))  # rounding must not reach beyond the picture
 
     def resized(pixels: np.ndarray) -> np.ndarray:
         return np.asarray(Image.fromarray(pixels).resize((width, height), LANCZOS, box=box))
 
     if image.ndim == 2 or image.shape[-1] == 3:
         return resized(image)
-    # By themselves: Pillow knows no other number of channels, and would multiply by alpha.
+    # Channel by channel: Pillow has no other number of channels, and would multiply by alpha.
     return np.stack([resized(channel) for channel in np.moveaxis(image, -1, 0)], axis=-1)
 
 
 def clean_resize(image: np.ndarray, side: int) -> np.ndarray:
-    """A picture as a square, as FID ought to see it (Parmar et al. 2022, section 3).
+    """A picture resized to a square, as FID should see it (Parmar et al. 2022, section 3).
 
     Each channel is resized by itself in float32, by a bicubic filter that widens where the picture
-    shrinks, and nothing is rounded after it. clean-fid gives the same numbers.
+    shrinks. Nothing is rounded. clean-fid gives the same numbers.
 
     Args:
       image: uint8 [H, W, 3].
@@ -87,7 +87,7 @@ def clean_resize(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def clip_resize(image: np.ndarray, side: int) -> np.ndarray:
-    """The middle of a picture whose shorter side has a length, as CLIP sees it.
+    """The middle of a picture whose shorter side was scaled to `side`, as CLIP sees it.
 
     uint8 [H, W, 3] -> uint8 [side, side, 3]; a bicubic filter, rounded, as transformers' processor.
     """

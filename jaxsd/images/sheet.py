@@ -9,7 +9,7 @@ GAP = 4
 
 
 def contact_sheet(images: np.ndarray, columns: int | None = None) -> np.ndarray:
-    """Pictures [B, H, W, 3] row by row in one, uint8; as wide as high where no columns are given.
+    """Pictures [B, H, W, 3] row by row in one, uint8; without `columns`, in about a square.
 
     Places that are left over, and gaps of `GAP` pixels, are white.
     """

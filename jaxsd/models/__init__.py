@@ -1,4 +1,4 @@
-"""Stable Diffusion's networks and those that score it, functions of parameters and arrays."""
+"""Stable Diffusion's networks and those that score it, as functions of parameters and arrays."""
 
 from jaxsd.models.clip_vision import VisionEncoder
 from jaxsd.models.controlnet import ControlNet, controlnet_from_unet

@@ -41,14 +41,14 @@ class PatchEmbeddings(nn.Module):
 
 
 class VisionEncoder(nn.Module):
-    """Pictures to where CLIP puts them, beside what is said of them."""
+    """Pictures to CLIP's embeddings, in the same space as those of texts."""
 
     config: VisionConfig
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, images: Array) -> Array:
-        """[B, s, s, 3], normalised as CLIP's are, -> [B, projection_dim] float32, of any length."""
+        """[B, s, s, 3], preprocessed as for CLIP -> [B, projection_dim] float32, of any length."""
         config = self.config
         x = PatchEmbeddings(config, self.dtype, name="embeddings")(images.astype(self.dtype))
         x = layer_norm("pre_layrnorm", self.dtype)(x)  # transformers' spelling, and so its files'

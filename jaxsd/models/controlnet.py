@@ -16,11 +16,11 @@ _COPIED = ("conv_in", "add_embedding", "down_blocks_", "mid_block")
 class HintNetwork(nn.Module):
     """Makes features of the size of latents from an image (equation 4).
 
-    The last convolution begins as zero, so that at first nothing of the image is seen.
+    The last convolution is initialised to zero, so that at first the image has no effect.
 
     Attributes:
-      widths: of the convolutions; each but the first begins with halved sides.
-      channels: of the features.
+      widths: widths of the convolutions; all but the first halve height and width.
+      channels: channels of the features.
     """
 
     widths: tuple[int, ...]
@@ -40,10 +40,10 @@ class HintNetwork(nn.Module):
 
 
 class ControlNet(nn.Module):
-    """Tells a U-Net what an image asks of the picture.
+    """Computes from an image what is added inside a U-Net.
 
-    Every output goes through a convolution that begins as zero, so that training begins with the
-    U-Net as it is (equations 2 and 3).
+    Every output goes through a convolution that is initialised to zero, so that training begins
+    with the U-Net as it is (equations 2 and 3).
 
     Attributes:
       remat: as in `UNet`.
@@ -55,7 +55,7 @@ class ControlNet(nn.Module):
 
     @property
     def hint_network(self) -> HintNetwork:
-        """The network that reads the image, as one of its own; its weights lie at `HINT`."""
+        """The network that reads the image, as a separate module; its weights lie at `HINT`."""
         first = self.config.unet.levels[0].channels
         return HintNetwork(self.config.hint_channels, first, self.dtype, parent=None)
 
@@ -79,8 +79,8 @@ class ControlNet(nn.Module):
           condition: [B, 8h, 8w, 3] in [0, 1], the image (edges, depth, a pose...).
           pooled: [B, pooled_dim] pooled text, for models with `added` conditions.
           time_ids: [B, n] float32, as for the U-Net.
-          hint: [B, h, w, c], what `hint_network` gave for the image, which need not run in every
-            step; then without `condition`.
+          hint: [B, h, w, c], output of `hint_network` for the image, in place of `condition`, so
+            that it does not run in every step.
 
         Returns:
           What the U-Net takes as `residuals`, float32.
@@ -107,18 +107,18 @@ class ControlNet(nn.Module):
 
 
 def _zero_convolution(x: Array, name: str, dtype: jnp.dtype) -> Array:
-    """[B, h, w, c] -> the same in float32, through a 1x1 convolution that begins as zero."""
+    """[B, h, w, c] -> the same in float32, through a 1x1 convolution initialised to zero."""
     zeros = nn.initializers.zeros
     return Pointwise(x.shape[-1], dtype, kernel_init=zeros, name=name)(x).astype(jnp.float32)
 
 
 def controlnet_from_unet(config: ControlNetConfig, unet_params: Params, key: Array) -> Params:
-    """The weights that training begins with (section 3.1): the U-Net's, and zeros.
+    """The weights that training begins with (section 3.1): the U-Net's, zeros and random ones.
 
     Args:
-      config: of the ControlNet; its `unet` is that of the weights.
+      config: config of the ControlNet; its `unet` is that of the weights.
       unet_params: the U-Net's tree. Its arrays are copied, so that either tree may be donated.
-      key: consumed, for the network that reads the image.
+      key: consumed, for random weights of the network that reads the image.
 
     Returns:
       A tree for `ControlNet`, float32.
@@ -140,7 +140,7 @@ def encoder_half(unet_params: Params) -> Params:
     """The part of a U-Net's tree that a ControlNet has too, under the same paths; not copied."""
     time = unet_params["time_embedding"]
     half = {name: tree for name, tree in unet_params.items() if name.startswith(_COPIED)}
-    # Without `cond_proj`: a ControlNet is not told the guidance scale.
+    # Without `cond_proj`: a ControlNet does not take the guidance scale.
     return half | {"time_embedding": {name: time[name] for name in ("linear_1", "linear_2")}}
 
 

@@ -1,4 +1,4 @@
-"""Inception v3 as FID has it: a run through the table of `jaxsd.inception`."""
+"""Inception v3 as FID uses it, built from the table of `jaxsd.inception`."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -8,7 +8,7 @@ from jaxsd.types import Array
 
 
 class Branches(nn.Module):
-    """Steps side by side, whose channels are joined."""
+    """Parallel branches, whose channels are concatenated."""
 
     branches: tuple[Steps, ...]
 
@@ -19,13 +19,13 @@ class Branches(nn.Module):
 
 
 class Inception(nn.Module):
-    """Features of pictures. `jaxsd.convert.inception` makes batch norms a part of convolutions."""
+    """Features of pictures. `jaxsd.convert.inception` folds batch norms into convolutions."""
 
     steps: Steps = INCEPTION
 
     @nn.compact
     def __call__(self, images: Array) -> Array:
-        """[B, h, w, 3] float32 in [-1, 1] -> [B, FEATURES], means over what is left of the map."""
+        """[B, h, w, 3] float32 in [-1, 1] -> [B, FEATURES], means over the last map's pixels."""
         return _through(self.steps, images).mean((1, 2))
 
 

@@ -16,18 +16,18 @@ def _is_convolution(primitive: Any, *_: Any, **__: Any) -> bool:
 
 REMAT: dict[str, Policy | None] = {
     "none": None,
-    # What weights were multiplied with is kept. Norms, activations and attention, whose weights
-    # grow with the square of the pixels, are computed again.
+    # Results of products and convolutions with parameters are kept. Norms, activations and
+    # attention, whose weights grow with the square of the pixels, are recomputed.
     "minimal": jax.checkpoint_policies.save_from_both_policies(
         jax.checkpoint_policies.dots_with_no_batch_dims_saveable, _is_convolution
     ),
     "full": jax.checkpoint_policies.nothing_saveable,
 }
-"""Name, as in MaxText's `remat_policy` -> policy; `None` keeps all, "full" the input alone."""
+"""Name, as in MaxText's `remat_policy` -> policy; `None` keeps all, "full" only the input."""
 
 
 def rematerialised(block: type[nn.Module], name: str) -> type[nn.Module]:
-    """The block, whose gradient computes again what the policy of that name does not keep.
+    """The block; its gradient recomputes what the policy of that name does not keep.
 
     Its parameters keep their paths if the module is named (Chen et al. 2016, "Training deep nets
     with sublinear memory cost").

@@ -1,6 +1,6 @@
 """CLIP text encoders (Radford et al. 2021): CLIP-L, OpenCLIP-H, OpenCLIP-bigG.
 
-Their transformer is that of CLIP's vision tower too (`jaxsd.models.clip_vision`), with a mask.
+CLIP's vision tower (`jaxsd.models.clip_vision`) has the same transformer, without a mask.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from jaxsd.types import Array
 
 
 class TextOutput(NamedTuple):
-    """What a text encoder says of a batch of prompts."""
+    """Output of a text encoder for a batch of prompts."""
 
     context: Array  # [B, L, width] float32, for cross-attention
     pooled: Array  # [B, projection_dim or width] float32, at the first end-of-text
@@ -80,7 +80,7 @@ class MLP(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention and MLP, each normalised before and residual."""
+    """Attention and MLP, each with pre-norm and residual."""
 
     config: TextConfig | VisionConfig
     dtype: jnp.dtype
@@ -120,8 +120,8 @@ class TextEncoder(nn.Module):
         """Encodes prompts.
 
         Args:
-          ids: [B, L] int32, `L <= max_length`; a prompt ends at the first of its highest id but for
-            added tokens, and padding is not masked (it is part of what the U-Net was trained with).
+          ids: [B, L] int32, `L <= max_length`. A prompt ends at the first of its highest id, added
+            tokens not counted. Padding is not masked, because the U-Net was trained with it.
 
         Returns:
           The context of `config.hidden_layer`, and the pooled vector.

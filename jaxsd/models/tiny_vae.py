@@ -1,7 +1,7 @@
 """The tiny autoencoder: TAESD of madebyollin, distilled from the large one.
 
-Convolutions and ReLU alone: a fraction of the operations, and coarser pictures. Its latents are
-those that the U-Net knows, so their `scaling_factor` is 1.
+It has only convolutions and ReLU: a fraction of the operations, and coarser pictures. Its latents
+are already scaled for the U-Net, so their `scaling_factor` is 1.
 """
 
 from functools import partial
@@ -52,7 +52,7 @@ class TinyEncoder(nn.Module):
 
 
 class TinyDecoder(nn.Module):
-    """Latents to images. ReLU and doubling count among the layers."""
+    """Latents to images. The numbers of layers count ReLU and doubling too."""
 
     config: TinyVAEConfig
     dtype: jnp.dtype
@@ -80,7 +80,7 @@ class TinyDecoder(nn.Module):
 
 
 class TinyVAE(nn.Module):
-    """The tiny autoencoder, in the place of a `VAE`."""
+    """The tiny autoencoder, used in place of a `VAE`."""
 
     config: TinyVAEConfig
     dtype: jnp.dtype = jnp.float32
@@ -91,7 +91,7 @@ class TinyVAE(nn.Module):
         self.decoder = TinyDecoder(self.config, self.dtype)
 
     def encode(self, images: Array) -> tuple[Array, Array]:
-        """Gives the latents of images as a mean, and the variance of `VAE.encode`'s least noise.
+        """Gives the latents of images as a mean, with the least variance that `VAE.encode` gives.
 
         Args:
           images: [B, H, W, 3] in [-1, 1].

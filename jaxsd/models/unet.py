@@ -64,7 +64,7 @@ class MidBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """One level on the way up. Each resnet takes a skip; the last output grows to `size`."""
+    """One level on the way up. Each resnet takes a skip; the last output is enlarged to `size`."""
 
     level: Level
     groups: int
@@ -80,7 +80,7 @@ class UpBlock(nn.Module):
         context: Array,
         size: tuple[int, int] | None,
     ) -> Array:
-        """[B, h, w, c] and the skips, last first -> [B, *size, channels]."""
+        """[B, h, w, c] and the skips, last first -> [B, *size, channels] ([h, w] if None)."""
         level = self.level
         for i, skip in enumerate(skips):
             x = jnp.concatenate([x, skip], axis=-1)
@@ -96,7 +96,7 @@ class UNet(nn.Module):
     """Predicts noise, velocity or sample from noisy latents, a timestep and a text.
 
     Attributes:
-      dtype: to compute in.
+      dtype: dtype to compute in.
       remat: a name of `jaxsd.models.remat.REMAT`, what resnets and transformers keep for gradients.
     """
 
@@ -143,7 +143,7 @@ class UNet(nn.Module):
         guidance: Array | None = None,
         residuals: Residuals | None = None,
     ) -> tuple[Array, Array]:
-        """Runs the network, or its outermost level alone around deep features of an earlier call.
+        """Runs the network, or only its outermost level around deep features of an earlier call.
 
         These change little from step to step (Ma et al. 2024, DeepCache, section 3.3).
 
@@ -153,7 +153,7 @@ class UNet(nn.Module):
           x: this and the others as in `__call__`.
 
         Returns:
-          What `__call__` gives; and the deep features: what the last up block begins with.
+          The result of `__call__`, and the deep features: the last up block's input.
         """
         config, dtype, remat = self.config, self.dtype, self.remat
         x, context = x.astype(dtype), context.astype(dtype)
@@ -190,9 +190,9 @@ def embed_time(
     time_ids: Array | None,
     guidance: Array | None = None,
 ) -> Array:
-    """The time embedding [B, time_dim], with guidance and micro-conditions where known.
+    """The time embedding [B, time_dim], with guidance and micro-conditions for models with them.
 
-    Its layers become those of the module that calls it, as with `encode`.
+    Its layers belong to the module that calls it, as in `encode`.
     """
     timestep = jnp.broadcast_to(jnp.asarray(timestep, jnp.float32), (batch,))
     wave = sinusoids(timestep, config.levels[0].channels).astype(dtype)
@@ -215,18 +215,18 @@ def encode(
 ) -> tuple[list[Array], Array]:
     """The half of a U-Net after `conv_in` that a ControlNet has too: the way down and the middle.
 
-    Its blocks become those of the module that calls it, so that both have the same paths.
+    Its blocks belong to the module that calls it, so that both have the same paths.
 
     Args:
-      config: of the U-Net.
-      dtype: to compute in.
+      config: config of the U-Net.
+      dtype: dtype to compute in.
       remat: as in `UNet`.
-      x: [B, h, w, c] what `conv_in` gave.
+      x: [B, h, w, c] output of `conv_in`.
       time: [B, time_dim].
       context: [B, L, context_dim].
 
     Returns:
-      The skips, `x` first, of `config.skip_channels`; and what the mid block gave.
+      The skips, `x` first, with `config.skip_channels` channels; and the mid block's output.
     """
     skips, x = descend(config, dtype, remat, x, time, context, len(config.levels))
     mid = MidBlock(_mid_level(config), config.norm_groups, dtype, remat, name="mid_block")
@@ -242,7 +242,7 @@ def descend(
     context: Array,
     count: int,
 ) -> tuple[list[Array], Array]:
-    """The skips of the outermost `count` levels on the way down, and what the last gave; as
+    """The skips of the outermost `count` levels on the way down, and the last level's output; see
     `encode`.
     """
     skips = [x]
@@ -264,9 +264,9 @@ def ascend(
     x: Array,
     blocks: range,
 ) -> Array:
-    """What the up blocks of these numbers make of `x`; they take their skips from the list's end.
+    """Runs the up blocks of these numbers on `x`; they take their skips from the list's end.
 
-    They become those of the module that calls it.
+    They belong to the module that calls it.
     """
     for i in blocks:
         level = config.levels[-1 - i]

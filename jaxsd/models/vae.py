@@ -50,7 +50,7 @@ class VAEMidBlock(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """Resnets of one level, then half the size."""
+    """Resnets of one level, then half the size with `downsample`."""
 
     channels: int
     config: VAEConfig
@@ -68,7 +68,7 @@ class EncoderBlock(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Resnets of one level, one more than the encoder has, then twice the size."""
+    """Resnets of one level, one more than in the encoder, then twice the size with `upsample`."""
 
     channels: int
     config: VAEConfig
@@ -125,7 +125,7 @@ class Decoder(nn.Module):
 
 
 class VAE(nn.Module):
-    """The autoencoder. Its latents are unscaled: `scaling_factor` is the caller's to apply."""
+    """The autoencoder. Its latents are unscaled: the caller applies `scaling_factor`."""
 
     config: VAEConfig
     dtype: jnp.dtype = jnp.float32

@@ -1,1 +1,1 @@
-"""Layers that the networks share, named after diffusers' so that trees convert by table."""
+"""Layers that the networks share, with diffusers' names so that a table converts their trees."""

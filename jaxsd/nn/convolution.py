@@ -20,9 +20,9 @@ SMALL = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
 
 
 class Pointwise(nn.Module):
-    """A 1x1 convolution as a matrix product, which every backend runs faster, gradients above all.
+    """A 1x1 convolution as a matrix product: faster on every backend, above all for gradients.
 
-    The kernel keeps the shape [1, 1, in, out] of a convolution, as files do.
+    The kernel keeps the shape [1, 1, in, out] of a convolution, as in files.
     """
 
     channels: int
@@ -53,14 +53,14 @@ def convolution(
     """A 3x3 convolution, padded with zeros.
 
     Args:
-      channels: of the result.
-      name: of its parameters.
-      dtype: to compute in.
-      stride: along both sides.
+      channels: channels of the result.
+      name: name of its parameters.
+      dtype: dtype to compute in.
+      stride: stride along both sides.
       padding: (before, after), per side.
-      use_bias: whether something is added to each channel.
-      kernel_init: of its kernel.
-      form: what is computed of input and kernel, where that is more than their convolution.
+      use_bias: whether a bias is added to each channel.
+      kernel_init: initializer of its kernel.
+      form: function that computes the result from input and kernel; None for their convolution.
     """
     return nn.Conv(
         channels,
@@ -108,7 +108,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Repeats each pixel to the size asked for, then convolves."""
+    """Repeats pixels up to the given size, then convolves."""
 
     channels: int
     dtype: jnp.dtype
@@ -122,7 +122,7 @@ class Upsample(nn.Module):
 
 
 def enlarged(size: tuple[int, int], x: Array, kernel: Array, *rest: Any, **layout: Any) -> Array:
-    """A `form` of `convolution`: that of the pixels of `x`, repeated up to a size."""
+    """A `form` of `convolution` that first repeats the pixels of `x` up to a size."""
 
     def direct(x: Array, kernel: Array) -> Array:
         x = x.repeat(2, axis=1)[:, : size[0]].repeat(2, axis=2)[:, :, : size[1]]

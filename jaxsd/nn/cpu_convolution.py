@@ -1,9 +1,9 @@
-"""What a processor runs for a 3x3 convolution of stride 1, by shape and dtype.
+"""What a CPU runs for a 3x3 convolution of stride 1, by shape and dtype.
 
 XLA's own convolution is the best for few channels, and it has no form for bfloat16. Others took 0.4
-to 0.8 of its time: that of Winograd where there are many pixels, a matrix product of patches where
-there are few and the kernel is large. Convolutions of enlarged maps are of the small ones, in 0.2
-to 0.4 of the time.
+to 0.8 of its time: Winograd's for many pixels, a matrix product of patches for few pixels and a
+large kernel. Convolutions of enlarged maps are computed from the small maps, in 0.2 to 0.4 of the
+time.
 """
 
 import math
@@ -23,13 +23,13 @@ PATCH_MAX_PIXELS = 256
 """Pixels, all images together, up to which one product of patches is the best form."""
 
 PRODUCT_MIN_CHANNELS = 320
-"""Channels in from which products pay for few pixels."""
+"""Input channels from which products are faster for few pixels or bfloat16."""
 
 WINOGRAD_MIN_CHANNELS = 64
-"""Channels, in and out, from which Winograd's form pays for more."""
+"""Input and output channels from which Winograd's form is faster for more pixels."""
 
 WINOGRAD_MIN_WORK = 2**26
-"""Pixels times channels in and out, from which it pays for being more to compile and to load."""
+"""Pixels times input and output channels from which it is worth longer compiling and loading."""
 
 Form = Callable[[Array, Array], Array]
 Groups = tuple[tuple[tuple[int, int], ...], ...]
@@ -44,12 +44,12 @@ CORNERS: Groups = tuple(
 
 
 def fast_form(shape: tuple[int, ...], out: int, dtype: jnp.dtype) -> Form | None:
-    """What is faster than XLA's convolution, if anything is.
+    """The form that is faster than XLA's convolution; None if there is none.
 
     Args:
       shape: [B, h, w, c] of the input.
       out: channels of the result.
-      dtype: of the input.
+      dtype: dtype of the input.
     """
     *pixels, channels = shape
     if math.prod(pixels) <= PATCH_MAX_PIXELS or (dtype == jnp.bfloat16 and multiplies_bfloat16()):
@@ -59,7 +59,7 @@ def fast_form(shape: tuple[int, ...], out: int, dtype: jnp.dtype) -> Form | None
 
 
 def convolution_as_products(x: Array, kernel: Array) -> Array:
-    """A 3x3 convolution, padded by one, as one product of patches or three of rows of them.
+    """A 3x3 convolution, padded by one, as one product of patches or three of their rows.
 
     Args:
       x: [B, h, w, c].
@@ -76,8 +76,9 @@ def convolution_as_products(x: Array, kernel: Array) -> Array:
 def convolution_of_doubled(x: Array, kernel: Array) -> Array:
     """Repeats each pixel 2 x 2 and convolves by a 3x3 kernel, padded by one, at the smaller size.
 
-    In bfloat16, where a new pixel sees four old ones, some of them more than once, and taps that
-    fall on the same pixel are added up first: 16 products for an old pixel in place of 36.
+    In bfloat16, taps that fall on the same old pixel are added up first: a new pixel sees four old
+    ones, so there are 16 products for an old pixel instead of 36. Other dtypes, and processors that
+    do not multiply bfloat16, use Winograd's form.
 
     Args:
       x: [B, h, w, c].
@@ -97,7 +98,7 @@ def convolution_of_doubled(x: Array, kernel: Array) -> Array:
 
 
 def _folded(kernel: Array, axis: int, half: int) -> Array:
-    """Three taps along an axis as the two that the first or second half of a pixel has."""
+    """Three taps along an axis, merged into two for the first or second half of an old pixel."""
     first, middle, last = jnp.split(kernel, 3, axis)
     return jnp.concatenate([first + middle, last] if half else [first, middle + last], axis)
 

@@ -1,4 +1,4 @@
-"""Products of matrices that add up in float32, and the dense layer of them."""
+"""Matrix products that accumulate in float32, and the dense layer built on them."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ Initializer = nn.initializers.Initializer
 
 
 def dot_general(x: Array, y: Array, dimensions: Any, precision: Any = None) -> Array:
-    """`jax.lax.dot_general` in the dtype of `x`, which adds up in float32 where that is fast."""
+    """`jax.lax.dot_general` in the dtype of `x`, accumulated in float32 where that is fast."""
     wanted = jnp.float32 if multiplies_bfloat16() else None
     out = jax.lax.dot_general(x, y, dimensions, precision, preferred_element_type=wanted)
     return out.astype(x.dtype)
 
 
 def einsum32(subscripts: str, x: Array, y: Array) -> Array:
-    """`jnp.einsum` of two arrays with a float32 result, as this machine's processor likes it."""
+    """`jnp.einsum` of two arrays with a float32 result, in this processor's faster dtype."""
     if not multiplies_bfloat16():
         x, y = x.astype(jnp.float32), y.astype(jnp.float32)
     return jnp.einsum(subscripts, x, y, preferred_element_type=jnp.float32)
@@ -32,8 +32,8 @@ def in_dtype(
 ) -> list[Array | None]:
     """Input and parameters of a layer in the dtype to compute in.
 
-    A kernel that lies in memory in a narrower one is widened when the input is there, and not
-    before: XLA would else widen those of a whole network first, ahead of a loop, and keep them all.
+    A kernel in a narrower dtype is widened only when the input is ready. Otherwise XLA would widen
+    the kernels of a whole network before a loop, and keep them all.
     """
     if kernel.dtype.itemsize < jnp.dtype(dtype).itemsize:
         x, kernel = jax.lax.optimization_barrier((x, kernel))
@@ -48,7 +48,7 @@ def dense(
     use_bias: bool = True,
     kernel_init: Initializer = nn.linear.default_kernel_init,
 ) -> nn.Dense:
-    """A dense layer over the last axis, by the name of its parameters."""
+    """A dense layer over the last axis; its parameters have this name."""
     return nn.Dense(
         width,
         use_bias=use_bias,

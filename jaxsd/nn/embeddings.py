@@ -12,7 +12,7 @@ from jaxsd.types import Array
 def sinusoids(values: Array, dim: int) -> Array:
     """Embeds scalars in cosines and sines of geometric frequencies (Vaswani et al. 2017, 3.5).
 
-    Cosines come first and the last frequency is 1/10000 exclusive: diffusers'
+    Cosines come first. Frequencies fall from 1 to 1/10000, which is excluded: diffusers'
     `flip_sin_to_cos=True, freq_shift=0`, which every Stable Diffusion uses.
 
     Args:
@@ -30,8 +30,8 @@ def sinusoids(values: Array, dim: int) -> Array:
 def guidance_sinusoids(scale: Array, dim: int) -> Array:
     """Embeds the guidance scale of distilled models (Luo et al. 2023, "Latent Consistency Models").
 
-    The paper's w is the scale less one, in thousandths. Unlike timesteps, sines come first and the
-    last frequency is 1/10000 inclusive: the embedding of the VDM code that LCM was trained with.
+    The paper's w is the scale minus 1; w times 1000 is embedded. Unlike with timesteps, sines come
+    first and 1/10000 is included: the embedding of the VDM code that LCM was trained with.
 
     Args:
       scale: [B] float32 guidance scale, 1 for none.
@@ -46,7 +46,7 @@ def guidance_sinusoids(scale: Array, dim: int) -> Array:
 
 
 def _angles(values: Array, count: int, decay: float) -> Array:
-    """[N] -> [N, count] float32, the values times frequencies that fall by exp(-decay)."""
+    """[N] -> [N, count] float32, the values times frequencies 1, exp(-decay), ..."""
     frequencies = jnp.exp(-decay * jnp.arange(count, dtype=jnp.float32))
     return values.astype(jnp.float32)[:, None] * frequencies[None]
 

@@ -1,4 +1,4 @@
-"""Attention to many keys: what each platform runs, decided when a program is lowered for it."""
+"""Attention to many keys; the platform that a program is lowered for decides how it runs."""
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,8 @@ from jaxsd.nn.tpu_attention import tpu_attention
 from jaxsd.types import Array
 
 LOGITS = 2_400_000
-"""That a CPU has at a time, all images together. Twice as many took twice as long: they are read
-three times, and have to stay in the cache.
+"""Logits that a CPU computes at a time, all images together. Twice as many took twice as long: they
+are read three times, and have to stay in the cache.
 """
 
 
@@ -23,9 +23,8 @@ three times, and have to stay in the cache.
 def long_attention(q: Array, k: Array, v: Array) -> Array:
     """Attention to many keys without a mask; see `attention` for arguments and result.
 
-    Kernels that come with a reverse-mode rule of their own would refuse forward mode, so the
-    derivative is that of a formulation in blocks. It makes the logits again in place of keeping
-    them, in either mode.
+    Kernels with their own reverse-mode rule do not support forward mode, so the derivative is
+    computed by a version in blocks. In both modes it recomputes the logits.
     """
     return jax.lax.platform_dependent(
         q,
@@ -51,11 +50,11 @@ def _tangent(
 
 
 def transposed_attention(q: Array, k: Array, v: Array) -> Array:
-    """Attention with logits [keys, queries], head by head and some queries at a time.
+    """Attention with logits [keys, queries], one head and some queries at a time.
 
-    The maximum and the exponential then run along rows that lie in the cache, and the softmax's
-    denominator is one more row of the second product: values are extended by ones. The batch stays
-    whole, so that it can be shared out over devices.
+    The maximum and the exponential then run along rows that lie in the cache. Values are extended
+    by ones, so that the second product has the softmax's denominator as one more row. The batch is
+    not split here, so that it can be split over devices.
     """
     batch, length, _, width = q.shape
     fit = LOGITS // (batch * k.shape[1]) // 64 * 64
@@ -82,9 +81,9 @@ def transposed_attention(q: Array, k: Array, v: Array) -> Array:
 
 
 def cudnn_attention(q: Array, k: Array, v: Array) -> Array:
-    """Flash attention of cuDNN where it takes these shapes and dtype, or else by size.
+    """Flash attention of cuDNN if it supports these shapes and dtype, else `attention_by_size`.
 
-    It refuses float32 and, before Hopper, heads wider than 128; jax says so by raising.
+    It does not support float32 and, before Hopper, heads wider than 128; jax then raises.
     """
     try:
         return jax.nn.dot_product_attention(q, k, v, implementation="cudnn")

@@ -10,8 +10,8 @@ from jaxsd.types import Array
 class GroupNorm(nn.Module):
     """Group normalisation over channels in groups (Wu and He 2018, equation 1).
 
-    Sums run over pixels first, channel by channel, and over the channels of a group last: several
-    times faster on a CPU than reducing [h, w, groups, c] at once, where groups are narrow. The
+    Sums run over pixels first, channel by channel, and over the channels of a group last. For
+    narrow groups this is several times faster on a CPU than reducing [h, w, groups, c] at once. The
     variance is the mean of squared differences: E[x^2] - E[x]^2 loses bits where the mean is large,
     as in the VAE.
     """
@@ -41,7 +41,7 @@ class GroupNorm(nn.Module):
 
 
 def group_norm(groups: int, epsilon: float, name: str, dtype: jnp.dtype) -> GroupNorm:
-    """A `GroupNorm` by the name of its parameters."""
+    """A `GroupNorm` whose parameters have this name."""
     return GroupNorm(groups, epsilon, dtype, name=name)
 
 

@@ -1,4 +1,4 @@
-"""Attention as its equation says, and the same by blocks of queries."""
+"""Attention as in its equation, and the same by blocks of queries."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxsd.types import Array
 
 WRITABLE = 4096
-"""Keys up to which accelerators write all logits out; above, those of so many / 4 queries."""
+"""Keys up to which accelerators write out all logits; above, those of WRITABLE / 4 queries."""
 
 
 def plain_attention(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
@@ -21,7 +21,7 @@ def plain_attention(q: Array, k: Array, v: Array, mask: Array | None = None) -> 
 
 
 def blockwise_attention(q: Array, k: Array, v: Array) -> Array:
-    """Plain attention for some queries at a time; its gradient makes the logits again."""
+    """Plain attention for some queries at a time; its gradient recomputes the logits."""
     queries = min(q.shape[1], WRITABLE // 4)
     blocks = jnp.moveaxis(split_queries(q, queries), 1, 0)
     out = jax.lax.map(jax.checkpoint(lambda block: plain_attention(block, k, v)), blocks)
@@ -29,18 +29,18 @@ def blockwise_attention(q: Array, k: Array, v: Array) -> Array:
 
 
 def attention_by_size(q: Array, k: Array, v: Array) -> Array:
-    """Plain where the logits are not too many, else by blocks of queries."""
+    """Plain attention where the logits are not too many, else by blocks of queries."""
     if k.shape[1] <= WRITABLE:
         return plain_attention(q, k, v)
     return blockwise_attention(q, k, v)
 
 
 def split_queries(q: Array, queries: int) -> Array:
-    """[B, L, heads, d] -> [B, n, queries, heads, d], with queries of zeros at the end."""
+    """[B, L, heads, d] -> [B, n, queries, heads, d], padded with zeros at the end."""
     q = jnp.pad(q, ((0, 0), (0, -q.shape[1] % queries), (0, 0), (0, 0)))
     return q.reshape(q.shape[0], -1, queries, *q.shape[2:])
 
 
 def join_queries(blocks: Array, length: int) -> Array:
-    """[B, n, queries, heads, d] -> [B, length, heads, d], what `split_queries` came from."""
+    """[B, n, queries, heads, d] -> [B, length, heads, d], the reverse of `split_queries`."""
     return blocks.reshape(blocks.shape[0], -1, *blocks.shape[3:])[:, :length]

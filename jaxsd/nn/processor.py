@@ -1,4 +1,4 @@
-"""What the processor of this machine can do, where it decides what is computed."""
+"""What the processor of this machine can do, where that decides how to compute."""
 
 from functools import cache
 from pathlib import Path
@@ -8,11 +8,11 @@ _FLAGS = {"avx512_bf16", "amx_bf16"}
 
 @cache
 def multiplies_bfloat16() -> bool:
-    """Whether the processor adds products of bfloat16 up in float32 (AVX512_BF16 or AMX).
+    """Whether the processor accumulates products of bfloat16 in float32 (AVX512_BF16 or AMX).
 
-    Such products were twice as fast there as those of float32. Elsewhere they took 1.4 times as
-    long as when both operands were made float32 first, which is what XLA does if it is asked for a
-    bfloat16 result.
+    There such products were twice as fast as those of float32. Elsewhere they took 1.4 times as
+    long as when both operands were converted to float32 first, which XLA does for a bfloat16
+    result.
     """
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -10,12 +10,12 @@ from jaxsd.types import Array
 
 
 class ResnetBlock(nn.Module):
-    """Two normalised 3x3 convolutions around a shortcut, with the time added between them.
+    """Two normalised 3x3 convolutions with a shortcut; the time embedding is added between them.
 
     Attributes:
       channels: width of the output.
       groups: groups of the norms.
-      epsilon: of the norms: 1e-5 in the U-Net, 1e-6 in the VAE.
+      epsilon: epsilon of the norms, 1e-5 in the U-Net, 1e-6 in the VAE.
     """
 
     channels: int

@@ -10,13 +10,13 @@ from jaxsd.nn.plain_attention import attention_by_size
 from jaxsd.types import Array
 
 FLASH = 4096
-"""Tokens from which flash attention pays although it fills heads up with zeros."""
+"""Keys from which flash attention is faster, although it pads heads with zeros."""
 
 _LANES, _BLOCK = 128, 512
 
 
 def tpu_attention(q: Array, k: Array, v: Array) -> Array:
-    """Flash attention for bfloat16 from `FLASH` tokens, where its blocks fit; else by size."""
+    """Flash attention for bfloat16 from `FLASH` keys if blocks fit, else `attention_by_size`."""
     whole = q.shape[1] % _BLOCK == 0 and k.shape[1] % _BLOCK == 0
     if k.shape[1] < FLASH or not whole or q.dtype != jnp.bfloat16 or q.shape[-1] > _LANES:
         return attention_by_size(q, k, v)
@@ -36,7 +36,7 @@ def _flash(q: Array, k: Array, v: Array) -> Array:
 
 
 def _sharding(mesh: Mesh, args: tuple[Any, ...], result: Any) -> NamedSharding:
-    """Images and heads may lie on several devices; tokens and their widths may not."""
+    """Images and heads may be split over devices; tokens and their widths may not."""
     spec = (*args[0].sharding.spec, None, None, None, None)[:4]
     return NamedSharding(mesh, PartitionSpec(spec[0], None, spec[2], None))
 

@@ -56,7 +56,7 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, attention to the text, feed-forward; each normalised before and residual."""
+    """Self-attention, attention to the text, feed-forward; each with pre-norm and residual."""
 
     heads: int
     dtype: jnp.dtype

@@ -1,8 +1,8 @@
 """3x3 convolutions with fewer multiplications (Lavin and Gray 2016, arXiv 1509.09308).
 
 Nothing is approximated: in float32 the results are as near to those in float64 as other forms come.
-What is saved is matrix products; what is paid for it is adding up before and after, which is why
-large maps go band by band, and the sums are still in the cache when they are used.
+This saves matrix products and costs additions before and after them. Large maps are therefore
+computed band by band, so that the sums are still in the cache when they are used.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,16 +20,16 @@ OUTPUT = ((1, 1, 1, 0), (0, 1, -1, -1))
 """B', G and A' of F(2x2, 3x3), equation 7: two neighbours from 4 pixels and 4 products, not 6."""
 
 BAND = 2**21
-"""Numbers in a result up to which a map is not cut into bands."""
+"""Numbers in a result up to which it is computed in one band."""
 
 Grid = Sequence[Sequence[Array]]
 
 
 @jax.checkpoint
 def winograd(x: Array, kernel: Array) -> Array:
-    """A 3x3 convolution, padded by one: 16 products for four pixels, in place of 36.
+    """A 3x3 convolution, padded by one: 16 products for four pixels, instead of 36.
 
-    For a gradient, input and kernel are kept and not what is made of them.
+    For a gradient only input and kernel are kept; all else is recomputed.
 
     Args:
       x: [B, h, w, c].
@@ -49,9 +49,9 @@ def winograd(x: Array, kernel: Array) -> Array:
 def winograd_of_doubled(x: Array, kernel: Array) -> Array:
     """Repeats each pixel 2 x 2 and convolves: nine products for the four new pixels.
 
-    Along one side, taps (f, m, l) make of an old pixel x and its neighbours before and after
-    (f + m + l) x + f (before - x) and (f + m + l) x - l (x - after): three products for two new
-    ones, since the differences are the same for both pixels that they lie between.
+    Along one side, taps (f, m, l), an old pixel x and its neighbours before and after give two new
+    pixels, (f + m + l) x + f (before - x) and (f + m + l) x - l (x - after): three products. Each
+    difference is computed once for both pixels that it lies between.
 
     Args:
       x: [B, h, w, c].
@@ -66,14 +66,14 @@ def winograd_of_doubled(x: Array, kernel: Array) -> Array:
 
 
 def _wide(x: Array, kernel: Array) -> tuple[Array, Array]:
-    """Both in float32 at least. What is made of a kernel is not made ahead of a loop, and kept."""
+    """Both in float32 at least. The barrier keeps XLA from preparing all kernels before a loop."""
     x, kernel = jax.lax.optimization_barrier((x, kernel))
     dtype = jnp.promote_types(x.dtype, jnp.float32)
     return x.astype(dtype), kernel.astype(dtype)
 
 
 def _tiles(kernels: Grid, padded: Array) -> Array:
-    """[B, h + 2, w + 2, c] -> [B, h, w, channels], of even sides (equation 8)."""
+    """[B, h + 2, w + 2, c] -> [B, h, w, channels], for even h and w (equation 8)."""
     height, width = padded.shape[1] - 2, padded.shape[2] - 2
     pixels = [
         [padded[:, i : i + height : 2, j : j + width : 2] for j in range(4)] for i in range(4)
@@ -109,7 +109,7 @@ def _taps(kernel: Array) -> tuple[Array, Array, Array]:
 
 
 def _sandwiched(matrix: Sequence[Sequence[float]], parts: Grid) -> Grid:
-    """M parts M', of numbers and of arrays."""
+    """The product matrix @ parts @ matrix', where `parts` is a matrix of arrays."""
     half = [[_combined(row, column) for column in zip(*parts, strict=True)] for row in matrix]
     return [[_combined(row, line) for row in matrix] for line in half]
 
@@ -133,13 +133,13 @@ def _interleaved(pixels: Grid) -> Array:
 
 
 def _in_bands(form: Callable[[Array], Array], x: Array, channels: int, unit: int) -> Array:
-    """`form` of `x` padded by one, for large maps a few rows of an image at a time.
+    """`form` of `x` padded by one; for large maps, a few rows of an image at a time.
 
     Args:
       form: [B, h + 2, w + 2, c] -> [B, n h, n w, channels / n^2].
       x: [B, h, w, c].
-      channels: numbers in the result for a pixel.
-      unit: of rows, which divides h.
+      channels: numbers in the result for each pixel of `x`.
+      unit: rows of a band are a multiple of this; it divides h.
     """
     batch, height, width, _ = x.shape
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))

@@ -1,4 +1,4 @@
-"""Devices as a mesh, which parameter lies where on it, and programs that run on all of it."""
+"""Devices as a mesh, where parameters lie on it, and programs that run on all its devices."""
 
 from jaxsd.parallel.mesh import MESH_AXES, mesh_of
 from jaxsd.parallel.rules import AXIS_RULES, PARAM_AXES, param_sharding

@@ -1,4 +1,4 @@
-"""Devices in three axes."""
+"""A mesh of devices with three axes."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 MESH_AXES = ("data", "fsdp", "tensor")
-"""Copies that see other images; pieces of the weights, gathered for use; pieces of the layers."""
+"""Copies that see different images; pieces of weights, gathered for use; pieces of layers."""
 
 
 def mesh_of(shape: Sequence[int] = (-1, 1, 1), devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -18,7 +18,7 @@ def mesh_of(shape: Sequence[int] = (-1, 1, 1), devices: Sequence[jax.Device] | N
       shape: devices along each axis; one of them may be -1, for all that are left.
 
     Raises:
-      ValueError: a shape that does not take every device.
+      ValueError: a shape that does not use every device.
     """
     devices = jax.devices() if devices is None else devices
     known = math.prod(n for n in shape if n != -1)

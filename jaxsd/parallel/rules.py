@@ -1,9 +1,9 @@
 """Which axis of a parameter is split over which axis of the mesh: two tables.
 
-The names of a parameter's axes are facts about networks (`PARAM_AXES`), where they go is a choice
-of a run (`AXIS_RULES`). Attention and MLPs are split as in Megatron-LM (Shoeybi et al. 2019,
-section 3): the first kernel of a pair by what comes out, the second by what goes in. So one sum
-over "tensor" follows each pair.
+`PARAM_AXES` names a parameter's axes, which depends on the network. `AXIS_RULES` says where they
+go, which is a choice of a run. Attention and MLPs are split as in Megatron-LM (Shoeybi et al. 2019,
+section 3): the first kernel of a pair by its outputs, the second by its inputs. So one sum over
+"tensor" follows each pair.
 """
 
 import re
@@ -22,7 +22,7 @@ AXIS_RULES: dict[str, str | None] = {
 _IN_OUT = (None, None, "embed", "channels")
 
 PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
-    # What is added to a model is small, and on every device.
+    # LoRAs and embeddings added to a model are small; every device has them whole.
     (r"lora/.*/(down|mid|up|alpha)", ()),
     (r"embedding/\d+", ()),
     # Transformers of the U-Net and of the VAE.
@@ -80,7 +80,7 @@ def param_sharding(
     """Where a parameter of that path (`unet/conv_in/kernel`) and shape lies.
 
     Raises:
-      ValueError: no pattern matches, or an axis can not be shared out equally.
+      ValueError: no pattern matches, or an axis can not be split equally.
     """
     spec = param_spec(path, shape, rules)
     for size, axis in zip(shape, spec, strict=False):

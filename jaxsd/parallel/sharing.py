@@ -1,9 +1,9 @@
-"""Images and weights shared out over a mesh, and programs that run on each device's share.
+"""Images and weights split over a mesh, and programs that run on each device's share.
 
-Images are split over "data" and "fsdp". Every device runs the whole program on its own images, as
-if there were no others, so that nothing passes between devices but weights: a device gathers the
-pieces of a network that lie along "fsdp" when the network runs (Rajbhandari et al. 2020, ZeRO stage
-3). What is split over "tensor" is left to the compiler, which adds the sums.
+Images are split over "data" and "fsdp". Every device runs the whole program on its own images, so
+that only weights pass between devices: a device gathers the pieces of a network that lie along
+"fsdp" when the network runs (Rajbhandari et al. 2020, ZeRO stage 3). The compiler handles what is
+split over "tensor", and adds the sums.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def images_per_step(mesh: Mesh) -> int:
 
 
 def place_param(mesh: Mesh, path: str, array: np.ndarray) -> Array:
-    """A parameter on the mesh, each device given its piece; on several hosts, by each its own.
+    """A parameter on the mesh, split over devices; each of several hosts fills its own devices.
 
     Raises:
       ValueError: see `param_sharding`.
@@ -47,11 +47,11 @@ def share(tree: Any, mesh: Mesh, axis: int = 0) -> Any:
 
     Args:
       tree: arrays [B, ...], or [S, B, ...].
-      mesh: of all hosts.
+      mesh: mesh of all hosts.
       axis: 0 or 1.
 
     Raises:
-      ValueError: B cannot be shared out equally.
+      ValueError: B cannot be split equally.
     """
     sharding = NamedSharding(mesh, (IMAGES, IMAGES_SECOND)[axis])
     here = images_per_step(mesh) * mesh.local_mesh.size // mesh.size
@@ -68,7 +68,7 @@ def share(tree: Any, mesh: Mesh, axis: int = 0) -> Any:
 
 
 def own_share(tree: Any, specs: Any, mesh: Mesh) -> Any:
-    """What lies on the devices of this host, in the order it gave them."""
+    """The part that lies on the devices of this host, in the order in which it gave the images."""
     if not mesh.is_multi_process:
         return tree
     return global_array_to_host_local_array(tree, mesh, specs)
@@ -80,7 +80,7 @@ def per_device(
     in_specs: tuple[Any, ...],
     out_specs: Any,
 ) -> Callable[..., Any]:
-    """`function`, run by each device on its share of the arguments; itself where there is no mesh.
+    """`function`, run by each device on its share of the arguments; unchanged without a mesh.
 
     Weights are given with `param_specs`, and gathered inside by `gather`.
     """
@@ -92,7 +92,7 @@ def per_device(
         in_specs=in_specs,
         out_specs=out_specs,
         axis_names=_by_hand(mesh),
-        check_vma=False,  # zeros made inside count as the same everywhere, and scan objects
+        check_vma=False,  # the check treats zeros made inside as replicated, which scan refuses
     )
 
 
@@ -123,10 +123,10 @@ def gather(tree: Params, prefix: str, mesh: Mesh | None) -> Params:
 
 
 def path_name(path: tuple[Any, ...]) -> str:
-    """`unet/conv_in/kernel`, of a path of jax."""
+    """A path of jax as a name, such as `unet/conv_in/kernel`."""
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def _by_hand(mesh: Mesh) -> frozenset[str]:
-    """The axes whose devices run on their own: all, but for "tensor" where it is used."""
+    """The axes whose devices run on their own: all, except "tensor" where it is used."""
     return frozenset(BATCH_AXES if mesh.shape["tensor"] > 1 else MESH_AXES)

@@ -11,7 +11,7 @@ from jaxsd.types import Prediction
 def ddim(
     schedule: NoiseSchedule, grid: Grid, prediction: Prediction, *, eta: float = 0.0
 ) -> Tableau:
-    """Eq. 12: noise that is in the sample stays, except for the share `eta` that is drawn anew.
+    """Eq. 12: keeps the noise in the sample, but replaces a part of it, set by `eta`, by new noise.
 
     eta = 0 is deterministic, eta = 1 is ancestral sampling (eq. 16).
     """

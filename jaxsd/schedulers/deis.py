@@ -15,10 +15,10 @@ def deis(schedule: NoiseSchedule, grid: Grid, prediction: Prediction, *, order: 
 
     x'/alpha' = x/alpha + sum_k noise_k * integral from rho to rho' of l_k(log rho)
 
-    The order is 1..3; the first steps, and the last where there are fewer than 15, have less.
+    The order is 1..3; it is lower in the first steps, and in the last of fewer than 15 steps.
 
     Raises:
-      ValueError: if the grid ends at sigma 0, where log rho has no end.
+      ValueError: if the grid ends at sigma 0, where log rho is not finite.
     """
     check_order("deis", order, 3)
     if grid.sigma[-1] == 0:

@@ -9,7 +9,7 @@ from jaxsd.types import Prediction
 
 
 def dpmpp_2m(schedule: NoiseSchedule, grid: Grid, prediction: Prediction) -> Tableau:
-    """Second-order multistep in half log-SNR, whose step is h.
+    """Second-order multistep in half log-SNR, with step h.
 
     x' = (sigma'/sigma)*x + alpha'*(1 - exp(-h))*D
     """
@@ -38,8 +38,8 @@ def dpmpp_2m_sde(schedule: NoiseSchedule, grid: Grid, prediction: Prediction) ->
 def extrapolation(grid: Grid) -> np.ndarray:
     """Weights of the newest two predictions in D = m0 + (m0 - m1)/(2r), r = h_before/h, [n, 2].
 
-    The first row has no m1. The last does without it where it goes to sigma 0, h being infinite, or
-    where there are fewer than 15 steps (the authors' code, "lower_order_final").
+    The first row has no m1. The last row does not use it if it goes to sigma 0, where h is
+    infinite, or if there are fewer than 15 steps (the authors' code, "lower_order_final").
     """
     h = np.diff(grid.half_log_snr)
     weight = np.zeros(grid.steps)

@@ -9,11 +9,11 @@ from jaxsd.types import Prediction
 
 
 def dpmpp_2s(schedule: NoiseSchedule, grid: Grid, prediction: Prediction) -> Tableau:
-    """Steps of two intervals of the grid: a first-order look at the middle, then, from the step's
-    beginning, x' = (sigma'/sigma)*x + alpha'*(1 - exp(-h))*D with D = (1 - 1/(2r))*m1 + m0/(2r).
+    """Steps over two intervals of the grid: first order to the middle, then from the step's start
+    x' = (sigma'/sigma)*x + alpha'*(1 - exp(-h))*D with D = (1 - 1/(2r))*m1 + m0/(2r).
 
-    The middle lies at r of the step. An interval left over, and both of a step that would end at
-    sigma 0, are crossed at first order.
+    The middle lies at r of the step. A single interval that is left over is crossed at first order,
+    and so are both intervals of a step that would end at sigma 0.
     """
     alpha, sigma, half_log_snr = grid.alpha, grid.sigma, grid.half_log_snr
     rows = blank(grid.steps)

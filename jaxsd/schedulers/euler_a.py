@@ -9,7 +9,7 @@ from jaxsd.types import Prediction
 
 
 def euler_a(schedule: NoiseSchedule, grid: Grid, prediction: Prediction) -> Tableau:
-    """Euler down to sigma_down, then fresh noise of sigma_up, which together make the next sigma.
+    """Euler's step to sigma_down, then fresh noise of sigma_up; together they give the next sigma.
 
     sigma_up is the deviation of DDPM's posterior (Song et al. 2021, "Score-based", appendix F).
     """

@@ -1,7 +1,7 @@
 """Where on the noise schedule a sampler calls the network.
 
-The original samplers laid their grids in four ways: `training_grid` (DDIM and its kin: trained
-timesteps), `sigma_grid` (k-diffusion: fractional timesteps), `solver_grid` (DPM-Solver and its kin:
+The original samplers have four kinds of grids: `training_grid` (DDIM and similar: trained
+timesteps), `sigma_grid` (k-diffusion: fractional timesteps), `solver_grid` (DPM-Solver and similar:
 one point more than steps, the last replaced) and `distillation_grid` (LCM, TCD).
 """
 
@@ -20,7 +20,7 @@ class Grid(NamedTuple):
     x = alpha*x0 + sigma*noise with alpha^2 + sigma^2 = 1, unless `unscaled`. Float64.
     """
 
-    timestep: np.ndarray  # [n] what the network is told, may be fractional
+    timestep: np.ndarray  # [n] given to the network, may be fractional
     alpha: np.ndarray  # [n+1]
     sigma: np.ndarray  # [n+1]
     start: tuple[float, float] = (0.0, 1.0)  # the first sample as weights of (picture, unit noise)
@@ -51,7 +51,7 @@ class Grid(NamedTuple):
         )
 
     def visiting(self, levels: np.ndarray) -> "Grid":
-        """The grid that visits these of its levels, for methods that call twice at one."""
+        """The grid at the levels of these numbers, for methods that call twice at a level."""
         return self._replace(
             timestep=self.timestep[levels[:-1]], alpha=self.alpha[levels], sigma=self.sigma[levels]
         )
@@ -59,7 +59,7 @@ class Grid(NamedTuple):
     def truncated(self, strength: float) -> "Grid":
         """The last `strength` (0, 1] of the steps, at least one: the grid of image-to-image.
 
-        It starts from the picture, noised to the first level that is left; of strength 1, from
+        It starts from the picture, noised to the first level that is left; with strength 1, from
         noise alone.
 
         Raises:
@@ -83,10 +83,10 @@ def training_grid(
     set_alpha_to_one: bool | None = None,
     timesteps: Sequence[float] | None = None,
 ) -> Grid:
-    """Grid of whole timesteps, spacing "leading" where neither caller nor schedule says otherwise.
+    """Grid of whole timesteps; its spacing is the caller's, else the schedule's, else "leading".
 
-    It ends at alpha 1 (`set_alpha_to_one`) or at timestep 0's level. A linspace or trailing grid of
-    diffusers' DDIM and PNDM steps by T//n whatever the next timestep is; here it steps to that.
+    It ends at alpha 1 (`set_alpha_to_one`) or at timestep 0's level. In diffusers, DDIM and PNDM
+    step by T//n on linspace and trailing grids too; here they step to the next timestep.
     """
     if timesteps is None:
         spacing = spacing or schedule.spacing or "leading"
@@ -110,10 +110,10 @@ def sigma_grid(
     timesteps: Sequence[float] | None = None,
     sigmas: str | Sequence[float] | None = None,
 ) -> Grid:
-    """Grid of k-diffusion, spacing "linspace" where neither caller nor schedule says otherwise.
+    """Grid of k-diffusion; its spacing is the caller's, else the schedule's, else "linspace".
 
-    It ends at sigma 0. `sigmas` is a name of `SIGMAS`, to be laid between the ends of the spaced
-    grid, or n+1 levels, the last of which is the end.
+    `sigmas` is a name of `SIGMAS`, for levels between the ends of the spaced grid, or a list of n+1
+    levels, of which the last is the end. Without such a list the grid ends at sigma 0.
     """
     spacing = spacing or schedule.spacing or "linspace"
     if sigmas is not None and not isinstance(sigmas, str):
@@ -143,10 +143,11 @@ def solver_grid(
     sigmas: str | Sequence[float] | None = None,
     final_sigma: str = "zero",
 ) -> Grid:
-    """Grid of DPM-Solver, spacing "linspace" where neither caller nor schedule says otherwise.
+    """Grid of DPM-Solver; its spacing is the caller's, else the schedule's, else "linspace".
 
-    `sigmas` is a name of `SIGMAS`, to be laid between the ends of the schedule, or n+1 levels, the
-    last of which is the end. Else it ends at `final_sigma`: "zero", or "smallest", timestep 0's.
+    `sigmas` is a name of `SIGMAS`, for levels between the ends of the schedule, or a list of n+1
+    levels, of which the last is the end. Without such a list the grid ends at `final_sigma`:
+    "zero", or "smallest", which is timestep 0's.
     """
     if sigmas is not None and not isinstance(sigmas, str):
         return grid_of_sigmas(schedule, given_sigmas(sigmas, steps))
@@ -232,7 +233,7 @@ def named_sigmas(name: str, largest: float, smallest: float, steps: int) -> np.n
 
 
 def given_timesteps(schedule: NoiseSchedule, timesteps: Sequence[float], steps: int) -> np.ndarray:
-    """A user's timesteps, [n], if they fall and are trained ones."""
+    """A user's timesteps, [n], if they decrease and lie within 0..T-1."""
     t = np.asarray(timesteps, float)
     if t.shape != (steps,) or np.any(np.diff(t) >= 0):
         raise ValueError(f"timesteps must be {steps} falling numbers for {steps} steps")
@@ -242,7 +243,7 @@ def given_timesteps(schedule: NoiseSchedule, timesteps: Sequence[float], steps: 
 
 
 def given_sigmas(sigmas: Sequence[float], steps: int) -> np.ndarray:
-    """A user's noise-over-signal levels, [n+1], if they fall and are not negative."""
+    """A user's noise-over-signal levels, [n+1], if they decrease and are 0 or more."""
     levels = np.asarray(sigmas, float)
     if levels.shape != (steps + 1,) or np.any(np.diff(levels) >= 0) or levels[-1] < 0:
         raise ValueError(

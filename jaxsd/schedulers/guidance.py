@@ -1,10 +1,10 @@
-"""Guidance as columns beside a sampler's table: which text each branch sees, and what it weighs.
+"""Guidance as columns beside a sampler's table: the text that each branch sees, and its weight.
 
-A network call has K branches an image. Their outputs are combined as
+A network call has K branches for each image. Their outputs are combined as
 
     output = branch[0] + sum_k weight[k] * (branch[k] - branch[0])
 
-so that the weights of all branches add up to 1, that of branch 0 being what the others leave.
+so that the weights of all branches add up to 1: branch 0 has the rest.
 """
 
 import itertools
@@ -19,7 +19,7 @@ class Guidance(NamedTuple):
     """The branches of an image in every row of its table."""
 
     which: np.ndarray  # [S, K] int32, number of the text that a branch sees
-    weight: np.ndarray  # [S, K-1] float32, of branches 1..K-1 less branch 0
+    weight: np.ndarray  # [S, K-1] float32, of (branch k - branch 0), k = 1..K-1
 
 
 class Run(NamedTuple):
@@ -36,15 +36,15 @@ def unguided(rows: int) -> Guidance:
 
 
 def classifier_free(scale: float, rows: int, interval: Sequence[float] = (0.0, 1.0)) -> Guidance:
-    """Classifier-free guidance (Ho and Salimans 2022, equation 6, counted so that 1 is none).
+    """Classifier-free guidance (Ho and Salimans 2022, equation 6, but 1 means no guidance).
 
     Text 0 is the negative prompt, text 1 the prompt.
 
     Args:
-      scale: weight of the prompt less the negative prompt.
-      rows: of the table.
+      scale: weight of (prompt - negative prompt).
+      rows: rows of the table.
       interval: part of the way from noise (0) to picture (1) that is guided (Kynkaanniemi et al.
-        2024); outside of it the prompt alone counts.
+        2024); outside of it only the prompt counts.
 
     Raises:
       ValueError: see `guided_rows`.
@@ -56,7 +56,7 @@ def classifier_free(scale: float, rows: int, interval: Sequence[float] = (0.0, 1
 
 
 def guided_rows(interval: Sequence[float], rows: int) -> tuple[int, int]:
-    """First guided row and the one after the last, of `rows`, for an interval on [0, 1].
+    """First guided row and the one after the last, of `rows`, for an interval in [0, 1].
 
     Raises:
       ValueError: not two numbers in order within 0 to 1.
@@ -73,10 +73,10 @@ def together(images: Sequence[Guidance]) -> Guidance:
 
 
 def runs(guidance: Guidance) -> list[Run]:
-    """The rows of a batch in runs: a branch that weighs 0 for every image in all of them is dead.
+    """The rows of a batch in runs, without branches whose weight is 0 for every image.
 
     Args:
-      guidance: of `together`.
+      guidance: a result of `together`.
     """
     weight = guidance.weight
     all_weights = np.concatenate([1 - weight.sum(axis=-1, keepdims=True), weight], axis=-1)

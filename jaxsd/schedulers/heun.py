@@ -9,10 +9,10 @@ from jaxsd.types import Prediction
 
 
 def heun(schedule: NoiseSchedule, grid: Grid, prediction: Prediction) -> Tableau:
-    """Two calls a step, but one in the last, which goes to sigma 0 (lines 4 to 8).
+    """Two calls per step, but one in the last, which goes to sigma 0 (lines 4 to 8).
 
-    With d = (x - x0)/sigma and h = sigma' - sigma, the first call makes Euler's x + h*d, for the
-    network to look at, and keeps x + (h/2)*d; the second adds (h/2)*d' to that.
+    With d = (x - x0)/sigma and h = sigma' - sigma, the first call computes Euler's x + h*d, the
+    network's next input, and keeps x + (h/2)*d; the second adds (h/2)*d' to the latter.
     """
     visited = grid.unscaled.visiting(np.repeat(np.arange(grid.steps + 1), 2)[1:-1])
     rows = blank(visited.steps)

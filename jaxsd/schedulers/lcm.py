@@ -12,10 +12,10 @@ TIMESTEP_SCALING = 10.0
 
 
 def lcm(schedule: NoiseSchedule, grid: Grid, prediction: Prediction) -> Tableau:
-    """Jumps to the data, f(x) = c_skip*x + c_out*x0, and noises that anew to the next level.
+    """Jumps to the data, f(x) = c_skip*x + c_out*x0, and adds new noise up to the next level.
 
-    The last jump is the result. c_skip and c_out are the boundary condition f = x at t = 0,
-    with the constants the models were distilled with. It is why a point mass is met only nearly.
+    The last jump is the result. c_skip and c_out give the boundary condition f = x at t = 0, with
+    the constants of the distillation. So `check_point_mass` holds only approximately.
     """
     t = TIMESTEP_SCALING * grid.timestep
     c_skip = SIGMA_DATA**2 / (t**2 + SIGMA_DATA**2)

@@ -8,7 +8,7 @@ from jaxsd.types import Prediction
 
 
 def lms(schedule: NoiseSchedule, grid: Grid, prediction: Prediction, *, order: int = 4) -> Tableau:
-    """X' = x + integral from sigma to sigma' of the polynomial through the last `order` (1..4)
+    """Adds to x the integral from sigma to sigma' of the polynomial through the last `order` (1..4)
     values of d = (x - x0)/sigma, which is the predicted noise.
     """
     check_order("lms", order, 4)

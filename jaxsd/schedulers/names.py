@@ -1,4 +1,4 @@
-"""What people call the samplers elsewhere."""
+"""Names of the samplers in other programs."""
 
 from jaxsd.schedulers.spacing import SIGMAS
 
@@ -34,7 +34,7 @@ def resolve(name: str, samplers: tuple[str, ...]) -> tuple[str, dict[str, str]]:
     "DPM++ 2M Karras" is ("dpm++_2m", {"sigmas": "karras"}).
 
     Raises:
-      ValueError: listing `samplers`, if none of them is meant.
+      ValueError: listing `samplers`, if the name is unknown.
     """
     plain = name.strip().lower().replace(" ", "_").replace("-", "_").removeprefix("k_")
     implied = {}

@@ -7,8 +7,8 @@ import numpy as np
 from jaxsd.config import ScheduleConfig
 
 STANDS_FOR_ZERO = 2.0**-24
-"""What alphas_cumprod is taken to be at zero terminal SNR where a method divides by alpha: the
-value that diffusers chose, half precision's smallest subnormal."""
+"""Value of alphas_cumprod at zero terminal SNR where a method divides by alpha: float16's smallest
+subnormal number, as in diffusers."""
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class NoiseSchedule:
     """Noise levels x = alpha*x0 + sigma*noise of the trained timesteps, and the checkpoint's grid.
 
     Attributes:
-      alphas_cumprod: [T] float64 in [0, 1], falling; alpha^2 of each timestep.
+      alphas_cumprod: [T] float64 in [0, 1], decreasing; alpha^2 of each timestep.
       spacing: "leading", "linspace", "trailing", or None where the checkpoint does not say and
-        every sampler keeps its own.
+        every sampler uses its own default.
       steps_offset: added to the timesteps of leading spacing.
       set_alpha_to_one: whether ddim and pndm end without noise, or at timestep 0's level.
     """
@@ -92,7 +92,7 @@ def scaled_linear_betas(start: float, end: float, train_steps: int) -> np.ndarra
 def squared_cosine_betas(start: float, end: float, train_steps: int) -> np.ndarray:
     """Betas that make alphas_cumprod a squared cosine, [T] (Nichol & Dhariwal 2021, eq. 17).
 
-    `start` and `end` play no part; the cap of 0.999 is the paper's.
+    `start` and `end` are not used; the cap of 0.999 is the paper's.
     """
     t = np.arange(train_steps + 1) / train_steps
     alphas_cumprod = np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2

@@ -1,7 +1,7 @@
 """PNDM without its Runge-Kutta start, called PLMS (Liu et al. 2022, "Pseudo numerical methods").
 
 The multistep half of the paper with the start of the CompVis code: the first interval is crossed
-twice, the second time with the mean of the predictions at its ends. n steps take n+1 calls.
+twice, the second time with the mean of the predictions at its ends. n > 1 steps take n+1 calls.
 """
 
 import numpy as np
@@ -19,8 +19,8 @@ ADAMS_BASHFORTH = (
     (55 / 24, -59 / 24, 37 / 24, 0, -9 / 24),
     (55 / 24, -59 / 24, 37 / 24, -9 / 24),
 )
-"""Weights of the predictions, newest first, in call 0, 1, ...; the last serves all further calls.
-Call 1 is a second look at the first interval, so later ones pass over its prediction: the zeros."""
+"""Weights of the predictions, newest first, in call 0, 1, ...; all further calls use the last row.
+Call 1 repeats the first interval, so later calls skip its prediction: the zeros."""
 
 
 def pndm(
@@ -30,7 +30,7 @@ def pndm(
     *,
     blend: str = "output",
 ) -> Tableau:
-    """Adams-Bashforth of order 4 on the noise prediction, moved by the transfer of DDIM.
+    """Adams-Bashforth of order 4 on the noise prediction, with DDIM's update of the sample.
 
     With v-prediction, `blend="output"` mixes the network's raw outputs and converts the mixture to
     noise at the current level, as diffusers does. They belong to different levels, so that is only

@@ -1,4 +1,4 @@
-"""The list of samplers, and `build`, which makes a checked table of a name and some numbers."""
+"""The list of samplers, and `build`, which makes a checked table from a name and some numbers."""
 
 import inspect
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from jaxsd.types import PREDICTIONS, Prediction
 
 
 class Sampler(NamedTuple):
-    """A method and the grid it is laid on. Options are their keyword-only arguments."""
+    """A method and its kind of grid. Options are the keyword-only arguments of both."""
 
     builder: Callable[..., Tableau]  # (schedule, grid, prediction, **options)
     grid: Callable[..., Grid]  # (schedule, steps, **options)
@@ -63,18 +63,18 @@ def build(
     strength: float = 1.0,
     **options: Any,
 ) -> Tableau:
-    """The table of a sampler, float32 on the host. One row a step; pndm has n+1, heun 2n-1.
+    """The table of a sampler, float32 on the host. One row per step; pndm has n+1, heun 2n-1.
 
     Args:
-      name: a name of `SAMPLERS`, or another of `names.ALIASES`, in any case; "karras",
-        "exponential" or "beta" at its end is the option `sigmas`.
+      name: a name of `SAMPLERS` or `names.ALIASES`, in upper or lower case; "karras",
+        "exponential" or "beta" at its end sets the option `sigmas`.
       noise_schedule: the model's.
       steps: 1..T.
       prediction: what the model was trained to output.
       strength: share of the steps to take, the last ones, for image-to-image; (0, 1].
-      **options: of the sampler's grid (`spacing`, `steps_offset`, `timesteps`, `sigmas`,
-        `set_alpha_to_one`, ...) and of the sampler (`eta`, `order`, ...). What is not given is the
-        noise schedule's, and after that the sampler's own.
+      **options: options of the sampler's grid (`spacing`, `steps_offset`, `timesteps`, `sigmas`,
+        `set_alpha_to_one`, ...) and of the sampler (`eta`, `order`, ...). Defaults are the noise
+        schedule's, or else the sampler's own.
 
     Raises:
       ValueError: in one line, for a name, prediction, option or value that is not allowed.

@@ -21,12 +21,12 @@ def leading_timesteps(train_steps: int, steps: int, offset: int = 0) -> np.ndarr
 
 
 def linspace_timesteps(train_steps: int, steps: int, offset: int = 0) -> np.ndarray:
-    """From T-1 to 0, fractional; a single one is T-1. The offset plays no part."""
+    """From T-1 to 0, fractional; a single one is T-1. The offset is not used."""
     return np.linspace(train_steps - 1, 0, steps)
 
 
 def trailing_timesteps(train_steps: int, steps: int, offset: int = 0) -> np.ndarray:
-    """From T-1 down in strides of T/n, rounded. The offset plays no part."""
+    """From T-1 down in strides of T/n, rounded. The offset is not used."""
     return np.round(train_steps - np.arange(steps) * (train_steps / steps)) - 1
 
 
@@ -58,9 +58,9 @@ def beta_sigmas(largest: float, smallest: float, steps: int) -> np.ndarray:
 def beta_quantiles(q: np.ndarray, a: float) -> np.ndarray:
     """Where the distribution function of Beta(a, a) is `q`, to 1e-15: [n] in [0, 1].
 
-    Up to 1/2, where it is 1/2 by symmetry, it is proportional to the series
-    x^a * sum_n (1-a)(2-a)...(n-a)/n! * x^n/(n+a), which is bisected. SciPy's would cost half a
-    second of every start.
+    Up to x = 1/2, where it is 1/2 by symmetry, the function is proportional to the series
+    x^a * sum_n (1-a)(2-a)...(n-a)/n! * x^n/(n+a), which is solved by bisection. With SciPy's
+    function every start would take half a second longer.
     """
     n = np.arange(60)
     terms = np.cumprod(np.append(1.0, 1 - a / n[1:])) / (n + a)

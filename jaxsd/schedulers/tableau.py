@@ -27,7 +27,7 @@ class Tableau(NamedTuple):
     takes a table as argument serves every table of the same number of rows.
     """
 
-    timestep: Array  # [S] what the network is told
+    timestep: Array  # [S] given to the network
     c_in: Array  # [S] scale of the network's input
     c_skip: Array  # [S] weight of z[0] in x0
     c_out: Array  # [S] weight of the network's output in x0
@@ -46,7 +46,7 @@ class Tableau(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The part of a table that makes a method: see `Tableau`."""
+    """The part of a table that defines a method: see `Tableau`."""
 
     samples: np.ndarray  # [S, J, J]
     history: np.ndarray  # [S, J, K]
@@ -92,7 +92,7 @@ def tabulate(
 ) -> Tableau:
     """The checked table of a method, float64, from its rows and the levels they visit.
 
-    It keeps x0 where `keep` [S, 2] is None; `tolerance` is that of `check_point_mass`.
+    Its history is x0 where `keep` [S, 2] is None; `tolerance` is as in `check_point_mass`.
     """
     if keep is None:
         keep = np.tile([0.0, 1.0], (len(timestep), 1))
@@ -121,7 +121,7 @@ def check_eta(eta: float) -> None:
 
 
 def check(tableau: Tableau) -> None:
-    """Raises ValueError unless the table is finite, of one size, and reads only what exists."""
+    """Raises ValueError unless shapes fit, all is finite, and no row reads later predictions."""
     s, j, k = tableau.history.shape
     shapes = Tableau(*[(s,)] * 4, (s, 2), (s, j, j), (s, j, k), (s, j), (s + 1,), (s + 1,), (2,))
     for field, array, shape in zip(Tableau._fields, tableau, shapes, strict=True):
@@ -138,8 +138,8 @@ def check_point_mass(tableau: Tableau, prediction: Prediction, tolerance: float 
     """Raises ValueError unless the table is exact for data that are a single point.
 
     A perfect network knows that point, so any consistent method must end on
-    alpha*x0 + sigma*noise with the alpha and sigma the table claims. Samples are followed as their
-    weights of (x0, first noise, noise of row 0, 1, ...), which are unit vectors here.
+    alpha*x0 + sigma*noise with the alpha and sigma the table claims. A sample is represented by
+    its weights of (x0, first noise, noise of row 0, 1, ...), which are unit vectors here.
     """
     weights = np.eye(tableau.rows + 2)
     x0, first, fresh = weights[0], weights[1], weights[2:]
@@ -159,7 +159,7 @@ def check_point_mass(tableau: Tableau, prediction: Prediction, tolerance: float 
 def _perfect_output(
     tableau: Tableau, prediction: Prediction, row: int, x: np.ndarray
 ) -> np.ndarray:
-    """What a perfect network says of its input `x`, the data being the point (1, 0, 0, ...)."""
+    """A perfect network's output for its input `x` if the data are the point (1, 0, 0, ...)."""
     scale = np.hypot(tableau.alpha[row], tableau.sigma[row])
     alpha, sigma = tableau.alpha[row] / scale, tableau.sigma[row] / scale
     x0 = np.eye(len(x))[0]

@@ -11,7 +11,7 @@ from jaxsd.types import Prediction
 def tcd(
     schedule: NoiseSchedule, grid: Grid, prediction: Prediction, *, eta: float = 0.3
 ) -> Tableau:
-    """Jumps along the trajectory to s = (1 - gamma)*t', below the next timestep t', and noises back
+    """Jumps along the trajectory to s = (1 - gamma)*t', below the next timestep t', and adds noise
     up to t'. `eta` is the paper's gamma, [0, 1]; 0 is deterministic.
     """
     check_eta(eta)

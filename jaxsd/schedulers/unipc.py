@@ -16,8 +16,8 @@ def unipc(
     """Multistep UniPC of order 1..3 for data prediction, with B(h) = exp(h) - 1 ("bh2").
 
     The call at a level first corrects the sample there (UniC), without another call, and predicts
-    the next one from the corrected (UniP). z[1] is the corrected sample of the level before. The
-    first and the last steps are of as low an order as there are levels behind and ahead.
+    the next one from the corrected (UniP). z[1] is the corrected sample of the level before. In the
+    first and the last steps, the number of levels behind or ahead limits the order.
     """
     check_order("unipc", order, 3)
     rows = blank(grid.steps)
@@ -46,7 +46,7 @@ def unified_step(
     Args:
       grid: the levels.
       begin: level of x.
-      end: level of x'; a corrector has it among the others.
+      end: level of x'; for a corrector it is one of `others` too.
       others: levels whose predictions m_k raise the order; r_k is how far along the step they lie.
     """
     half_log_snr = grid.half_log_snr
@@ -62,7 +62,7 @@ def coefficients(r: np.ndarray, h: float) -> np.ndarray:
 
     sum_k r_k^(j-1)*a_k = j!*h*phi_{j+1}(h)/B(h) for j = 1, ..., len(r)
 
-    A single one is 1/2 whatever h is, which meets its condition to the order that counts.
+    A single one is 1/2 for every h, which meets its condition to the order needed.
     """
     if len(r) < 2:
         return np.full(len(r), 0.5)

@@ -1,4 +1,4 @@
-"""What a picture is made of: options, their checks, and what they mean for the loop."""
+"""The options of a picture, their checks, and what they mean for the sampling loop."""
 
 from jaxsd.settings.checks import checked, in_range
 from jaxsd.settings.options import (

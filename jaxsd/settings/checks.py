@@ -10,9 +10,9 @@ from jaxsd.settings.plans import tableau_of
 
 
 def checked(settings: Settings, spec: ModelSpec) -> Settings:
-    """The settings with nothing left open.
+    """The settings with every option filled in.
 
-    This is the only place where ranges are checked.
+    Only `in_range`, which this calls, checks ranges of options.
 
     Raises:
       ValueError: one line, for a value that is not allowed with this model.
@@ -27,10 +27,10 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
 
 
 def in_range(settings: Settings) -> Settings:
-    """The settings with every value of its type and in its range, whatever the model.
+    """The settings with every value of its type and in its range, for any model.
 
     Raises:
-      ValueError: one line, for a value that is not.
+      ValueError: one line, for a value of another type or out of range.
     """
     said = {
         name: option_value(name, value)

@@ -1,6 +1,6 @@
-"""What a picture is made of: one list, from which flags, columns, keys and recipes follow.
+"""The options of a picture: one list, from which flags, columns, keys and recipes are made.
 
-An option is a field of `Settings`: its type, default, range and help stand here and nowhere else.
+An option is a field of `Settings`: only here are its type, default, range and help.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 from jaxsd.typed import nearest, parsed, value_of
 
 PREPROCESSORS = ("as_given", "canny", "scribble")
-"""What makes the hint of a ControlNet of a picture: names of `jaxsd.hints.HINTS`."""
+"""Functions that make a ControlNet's hint from a picture: names of `jaxsd.hints.HINTS`."""
 
 LARGEST_SEED = 2**32 - 1
 
@@ -33,10 +33,10 @@ def option(
       default: None for what suits the model.
       help: one line, for users.
       low: least value allowed.
-      high: largest.
-      words: the values allowed, of a text.
+      high: largest value allowed.
+      words: the allowed values of a text.
       shared: whether all images of a call have the same value.
-      metavar: how the value is called on the command line.
+      metavar: name of the value on the command line.
       also: further flags.
     """
     return field(
@@ -60,7 +60,7 @@ class Control:
     Attributes:
       image: file of the picture; empty where the picture itself is given.
       model: anything that `jaxsd.pipeline.with_controlnet` reads, or the name it was given there.
-      weight: of what it adds.
+      weight: weight of what it adds.
       first: part of the way from noise (0) to picture (1) at which it begins.
       last: and at which it ends.
     """
@@ -89,7 +89,7 @@ class Control:
 
 @dataclass(frozen=True)
 class Settings:
-    """One image, everything said; None is what suits the model, which `checked` fills in."""
+    """All options of one image; None is for what suits the model, which `checked` fills in."""
 
     prompt: str = option("", "what to draw")
     negative_prompt: str = option(
@@ -170,12 +170,12 @@ class Settings:
 
     @property
     def paints(self) -> bool:
-        """Whether a part of a picture is painted anew."""
+        """Whether only a part is painted: by a mask or at the sides of a picture."""
         return bool(self.mask) or any(self.outpaint)
 
     @property
     def drawn_size(self) -> tuple[int, int]:
-        """Height and width of what is drawn, in pixels; of checked settings."""
+        """Height and width of what is drawn, in pixels; for checked settings."""
         left, top, right, bottom = self.outpaint
         return self.height + top + bottom, self.width + left + right
 
@@ -184,7 +184,7 @@ OPTIONS = {f.name: f for f in fields(Settings)}
 """Every option by its name."""
 
 SHARED = tuple(name for name, one in OPTIONS.items() if one.metadata["shared"])
-"""Those that all images of a call share."""
+"""Options whose values all images of a call share."""
 
 SIZE = "size"
 """Shorthand for width and height together, "WIDTHxHEIGHT"."""
@@ -192,7 +192,7 @@ SIZE = "size"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an image was made of, so that it can be made again.
+    """What an image was made from, so that it can be made again.
 
     Attributes:
       settings: checked ones.
@@ -240,7 +240,7 @@ def option_value(name: str, value: Any) -> Any:
 
 
 def with_sides(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`size` as `width` and `height`.
+    """The values with `width` and `height` in place of `size`.
 
     Raises:
       ValueError: not "WIDTHxHEIGHT".

@@ -1,4 +1,4 @@
-"""What settings mean for the loop: table, guidance, and which images can share a call."""
+"""What settings mean for the sampling loop: table, guidance, and images that can share a call."""
 
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -18,13 +18,13 @@ class Bucket(NamedTuple):
     width: int
     texts: int
     shared: tuple[Any, ...]  # values of the options that a call shares
-    begins: bool  # from a picture
+    begins: bool  # whether it begins from a picture
     paints: bool
     controls: tuple[str, ...]
 
 
 def tableau_of(settings: Settings, spec: ModelSpec) -> Tableau:
-    """The table of the sampler, of checked settings.
+    """The table of the sampler, for checked settings.
 
     Raises:
       ValueError: a sampler, steps or options that do not go together.
@@ -48,12 +48,12 @@ def scale_of(settings: Settings) -> float:
 
 
 def is_guided(settings: Settings, spec: ModelSpec) -> bool:
-    """Whether a negative prompt has a say. Distilled models are told the scale instead."""
+    """Whether a negative prompt has an effect. Distilled models get the scale as input instead."""
     return spec.unet.guidance_dim is None and scale_of(settings) != 1
 
 
 def bucket_of(settings: Settings, spec: ModelSpec) -> Bucket:
-    """The bucket of checked settings."""
+    """The bucket for checked settings."""
     guided = is_guided(settings, spec)
     guidance = (scale_of(settings), settings.guidance_interval) if guided else None
     height, width = settings.drawn_size
@@ -70,7 +70,7 @@ def bucket_of(settings: Settings, spec: ModelSpec) -> Bucket:
 
 
 _OWN = ("name", "noise_schedule", "steps", "prediction", "strength")
-"""What `build` is given beside options."""
+"""Parameters of `build` that are not options."""
 
 
 @lru_cache(maxsize=1024)

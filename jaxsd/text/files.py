@@ -12,12 +12,12 @@ from jaxsd.text.vocabulary import BOS, EOS, Vocabulary, format_merges, parse_mer
 def read_tokenizer(folder: str | Path, config: TextConfig) -> Tokenizer:
     """The tokenizer of a `tokenizer/` folder: vocab.json and merges.txt, or tokenizer.json.
 
-    Padding and length are those that the folder states; the length is never more than the text
-    encoder has positions for.
+    Padding and length are those that the folder states; the length is at most the text encoder's
+    number of positions.
 
     Raises:
-      ValueError: no tokenizer there, files that do not fit together, or ids that the text encoder
-        has no row for.
+      ValueError: no tokenizer there, files that do not fit together, or ids beyond the text
+        encoder's table.
     """
     folder = Path(folder)
     stated = _stated(folder)

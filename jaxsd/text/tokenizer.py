@@ -15,7 +15,7 @@ WORDS = (
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"
     r"|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
-"""CLIP's pattern of what is encoded by itself: ends, English endings, letters, a digit, signs."""
+"""Pieces that CLIP encodes one by one: special tokens, English endings, letters, a digit, signs."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Tokenizer:
 
     The ids are those of transformers' `CLIPTokenizer`, and so of diffusers: NFC, runs of white
     space to one space, lower case, byte-pair encoding. OpenAI's own code also repairs broken
-    Unicode (ftfy) and unescapes HTML entities first; checkpoints are used without that everywhere
-    else, so it is not done here either. As in transformers a prompt may spell out special tokens,
+    Unicode (ftfy) and unescapes HTML entities first; all others skip that with these checkpoints,
+    so it is skipped here too. As in transformers, special tokens are found in a prompt's text,
     and the padding is one of them: where it is "!", as in SD 2 and XL, an exclamation mark in a
     prompt becomes id 0, not 256.
 
@@ -42,7 +42,7 @@ class Tokenizer:
         """Checks the padding and the length.
 
         Raises:
-          ValueError: `pad_token` is no id of the vocabulary, or not even `BOS` and `EOS` fit.
+          ValueError: `pad_token` is not an id of the vocabulary, or `max_length` is less than 2.
         """
         if self.pad_token not in self.vocabulary.ids.values():
             raise ValueError(
@@ -71,7 +71,7 @@ class Tokenizer:
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
         """Ids of each prompt, whole, without `BOS`, `EOS` and padding.
 
-        An added token that has `token_1`, `token_2`, ... beside it stands for all of them, which is
+        If `token_1`, `token_2`, ... are added beside a token, it stands for all of them. This is
         how diffusers names the vectors of one word (textual inversion).
         """
         if not prompts:
@@ -91,8 +91,8 @@ class Tokenizer:
 
     @cached_property
     def _clip(self) -> Any:
-        # Imported here because `import jaxsd` must not pay for it. transformers makes the same of
-        # the same library, and takes a second to import.
+        # Imported here because it would slow down `import jaxsd`. transformers builds the same from
+        # this library, but takes a second to import.
         from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
         clip = Tokenizer(

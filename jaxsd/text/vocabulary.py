@@ -18,7 +18,7 @@ class Vocabulary:
     Attributes:
       ids: token -> id; `BOS` and `EOS` are among them.
       merges: pairs of tokens, the earlier ones are merged first.
-      added: tokens that are found in a prompt before anything else (textual inversion), a part of
+      added: tokens that are found in a prompt before all others (textual inversion), a part of
         `ids`.
     """
 
@@ -53,7 +53,7 @@ def byte_alphabet() -> tuple[str, ...]:
 
 
 def vocabulary_of(merges: Sequence[tuple[str, str]]) -> Vocabulary:
-    """The vocabulary that CLIP's rule gives to these merges, of 512 + len(merges) + 2 tokens.
+    """The vocabulary that CLIP's rule gives for these merges, of 512 + len(merges) + 2 tokens.
 
     Ids are numbered: bytes, bytes that end a word, merged tokens, `BOS`, `EOS`.
     """

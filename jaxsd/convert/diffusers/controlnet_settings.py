@@ -1,4 +1,4 @@
-"""A ControlNet's config.json, both ways: a U-Net's without the way up, and the image's network."""
+"""A ControlNet's config.json, read and written: a U-Net's without the way up, and the image's."""
 
 from typing import Any
 
@@ -69,7 +69,7 @@ def _pooled_dim(fields: Fields) -> int | None:
 def linear_by_heads(config: UNetConfig) -> bool:
     """Whether transformers begin and end with dense layers in files of such a U-Net.
 
-    SD 1 alone has 1x1 convolutions there, and alone has as many heads at every level.
+    Only SD 1 has 1x1 convolutions there, and only SD 1 has the same number of heads at every level.
     """
     return len({level.heads for level in config.levels}) > 1
 

@@ -12,7 +12,7 @@ SIGN = f"{HINT}.conv_in.weight"
 def configuration(shapes: FileShapes) -> tuple[ControlNetConfig, bool]:
     """The numbers, and whether transformers begin and end with dense layers.
 
-    Nothing in the file tells the number of heads: they are those of SD 1, or 64 channels wide.
+    The file does not tell the number of heads: they are those of SD 1, or 64 channels wide.
     """
     levels = [
         [

@@ -1,4 +1,4 @@
-"""Reading config.json strictly: what is understood is used, what differs is refused by name."""
+"""Strict reading of config.json: settings that are not supported are refused by name."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -26,9 +26,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 class Fields:
-    """The settings of a config. It remembers which were asked for, to refuse the others.
+    """The settings of a config. It remembers which were read, to refuse the others.
 
-    Methods raise `ValueError` in one line: the file (`where`), the setting, its value, what may be.
+    Methods raise `ValueError` in one line: the file (`where`), the setting, its value, what is
+    allowed.
     """
 
     def __init__(self, config: Config, where: str) -> None:
@@ -46,7 +47,7 @@ class Fields:
         return ValueError(f"{self.where}: {name} = {value!r} {why}")
 
     def require(self, wanted: Config) -> None:
-        """Refuse a config that asks for something a network here does not do.
+        """Refuse a config with a setting that networks here do not support.
 
         `wanted` is setting -> the only value known here, which is also what its absence means.
         """
@@ -77,7 +78,7 @@ class Fields:
         return tuple(values)
 
     def per_level(self, name: str, count: int, default: int) -> tuple[int, ...]:
-        """A setting that is one number for all levels, or a list of one per level. As a list."""
+        """A setting that is one number for all levels, or a list. The result has one per level."""
         value = self.get(name, default)
         values = value if isinstance(value, list) else [value] * count
         if len(values) != count or not all(map(_counts, values)):
@@ -86,7 +87,7 @@ class Fields:
         return tuple(values)
 
     def refuse_others(self, ignored: set[str]) -> None:
-        """Refuse settings that nobody asked for, unless `ignored` or off (null, false)."""
+        """Refuse settings that were not read, unless they are `ignored` or off (null, false)."""
         for name, value in self._config.items():
             known = name in self._known or name in ignored or name.startswith("_")
             if not known and value not in (None, False):

@@ -31,7 +31,7 @@ _PIPELINES = (
     "LatentConsistencyModelImg2ImgPipeline",
     *_XL,
 )
-"""Pipelines of diffusers that are the three networks and nothing else."""
+"""Pipelines of diffusers that consist of the three kinds of networks only."""
 
 
 def part_folder(part: str, spec: ModelSpec) -> str:
@@ -48,10 +48,10 @@ def open_diffusers(
     """Open a diffusers folder.
 
     `ema` says which of two sets of U-Net weights to read, where the folder has both: the average
-    (`None` and `True`), or what was trained (`False`). `prediction` overrules what it says.
+    (`None` and `True`), or what was trained (`False`). `prediction` overrules the folder's.
 
     Raises:
-      ValueError: if a part is missing, damaged, or not something that networks here can be.
+      ValueError: if a part is missing, damaged, or not supported by the networks here.
     """
     index = read_json(folder / "model_index.json")
     if index.get("_class_name") not in _PIPELINES:
@@ -128,7 +128,7 @@ def _texts(
 
 
 def _unet_weights(folder: Path, ema: bool | None) -> tuple[str, bool]:
-    """The folder of the U-Net weights wanted, and whether it is its `non_ema` files."""
+    """The folder of the wanted U-Net weights, and whether to read its `non_ema` files."""
     averaged = (folder / "unet_ema").is_dir()
     both = averaged or any((folder / "unet").glob("*.non_ema*"))
     if ema is not None and not both:

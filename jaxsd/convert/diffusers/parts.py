@@ -1,4 +1,4 @@
-"""The networks that diffusers and transformers have classes of, in one table.
+"""The networks that diffusers and transformers have classes for, in one table.
 
 To read or write another class, add a row: `open_part` and `save_part` then know it.
 """
@@ -47,11 +47,11 @@ PROJECTED_VISION = "CLIPVisionModelWithProjection"
 
 
 class Part(NamedTuple):
-    """How one class of network lies in a folder.
+    """How one class of network is stored in a folder.
 
     Attributes:
-      config: (config.json, its path, **facts) -> the network's numbers. Facts are what the rest of
-        a model knows.
+      config: (config.json, its path, **facts) -> the network's numbers. Facts come from the rest of
+        a model.
       settings: (numbers, **facts) -> config.json; None where the class is only read.
       shapes: numbers -> path -> shape of every parameter.
       slots: (shapes, linear=) -> where each parameter is in the file of weights.

@@ -1,4 +1,4 @@
-"""scheduler_config.json, both ways."""
+"""scheduler_config.json, read and written."""
 
 from dataclasses import asdict
 from typing import Any
@@ -23,7 +23,7 @@ _SPACINGS = (None, "leading", "linspace", "trailing")
 def schedule_config(config: Config, where: str) -> tuple[ScheduleConfig, Prediction]:
     """The noise schedule, sampling grid and prediction of a diffusers scheduler.
 
-    Absent settings mean what the scheduler's class gives them; an absent spacing stays open.
+    Absent settings get the defaults of the scheduler's class; an absent spacing stays None.
 
     Raises:
       ValueError: naming a setting that is not known here.
@@ -49,8 +49,8 @@ def scheduler_settings(spec: ModelSpec) -> dict[str, Any]:
     """The scheduler_config.json of a model, with the class that such models come with.
 
     Euler for XL, PNDM for epsilon, DDIM for v and for what only DDIM has: zero terminal SNR, and
-    a last alpha of 1 in XL. What the other classes need to know is written too: diffusers keeps it
-    when a user changes the class, and DDIM would clip latents, PNDM begin with Runge-Kutta steps.
+    a last alpha of 1 in XL. Settings of the other classes are written too, as diffusers keeps them
+    when a user changes the class: else DDIM would clip latents and PNDM begin with Runge-Kutta.
     """
     settings = asdict(spec.schedule) | {"trained_betas": None}
     zero_snr = settings.pop("zero_terminal_snr")

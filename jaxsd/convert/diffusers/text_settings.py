@@ -1,4 +1,4 @@
-"""A CLIP text encoder's config.json, both ways."""
+"""A CLIP text encoder's config.json, read and written."""
 
 from typing import Any, Literal
 
@@ -11,10 +11,10 @@ ACTIVATIONS = ("quick_gelu", "gelu")
 def text_config(
     config: Config, *, projected: bool, hidden_layer: Literal[-1, -2], where: str
 ) -> TextConfig:
-    """The numbers of a transformers CLIP text encoder; its padding is the tokenizer's to say.
+    """The numbers of a transformers CLIP text encoder; its padding comes from the tokenizer.
 
     `projected` is whether its class has a projection, and `hidden_layer` the pipeline's choice.
-    Absent settings mean what `CLIPTextConfig` gives them.
+    Absent settings get the defaults of `CLIPTextConfig`.
 
     Raises:
       ValueError: naming a setting that the encoder here does not have.
@@ -37,7 +37,7 @@ def text_config(
 
 
 def _added_tokens(fields: Fields, vocabulary: int, projected: bool) -> int:
-    """How many ids come after the end token, which is the highest of every CLIP.
+    """How many ids come after the end token, which is the last id of CLIP's own vocabulary.
 
     transformers takes an `eos_token_id` of 2 (a mistake in all early configs) to mean the highest
     id of a prompt. Without a projection the end does not matter, and may be wrong.

@@ -1,4 +1,4 @@
-"""A tiny autoencoder's config.json, both ways."""
+"""A tiny autoencoder's config.json, read and written."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A U-Net's config.json, both ways."""
+"""A U-Net's config.json, read and written."""
 
 from typing import Any
 

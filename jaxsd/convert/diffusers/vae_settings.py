@@ -1,4 +1,4 @@
-"""An autoencoder's config.json, both ways."""
+"""An autoencoder's config.json, read and written."""
 
 from typing import Any
 

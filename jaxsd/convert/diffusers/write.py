@@ -14,7 +14,7 @@ from jaxsd.text import write_tokenizer
 
 _INPAINTING_CHANNELS = 9
 _DIFFUSERS = "0.42.1"
-"""The release whose configs are written; loading an inpainting model fails without one."""
+"""The release whose configs are written; diffusers needs one to load an inpainting model."""
 
 
 def save_diffusers(
@@ -43,7 +43,7 @@ def save_diffusers(
 
 
 def _facts(part: str, spec: ModelSpec) -> dict[str, Any]:
-    """What the config.json of a part says of the rest of the model."""
+    """What the config.json of a part says about the rest of the model."""
     if part == "unet":
         return {
             "linear_projection": spec.layout.linear_projection,

@@ -38,7 +38,7 @@ def wanted(names: Iterable[str]) -> list[str]:
 
 
 def _shard_of(name: str, index: str) -> bool:
-    """Whether a file is one of those that an index of shards stands for."""
+    """Whether a file is one of the shards of an index."""
     if ".index." not in index:
         return False
     stem, kind = re.fullmatch(r"(\w+(?:\.fp16)?)\.(safetensors|bin)\..*", index).groups()
@@ -47,7 +47,7 @@ def _shard_of(name: str, index: str) -> bool:
 
 
 def download(source: str) -> Path:
-    """The folder of a hub repository in the local cache, fetched first where it is not there.
+    """The folder of a hub repository in the local cache, after fetching what is missing there.
 
     Raises:
       ValueError: if it cannot be reached and is not in the cache, or is no diffusers repository.
@@ -56,7 +56,7 @@ def download(source: str) -> Path:
     import huggingface_hub
 
     try:
-        # Not list_repo_files: without a network that retries for half a minute.
+        # Not list_repo_files, which retries for half a minute without a network.
         siblings = huggingface_hub.HfApi().model_info(source).siblings or ()
         files = wanted(sibling.rfilename for sibling in siblings)
         if "model_index.json" not in files:

@@ -1,4 +1,4 @@
-"""Writing beside the destination first, then renaming: what is there stays whole until then."""
+"""Writing beside the destination, then renaming: until then the old content stays complete."""
 
 import json
 import os
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 _MARKS = ("model_index.json", "diffusion_pytorch_model.safetensors")
-"""What a folder that is a model, or a ControlNet, has one of."""
+"""Files of which the folder of a model or a ControlNet has one."""
 
 
 def write_json(path: Path, table: dict[str, Any]) -> None:
-    """Write a table of settings, in a folder that is made where there is none."""
+    """Write a table of settings, in a folder that is made if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(table, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -21,10 +21,10 @@ def write_json(path: Path, table: dict[str, Any]) -> None:
 def check_free(place: Path, overwrite: bool) -> None:
     """Refuse to write over what is there already.
 
-    A folder may be overwritten only if it is a model, so that a wrong name costs nothing else.
+    A folder may be overwritten only if it is a model, so that a wrong name deletes nothing else.
 
     Raises:
-      FileExistsError: if something is there, and may not be overwritten or is not of that sort.
+      FileExistsError: if something is there that may not be overwritten or is not a model.
     """
     single = place.suffix == ".safetensors"
     if not place.exists() or (
@@ -40,7 +40,7 @@ def check_free(place: Path, overwrite: bool) -> None:
 
 @contextmanager
 def new_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
-    """A folder to fill beside `folder`, which takes its place when all went well.
+    """A folder to fill beside `folder`, which it replaces when all went well.
 
     Raises:
       FileExistsError: if `folder` exists and may not be overwritten.

@@ -1,7 +1,7 @@
 """Reading a pickle without unpickling it.
 
 A pickle is a program for a stack machine that can call anything importable. Here the program is
-walked opcode by opcode (`pickletools.genops` only splits it up) and none of it runs: names become
+read opcode by opcode (`pickletools.genops` only splits it up) and none of it runs: names become
 records, and calls make tables, records of tensors, or inert stubs (`pickle_names`).
 The opcodes are those of Python's `pickletools`, protocols 0 to 5.
 """
@@ -32,13 +32,13 @@ _DAMAGE = (
 
 
 def run(file: BinaryIO) -> tuple[Any, list[Storage]]:
-    """The value of the pickle that begins where `file` stands, and the storages that it mentions.
+    """The value of the pickle at the position of `file`, and the storages that it mentions.
 
     Tables, lists, tuples, strings and numbers are themselves; a tensor is a `TensorRecord`.
-    Afterwards `file` stands at the pickle's end.
+    Afterwards the position of `file` is the pickle's end.
 
     Raises:
-      Refused: if the pickle names something that weights have no need of.
+      Refused: if the pickle names something that weights do not need.
       ValueError: if it is damaged.
     """
     machine = _Machine()
@@ -63,15 +63,15 @@ class _Machine:
         self.storages: list[Storage] = []
 
     def step(self, opcode: str, argument: Any) -> None:
-        """Obey one opcode.
+        """Interpret one opcode.
 
         Raises:
-          ValueError: if weights have no use for it.
+          ValueError: if it is not known.
         """
         if opcode in _PUSHES:
             self.stack.append(argument)
         elif opcode in _MAKES:
-            made = _MAKES[opcode](self, argument)  # may go below a mark: another stack
+            made = _MAKES[opcode](self, argument)  # may replace self.stack
             self.stack.append(made)
         elif opcode in _CHANGES:
             _CHANGES[opcode](self, argument)
@@ -79,7 +79,7 @@ class _Machine:
             raise ValueError(f"opcode {opcode} is not known")
 
     def pop(self) -> Any:
-        """The top of the stack, taken off."""
+        """Take off the top of the stack."""
         return self.stack.pop()
 
     def mark(self) -> None:
@@ -88,7 +88,7 @@ class _Machine:
         self.stack = []
 
     def since_mark(self) -> list[Any]:
-        """What was pushed since the last mark, taken off."""
+        """Take off all that was pushed since the last mark."""
         items, self.stack = self.stack, self.below.pop()
         return items
 
@@ -204,7 +204,7 @@ _CHANGES: dict[str, Callable[[_Machine, Any], None]] = {
     "ADDITEMS": lambda machine, _: _update(machine, machine.since_mark()),
     "SETITEM": _set_item,
     "SETITEMS": lambda machine, _: _update(machine, _table(machine.since_mark())),
-    # An object's state; the state dict's own holds versions of modules, and nothing else matters.
+    # Drops an object's state: a state dict's has versions of modules, and no other matters.
     "BUILD": lambda machine, _: machine.pop() and None,
 }
 """Opcodes that change the stack or what is on it."""

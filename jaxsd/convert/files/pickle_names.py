@@ -1,4 +1,4 @@
-"""What PyTorch's pickles may name, and the records that stand for it.
+"""What PyTorch's pickles may name, and the records that represent it.
 
 Nothing named is ever looked up or imported; a name that is not in these tables is refused.
 """
@@ -22,13 +22,13 @@ class Name(NamedTuple):
 
 
 class Inert(NamedTuple):
-    """What stands for an object that weights do not need."""
+    """Placeholder for an object that weights do not need."""
 
     name: Name
 
 
 class Storage(NamedTuple):
-    """`count` numbers of a file; `start` is where in them a view of another storage begins."""
+    """`count` numbers of a file; a storage that is a view of them begins at number `start`."""
 
     kind: Name
     key: str
@@ -91,7 +91,7 @@ _CALLS: dict[Name, Callable[..., Any]] = {
     Name("torch._utils", "_rebuild_parameter_with_state"): lambda data, *rest: data,
     Name("torch._tensor", "_rebuild_from_type_v2"): _subclass,
 }
-"""What has a meaning when it is called."""
+"""Functions by name -> what a call of them makes here."""
 
 _MENTIONED = {
     Name("torch", "device"),
@@ -106,7 +106,7 @@ _MENTIONED = {
     Name("numpy.dtypes", "Float64DType"),
     Name("_codecs", "encode"),
 }
-"""What may be named and called, to no effect."""
+"""What may be named and called, without any effect."""
 
 _KNOWN = _CALLS.keys() | _MENTIONED | DTYPES.keys() | {UNTYPED}
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxsd.convert.files.tensors import FlatTree, LazyTensor
 
 Progress = Callable[[int], None]
-"""Is told how many bytes were written since it was last called."""
+"""Called with the number of bytes written since its last call."""
 
 CODES: dict[str, np.dtype] = {
     "F64": np.dtype(np.float64),
@@ -41,7 +41,7 @@ _HEADER_LIMIT = 100_000_000
 
 
 def silent(count: int) -> None:
-    """No progress to show."""
+    """Shows no progress."""
 
 
 def read_safetensors(path: Path) -> tuple[FlatTree, dict[str, str]]:
@@ -95,8 +95,8 @@ def _entry(path: Path, name: str, entry: Any, start: int) -> LazyTensor:
 
 
 def _mapped(path: Path, start: int, length: int) -> np.ndarray:
-    """Bytes of a file where the system keeps them, read-only: reading copies them into new memory,
-    which takes four times as long.
+    """Bytes of a file, mapped into memory, read-only: reading them into new memory takes four times
+    as long.
     """
     if length == 0:
         return np.empty(0, np.uint8)

@@ -35,7 +35,7 @@ class FileShapes:
         return len(self._shapes.get(name, ()))
 
     def count(self, pattern: str) -> int:
-        """How many numbers in a row, from 0 on, the group in a pattern of names takes."""
+        """How many numbers 0, 1, 2, ... without a gap the group in a pattern of names matches."""
         found = {match[1] for name in self._shapes if (match := re.match(pattern, name))}
         number = 0
         while str(number) in found:
@@ -43,5 +43,5 @@ class FileShapes:
         return number
 
     def ending(self, suffix: str) -> str | None:
-        """A name that ends so, if there is one."""
+        """A name that ends with `suffix`, or None."""
         return next((name for name in self._shapes if name.endswith(suffix)), None)

@@ -1,8 +1,8 @@
 """PyTorch's `.bin`, `.ckpt`, `.pt` and `.pth` files, without PyTorch.
 
-Two formats: a zip archive with `data.pkl` and one member per storage (since 1.6), and five things
-one after the other: a magic number, a version, facts about the machine, the object, the keys of
-the storages that follow. Tensors are records into the storages, which stay on disk until read.
+Two formats: a zip archive with `data.pkl` and one member per storage (since 1.6), and five pickles
+in a row: a magic number, a version, facts about the machine, the object, and the keys of the
+storages that follow. Tensors are records into the storages, which stay on disk until read.
 """
 
 import math
@@ -27,7 +27,7 @@ _DEPTH_LIMIT = 8
 _ITEM_LIMIT = 200_000
 _NAME_LIMIT = 1000
 _ZIP_DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, OverflowError)
-"""What `zipfile` raises for archives that no program wrote so."""
+"""What `zipfile` raises for damaged archives."""
 
 
 class Place(NamedTuple):
@@ -175,7 +175,7 @@ def _lazy(path: Path, record: TensorRecord, places: dict[str, Place]) -> LazyTen
 
     def read() -> np.ndarray:
         start = place.start + first * dtype.itemsize
-        # As whole numbers: NumPy makes no strided views of the dtypes that are not its own.
+        # As whole numbers: NumPy makes strided views only of its own dtypes.
         flat = np.fromfile(path, f"u{dtype.itemsize}", extent, offset=start)
         if flat.size != extent:
             raise ValueError(f"{path} is truncated; download it again")

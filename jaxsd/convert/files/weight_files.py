@@ -1,4 +1,4 @@
-"""Opening files of weights, whatever their format, and choosing among those of a folder."""
+"""Opening files of weights in any known format, and choosing among those of a folder."""
 
 import json
 from pathlib import Path, PurePosixPath
@@ -35,7 +35,7 @@ def open_weights(path: Path) -> tuple[FlatTree, dict[str, str]]:
 def choose(names: set[str], non_ema: bool = False) -> str | None:
     """Which of a folder's file names to read: full precision before fp16, safetensors before bin.
 
-    `non_ema` prefers the weights that were trained to their average, where a folder has both.
+    `non_ema` prefers the trained weights over their average (EMA), where a folder has both.
     """
     variants = ("non_ema", "", "fp16") if non_ema else ("", "fp16")
     for variant in variants:

@@ -1,9 +1,9 @@
 """ControlNets that are stored as changes to a U-Net: Control-LoRAs, and files of differences.
 
-Stability AI's Control-LoRA has the hint network, the zero convolutions, norms and biases whole, and
-for a kernel W of the U-Net's encoder two factors, `NAME.up` [O, r] and `NAME.down` [r, I, ...]: the
-ControlNet has W + up @ down there, with the window of a convolution as further columns. A file of
-differences has W' - W. What a file does not have is the U-Net's own.
+Stability AI's Control-LoRA has the hint network, the zero convolutions, norms and biases whole. For
+a kernel W of the U-Net's encoder it has two factors, `NAME.up` [O, r] and `NAME.down` [r, I, ...].
+The ControlNet's kernel is W + up @ down; the window of a convolution counts as further columns. A
+file of differences has W' - W. Tensors that a file does not have are the U-Net's own.
 """
 
 import math
@@ -34,7 +34,7 @@ def encoder_tensors(config: ControlNetConfig, slots: list[Slot], unet: FlatTree)
 
 
 def with_factors(tensors: FlatTree, unet: FlatTree) -> FlatTree:
-    """The whole tensors of a Control-LoRA, and factors that belong to no kernel."""
+    """The whole tensors of a Control-LoRA; factors that belong to no kernel stay as they are."""
     whole = unet | tensors
     for name in tensors:
         module, _, role = name.rpartition(".")
@@ -45,11 +45,11 @@ def with_factors(tensors: FlatTree, unet: FlatTree) -> FlatTree:
 
 
 def factored(tensors: FlatTree, unet: FlatTree, rank: int) -> FlatTree:
-    """A Control-LoRA's tensors, of a whole ControlNet and the U-Net's encoder under its names.
+    """A Control-LoRA's tensors, from a whole ControlNet and the U-Net's encoder under its names.
 
-    The factors of a kernel's change are those of its largest singular values, which is the nearest
-    product of that rank (Eckart and Young 1936). Kernels that factors would not make smaller, and
-    all that are no kernels, stay whole.
+    The factors of a kernel's change are those of its largest singular values: the nearest product
+    of that rank (Eckart and Young 1936). Kernels that factors would not make smaller, and all other
+    tensors, stay whole.
     """
     stored = {"lora_controlnet": in_memory(np.zeros(0, np.float32))}
     for name, tensor in tensors.items():
@@ -78,13 +78,13 @@ CHANGES: dict[str, Callable[[FlatTree, FlatTree], FlatTree]] = {
     "lora_controlnet": with_factors,
     "difference": with_differences,
 }
-"""Name of an empty tensor that says what a file is -> (its tensors, the U-Net's) to whole ones."""
+"""Empty tensor that marks a file -> function from its tensors and the U-Net's to whole ones."""
 
 
 def _sum(name: str, tensor: LazyTensor, factors: list[LazyTensor]) -> LazyTensor:
     """A tensor of the U-Net plus the product of one or two factors, in float32.
 
-    All are matrices here: what follows the first axis is columns.
+    All are treated as matrices: the axes after the first are columns.
     """
     matrices = [_matrix(factor.shape) for factor in factors]
     fits = all(left[1] == right[0] for left, right in pairwise(matrices))

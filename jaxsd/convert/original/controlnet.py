@@ -20,7 +20,7 @@ def configuration(shapes: FileShapes) -> tuple[ControlNetConfig, bool]:
 
 def hint_channels(shapes: FileShapes) -> tuple[int, ...]:
     """Widths of the network that reads the image."""
-    # Convolutions are every second one; every second of those widens, and the last leaves.
+    # Every second module is a convolution, every second of those widens, the last is the output.
     widths, number = [shapes.size(SIGN, 0)], 4
     while f"input_hint_block.{number + 2}.weight" in shapes:
         widths.append(shapes.size(f"input_hint_block.{number}.weight", 0))

@@ -32,7 +32,7 @@ def renamed(name: str, modules: Modules, inner: Modules) -> str:
 def renamed_slots(
     slots: list[Slot], modules: Modules, inner: Modules, prefix: str = ""
 ) -> list[Slot]:
-    """Slots under the original's names, of those under diffusers' names."""
+    """Slots under the original's names, from those under diffusers' names."""
     return [slot._replace(name=prefix + renamed(slot.name, modules, inner)) for slot in slots]
 
 
@@ -48,7 +48,7 @@ def unet_modules(config: UNetConfig) -> Modules:
 
 
 def controlnet_modules(config: ControlNetConfig) -> Modules:
-    """Modules of a ControlNet. The activations between convolutions count in the hint network."""
+    """Modules of a ControlNet. In the hint network, activations are numbered too."""
     modules = {
         f"controlnet_cond_embedding.blocks.{i}": f"input_hint_block.{2 * i + 2}"
         for i in range(2 * (len(config.hint_channels) - 1))
@@ -65,7 +65,7 @@ def controlnet_modules(config: ControlNetConfig) -> Modules:
 
 
 def _encoder_modules(config: UNetConfig) -> Modules:
-    """What both have: everything up to the middle."""
+    """Modules of both, U-Net and ControlNet: everything up to the middle."""
     modules = {
         "conv_in": "input_blocks.0.0",
         "time_embedding.linear_1": "time_embed.0",
@@ -80,7 +80,7 @@ def _encoder_modules(config: UNetConfig) -> Modules:
 
 
 def _input_blocks(config: UNetConfig) -> Modules:
-    """One block per resnet and per downsampling, numbered through; block 0 is `conv_in`."""
+    """One block per resnet and per downsampling, in one numbering; block 0 is `conv_in`."""
     modules: Modules = {}
     number = 1
     for i, level in enumerate(config.levels):
@@ -94,7 +94,7 @@ def _input_blocks(config: UNetConfig) -> Modules:
 
 
 def _output_blocks(config: UNetConfig) -> Modules:
-    """One block per resnet, numbered through; upsampling is the last thing in a level's last."""
+    """One block per resnet, in one numbering; the last block of a level ends with upsampling."""
     modules: Modules = {}
     number = 0
     for i, level in enumerate(config.levels[::-1]):

@@ -1,7 +1,7 @@
 """Names of the original code's files: CompVis and Stability's U-Net and VAE, OpenCLIP's text.
 
-Generated from a model's numbers as module by module pairs with diffusers' names; inside a resnet,
-an attention or a text layer another few words differ.
+They are generated from a model's numbers, module by module, as pairs with diffusers' names. Inside
+a resnet, an attention or a text layer a few more words differ.
 """
 
 from jaxsd.config import ModelSpec, TextConfig, VAEConfig
@@ -69,7 +69,7 @@ def _openclip_modules(config: TextConfig) -> Modules:
 
 
 def _vae_slots(config: VAEConfig, shapes: Shapes) -> list[Slot]:
-    """The VAE's attention is made of 1x1 convolutions, and is the only thing dense in ours."""
+    """In the file the VAE's attention is 1x1 convolutions; in our tree only it has dense layers."""
     slots = [
         slot._replace(kind="pointwise") if slot.kind == "dense" else slot
         for slot in torch_slots(shapes)

@@ -1,10 +1,10 @@
 """Reading and laying out single files (`.safetensors`, `.ckpt`) of SD 1, 2, XL and the refiner.
 
-What of a file is not the model, and so is neither kept nor written back: the noise schedule's
+These parts of a file are not the model, and are neither kept nor written back: the noise schedule's
 tables, the other set of U-Net weights where there are two, loss networks, `logit_scale`, SD 2's
 `text_projection` and its 24th text layer, whose output nothing uses (files without it exist, and
-webui, ComfyUI and diffusers load them). Position ids are made again when a file is written.
-Everything else goes through bit by bit. Files written here carry their spec as metadata.
+webui, ComfyUI and diffusers load them). Position ids are added when a file is written. Everything
+else stays the same bit for bit. Files written here carry their spec as metadata.
 """
 
 import re
@@ -142,10 +142,10 @@ def _spec(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | Non
 
 
 def model_of(tensors: FlatTree, spec: ModelSpec) -> StoredModel:
-    """The model that a single file's tensors are.
+    """The model that consists of a single file's tensors.
 
     Raises:
-      Mismatch: if they are not exactly those of the spec, and tensors that are no parameters.
+      Mismatch: if they are not exactly those of the spec, apart from known non-parameters.
     """
     slots, shapes = table(spec)
     names = {slot.name for slot in slots}
@@ -177,8 +177,8 @@ def _below(tree: FlatTree, part: str) -> FlatTree:
 def single_file_tensors(model: StoredModel) -> tuple[FlatTree, dict[str, str]]:
     """The tensors and the metadata of the single file of a model.
 
-    Position ids are made again, because some readers want them; so are the empty tensors that
-    tell readers that an XL model predicts v.
+    Position ids are added, because some readers want them. So are the empty tensors that tell
+    readers that an XL model predicts v.
 
     Raises:
       ValueError: if the parameters are not those of the spec.

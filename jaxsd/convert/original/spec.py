@@ -1,6 +1,6 @@
 """What a single file holds, from the names and shapes of its tensors.
 
-The original code's configs say more than shapes can tell, but never varied it, so that it is
+Shapes do not tell all numbers. The others never varied in the original code's configs, so they are
 constant here: 32 groups in every norm, and 64 channels per head in the text encoders (those of the
 U-Net are in `convert/encoder.py`).
 """
@@ -30,7 +30,7 @@ from jaxsd.types import Prediction
 
 _INPAINTING_CHANNELS = 9
 _LIKE = {"v1": SD1, "v2": SD2, "xl": SDXL, "refiner": SDXL_REFINER}
-"""Whose noise schedule and size a model has that is of no family itself, by its naming."""
+"""Naming -> family whose noise schedule and size a model of no family gets."""
 _OTHERS = {5: "a depth-to-image model", 7: "an upscaler", 8: "an InstructPix2Pix model"}
 """What other numbers of input channels than 4 and 9 mean."""
 _MARKERS = {"edm_mean": "Playground 2.5", "edm_vpred.sigma_max": "CosXL"}
@@ -43,8 +43,8 @@ def spec_of(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | N
     `facts` is the file's metadata; `prediction`, where given, is taken as true.
 
     Raises:
-      ValueError: if it is no Stable Diffusion that networks here can be, or SD 2 and nobody says
-        what it predicts.
+      ValueError: if it is not a Stable Diffusion that networks here support, or it is SD 2 without
+        a stated prediction.
     """
     for marker, name in _MARKERS.items():
         if marker in tensors:
@@ -112,7 +112,7 @@ def _vae(tensors: FlatTree, alike: VAEConfig) -> VAEConfig:
 
 
 def _texts(tensors: FlatTree) -> tuple[TextConfig, ...]:
-    """The text encoders, by where they lie: that is what tells the families apart."""
+    """The text encoders, found by their names' prefixes, which tell the families apart."""
     naming = next(
         (
             naming
@@ -152,8 +152,8 @@ def _clip(tensors: FlatTree, prefix: str, alike: TextConfig) -> TextConfig:
 
 
 def _openclip(tensors: FlatTree, prefix: str, alike: TextConfig) -> TextConfig:
-    """OpenCLIP's tower. SD 2 was trained on its last layer but one: whether a file holds 24 layers
-    or the 23 that are used, the model has 23.
+    """OpenCLIP's text encoder. SD 2 was trained on its second to last layer: the model has the 23
+    layers that are used, even if a file holds 24.
     """
     shapes = FileShapes(tensors, prefix)
     width = shapes.size("token_embedding.weight", 1)

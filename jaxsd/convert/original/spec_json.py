@@ -16,7 +16,7 @@ def to_json(spec: ModelSpec) -> str:
 
 
 def from_json(text: str) -> ModelSpec:
-    """The spec of `to_json`.
+    """The spec from a text of `to_json`.
 
     Raises:
       ValueError: if the text is not that of a spec.
