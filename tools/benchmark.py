@@ -1,8 +1,8 @@
-"""`jaxsd bench` beside the other programs: diffusers in PyTorch and in Flax, and OpenVINO.
+"""`jaxsd bench` with other programs: diffusers in PyTorch and in Flax, and OpenVINO.
 
     python tools/benchmark.py --flax-python envs/flax/bin/python --models sd15 --rounds 5 -o report
 
-Each peer runs in an environment of its own; what is not installed there is left out with a word.
+Each peer runs in its own environment; a peer that is not installed there is left out, with a note.
 The other options are those of `jaxsd bench`.
 """
 

@@ -66,7 +66,7 @@ def chosen_concepts(count: int, sources: Sources) -> list[Concept]:
     """The first `count` concepts.
 
     Raises:
-        ValueError: there are not so many, or one lacks its drawing in a package.
+        ValueError: there are fewer, or one has no drawing in a package.
     """
     if not 1 <= count <= len(CONCEPTS):
         raise ValueError(f"--concepts {count}: there are 1 to {len(CONCEPTS)} in emoji/concepts.py")
@@ -104,7 +104,7 @@ def draw_flag(text: str, picture: Picture) -> np.ndarray:
 
 
 def list_jobs(concepts: list[Concept], sources: Sources) -> list[Job]:
-    """(drawing function, pictures) of the whole of train and heldout."""
+    """(drawing function, pictures) of all of train and heldout."""
     jobs: list[Job] = []
     for concept in concepts:
         listed = pictures.of_concept(concept, sources.tags[concept.glyph])
@@ -145,10 +145,10 @@ def save_all(out: Path, jobs: list[Job], processes: int) -> Lines:
 
 
 def vocabulary_texts(lines: Lines, sources: Sources) -> list[str]:
-    """Every caption, and emojibase's words for the data sets to come.
+    """Every caption, and emojibase's words for future data sets.
 
-    All labels, but the tags of things only: those of faces, people, symbols and flags would add
-    1,300 ids, 0.35 MB of half-precision embedding 128 wide, for words that few people type.
+    It has all labels, but only the tags of things: tags of faces, people, symbols and flags would
+    add 1,300 ids, 0.35 MB of half-precision embedding 128 wide, for words that few people type.
     """
     rows = [row for split in lines.values() for row in split]
     texts = [text for row in rows for text in [row["text"], *row["texts"]]]

@@ -3,7 +3,7 @@
     python tools/compare_approximations.py [--taesd=FOLDER]
 
 Draws the same pictures with every setting, and counts the operations in them. A distance is the
-PSNR between a picture and the whole one, in decibels.
+PSNR between a picture and the one of the full computation, in decibels.
 """
 
 import argparse
@@ -24,14 +24,14 @@ PROMPTS = ("a red apple", "a cat", "a bicycle", "the flag of Japan")
 
 
 class Setting(NamedTuple):
-    """What is left out."""
+    """Which operations are left out."""
 
     interval: tuple[float, float] = (0.0, 1.0)
     reuse: int = 1
 
     @property
     def title(self) -> str:
-        """In words."""
+        """The setting in words."""
         words = []
         if self.interval != (0.0, 1.0):
             words.append("guidance in {:g} to {:g} of the steps".format(*self.interval))
@@ -51,7 +51,7 @@ SETTINGS = (
 
 
 def unet_flops(pipe: jaxsd.Pipeline) -> tuple[int, int]:
-    """Operations of the U-Net on one latent, whole and around deep features."""
+    """Operations of the U-Net on one latent, in full and around given deep features."""
     spec, unet = pipe.spec, pipe.networks.unet
     side = spec.default_size // spec.vae.downscale
     inputs = {
@@ -81,7 +81,7 @@ def decoder_flops(pipe: jaxsd.Pipeline) -> int:
 
 
 def work(setting: Setting, rows: int, flops: tuple[int, int]) -> float:
-    """The U-Net's operations for a picture, as a share of those of the whole."""
+    """The U-Net's operations for a picture, as a share of the full computation."""
     whole, outermost = flops
     total = 0
     for run in runs(together([classifier_free(2.0, rows, setting.interval)])):
@@ -97,7 +97,7 @@ def distances(images: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def table(args: argparse.Namespace) -> str:
-    """Draws, and gives the rows of the table."""
+    """Draws, and returns the table."""
     pipe = jaxsd.load(args.model)
     flops = unet_flops(pipe)
 

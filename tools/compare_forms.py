@@ -1,10 +1,10 @@
-"""Processor time of the forms of attention and convolution that `jaxsd.nn` chooses from, in turn.
+"""CPU time of the forms of attention and convolution that `jaxsd.nn` chooses from.
 
     python tools/compare_forms.py
 
-Prints for every shape the ratio of the form for CPUs to the plain one: the median over rounds in
-which both ran one after the other. It is the time that all threads worked, so that other programs
-on the machine matter little.
+Prints for every shape the CPU time of the form for CPUs divided by that of the plain form: the
+median over rounds in which both ran one after the other. CPU time adds up the work of all threads,
+so other programs on the machine matter little.
 """
 
 import statistics
@@ -33,12 +33,12 @@ def convolve(x: Array, kernel: Array) -> Array:
 
 
 def double_and_convolve(x: Array, kernel: Array) -> Array:
-    """The same of pixels repeated 2 x 2."""
+    """The same on pixels repeated 2 x 2."""
     return convolve(x.repeat(2, axis=1).repeat(2, axis=2), kernel)
 
 
 def attention(tokens: int, heads: int, width: int) -> tuple[str, Form, Form, list[tuple]]:
-    """A comparison of self-attention: what, the plain form, the other, and shapes."""
+    """A comparison of self-attention: title, the plain form, the other form, and shapes."""
     shape = (2, tokens, heads, width)
     what = f"attention, {tokens} tokens, {heads} heads of {width}"
     return what, plain_attention, transposed_attention, [shape] * 3
@@ -79,7 +79,7 @@ COMPARISONS = [
 
 
 def ratio(plain: Form, form: Form, arguments: list[Array]) -> float:
-    """Median over rounds of the second form's processor time over the first's."""
+    """Median over rounds of the second form's CPU time divided by the first's."""
     compiled = [jax.jit(f).lower(*arguments).compile() for f in (plain, form)]
     seconds = []
     for _ in range(ROUNDS + 1):

@@ -17,7 +17,7 @@ ROW = ("from_sketch.png", "apple.png", "repainted.png", "grown.png", "with_edges
 HEIGHT, GAP = 128, 6
 
 SIDE = 256
-"""Pixels; the examples show that any size will do."""
+"""In pixels; the examples show that any size works."""
 
 
 def sketch() -> Image.Image:
@@ -31,14 +31,14 @@ def sketch() -> Image.Image:
 
 
 def mask() -> Image.Image:
-    """White where the upper part of a picture is to be painted anew."""
+    """White in the upper part of a picture, which is to be repainted."""
     image = Image.new("L", (SIDE, SIDE), "black")
     ImageDraw.Draw(image).rectangle((0, 0, SIDE, SIDE // 2), fill="white")
     return image
 
 
 def row(pictures: Sequence[Path]) -> Image.Image:
-    """Pictures of one height beside each other, on white."""
+    """Pictures of one height side by side, on white."""
     images = [Image.open(path).convert("RGB") for path in pictures]
     images = [image.resize((image.width * HEIGHT // image.height, HEIGHT)) for image in images]
     width = sum(image.width + GAP for image in images) + GAP

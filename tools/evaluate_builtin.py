@@ -54,11 +54,11 @@ PROMPTS = (
 )
 COLUMNS = 6
 LINES, LINE, LETTERS = 3, 14, 24
-"""Below a picture: lines, pixels of one, letters in one."""
+"""Text below a picture: lines, pixels per line, letters per line."""
 
 
 def generator(pipe: jaxsd.Pipeline, batch_size: int, **options: object) -> Generate:
-    """The pipeline as the function that questions are put to, in batches of one size."""
+    """The pipeline as a function from prompts and seeds to pictures, in batches of one size."""
 
     def generate(prompts: list[str], seeds: list[int]) -> np.ndarray:
         missing = -len(prompts) % batch_size
@@ -73,7 +73,7 @@ def generator(pipe: jaxsd.Pipeline, batch_size: int, **options: object) -> Gener
 
 
 def controlled(pipe: jaxsd.Pipeline, batch_size: int, **options: object) -> Control:
-    """The pipeline with its ControlNet "edges", or without where there are no hints."""
+    """The pipeline with its ControlNet "edges", or without it if there are no hints."""
     free = generator(pipe, batch_size, **options)
     control = {"control": [jaxsd.Control(image="given", model="edges")]}
 

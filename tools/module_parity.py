@@ -1,6 +1,6 @@
 """Runs a network in jaxsd and its twin in PyTorch on one input and compares every module.
 
-Of tools/parity.py and of the tests marked parity; needs the extra [parity].
+Used by tools/parity.py and by the tests marked parity; needs the extra [parity].
 """
 
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def compare_modules(ours: dict[str, Array], theirs: dict[str, Array]) -> list[Mo
 
 
 def relative_error(got: Array, want: Array) -> float:
-    """Largest difference over the largest value of `want`, which may order its pixels otherwise.
+    """Largest difference over the largest value of `want`, which may have another layout.
 
     Infinite where either has a value that is not finite.
     """
@@ -62,7 +62,7 @@ def flax_outputs(
     inputs: Params,
     method: str | None = None,
 ) -> tuple[Any, dict[str, Array]]:
-    """A network's result, and the first output of each module below it by its path."""
+    """A network's result, and the first output of each module inside it by its path."""
 
     def run(params: Params, inputs: Params) -> tuple[Any, Params]:
         return network.apply(
@@ -78,7 +78,7 @@ def flax_outputs(
 
 
 def torch_outputs(module: torch.nn.Module, run: Callable[[], Any]) -> tuple[Any, dict[str, Array]]:
-    """What `run` gives, and the first output of each module it calls, by jaxsd's path and axes."""
+    """The result of `run`, and each called module's first output, in jaxsd's paths and axes."""
     outputs: dict[str, Array] = {}
 
     def keep(path: str) -> Callable[[torch.nn.Module, Any, Any], None]:
@@ -105,7 +105,7 @@ def torch_outputs(module: torch.nn.Module, run: Callable[[], Any]) -> tuple[Any,
 def run_unet(
     unet: UNet2DConditionModel, inputs: dict[str, Array], residuals: Residuals | None = None
 ) -> Array:
-    """What diffusers' U-Net gives for the keyword arguments of jaxsd's, [B, h, w, c]."""
+    """The output of diffusers' U-Net for the keyword arguments of jaxsd's, [B, h, w, c]."""
     tensors = {name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()}
     guidance, extra = None, {}
     if residuals is not None:
@@ -129,7 +129,7 @@ def run_unet(
 
 
 def run_controlnet(controlnet: ControlNetModel, inputs: dict[str, Array]) -> Residuals:
-    """What diffusers' ControlNet gives for the keyword arguments of jaxsd's."""
+    """The output of diffusers' ControlNet for the keyword arguments of jaxsd's."""
     tensors = {name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()}
     down, mid = controlnet(
         nchw(inputs["x"]),
@@ -185,6 +185,6 @@ def _calls(node: Params, path: str) -> Iterator[tuple[str, Array]]:
     for name, value in node.items():
         if name != "__call__":
             yield from _calls(value, f"{path}/{name}" if path else name)
-        elif path:  # the network itself has its result
+        elif path:  # `flax_outputs` returns the output of the network itself anyway
             first = value[0]
             yield path, np.asarray(first[0] if isinstance(first, tuple) else first)

@@ -1,6 +1,6 @@
 """Compares a model's numbers with PyTorch's: every module, every step, every image.
 
-Runs torch, transformers and diffusers beside jaxsd on the CPU in float32, and writes a report
+Runs torch, transformers and diffusers as well as jaxsd on the CPU in float32, and writes a report
 (`report.md` with tables, `report.png`). Needs the extra [parity].
 
     python tools/parity.py model.safetensors --output=report
@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = source
         if not (source / "model_index.json").is_file():
-            # diffusers reads single files with the help of the hub; jaxsd's folder needs none.
+            # diffusers needs the hub to read a single file, but not to read a folder from jaxsd.
             folder = Path(scratch) / "model"
             try:
                 open_conversion(argv[1], str(folder)).run(lambda count: None)

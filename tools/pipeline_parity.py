@@ -1,6 +1,6 @@
 """Compares a whole model with its twin in diffusers: every module, every step, every image.
 
-Of tools/parity.py; needs the extra [parity].
+Used by tools/parity.py; needs the extra [parity].
 """
 
 from collections.abc import Iterator
@@ -30,17 +30,17 @@ from jaxsd.sampling.program import decode
 from jaxsd.types import Array
 
 SCHEDULERS: dict[str, tuple[type, dict[str, Any]]] = {
-    # What from_config takes for granted unless the files say it: no model of ours wants it.
+    # These settings replace defaults of from_config that no model of ours uses.
     "ddim": (diffusers.DDIMScheduler, {"clip_sample": False}),
     "pndm": (diffusers.PNDMScheduler, {"skip_prk_steps": True}),
     "euler": (diffusers.EulerDiscreteScheduler, {}),
     "dpm++_2m": (diffusers.DPMSolverMultistepScheduler, {}),
     "unipc": (diffusers.UniPCMultistepScheduler, {}),
 }
-"""Samplers without noise of their own and with a row for each of diffusers' steps."""
+"""Samplers that add no noise, and that have a row for each of diffusers' steps."""
 
 DRAWS = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
-"""Pipelines that make pictures of texts alone, so that steps and images can be compared."""
+"""Pipelines that need only texts, so that steps and images can be compared."""
 
 
 class Request(NamedTuple):
@@ -76,7 +76,7 @@ def open_both(folder: Path) -> tuple[Pipeline, Any]:
 def compare_networks(
     ours: Pipeline, theirs: Any, request: Request
 ) -> Iterator[tuple[str, list[ModuleError]]]:
-    """Runs each network once, on one image, and names and yields the errors of its modules."""
+    """Runs each network once, on one image; yields its name and the errors of its modules."""
     networks, params, spec = ours.networks, ours.params, ours.spec
     texts = [request.prompts[0]]
     contexts = []

@@ -1,7 +1,7 @@
-"""Records what diffusers and transformers give for the tiny models of the tests.
+"""Records the outputs of diffusers and transformers for the tiny models of the tests.
 
-Weights and inputs are made again by a rule (tests/tiny_models.py), so only outputs and the
-versions that gave them are stored. Needs the extra [parity]:
+tests/tiny_models.py makes the same weights and inputs every time, so only outputs and versions of
+packages are stored. Needs the extra [parity]:
 
     PYTHONPATH=tests python tools/record_goldens.py --output tests/goldens/models.npz
 """
@@ -41,7 +41,7 @@ from jaxsd.types import Array
 OUTPUT = flags.DEFINE_string("output", "tests/goldens/models.npz", "File to write.")
 
 POSITIONS = (0, 1, 6, 40, 76)
-"""Tokens of which the context is kept: starts, both short prompts' ends, padding, the last."""
+"""Tokens whose context is kept: starts, both short prompts' ends, padding, the last."""
 
 
 def unets() -> dict[str, Array]:
@@ -56,7 +56,7 @@ def unets() -> dict[str, Array]:
 
 
 def controlnets() -> dict[str, Array]:
-    """A ControlNet's middle residual, and what the U-Net gives with all of them."""
+    """A ControlNet's middle residual, and the U-Net's output with all residuals."""
     goldens = {}
     for family, config in CONTROLNETS.items():
         linear = TINY[family].layout.linear_projection
@@ -94,7 +94,7 @@ def text_encoders() -> dict[str, Array]:
 
 
 def versions() -> str:
-    """What made the goldens, as JSON."""
+    """Versions of the packages that made the goldens, as JSON."""
     packages: dict[str, Any] = {"diffusers": diffusers, "transformers": transformers}
     numbers = {name: module.__version__ for name, module in packages.items()}
     numbers |= {"torch": torch.__version__, "numpy": np.__version__}

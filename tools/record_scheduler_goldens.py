@@ -1,4 +1,4 @@
-"""Records what diffusers' scheduler classes make of the tests' toy network.
+"""Records the results of diffusers' scheduler classes with the tests' toy network.
 
 Each array is named "sampler prediction steps sigmas". Needs the extra [parity]:
 
@@ -15,7 +15,7 @@ from diffusers_runs import CLASSES, run_scheduler, scheduler
 
 OUTPUT = flags.DEFINE_string("output", "tests/goldens/schedulers.npz", "File to write.")
 WITH_KARRAS = ("lms", "euler", "heun", "dpm++_2m", "dpm++_2m_sde", "dpm++_2s", "unipc", "deis")
-ROWS = 39  # heun's, of 20 steps
+ROWS = 39  # of heun with 20 steps
 
 
 def main(_: Sequence[str]) -> None:

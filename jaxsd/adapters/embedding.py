@@ -1,8 +1,8 @@
-"""Textual inversion: words of one's own as rows of the token table (Gal et al. 2022,
+"""Textual inversion: new words as extra rows of the token table (Gal et al. 2022,
 arXiv:2208.01618).
 
-An embedding is a token and, for each text encoder, vectors [n, width]. To use one takes both sides
-of an encoder: `with_embedding` appends the vectors to its table, `with_token` gives its tokenizer
+An embedding is a token, and vectors [n, width] for each text encoder. Using one takes two steps
+per encoder: `with_embedding` appends the vectors to its table, and `with_token` gives its tokenizer
 the ids of those rows.
 """
 
@@ -30,7 +30,7 @@ _BESIDE = "string_to_token."
 
 
 def with_embedding(params_text: Params, vectors: Array) -> Params:
-    """A text encoder's tree with rows appended to its token table; not changed itself.
+    """A copy of a text encoder's tree with rows appended to its token table.
 
     It can be traced: in training the vectors are the parameters, and everything else is constant.
 
@@ -54,10 +54,10 @@ def with_embedding(params_text: Params, vectors: Array) -> Params:
 def with_token(
     config: TextConfig, tokenizer: Tokenizer, token: str, vectors: int
 ) -> tuple[TextConfig, Tokenizer]:
-    """An encoder's numbers and tokenizer with a token for the rows that `with_embedding` appends.
+    """An encoder's config and tokenizer with a token for the rows that `with_embedding` appends.
 
-    Wherever a prompt has the token, the ids of all its vectors stand. The ids after the first are
-    those of `token_1`, `token_2`, ..., as diffusers names them.
+    The token in a prompt becomes the ids of all its vectors. The ids after the first belong to
+    `token_1`, `token_2`, ..., as diffusers names them.
 
     Args:
       config: of the encoder without the rows.
@@ -65,7 +65,7 @@ def with_token(
       vectors: how many rows it has, at least 1.
 
     Raises:
-      ValueError: the token is empty, has white space that prompts lose, or is a word already.
+      ValueError: the token is empty, has white space that prompts lose, or is in the vocabulary.
     """
     if not token or token != " ".join(token.split()):
         raise ValueError(f"token {token!r} cannot be found in a prompt; use one such as '<toy>'")
@@ -92,8 +92,8 @@ def read_embedding(path: str | Path) -> tuple[str, tuple[np.ndarray, ...]]:
     """The token and the vectors of a file, one array [n, width] per text encoder.
 
     diffusers' files have one tensor, named by the token; webui's are `emb_params` or, in .pt files,
-    `string_to_param`; those for XL have `clip_l` and `clip_g`. Where a file does not say the token,
-    it is the file's name without the suffix, as in webui.
+    `string_to_param`; those for XL have `clip_l` and `clip_g`. If a file does not name the token,
+    the token is the file's name without the suffix, as in webui.
 
     Raises:
       ValueError: the file holds anything else.
@@ -110,7 +110,7 @@ def _stated(facts: Mapping[str, str]) -> str | None:
 
 
 def _vectors(path: Path, tensors: FlatTree) -> tuple[str | None, list[LazyTensor]]:
-    """The token, where the name of a tensor is it, and the tensors in the order of encoders."""
+    """The token, if a tensor's name gives it, and the tensors in the order of encoders."""
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(_BESIDE)}
     if kept and set(kept) <= set(_ENCODERS):
         return None, [kept[name] for name in _ENCODERS if name in kept]
@@ -129,7 +129,7 @@ def _rows(path: Path, tensor: LazyTensor) -> np.ndarray:
 
 
 def write_embedding(path: str | Path, token: str, vectors: Sequence[Array]) -> None:
-    """Write an embedding as a .safetensors file: `pipe.load_textual_inversion(path)`.
+    """Write an embedding as a .safetensors file for `pipe.load_textual_inversion(path)`.
 
     For one text encoder the tensor is named by the token. For XL's two they are `clip_l` and
     `clip_g`, which webui and ComfyUI load, and diffusers one by one; the token is in the metadata.

@@ -1,7 +1,7 @@
 """Low-rank adaptation of kernels (Hu et al. 2021, "LoRA", arXiv:2106.09685).
 
 A LoRA is a flat dict from the paths of kernels in a pipeline's tree, `{"unet": tree, "text":
-[tree, ...]}`, to factors of what is added to them:
+[tree, ...]}`, to the factors of the change that is added to each kernel:
 
     unet/down_blocks_0/attentions_0/transformer_blocks_0/attn1/to_q/kernel
     text/0/encoder/layers_0/self_attn/q_proj/kernel
@@ -12,7 +12,7 @@ A LoRA is a flat dict from the paths of kernels in a pipeline's tree, `{"unet": 
                                          up [1, 1, rank, out], alpha []
 
 A list of text encoders and a dict of them by "0" and "1" have the same paths. The factors are
-pytrees of arrays for `jax.grad`; alpha has no gradient, and no optimizer should let it decay.
+pytrees of arrays for `jax.grad`. Alpha has no gradient; exclude it from weight decay.
 """
 
 import math
@@ -34,20 +34,20 @@ Lora = dict[str, Factors]
 """Path of a kernel -> its factors."""
 
 ADAPTED = ("unet/", "text/")
-"""Where in a pipeline's tree a LoRA may be; no file has a place for one of the VAE."""
+"""Parts of a pipeline's tree that a LoRA can change; its files cannot hold changes of the VAE."""
 
 
 def targets(params: Params, patterns: Sequence[str]) -> list[str]:
-    r"""The paths of kernels that any of the patterns is found in, in the order of the tree.
+    r"""The paths of kernels in which any of the patterns is found, in the order of the tree.
 
     Args:
       params: a pipeline's tree of arrays or of their shapes.
       patterns: regular expressions, found anywhere in a path (`re.search`):
-        `r"unet/.*attn\d/to_(q|k|v|out_0)/"`. Kernels of dense layers (rank 2) and of
-        convolutions (rank 4) of the U-Net and the text encoders can be adapted, and nothing else.
+        `r"unet/.*attn\d/to_(q|k|v|out_0)/"`. Only kernels of dense layers (rank 2) and of
+        convolutions (rank 4) of the U-Net and the text encoders can be adapted.
 
     Raises:
-      ValueError: a pattern is no regular expression, or is found in no such path.
+      ValueError: a pattern is not a regular expression, or is not found in any such path.
     """
     leaves = tree_flatten_with_path(params)[0]
     kernels = [path for path, leaf in map(_named, leaves) if _is_adaptable(path, leaf)]
@@ -81,15 +81,15 @@ def initial_lora(
     """A LoRA that changes nothing yet: `down` random, `up` zero (Hu et al. 2021, section 4.1).
 
     `down` is uniform in +-1/sqrt(in), h * w * in for a convolution: Kaiming's rule with a = sqrt(5)
-    (He et al. 2015, equation 10), as PEFT and kohya's sd-scripts begin. Float32, whatever the
-    dtype of the kernels.
+    (He et al. 2015, equation 10), as in PEFT and kohya's sd-scripts. The factors are float32 for
+    kernels of any dtype.
 
     Args:
       params: a pipeline's tree of arrays or of their shapes.
       patterns: which kernels, see `targets`.
       rank: columns of `down`, at least 1.
       alpha: the change is scaled by alpha / rank.
-      key: folded with each path, so that a kernel begins the same whatever else is adapted.
+      key: folded with each path, so the other adapted kernels do not change a kernel's start.
 
     Raises:
       ValueError: a pattern that fits nothing, or a rank below 1.
@@ -120,13 +120,13 @@ def _initial_factors(shape: tuple[int, ...], rank: int, alpha: float, key: Array
 def merged(params: Params, lora: Mapping[str, Factors], scale: float | Array = 1.0) -> Params:
     """The tree with W + scale * alpha / rank * down @ up in place of each adapted kernel W.
 
-    The sum is in float32 and has the dtype of W in the end. Several LoRAs are merged in turn:
+    The sum is computed in float32 and cast to the dtype of W. Merge several LoRAs one by one:
     `merged(merged(params, first, 0.5), second)`.
 
     Args:
       params: a pipeline's tree, or the part of one that the LoRA adapts. Not changed.
       lora: paths of kernels -> factors.
-      scale: of the whole LoRA; 0 is the tree as it was. May be traced.
+      scale: of the whole LoRA; 0 gives the unchanged tree. May be traced.
 
     Raises:
       ValueError: the tree has no such kernel, or one of another shape.
@@ -161,13 +161,13 @@ def _added(kernel: Array, factors: Factors, scale: float | Array, path: str) -> 
 
 
 def _product(factors: Factors) -> Array:
-    """What the factors make, before any scale, float32 [in, out] or [h, w, in, out].
+    """The product of the factors without any scale, float32 [in, out] or [h, w, in, out].
 
     With `mid` it is the Tucker decomposition of LyCORIS (Yeh et al. 2023, arXiv:2309.14859).
     """
     down, up = (jnp.asarray(factors[name], jnp.float32) for name in ("down", "up"))
     up = up.reshape(up.shape[-2:])
-    # Devices would round the operands of a float32 product to fewer bits.
+    # By default, devices round the operands of a float32 product to fewer bits.
     highest = jax.lax.Precision.HIGHEST
     if "mid" not in factors:
         return jnp.einsum("...ir,ro->...io", down, up, precision=highest)

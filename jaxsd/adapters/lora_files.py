@@ -1,7 +1,7 @@
-"""LoRA files, read and written: PEFT's and diffusers' spelling, and kohya's.
+"""Reads and writes LoRA files with the key names of PEFT and diffusers, or of kohya.
 
-Factors keep the dtype that they are stored in; alpha is float32. What a file leaves out follows its
-own rule: a missing alpha is the rank.
+Factors keep the dtype that they are stored in; alpha is float32. If a file does not state alpha,
+alpha is the rank.
 """
 
 import json
@@ -37,16 +37,16 @@ _OTHERS = (
     ("a LoRA with biases", re.compile(r"\.lora_B(\.\w+)?\.bias$")),
     ("a LoRA by module number (cloneofsimo)", re.compile(r"^(unet|text_encoder):\d+:(up|down)$")),
 )
-"""What else is trained and named so, by a pattern of its keys."""
+"""Other kinds of adapter, and a pattern of their keys."""
 
 Keys = dict[str, dict[str, str]]
 """Path of a kernel -> role of a factor -> its name in a file."""
 
 
 def read_lora(path: str | Path, spec: ModelSpec) -> Lora:
-    """The LoRA in a file, for the model that `spec` is.
+    """The LoRA in a file, for the model of `spec`.
 
-    The names of its keys say what they are: PEFT's `unet.conv_in.lora_A.weight`, diffusers'
+    The names of the keys tell the format: PEFT's `unet.conv_in.lora_A.weight`, diffusers'
     `….processor.to_q_lora.down.weight` and `….lora_linear_layer.up.weight`, kohya's `lora_unet_…`
     and `lora_te_…`, with the U-Net's modules named as in diffusers or in XL's original code.
 
@@ -55,8 +55,8 @@ def read_lora(path: str | Path, spec: ModelSpec) -> Lora:
       shapes of `jaxsd.adapters.lora`.
 
     Raises:
-      ValueError: one line, if it is of another kind (LoHa, LoKr, DoRA, ...), or has keys or shapes
-        that are not the model's.
+      ValueError: in one line, if it is of another kind (LoHa, LoKr, DoRA, ...), or has keys or
+        shapes that are not the model's.
     """
     path = Path(path)
     tensors, facts = open_weights(path)
@@ -108,7 +108,7 @@ def _found(path: Path, tensors: FlatTree, spec: ModelSpec) -> Keys:
 
 
 def _ranks(keys: Keys, tensors: FlatTree) -> dict[str, int]:
-    """The rank of each kernel's factors, by `up` where `down` is missing; that is told later."""
+    """The rank of each kernel's factors, from `up`, or from `down` if there is no `up`."""
     ranks = {}
     for name, roles in keys.items():
         axis, role = (1, "up") if "up" in roles else (0, "down")
@@ -140,7 +140,7 @@ def _layout(
 
 
 def _shapes(kernel: tuple[int, ...], rank: int, twice: bool) -> Shapes:
-    """Shapes of the factors of a kernel; `twice` where there is a middle one."""
+    """Shapes of the factors of a kernel; `twice` if there is a `mid` factor."""
     *window, inputs, outputs = kernel
     point = [1 for _ in window]
     shapes = {"down": (*(point if twice else window), inputs, rank), "up": (*point, rank, outputs)}
@@ -148,13 +148,13 @@ def _shapes(kernel: tuple[int, ...], rank: int, twice: bool) -> Shapes:
 
 
 def write_lora_peft(path: str | Path, lora: Mapping[str, Factors], spec: ModelSpec) -> None:
-    """Write a LoRA as diffusers' own training scripts do: `pipe.load_lora_weights(path)`.
+    """Write a LoRA as diffusers' training scripts do, for `pipe.load_lora_weights(path)`.
 
-    Ranks and alphas are in the file's metadata (`lora_adapter_metadata`), as diffusers has them
-    since 0.34. Other programs may take alpha for the rank; where it is not, give them kohya's.
+    Ranks and alphas are in the file's metadata (`lora_adapter_metadata`), as in diffusers since
+    0.34. Other programs may assume that alpha is the rank; if it is not, write kohya's format.
 
     Raises:
-      ValueError: the factors are not of kernels of the model, or there are middle ones.
+      ValueError: the factors are not of kernels of the model, or a kernel has `mid`.
     """
     kernels = _kernels(lora, spec)
     twice = [name for name, factors in lora.items() if "mid" in factors]
@@ -162,7 +162,7 @@ def write_lora_peft(path: str | Path, lora: Mapping[str, Factors], spec: ModelSp
         raise ValueError(f"PEFT has no place for the middle factor of {twice[0]}; write kohya's")
 
     def key(kernel: AdaptedKernel, role: str) -> str:
-        # diffusers cannot tell the text encoder's PEFT spelling where only its MLPs are adapted.
+        # diffusers does not recognise PEFT's names of a text encoder if only MLPs are adapted.
         down, up = ("lora_A", "lora_B")
         if kernel.part != "unet":
             down, up = ("lora_linear_layer.down", "lora_linear_layer.up")
@@ -176,7 +176,7 @@ def write_lora_peft(path: str | Path, lora: Mapping[str, Factors], spec: ModelSp
 def write_lora_kohya(path: str | Path, lora: Mapping[str, Factors], spec: ModelSpec) -> None:
     """Write a LoRA as kohya's sd-scripts do, for webui and ComfyUI; diffusers reads it too.
 
-    XL's U-Net has the module names of the original code, the others diffusers' names. diffusers
+    XL's U-Net has the module names of the original code, other networks have diffusers'. diffusers
     0.42.1 loses the alphas of attention kernels that differ from the most common alpha.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What LoRA files state beside their tensors: PEFT's configuration, kohya's training settings."""
+"""Metadata of LoRA files: PEFT's configuration, kohya's training settings."""
 
 import json
 from collections import Counter
@@ -11,7 +11,7 @@ from jaxsd.adapters.lora_names import AdaptedKernel
 from jaxsd.config import ModelSpec
 
 ADAPTER = "lora_adapter_metadata"
-"""The key of diffusers: a JSON table of PEFT's `LoraConfig`, one for each part of the pipeline."""
+"""diffusers' key: a JSON table of PEFT's `LoraConfig`, one for each part of the pipeline."""
 
 _BASE = {
     "v1": "sd_v1",
@@ -27,8 +27,8 @@ def adapter_metadata(
 ) -> dict[str, Any]:
     """`LoraConfig` of each part: rank, alpha, and the modules that differ from the most common.
 
-    A name of PEFT's fits every module that ends with it, and transformers has text encoders with
-    and without an outer module, which is left out here.
+    In PEFT a name matches every module that ends with it. Text encoders of transformers come with
+    and without an outer module, so its name is left out here.
     """
     metadata: dict[str, Any] = {}
     for part in dict.fromkeys(kernel.part for kernel in kernels.values()):
@@ -58,10 +58,10 @@ def _commonest(values: Iterable[float]) -> float:
 def stated_alphas(
     path: Path, facts: Mapping[str, str], kernels: Sequence[AdaptedKernel]
 ) -> dict[str, float]:
-    """Path of a kernel -> alpha, as far as PEFT's configuration in a file's metadata states it.
+    """Path of a kernel -> alpha, where PEFT's configuration in a file's metadata states it.
 
     Raises:
-      ValueError: it is damaged, or asks for more than a plain LoRA.
+      ValueError: the configuration is damaged, or asks for more than a plain LoRA.
     """
     if ADAPTER not in facts:
         return {}
@@ -88,7 +88,7 @@ def _alpha(table: Mapping[str, Any], kernel: AdaptedKernel) -> float | None:
 
 
 def kohya_metadata(lora: Mapping[str, Factors], spec: ModelSpec) -> dict[str, str]:
-    """What kohya's programs say of rank and alpha; "Dynamic" where kernels differ."""
+    """Rank and alpha as kohya's programs write them; "Dynamic" where kernels differ."""
 
     def one(values: set[float]) -> str:
         return str(values.pop()) if len(values) == 1 else "Dynamic"

@@ -1,7 +1,7 @@
-"""What the kernels of a model are called in LoRA files.
+"""Names of a model's kernels in LoRA files.
 
-Underscored names cannot be taken apart again (`to_q`, `proj_in`, `text_model`), so all of them are
-made from the model's own list of kernels, and looked up.
+A name with underscores cannot be split back into modules (`to_q`, `proj_in`, `text_model`), so all
+names are made from the model's list of kernels, and looked up.
 """
 
 import re
@@ -16,7 +16,7 @@ from jaxsd.convert.slots import Kind, Slot
 
 _KOHYA = {"unet": "lora_unet", "text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}
 _ALONE = "lora_te"
-"""kohya's prefix of the text encoder of models that have one."""
+"""kohya's prefix for the text encoder of models that have only one."""
 
 _OLD_ATTENTION = re.compile(r"\.(attn\d\.|self_attn\.)(?:to_)?(q|k|v|out)(?:_proj|\.0)?$")
 
@@ -25,11 +25,11 @@ class AdaptedKernel(NamedTuple):
     """A kernel that a LoRA may change.
 
     Attributes:
-      path: in a pipeline's tree, `unet/conv_in/kernel`.
+      path: in a pipeline's tree, such as `unet/conv_in/kernel`.
       shape: of the kernel in our layout.
       kind: how files store it.
       part: diffusers' name of its network, `unet`, `text_encoder` or `text_encoder_2`.
-      module: diffusers' name of it in that network.
+      module: diffusers' name of the module in that network.
       kohya: the name that kohya's sd-scripts give it, prefix included.
     """
 
@@ -90,7 +90,7 @@ def _underscored(name: str) -> str:
 
 
 def spellings(spec: ModelSpec) -> dict[str, str]:
-    """Every name that a file may have for a kernel -> path of the kernel."""
+    """Every name that a file may use for a kernel -> path of the kernel."""
     return {
         name: kernel.path
         for kernel in adapted_kernels(spec).values()
@@ -99,7 +99,7 @@ def spellings(spec: ModelSpec) -> dict[str, str]:
 
 
 def _spellings(kernel: AdaptedKernel) -> set[str]:
-    """The names of kohya, of diffusers before PEFT and since, and of a U-Net by itself.
+    """The names in kohya, in diffusers before PEFT and since, and in files of a U-Net alone.
 
     Text encoders come with and without transformers' outer module.
     """

@@ -1,1 +1,1 @@
-"""Timing the networks side by side with others: jobs, workers, and tables of what they took."""
+"""Times the networks side by side with other programs: jobs, workers, and tables of results."""

@@ -1,4 +1,4 @@
-"""Runs workers side by side: each in its own process, turn and turn about."""
+"""Runs workers side by side: each in its own process, in turn."""
 
 import json
 import shlex
@@ -19,14 +19,14 @@ COMMAND = f"{shlex.quote(sys.executable)} -m jaxsd.benchmark.worker"
 
 @dataclass
 class Result:
-    """What a worker took for a job.
+    """Time and memory of a worker for a job.
 
     Attributes:
       seconds: of every run after the warm-up, in the order of the rounds.
       compile: seconds until the job could run.
-      peak: bytes, at most; of the process with weights and compiler, or of the device.
+      peak: most bytes used by the process, weights and compiler included, or by the device.
       about: versions, device, and from jaxsd's own worker `flops` and `rate`.
-      left_out: why there is nothing else, if so.
+      left_out: why there are no results; empty if there are.
     """
 
     worker: str
@@ -51,7 +51,7 @@ class Worker:
         self.process = subprocess.Popen(
             shlex.split(command), stdin=pipe, stdout=pipe, stderr=pipe, text=True, errors="replace"
         )
-        # Read as it comes: a full pipe would stop the worker.
+        # Read all the time, because a full pipe would stop the worker.
         self.said: deque[str] = deque(maxlen=20)
         self.reader = Thread(target=self.said.extend, args=[self.process.stderr], daemon=True)
         self.reader.start()
@@ -82,15 +82,15 @@ class Worker:
 def contest(
     job: Job, workers: Mapping[str, str], rounds: int, say: Callable[[str], None]
 ) -> list[Result]:
-    """Times a job by every worker.
+    """Times a job with every worker.
 
-    All are prepared and warmed up twice first. Then each runs once a round, so that a machine whose
-    speed drifts drifts for all of them.
+    First, all are prepared and warmed up twice. Then each runs once per round, so that changes in
+    the machine's speed affect all of them.
 
     Args:
       job: what to time.
-      workers: name -> command of a program that speaks as `jaxsd.benchmark.worker` does.
-      rounds: runs of each that count.
+      workers: name -> command of a program with the protocol of `jaxsd.benchmark.worker`.
+      rounds: timed runs of each.
       say: told what happens.
     """
     results = [Result(name, job) for name in workers]

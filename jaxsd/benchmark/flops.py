@@ -11,8 +11,8 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 def count_flops(function: Callable[..., Any], *arrays: Any) -> int:
     """Operations of all products and convolutions of a call, attention's included.
 
-    A multiplication and an addition are two. Norms and whatever else is element by element do not
-    count. Where platforms compute in different ways, the one that others have counts.
+    A multiplication and an addition are two. Norms and other elementwise operations do not count.
+    Where the code differs by platform, the default form counts.
 
     Args:
       function: traceable.

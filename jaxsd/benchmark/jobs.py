@@ -16,7 +16,7 @@ MODELS: dict[str, ModelSpec] = {
     "sd21": families.SD2_V,
     "sdxl": families.SDXL,
 }
-"""Names on the command line -> shapes. All have random weights: only shapes decide about time."""
+"""Names on the command line -> shapes. Weights are random: the time depends only on shapes."""
 
 PARTS = {
     "unet": "one step with guidance: a call of the U-Net with two latents an image",
@@ -40,7 +40,7 @@ class Job:
       batch: images.
       size: height and width in pixels.
       steps: calls of the U-Net, for the part "image".
-      stored: dtype of the file that the weights would be read from; of 16 bits, jaxsd keeps it.
+      stored: dtype of the file that the weights would be read from; jaxsd keeps 16-bit weights.
     """
 
     model: str
@@ -53,11 +53,11 @@ class Job:
 
     @property
     def spec(self) -> ModelSpec:
-        """The model's numbers."""
+        """The model's spec."""
         return MODELS[self.model]
 
     def message(self) -> dict[str, Any]:
-        """The job for workers that know nothing of jaxsd: with diffusers' settings of the model."""
+        """The job for workers without jaxsd, with diffusers' settings of the model."""
         spec = self.spec
         return asdict(self) | {
             "unet": unet_settings(

@@ -1,4 +1,4 @@
-"""The functions that jobs time, with weights that are random but quickly made."""
+"""The functions that jobs time, with random weights that are quick to make."""
 
 from collections.abc import Callable
 from functools import partial

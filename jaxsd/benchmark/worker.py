@@ -1,8 +1,8 @@
-"""jaxsd's own worker: `python -m jaxsd.benchmark.worker`, a job and runs of it on stdin.
+"""jaxsd's own worker: `python -m jaxsd.benchmark.worker`, with requests on stdin.
 
-A worker is a program that reads a line of JSON and answers with one. `{"job": {...}}` is answered
-by `{"compile": seconds, "name": ..., "flops": ...}`, or `{"left_out": why}`; `{"run": true}` by
-`{"seconds": ...}`; `{"finish": true}` by `{"peak": bytes}`, and ends it.
+A worker is a program that answers each line of JSON with another line. It answers `{"job": {...}}`
+with `{"compile": seconds, "versions": ..., "flops": ...}` or `{"left_out": why}`, `{"run": true}`
+with `{"seconds": ...}`, and `{"finish": true}` with `{"peak": bytes}` before it ends.
 """
 
 import json
@@ -25,7 +25,7 @@ FIELDS = ("model", "part", "dtype", "batch", "size", "steps", "stored")
 
 
 def prepared(message: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], None]]:
-    """The answer to a job, and what runs it once."""
+    """The answer to a job, and a function that runs it once."""
     job = Job(**{field: message[field] for field in FIELDS})
     function, shapes = work(job)
     flops = count_flops(function, *shapes)
@@ -51,7 +51,7 @@ def prepared(message: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], None
 
 
 def matmul_rate(dtype: str) -> float:
-    """Operations a second of the best of a few large products in a dtype, with float32 sums."""
+    """Operations per second of the fastest of a few large products in a dtype, float32 sums."""
     best = 0.0
     for rows, inner, columns in ((2048, 1280, 1280), (4096, 640, 2560), (8192, 320, 1280)):
         x, y = jnp.ones((rows, inner), dtype), jnp.ones((inner, columns), dtype)
@@ -69,14 +69,14 @@ def matmul_rate(dtype: str) -> float:
 
 
 def peak_memory() -> int:
-    """Bytes: of the device where it says so, else of this process."""
+    """Peak bytes of the device if it reports them, else of this process."""
     statistics = jax.devices()[0].memory_stats() or {}
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return statistics.get("peak_bytes_in_use", own)
 
 
 def main() -> None:
-    """Answers line by line until it is told to finish."""
+    """Answers line by line, until a message says `finish`."""
     run = None
     for line in sys.stdin:
         message = json.loads(line)

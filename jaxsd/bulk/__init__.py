@@ -1,1 +1,1 @@
-"""Many images from a table of rows: the same ones on any machine, and none lost when it stops."""
+"""Many images from a table of rows: the same on any number of devices, and safe to interrupt."""

@@ -1,4 +1,4 @@
-"""What draws the rows of a bulk run: a pipeline on the devices of this host."""
+"""Draws the rows of a bulk run with a pipeline on the devices of this host."""
 
 import time
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from jaxsd.webui import as_json, texts_of
 
 ENCODERS = {"png": png_bytes, "webp": webp_bytes}
 PICTURES_KEPT = 32
-"""Rows whose pictures stay in memory, for rows after them that name the same."""
+"""Rows whose pictures stay in memory, for later rows that name the same pictures."""
 
 
 class PipelineArtist:
@@ -35,29 +35,29 @@ class PipelineArtist:
 
     Attributes:
       batch_size: rows for each device.
-      devices: that take rows of their own.
+      devices: number of devices that take their own rows.
     """
 
     def __init__(self, work: Work, weights: str, programs: Executables) -> None:
         """Reads nothing yet.
 
         Args:
-          work: what is to be drawn.
-          weights: hash of the model's.
-          programs: keeps what is compiled.
+          work: what to draw.
+          weights: hash of the model's weights.
+          programs: keeps compiled programs.
         """
         self.config, self.weights, self.programs = work.config, weights, programs
         self.batch_size = self.config.batch_size
         mesh = mesh_of(self.config.mesh, jax.local_devices())
         self.devices = images_per_step(mesh)
-        # One device runs the programs that `jaxsd compile` makes, which know of no mesh.
+        # One device runs the programs that `jaxsd compile` makes, which have no mesh.
         self.mesh = None if mesh.size == 1 else mesh
         self._file_hash = model_hash(Path(self.config.model))
         self._controls = controls_of(work)
         self._read = lru_cache(PICTURES_KEPT)(self._pictures)
 
     def prepare(self, units: Sequence[Unit]) -> float:
-        """Loads the model, and compiles what units need; seconds that the compiling took."""
+        """Loads the model and compiles what units need; returns the seconds of compiling."""
         config = self.config
         pipe = load(
             config.model,
@@ -76,7 +76,7 @@ class PipelineArtist:
         return time.perf_counter() - began
 
     def ready(self, rows: Sequence[Row]) -> Ready:
-        """An order of `batch_size` rows for each device, their pictures read; see `Artist`."""
+        """An order of `batch_size` rows for each device, with their pictures; see `Artist`."""
         settings = [row.settings for row in rows]
         read = [self._read(_pictures_alone(one)) for one in settings]
         pictures, hashes, errors = zip(*read, strict=True)
@@ -88,13 +88,13 @@ class PipelineArtist:
         return self.pipe.begin(ready.order)
 
     def again(self, ready: Ready) -> Drawing | None:
-        """The same in float32; None where it was that."""
+        """The same in float32; None if it was in float32 already."""
         if self.pipe.dtype == "float32":
             return None
         return replace(self.pipe, dtype="float32").begin(ready.order)
 
     def describe(self, row: Row, hashes: dict[str, str]) -> dict[str, Any]:
-        """All that the image of a row depends on."""
+        """Everything that the image of a row depends on."""
         said = {"id": row.id, **as_json(self._recipe(row, hashes)), "model_hash": self.weights}
         if cut := max(self.pipe.tokenizers[0].cut([row.settings.prompt])):
             said["tokens_cut"] = cut
@@ -116,7 +116,7 @@ class PipelineArtist:
         )
 
     def _pictures(self, named: Settings) -> tuple[Pictures, dict[str, str], str]:
-        """Pictures, hashes, and what is wrong; then the pictures are black, and drawn in vain."""
+        """Pictures, hashes and an error; with an error the pictures are black, and not kept."""
         try:
             return *read_pictures(named, Path(self.config.inputs)), ""
         except ValueError as error:
@@ -127,5 +127,5 @@ class PipelineArtist:
 
 
 def _pictures_alone(settings: Settings) -> Settings:
-    """Settings that name the same pictures, and say nothing else."""
+    """Settings that name the same pictures, and nothing else."""
     return Settings(image=settings.image, mask=settings.mask, control=settings.control)

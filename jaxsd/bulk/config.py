@@ -15,16 +15,16 @@ PICTURES = ("png", "webp")
 
 @dataclass(frozen=True, kw_only=True)
 class BulkConfig(Settings):
-    """One run. Options of `Settings` are those of rows that do not say them.
+    """One run. Options of `Settings` are defaults for rows that do not set them.
 
     Attributes:
       output: folder of the run.
-      rows: a .jsonl, .csv, .parquet or .txt file of what to draw; or empty, and `axes` say it. With
+      rows: a .jsonl, .csv, .parquet or .txt file of what to draw; empty if there are `axes`. With
         axes `prompt` is a template, such as "a {colour} {thing}".
       axes: name -> values; a list, `{first = 0, count = 100}` for whole numbers, or
-        `{file = "things.txt"}` for lines. Columns of rows, other names fill the template. The last
-        axis varies fastest.
-      inputs: folder of the pictures that rows name; empty for that of the table, or of this file.
+        `{file = "things.txt"}` for lines. Names in the template fill it, others are columns of the
+        rows. The last axis varies fastest.
+      inputs: folder of the pictures that rows name; empty for the table's, or this file's.
       size: "WIDTHxHEIGHT", short for width and height.
       model: anything that `jaxsd.load` reads.
       dtype: what the networks compute in.
@@ -32,7 +32,7 @@ class BulkConfig(Settings):
       mesh: devices of each host along data, fsdp and tensor, see `jaxsd.parallel.mesh_of`.
       format: "folder" of pictures, "webdataset" tar files, or "arrayrecord".
       picture: "png", or lossless "webp".
-      images_per_shard: about how many lie in a folder or a file.
+      images_per_shard: about how many images a folder or a file has.
       prediction: "epsilon", "v" or "sample", for files that do not say.
       taesd: diffusers folder of a tiny autoencoder to decode with; empty for the model's own.
     """
@@ -70,7 +70,7 @@ class BulkConfig(Settings):
 
     @property
     def settings(self) -> Settings:
-        """Of a row that says nothing itself."""
+        """Settings of a row that sets nothing itself."""
         options = {name: getattr(self, name) for name in OPTIONS}
         return Settings(**options | with_sides({"size": self.size}))
 
@@ -87,7 +87,7 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> BulkConfig:
 
 
 def one_image_a_call(config: BulkConfig) -> BulkConfig:
-    """The run whose images do not depend on `batch_size`.
+    """The run with one image per call, so that images do not depend on `batch_size`.
 
     Raises:
       ValueError: the mesh splits weights, which makes another program.

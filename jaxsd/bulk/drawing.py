@@ -21,7 +21,7 @@ SHEET = 64
 """Pictures on the contact sheet, at most."""
 
 Shown = Callable[[int, int], Callable[[int], Any]]
-"""(images in all, images that are there) -> what is told of a number of images more."""
+"""(images in all, images done) -> a function to call with the number of new images."""
 
 
 def draw(
@@ -38,25 +38,25 @@ def draw(
 
     Args:
       work: of all hosts.
-      programs: keeps what is compiled.
-      host: number of this one.
-      hosts: how many there are.
-      stop: when it says so, the calls in hand are finished, and no others.
-      shown: begins a bar.
-      say: told of progress in lines.
+      programs: keeps compiled programs.
+      host: number of this host.
+      hosts: number of hosts.
+      stop: once it returns true, current calls are finished and no others start.
+      shown: starts a progress bar.
+      say: called with lines about progress.
 
     Returns:
       The whole manifest, once every host is done; else None.
 
     Raises:
-      ValueError: the folder holds another run, or is full, or another process is at work in it.
+      ValueError: the folder holds another run, another process works in it, or the disk is full.
     """
     config, who = work.config, f"host {host}: " if hosts > 1 else ""
     store = Store(Path(config.output), config.format, config.picture, work.units, host)
     own = [unit for unit in work.units if unit.shard % hosts == host]
     try:
         with store.locked(), warnings.catch_warnings():
-            # Of prompts that are cut the manifest tells.
+            # The manifest records prompts that are cut.
             warnings.filterwarnings("ignore", "a prompt is")
             description = described(work)
             store.claim(description)
@@ -84,7 +84,7 @@ def draw(
 
 
 def numbers_of(summary: Summary, devices: int, compiling: float) -> dict[str, Any]:
-    """What a run came to on a host; `compiling` in seconds."""
+    """The results of a run on a host; `compiling` in seconds."""
     return {
         "images": summary.images,
         "failed": summary.failed,
@@ -98,7 +98,7 @@ def numbers_of(summary: Summary, devices: int, compiling: float) -> dict[str, An
 
 
 def line_of(numbers: dict[str, Any]) -> str:
-    """The same for people."""
+    """The same as a line of text."""
     return (
         "{images} images, {failed} failed, in {seconds:.1f} s: "
         "{images_per_second_per_device:.3f} images/s/device, compiled in {compile_seconds:.1f} s, "
@@ -107,7 +107,7 @@ def line_of(numbers: dict[str, Any]) -> str:
 
 
 def written_end(store: Store, skipped: Records) -> Path | None:
-    """The manifest, written with a contact sheet once every host is done; else None."""
+    """Writes the manifest and a contact sheet once every host is done; else returns None."""
     records = store.finish_all(skipped)
     if records is None:
         return None

@@ -1,8 +1,8 @@
-"""Which rows are drawn together, and where they go: a function of the rows and two sizes alone.
+"""Which rows are drawn together, and where they go: depends only on the rows and two sizes.
 
 A unit is what one device draws in one call: `batch_size` rows of one bucket, the last unit of a
-bucket padded. Which rows share a unit does not depend on how many devices or hosts there are, so
-neither does an image. Units are committed one by one; a shard is several units in a row, and one
+bucket padded. The number of devices or hosts does not change which rows share a unit, and so does
+not change an image. Units are committed one by one; a shard is several consecutive units, and one
 host makes it.
 """
 
@@ -33,7 +33,7 @@ def plan(
       rows: of the run.
       spec: of the model.
       batch_size: rows of a unit.
-      images_per_shard: a shard has as many whole units as hold that many rows, at least one.
+      images_per_shard: a shard has as many whole units as fit in that many rows, at least one.
     """
     buckets: dict[Bucket, list[Row]] = {}
     for row in rows:
@@ -53,7 +53,7 @@ def first_units(units: Iterable[Unit]) -> list[Unit]:
 
 
 def calls(units: Iterable[Unit], devices: int) -> Iterator[tuple[Unit, ...]]:
-    """Units that all devices draw at once: of one bucket, at most one a device."""
+    """Units that all devices draw at once: of one bucket, at most one per device."""
     for _, alike in itertools.groupby(units, key=lambda unit: unit.bucket):
         while several := tuple(itertools.islice(alike, devices)):
             yield several

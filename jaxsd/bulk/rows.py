@@ -1,4 +1,4 @@
-"""What to draw: one row an image, checked before anything is compiled."""
+"""What to draw: one row per image, checked before anything is compiled."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,11 +14,11 @@ from jaxsd.typed import nearest
 
 COLUMNS = ("id", *OPTIONS, SIZE)
 LISTED = 50
-"""Bad rows that are listed before the rest are counted."""
+"""Bad rows that are listed; the rest are only counted."""
 
 
 class Row(NamedTuple):
-    """One image, everything said."""
+    """One image with all its settings."""
 
     id: str
     settings: Settings  # checked
@@ -67,7 +67,7 @@ def rows_from(
 
 
 def pictures_of(settings: Settings) -> tuple[str, ...]:
-    """The names of the pictures that an image is made of."""
+    """The names of the pictures that an image is made from."""
     controls = tuple(control.image for control in settings.control)
     return tuple(name for name in (settings.image, settings.mask) if name) + controls
 

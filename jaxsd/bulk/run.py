@@ -1,4 +1,4 @@
-"""The run: devices draw one call while the host reads for the next and keeps the one before."""
+"""The run: devices draw one call while the host reads for the next and saves the previous one."""
 
 import itertools
 import time
@@ -19,14 +19,14 @@ from jaxsd.sampling import first_non_finite
 from jaxsd.sampling.program import Drawing
 
 AHEAD = 2
-"""Calls that threads make ready while the devices draw."""
+"""Calls that threads prepare while the devices draw."""
 
 Picture = np.ndarray | str
 """uint8 [H, W, 3], or why there is none."""
 
 
 class Ready(NamedTuple):
-    """Rows that can be drawn in a call, one after the other."""
+    """Rows that are ready to be drawn in a call, in order."""
 
     order: Order
     hashes: tuple[dict[str, str], ...]  # of each row: sha256 of its pictures by their names
@@ -40,16 +40,16 @@ class Artist(Protocol):
     devices: int
 
     def ready(self, rows: Sequence[Row]) -> Ready:
-        """Makes `batch_size` rows for each device ready, in a thread."""
+        """Prepares `batch_size` rows for each device; called in a thread."""
 
     def begin(self, ready: Ready) -> Drawing:
         """Begins to draw them, and does not wait."""
 
     def again(self, ready: Ready) -> Drawing | None:
-        """The same in float32; None where the first was."""
+        """The same in float32; None if it was in float32 already."""
 
     def describe(self, row: Row, hashes: dict[str, str]) -> dict[str, Any]:
-        """The line of the manifest for a row, but for its file."""
+        """The line of the manifest for a row, without its file."""
 
     def encode(self, row: Row, hashes: dict[str, str], picture: np.ndarray) -> bytes:
         """A picture file of uint8 [H, W, 3]."""
@@ -64,7 +64,7 @@ class Drawn(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What a run came to on this host."""
+    """The results of a run on this host."""
 
     images: int
     failed: int
@@ -82,15 +82,15 @@ def run(
     stop: Callable[[], bool] = lambda: False,
     committed: Callable[[int], Any] = lambda rows: None,
 ) -> Summary:
-    """Draws and keeps those units that are not done yet.
+    """Draws and saves those units that are not done yet.
 
     Args:
       artist: draws them.
-      store: keeps them.
+      store: saves them.
       units: all units of some shards, in order.
-      threads: that read, encode and write.
-      stop: when it says so, the calls in hand are finished, and no others.
-      committed: called with a number of rows once they are kept.
+      threads: number of threads that read, encode and write.
+      stop: once it returns true, current calls are finished and no others start.
+      committed: called with a number of rows once they are saved.
     """
     pending = [unit for unit in units if not store.is_done(unit)]
     left = Counter(unit.shard for unit in pending)
@@ -123,7 +123,7 @@ def run(
 
 
 def _waited(keeping: list[tuple[Unit, Future]], left: Counter[int]) -> list[int]:
-    """Waits until units are kept; the shards that need no others."""
+    """Waits until units are saved; returns the shards that are now complete."""
     for unit, future in keeping:
         future.result()
         left[unit.shard] -= 1
@@ -137,7 +137,7 @@ def _begun(
     clock: "Clock",
     stop: Callable[[], bool],
 ) -> Iterator[tuple[tuple[Unit, ...], Ready, Drawing]]:
-    """Calls the devices for the next units, and then gives the drawing before."""
+    """Starts to draw the next units before it yields the previous drawing."""
     waiting: deque[tuple[tuple[Unit, ...], Future[Ready]]] = deque()
     to_come = calls(pending, artist.devices)
 
@@ -163,7 +163,7 @@ def _begun(
 
 
 def filled(artist: Artist, units: Sequence[Unit]) -> list[Row]:
-    """`batch_size` rows for each device: pads a unit by its last row, and units by the last one."""
+    """`batch_size` rows for each device: repeats the last row of a unit, and the last unit."""
     several = [*units, *[units[-1]] * (artist.devices - len(units))]
     size = artist.batch_size
     return [row for unit in several for row in [*unit.rows, *[unit.rows[-1]] * size][:size]]
@@ -172,7 +172,7 @@ def filled(artist: Artist, units: Sequence[Unit]) -> list[Row]:
 def drawn(
     artist: Artist, units: Sequence[Unit], ready: Ready, drawing: Drawing
 ) -> list[list[Drawn]]:
-    """The rows of each unit. Those that are not finite are drawn again, once."""
+    """The rows of each unit. Those that are not finite are drawn again once, in float32."""
     pictures = _pictures(ready, drawing)
     both = zip(pictures, ready.errors, strict=True)
     not_finite = any(isinstance(one, str) and not error for one, error in both)
@@ -217,7 +217,7 @@ def _packed(artist: Artist, rows: Sequence[Drawn]) -> tuple[Records, dict[str, b
 
 
 class Clock:
-    """How long devices worked: from a call, or the end of the one before, to its own end.
+    """How long devices worked: a call counts from its start, or the previous one's end, to its end.
 
     The first call is left out: until it ends there is nothing to overlap.
     """

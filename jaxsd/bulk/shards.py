@@ -19,7 +19,7 @@ Write = Callable[[dict[str, Any], bytes], None]
 
 
 def add(tar: tarfile.TarFile, name: str, packed: bytes) -> None:
-    """Adds a file that is the same whoever adds it, and when."""
+    """Adds a file without owner and date, so that the same content gives the same bytes."""
     info = tarfile.TarInfo(name)
     info.size = len(packed)
     tar.addfile(info, io.BytesIO(packed))
@@ -40,7 +40,7 @@ def webdataset(path: Path, picture: str) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def array_record(path: Path, picture: str) -> Iterator[Write]:
-    """An ArrayRecord file, a record an image.
+    """An ArrayRecord file, one record per image.
 
     Raises:
       ValueError: the package that writes them is not installed.
@@ -51,7 +51,7 @@ def array_record(path: Path, picture: str) -> Iterator[Write]:
 
 
 def read_pictures(path: Path, names: Sequence[str], picture: str) -> list[bytes]:
-    """The picture files of images that lie in one shard, or the one that is a file of its own."""
+    """The picture files of some images of one shard, or the one picture file that `path` is."""
     if path.suffix == ".tar":
         with tarfile.open(path) as tar:
             return [tar.extractfile(f"{name}.{picture}").read() for name in names]

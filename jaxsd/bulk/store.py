@@ -1,4 +1,4 @@
-"""The folder of a run. Whatever stops it, a file in it is whole or absent.
+"""The folder of a run. If the run is interrupted, each file in it is complete or absent.
 
     run.json                  what was asked for; another run is refused
     images/00000/ID.png       format "folder"
@@ -8,9 +8,9 @@
     manifest.jsonl            all of them, once the run is done
     parts/0000000.tar         a unit that is done, of a shard that is not
 
-Everything is written beside its place (`.NAME.part`) and renamed. A unit counts from when its part
-is there; once all units of a shard are, its file and its manifest are made of them, and the parts
-go.
+Every file is written as `.NAME.part` and then renamed. A unit is done when its part exists. Once
+all units of a shard are done, its file and its manifest are made from their parts, and the parts
+are deleted.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ class Store:
         """Writes down what the run is, or checks that it is the run that began here.
 
         Raises:
-          ValueError: another one did.
+          ValueError: another run began here.
         """
         path = self.folder / "run.json"
         if not path.is_file():
@@ -66,10 +66,10 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps a second process of the same host out; a process that dies lets go.
+        """Keeps out a second process of the same host; the lock ends with its process.
 
         Raises:
-          ValueError: one is at work.
+          ValueError: another process is at work.
         """
         with (self.folder / f".lock-{self.host}").open("w") as file:
             try:
@@ -87,7 +87,7 @@ class Store:
         return self.is_finished(unit.shard) or self._part(unit).is_file()
 
     def commit(self, unit: Unit, records: Records, pictures: Mapping[str, bytes]) -> None:
-        """Keeps a unit that is drawn.
+        """Saves a unit that is drawn.
 
         Args:
           records: a line of the manifest for each row; `file` and `sha256` are added here.
@@ -114,7 +114,7 @@ class Store:
         write_whole(self._part(unit), buffer.getvalue())
 
     def finish(self, shard: int) -> None:
-        """Makes a shard and its manifest of its parts."""
+        """Makes a shard and its manifest from its parts."""
         units = self.shards[shard]
         records = [record for unit in units for record in self._records(unit)]
         if self.kind != "folder":
@@ -124,7 +124,7 @@ class Store:
             self._part(unit).unlink(missing_ok=True)
 
     def finish_all(self, skipped: Records) -> Records | None:
-        """The whole manifest, written once all shards of all hosts are there; else None.
+        """Writes and returns the whole manifest once all shards of all hosts exist; else None.
 
         Args:
           skipped: lines for the rows that could not be read.
@@ -136,7 +136,7 @@ class Store:
         ]
         records = [json.loads(line) for line in lines] + skipped
         self._write_shared("manifest.jsonl", lines_of(records))
-        for part in (self.folder / "parts").glob("*.tar"):  # of a shard whose host died just then
+        for part in (self.folder / "parts").glob("*.tar"):  # left by a host that died in `finish`
             part.unlink(missing_ok=True)
         return records
 
@@ -147,7 +147,7 @@ class Store:
             yield from read_pictures(self.folder / file, names, self.picture)
 
     def _write_shared(self, name: str, packed: bytes) -> None:
-        """Writes a file that another host may be writing too, the same one."""
+        """Writes a file that other hosts may write at the same time, with the same content."""
         own = self.folder / f".{name}.{self.host}"
         write_whole(own, packed)
         own.replace(self.folder / name)
@@ -190,7 +190,7 @@ def lines_of(records: Records) -> bytes:
 
 
 def write_whole(path: Path, packed: bytes) -> None:
-    """Writes a file beside its place and renames it, once it is on the disk."""
+    """Writes a temporary file, and renames it once it is on the disk."""
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_bytes(packed)

@@ -1,4 +1,4 @@
-"""A run whose rows are checked and shared out to units; without JAX."""
+"""Checks the rows of a run and divides them into units; without JAX."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from jaxsd.convert.tiny_vae import with_tiny_vae
 
 
 class Work(NamedTuple):
-    """What is to be drawn."""
+    """What to draw."""
 
     config: BulkConfig
     model: StoredModel
@@ -33,7 +33,7 @@ def checked_work(config: BulkConfig, *, skip_bad_rows: bool, say: Callable[[str]
     Args:
       config: of the run.
       skip_bad_rows: whether rows that cannot be drawn are noted in the manifest, not refused.
-      say: told of each of them that is refused.
+      say: called with a line about each refused row, up to a limit.
 
     Raises:
       ValueError: a model or a table that cannot be used, or rows that cannot be drawn.
@@ -57,12 +57,12 @@ def controls_of(work: Work) -> list[str]:
 
 
 def described(work: Work) -> dict[str, object]:
-    """What must be the same for a run to go on: all that an image or its place depends on.
+    """What must stay the same to continue a run: all that an image or its place depends on.
 
     Pictures that rows name are not read for it; the manifest has their hashes.
     """
     config, digest = work.config, hashlib.sha256()
-    unet = work.model.spec.unet, work.model.tensors["unet"]  # of which some hold changes alone
+    unet = work.model.spec.unet, work.model.tensors["unet"]  # some ControlNets store only changes
     for row in work.rows:
         digest.update(repr(row).encode())
     names = ("dtype", "batch_size", "format", "picture", "images_per_shard")
@@ -80,7 +80,7 @@ def described(work: Work) -> dict[str, object]:
 
 
 def weights_hash(tensors: Mapping[str, FlatTree]) -> str:
-    """sha256 of parameters as stored, whatever files they lie in."""
+    """sha256 of parameters as stored; it does not depend on the kind of file."""
     digest = hashlib.sha256()
     for part, tree in sorted(tensors.items()):
         for path, tensor in sorted(tree.items()):

@@ -1,4 +1,4 @@
-"""`jaxsd bench`: how long the parts of models take here, beside other programs."""
+"""`jaxsd bench`: how long the parts of models take here, compared with other programs."""
 
 import argparse
 import shlex
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Times every job by every worker, and prints and writes what came of it."""
+    """Times every job with every worker, and prints and writes the results."""
     jobs, peers = _jobs(args), [_peer(text) for text in args.peer]
 
     from jaxsd.benchmark.contest import COMMAND, OURS, contest
@@ -75,7 +75,7 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
     """What to time.
 
     Raises:
-      ValueError: a number that can not be.
+      ValueError: a number that is not allowed.
     """
     for name in ("batch", "steps", "rounds"):
         if getattr(args, name) < 1:
@@ -93,7 +93,7 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
 
 
 def _peer(text: str) -> tuple[str, str]:
-    """NAME=COMMAND, apart.
+    """Splits NAME=COMMAND.
 
     Raises:
       ValueError: it is something else.

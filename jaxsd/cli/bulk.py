@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Checks all rows, draws those that are not there yet, and sums up."""
+    """Checks all rows, draws those that are not there yet, and prints a summary."""
     config = read_config(args.config, args.overrides)
     if args.batch_invariant:
         config = one_image_a_call(config)
@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
         say=lambda line: print(line, file=sys.stderr),
     )
 
-    # Imported here because these import jax, which a mistake above need not wait for.
+    # Imported here because these import jax: mistakes above are reported without that delay.
     import jax
     from tqdm import tqdm
 

@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Fills the folder of programs, with a line for each size and batch."""
+    """Compiles programs into the cache folder; prints a line for each size and batch."""
     for count in args.batch:
         if count < 1:
             raise ValueError(f"--batch {count} is not at least 1")
@@ -77,4 +77,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")  # whole, whichever thread says it
+    sys.stderr.write(f"{line}\n")  # in one write, since several threads call this

@@ -21,7 +21,7 @@ def main(args: argparse.Namespace) -> None:
     """Writes the averaged weights of the latest checkpoint.
 
     Raises:
-      ValueError: a format that the task has not.
+      ValueError: a format that the task does not have.
       FileNotFoundError: no such run, or one without a checkpoint.
     """
     from jaxsd.training.exports import place_of

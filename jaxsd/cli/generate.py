@@ -89,10 +89,10 @@ def draw(
     progress: StepBar,
 ) -> Array:
     """The images, uint8 [B, H, W, 3]."""
-    # What is made until the first picture stays: looking through it again and again for garbage,
+    # Objects made before the first picture stay in use: searching them for garbage again and again,
     # and once more at the end, would take a tenth of a short run.
     gc.disable()
-    # Imported here because these import jax, which a mistake in the arguments need not wait for.
+    # Imported here because these import jax: wrong arguments are reported without that delay.
     from jaxsd.executables import Executables
     from jaxsd.folders import cache_folder, private
     from jaxsd.jax_cache import keep_compiled
@@ -133,7 +133,7 @@ def draw(
 def batches(count: int) -> list[int]:
     """Images to draw at a time, each a power of two: few sizes, so that few programs are compiled.
 
-    An image is the same in whatever batch it is drawn.
+    An image is the same in a batch of any size, up to rounding.
     """
     whole, rest = divmod(count, LARGEST_BATCH)
     powers = [2**bit for bit in reversed(range(LARGEST_BATCH.bit_length() - 1)) if rest >> bit & 1]

@@ -3,7 +3,7 @@
 import argparse
 
 WEEK = 7 * 24 * 3600
-"""Seconds that a host may wait for others that pass nothing to it."""
+"""Seconds that a host may wait for hosts that it exchanges no data with."""
 
 
 def add_hosts(parser: argparse.ArgumentParser) -> None:
@@ -21,13 +21,13 @@ def add_hosts(parser: argparse.ArgumentParser) -> None:
 
 
 def join_hosts(args: argparse.Namespace, patience: int = 300) -> None:
-    """Joins the others before JAX is used; does nothing where there are none.
+    """Joins the other hosts before JAX is used; does nothing if there are none.
 
     Args:
-      patience: seconds for which a host that ends waits for the others to do so.
+      patience: seconds for which a host that is done waits for the others.
 
     Raises:
-      ValueError: what is said of the hosts is incomplete or wrong.
+      ValueError: the arguments about hosts are incomplete or wrong.
     """
     by_hand = (args.coordinator, args.hosts, args.host)
     if any(one is not None for one in by_hand) and None in by_hand:

@@ -30,7 +30,7 @@ COMMANDS = {
 
 
 class Parser(argparse_flags.ArgumentParser):
-    """An argument parser that also takes absl's logging flags, and complains in one line."""
+    """An argument parser that also takes absl's logging flags, and reports errors in one line."""
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2."""
@@ -40,7 +40,7 @@ class Parser(argparse_flags.ArgumentParser):
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments after the name of the program.
 
-    Only the file of a command that is named is imported, which keeps `--help` quick.
+    Only the file of the named command is imported, which keeps `--help` quick.
     """
     parser = Parser(prog="jaxsd", description="Stable Diffusion in JAX")
     parser.add_argument("--version", action="version", version=f"jaxsd {jaxsd.__version__}")
@@ -75,7 +75,7 @@ def main(args: argparse.Namespace) -> None:
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:
     """The `jaxsd` program; `argv` is what follows its name. Ends with `SystemExit`."""
-    # absl would show what jax notes about absent accelerators; `-v 0` does.
+    # Without this absl shows jax's notes on missing accelerators; with `-v 0` it still does.
     logging.set_verbosity(logging.WARNING)
     warnings.formatwarning = lambda message, *_, **__: f"jaxsd: {message}\n"
     app.run(main, ["jaxsd", *(sys.argv[1:] if argv is None else argv)], flags_parser=parse)

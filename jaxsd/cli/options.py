@@ -1,4 +1,4 @@
-"""Flags of the options in `jaxsd.settings`, and of the model; several commands have them."""
+"""Flags for the options in `jaxsd.settings` and for the model; several commands have them."""
 
 import argparse
 import shlex
@@ -50,7 +50,7 @@ def given_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that say which model there is, and how it computes."""
+    """Adds the arguments that say which model to use, and how it computes."""
     parser.add_argument(
         "--model",
         default="emoji",

@@ -16,10 +16,10 @@ class StepBar:
         self.before = 0
 
     def __call__(self, done: int, rows: int) -> None:
-        """Shows that `done` of a batch's `rows` network calls are made, after those `before`."""
+        """Shows that `done` of a batch's `rows` network calls are done, after `before` earlier."""
         done += self.before
         if done == 1:
-            # The first call loads and compiles: the time left is reckoned from the others.
+            # The first call loads and compiles: the time left is estimated from the others.
             self.bar.reset(self.bar.total)
             self.bar.initial = done
         self.bar.update(done - self.bar.n)

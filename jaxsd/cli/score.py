@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Looks at the pictures, and at the reference, and writes what came of it."""
+    """Surveys the pictures and the reference, and writes the results."""
     asked = Asked(*(getattr(args, name) for name in Asked._fields))
     asked.check()
     pictures = some_pictures(args.folder)
@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
     findings = look(pictures, hosts, "pictures", networks)
     if others:
         reference = look(others, hosts, "reference", networks | {"clip": None})
-    if findings is None:  # the first host has them all
+    if findings is None:  # only the first host has them all
         return
     numbers = numbers_of(asked, findings, reference, weights)
     write(output, numbers, pictures, findings.facts)
@@ -76,7 +76,7 @@ def say(line: str) -> None:
 
 
 def hosts_of(args: argparse.Namespace, output: Path) -> Hosts:
-    """The host at work among those that look together."""
+    """The hosts that work together: one, unless the arguments name more."""
     join_hosts(args, patience=WEEK)
     if args.coordinator is None and not args.distributed:
         return Hosts(0, 1, output, "")
@@ -86,9 +86,9 @@ def hosts_of(args: argparse.Namespace, output: Path) -> Hosts:
 
 
 def networks_of(asked: Asked) -> tuple[dict[str, Any], str]:
-    """What `survey` is told of networks, and the hash of Inception's weights.
+    """The networks as arguments of `survey`, and the hash of Inception's weights.
 
-    Plain facts need neither, nor JAX.
+    Plain facts need neither networks nor JAX.
     """
     if not (asked.inception or asked.clip):
         return {}, ""
@@ -103,7 +103,7 @@ def networks_of(asked: Asked) -> tuple[dict[str, Any], str]:
 def look(
     pictures: Sequence[Picture], hosts: Hosts, what: str, networks: dict[str, Any]
 ) -> Findings | None:
-    """Looks at the share of this host, with a bar; all findings on the first host, else None."""
+    """Surveys this host's share, with a bar; returns all findings on the first host, else None."""
     from tqdm import tqdm
 
     share = pictures[hosts.number :: hosts.count]

@@ -13,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Trains to the step that the run asks for; resumes where checkpoints are."""
+    """Trains to the last step of the run; resumes from the latest checkpoint if there is one."""
     from jaxsd.training.config import read_config
 
     config = read_config(args.config, args.overrides)

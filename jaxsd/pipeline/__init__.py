@@ -1,4 +1,4 @@
-"""From a prompt to pictures: `load` a model, then ask it."""
+"""From a prompt to pictures: `load` a model, then draw with it."""
 
 from jaxsd.pipeline.loading import load, outline, with_controlnet
 from jaxsd.pipeline.order import Order

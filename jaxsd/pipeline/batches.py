@@ -15,12 +15,13 @@ Value = TypeVar("Value")
 
 
 def batch_size(count: int, devices: int = 1) -> int:
-    """The batch in which `count` images are drawn: the next of few sizes, for few programs.
+    """The batch size for `count` images: the next of a few sizes, so that few programs are needed.
 
-    Each device takes 1, 2, 3, 4, 6, 8, 12, 16, 24, ... images: at most a third is drawn in vain.
+    Each device takes 1, 2, 3, 4, 6, 8, 12, 16, 24, ... images: on one device, at most a third of
+    the batch is padding.
     """
     each = -(-count // devices)
-    power = 1 << (each - 1).bit_length()  # 3/4 of it is the other size that may suffice
+    power = 1 << (each - 1).bit_length()  # 3/4 of it is the only other size
     return devices * (power * 3 // 4 if power > 2 and each <= power * 3 // 4 else power)
 
 
@@ -43,14 +44,14 @@ def per_image(name: str, value: Any, count: int) -> list[Any]:
 
 
 def image_keys(seeds: Sequence[int], mesh: Mesh | None = None) -> Array:
-    """One key per image, [B]: `jax.random.key` of its seed, made without a program to compile."""
+    """One key per image, [B]: `jax.random.key` of its seed, made without compiling a program."""
     halves = np.array([(0, seed) for seed in seeds], np.uint32)
     data = jnp.asarray(halves) if mesh is None else share(halves, mesh)
     return jax.random.wrap_key_data(data, impl="threefry2x32")
 
 
 def given_noise(latents: Array, shape: tuple[int, ...], batch: int) -> np.ndarray:
-    """The noise that a caller gave, padded to a batch with the last image's.
+    """The caller's noise, padded to a batch by repeating that of the last image.
 
     Raises:
       ValueError: another shape than the images need.

@@ -18,7 +18,7 @@ Images of one call agree on what is absent (`jaxsd.settings.Bucket`).
 def blend(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
     """Weights of the source and the noise after each row, and a 1: [S, 3].
 
-    It ends on the source itself.
+    The last row ends on the source itself.
     """
     if not settings.paints or has_mask_channels(spec):
         return None
@@ -27,7 +27,7 @@ def blend(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray |
 
 
 def controlnet(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
-    """The weight of each ControlNet, [S, C]; 0 in rows that are not wholly in its range.
+    """The weight of each ControlNet, [S, C]; 0 in rows that are not completely in its range.
 
     As `control_guidance_start` and `control_guidance_end` of diffusers.
     """
@@ -49,7 +49,7 @@ def rescale(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray
 
 
 COLUMNS: dict[str, Column] = {"blend": blend, "controlnet": controlnet, "rescale": rescale}
-"""Column -> what makes it. Its name is that of its feature."""
+"""Column -> the function that makes it. A column has the name of its feature."""
 
 
 def columns_of(
@@ -76,5 +76,5 @@ def lengthened(rows: np.ndarray, count: int) -> np.ndarray:
 
 
 def has_mask_channels(spec: ModelSpec) -> bool:
-    """Whether the U-Net takes a mask and a masked picture beside the latents."""
+    """Whether the U-Net takes a mask and a masked picture besides the latents."""
     return spec.unet.in_channels == 2 * spec.unet.out_channels + 1

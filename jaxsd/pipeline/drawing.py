@@ -1,4 +1,4 @@
-"""From an order to a drawing: by one program, or row by row."""
+"""From an order to a drawing: in one program, or row by row."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ from jaxsd.types import Array, Params
 
 
 class Programs(NamedTuple):
-    """The programs of `jaxsd.sampling.program` with what they are given every time."""
+    """The programs of `jaxsd.sampling.program` with the arguments that stay the same."""
 
     networks: Networks
     params: Params
@@ -28,38 +28,38 @@ class Programs(NamedTuple):
 
     @property
     def of_decoder(self) -> "Programs":
-        """The same for `decode`: other ControlNets do not make it another program."""
+        """The same for `decode`, without ControlNets, so that all drawings share its program."""
         networks = self.networks._replace(controlnets=())
         return self._replace(networks=networks, params={"vae": self.params["vae"]})
 
     def placed(self, steps: Any) -> Any:
-        """Rows [S, B, ...] where the programs want them."""
+        """Rows [S, B, ...] where the programs need them: on the mesh, if there is one."""
         mesh = self.networks.mesh
         return steps if mesh is None else share(steps, mesh, axis=1)
 
     def prepared(self, function: Any, **arrays: Any) -> Any:
-        """Loads or compiles one of them; gives its results as shapes."""
+        """Loads or compiles one of them; returns the shapes of its results."""
         static = {"networks": self.networks}
         program = self.run.prepared(function, static, params=self.params, **arrays)
         return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), program.out_info)
 
 
 class Shown(NamedTuple):
-    """Where a drawing is after some rows."""
+    """The state of a drawing after some rows."""
 
-    row: int  # rows that are done
-    rows: int  # of all
+    row: int  # rows done
+    rows: int  # rows in all
     state: State  # `state.x0` is the newest estimate of the latents, for previews
-    finite: Array  # [S, B] bool, of the rows since the one before
+    finite: Array  # [S, B] bool, of the rows since the previous `Shown`
 
 
 def whole(programs: Programs, order: Order) -> Drawing:
-    """The drawing, by one program."""
+    """The drawing, in one program."""
     return programs(draw, given=order.given, runs=programs.placed(order.runs))
 
 
 def steps(programs: Programs, order: Order, rows_per_call: int = 1) -> Iterator[Shown]:
-    """Draws row by row; whoever stops asking has cancelled.
+    """Draws row by row; to cancel, stop iterating.
 
     Args:
       programs: of a pipeline.
@@ -79,19 +79,19 @@ def steps(programs: Programs, order: Order, rows_per_call: int = 1) -> Iterator[
 
 
 def finished(programs: Programs, shown: Shown, finite: list[np.ndarray]) -> Drawing:
-    """The drawing of the last of `steps`, with the flags of all of them."""
+    """The drawing after the last of `steps`, with the `finite` flags of all of them."""
     latents = shown.state.samples[:, 0]
     images = programs.of_decoder(decode, latents=latents)
     return Drawing(images, latents, np.concatenate(finite))
 
 
 def prepare_whole(programs: Programs, order: Order) -> None:
-    """Loads or compiles what `whole` runs; of an order, shapes and structure matter."""
+    """Loads or compiles what `whole` runs; only shapes and structure of the order matter."""
     programs.prepared(draw, given=order.given, runs=programs.placed(order.runs))
 
 
 def prepare_steps(programs: Programs, order: Order) -> None:
-    """The same for `steps` and `finished`, the last program beside the others. Not on a mesh."""
+    """The same for `steps` and `finished`; compiles `decode` in a second thread. Not on a mesh."""
     assert programs.networks.mesh is None, "parts for a mesh are compiled when they are needed"
     with ThreadPoolExecutor(1) as beside:
         prepared = programs.of_decoder.prepared

@@ -34,21 +34,21 @@ def load(
     Args:
       source: a built-in name ("emoji"), a diffusers folder, a .safetensors or .ckpt file, or a hub
         id.
-      dtype: "float32", "bfloat16" or "float16", which the networks compute in. Weights lie in
-        memory in it too, but those that the files have in 16 bits in no more than these: it takes
+      dtype: "float32", "bfloat16" or "float16", which the networks compute in. Weights have it in
+        memory too, but with "float32", weights that the files store in 16 bits stay so: it takes
         half the memory, and the pictures are the same.
       prediction: "epsilon", "v" or "sample", for files that do not say what the U-Net predicts.
-      mesh: devices that share the work, of `jaxsd.parallel.mesh_of`. Each is given its piece of a
-        tensor as it is read.
+      mesh: devices that share the work, from `jaxsd.parallel.mesh_of`. Each device gets its
+        piece of a tensor as it is read.
       programs: see `Pipeline`.
-      taesd: diffusers folder of a tiny autoencoder that decodes in place of the model's own: less
+      taesd: diffusers folder of a tiny autoencoder that decodes instead of the model's own: less
         work, coarser pictures.
-      ahead: called with the model's `outline` in a thread of its own while weights are read, to
-        make programs ready; what it raises is raised.
+      ahead: called with the model's `outline` in a second thread while weights are read, to
+        prepare programs; its errors are raised here.
 
     Raises:
-      ValueError: one line, for anything wrong with the source, or a tensor that does not fit the
-        mesh.
+      ValueError: in one line, for anything wrong with the source, or a tensor that does not fit
+        the mesh.
     """
     model = _opened(source, prediction, taesd)
     unread = _unread(model, dtype, programs)
@@ -67,8 +67,9 @@ def outline(
     programs: Executables = IN_MEMORY,
     taesd: str | Path | None = None,
 ) -> Pipeline:
-    """A model with shapes in the place of its weights, which are not read: it can not draw, but
-    `Pipeline.prepare` what draws. Arguments and errors as those of `load`.
+    """A model with shapes instead of weights, which are not read.
+
+    It cannot draw, but it can `prepare` programs. Arguments and errors are those of `load`.
     """
     return _unread(_opened(source, prediction, taesd), dtype, programs)
 
@@ -95,16 +96,16 @@ def on_device(path: str, array: np.ndarray) -> Array:
 
 
 def with_controlnet(pipe: Pipeline, source: str | Path, name: str | None = None) -> Pipeline:
-    """The pipeline with one ControlNet more; its other weights are shared.
+    """The pipeline with one more ControlNet; its other weights are shared.
 
     Args:
       pipe: of a model with the U-Net that the ControlNet was trained on.
       source: what `jaxsd.convert.read_controlnet` reads: a built-in name, a diffusers folder, or a
         single file of any kind.
-      name: what `Control.model` calls it; the source itself where it is None.
+      name: its name in `Control.model`; None for the source itself.
 
     Raises:
-      ValueError: no ControlNet, or one of another U-Net.
+      ValueError: the source is no ControlNet, or one of another U-Net.
     """
     own = replace(pipe.spec.unet, in_channels=pipe.spec.unet.out_channels, guidance_dim=None)
     config, params = read_controlnet(source, unet=(own, pipe.params["unet"]), dtype=pipe.dtype)

@@ -1,4 +1,4 @@
-"""Settings of a batch of images, made into the arrays that the programs take. Host only."""
+"""Turns the settings of a batch of images into the arrays that the programs take. Host only."""
 
 import warnings
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ class Order(NamedTuple):
 
     given: Given
     runs: tuple[Step, ...]  # on the host
-    settings: tuple[Settings, ...]  # of the images that were asked for
-    canvases: tuple[Canvas, ...]  # likewise
+    settings: tuple[Settings, ...]  # of the requested images, without padding
+    canvases: tuple[Canvas, ...]  # of the same images
 
     @property
     def rows(self) -> int:
-        """Network calls, of the image that has most."""
+        """Network calls of the image that has the most."""
         return sum(len(steps.row.number) for steps in self.runs)
 
     @property
@@ -44,12 +44,12 @@ def given_arrays(
     settings: Sequence[Settings],
     canvases: Sequence[Canvas],
 ) -> Given:
-    """What `encode` takes, but for noise and keys, which are None.
+    """What `encode` takes, except noise and keys, which are None.
 
     Args:
       spec: of the model.
       tokenizers: one per text encoder.
-      settings: checked ones, one per image of the batch, that `check_alike` let through.
+      settings: checked settings that passed `check_alike`, one per image of the batch.
       canvases: pictures, one per image of the batch.
     """
     guided = any_guided(settings, spec)
@@ -149,7 +149,7 @@ def time_ids(spec: ModelSpec, settings: Sequence[Settings], *, guided: bool) -> 
     if added.time_ids == 6:
         ids = [[*size, 0, 0, *size]] * (1 + guided)
     else:
-        # The refiner was told how much people liked each picture; these are diffusers' values.
+        # The refiner was trained with aesthetic scores; these are diffusers' values.
         ids = [[*size, 0, 0, score] for score in ([2.5, 6.0] if guided else [6.0])]
     return np.tile(np.float32(ids), (len(settings), 1, 1))
 
@@ -181,7 +181,7 @@ def features_of(
 
 
 def mask_channels(settings: Settings, canvases: Sequence[Canvas], unit: int) -> Channels:
-    """What inpainting models see; without a mask all is to be painted, on grey."""
+    """Input channels of inpainting models; without a mask everything is painted, on grey."""
     height, width = settings.drawn_size
     if not settings.paints:
         sides = (len(canvases), height // unit, width // unit, 1)

@@ -1,4 +1,4 @@
-"""A model that is asked for pictures."""
+"""A model that draws pictures."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -41,8 +41,8 @@ class Pipeline:
       tokenizers: one per text encoder.
       dtype: what the networks compute in.
       mesh: the devices, over `jaxsd.parallel.MESH_AXES`, that share the images and the weights;
-        None for JAX's default device. On several hosts each asks for its own images, as many as
-        the others, and is given those.
+        None for JAX's default device. On several hosts each host asks for its own images, the same
+        number on all, and gets only those.
       programs: runs the programs of `jaxsd.sampling.program`, and may keep them on disk.
       controlnets: those that `with_controlnet` of `jaxsd.pipeline` added, by name.
     """
@@ -72,7 +72,7 @@ class Pipeline:
         """Draws pictures of prompts.
 
         Args:
-          prompt: a text, or several. Image i of `num_images` for each.
+          prompt: a text, or several; `num_images` are drawn for each.
           **options: see `draw`.
 
         Returns:
@@ -89,7 +89,7 @@ class Pipeline:
           image: uint8 [H, W, 3] of any size: it is scaled to cover the size that is drawn, and its
             middle is cut out. Or several, one per image.
           prompt: a text, or several.
-          **options: see `draw`; `strength` says how much is drawn anew.
+          **options: see `draw`; `strength` says how much of the picture changes.
 
         Returns:
           uint8 [B, H, W, 3].
@@ -103,12 +103,12 @@ class Pipeline:
         prompt: str | Sequence[str],
         **options: Any,
     ) -> np.ndarray:
-        """Paints a part of a picture anew, or beyond its edges (`outpaint`).
+        """Repaints a part of a picture, or paints beyond its edges (`outpaint`).
 
         Args:
           image: uint8 [H, W, 3] of any size, or several, one per image.
-          mask: uint8 [H, W], 255 where to paint, 0 where the picture stays; None to paint beyond
-            the edges alone. Or several, one per image.
+          mask: uint8 [H, W], 255 where to paint, 0 where the picture stays; None to paint only
+            beyond the edges. Or several, one per image.
           prompt: a text, or several.
           **options: see `draw`; `mask_blur`, `composite` and `outpaint` among them.
 
@@ -130,35 +130,35 @@ class Pipeline:
         progress: Progress | None = None,
         **options: Any,
     ) -> Drawing:
-        """Draws pictures and gives them unrounded, with their latents.
+        """Draws pictures and returns them unrounded, with their latents.
 
-        Image i of a call with seed s has seed s + i, and depends on its own prompt, settings and
-        seed alone: it can be made again by itself. A number of images for which a device has no
-        batch (see `jaxsd.pipeline.batches`) is drawn in the next larger one, and cut.
+        Image i of a call with seed s has seed s + i. It depends only on its own prompt, settings
+        and seed, so it can be drawn again by itself. If no batch size fits the number of images
+        (see `jaxsd.pipeline.batches`), the next larger batch is drawn, and cut.
 
         Args:
           prompt: a text, or several; or `Settings`, one per image, which may differ in anything but
-            size, `reuse` and kinds of pictures.
+            size, `guidance_rescale`, `reuse`, kinds of pictures and ControlNets.
           negative_prompt: what guidance leads away from; one, or one per image.
-          progress: called after every row with (done, all). The work is then three programs in
-            place of one; the result is the same to rounding.
+          progress: called after every row with (done, all). The work is then three programs
+            instead of one; the result is the same up to rounding.
           **options: fields of `jaxsd.settings.Settings`, one value, or a list with one per image
             (of `seed`, one value is that of the first image); options of the sampler (`eta`,
             `spacing`, ...), see `jaxsd.schedulers.build`; and
             `num_images`: per prompt;
             `image`, `mask`: arrays as in `image_to_image` and `inpaint`;
             `control_images`: uint8 [H, W, 3], one for each of `control`;
-            `latents`: [B, h, w, c] float32 noise of unit variance in place of the seeds', whose
-            size is drawn where no other is given.
+            `latents`: [B, h, w, c] float32 noise of unit variance, which replaces that of the
+            seeds; its size is drawn if no other is given.
 
         Raises:
-          ValueError: one line, for anything that does not fit.
+          ValueError: in one line, for any argument that does not fit.
           FloatingPointError: the latents or the image were not finite; names the step.
         """
         return self.drawn(self.order(prompt, negative_prompt, **options), progress)
 
     def begin(self, order: Order) -> Drawing:
-        """Begins to draw by one program, and does not wait; nobody looks for NaN."""
+        """Starts to draw in one program, without waiting for it or checking for NaN."""
         return whole(self._programs(order.controls), order)
 
     def drawn(self, order: Order, progress: Progress | None = None) -> Drawing:
@@ -179,17 +179,17 @@ class Pipeline:
         return drawing
 
     def _own(self, tree: Any, specs: Any) -> Any:
-        """What this host was asked for, of what all hosts share."""
+        """The part of this host in arrays that all hosts share."""
         return tree if self.mesh is None else own_share(tree, specs, self.mesh)
 
     def pictures(self, drawing: Drawing, order: Order) -> np.ndarray:
-        """The pictures of a drawing, uint8 [B, H, W, 3], with what was to be kept put back."""
+        """The pictures of a drawing, uint8 [B, H, W, 3], with the kept pixels pasted back."""
         rounded = to_uint8(np.asarray(drawing.images))
         own = zip(rounded, order.canvases, order.settings, strict=True)
         return np.stack([pasted_back(*one) for one in own])
 
     def steps(self, order: Order, rows_per_call: int = 1) -> Iterator[Shown]:
-        """Draws row by row, for previews; whoever stops asking has cancelled."""
+        """Draws row by row, for previews; to cancel, stop iterating."""
         return steps(self._programs(order.controls), order, rows_per_call)
 
     def order(
@@ -200,16 +200,17 @@ class Pipeline:
         batch: int | None = None,
         **options: Any,
     ) -> Order:
-        """What the programs take, of what `draw` is asked for.
+        """Turns the arguments of `draw` into what the programs take.
 
         Args:
           prompt: as for `draw`.
           negative_prompt: as for `draw`.
-          batch: images of this host that are drawn; None for the next larger of few sizes.
-          **options: as for `draw`, or `pictures` read already, of all images or one for each.
+          batch: how many images this host draws; None for the next larger of a few sizes.
+          **options: as for `draw`, or `pictures` that are read already, one for all images or one
+            for each.
 
         Raises:
-          ValueError: one line, for anything that does not fit.
+          ValueError: in one line, for any argument that does not fit.
         """
         if negative_prompt is not None:
             options["negative_prompt"] = negative_prompt
@@ -242,7 +243,7 @@ class Pipeline:
         """Loads or compiles what `draw` runs for such an order, without drawing it.
 
         Args:
-          order: of `order`; its shapes and structure matter, and not its values.
+          order: from `order`; only its shapes and structure matter.
         """
         prepare_program(self._programs(order.controls), order)
 
@@ -251,7 +252,7 @@ class Pipeline:
         prepare_steps(self._programs(order.controls), order)
 
     def batch(self, count: int) -> int:
-        """Images of this host that are drawn for `count`."""
+        """How many images this host draws if `count` are requested."""
         mesh = self.mesh
         here = 1 if mesh is None else images_per_step(mesh) * mesh.local_mesh.size // mesh.size
         return batch_size(count, here)
@@ -265,7 +266,7 @@ class Pipeline:
         return Networks(UNet(spec.unet, dtype), vae(spec.vae, dtype), encoders, self.mesh)
 
     def _programs(self, controls: tuple[str, ...]) -> Programs:
-        """The programs with the ControlNets that a drawing uses, and no others."""
+        """The programs with only those ControlNets that a drawing uses."""
         params = {name: tree for name, tree in self.params.items() if name != "controlnet"}
         networks = self.networks
         if controls:

@@ -1,4 +1,4 @@
-"""What a caller asks for in Python, made into settings and pictures for each image."""
+"""Turns the arguments of a Python caller into settings and pictures for each image."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -20,10 +20,10 @@ _LISTS = {name for name, one in OPTIONS.items() if isinstance(one.default, tuple
 
 
 class Request(NamedTuple):
-    """Images that are asked for, checked."""
+    """Requested images, checked."""
 
     settings: tuple[Settings, ...]  # one per image
-    pictures: tuple[Pictures, ...]  # likewise
+    pictures: tuple[Pictures, ...]  # one per image
     latents: Array | None  # [B, h, w, c] float32 noise of unit variance
 
 
@@ -32,10 +32,10 @@ def request_of(
     prompt: str | Settings | Sequence[str] | Sequence[Settings],
     options: dict[str, Any],
 ) -> Request:
-    """What `Pipeline.draw` is asked for.
+    """The request in the arguments of `Pipeline.draw`.
 
     Raises:
-      ValueError: one line, for anything that does not fit.
+      ValueError: in one line, for any argument that does not fit.
     """
     options = dict(options)
     latents = options.pop("latents", None)
@@ -78,7 +78,7 @@ def pictures_for(options: dict[str, Any], count: int) -> list[Pictures]:
 
 
 def _arrays(options: dict[str, Any], name: str, ndim: int, count: int) -> list[np.ndarray | None]:
-    """Arrays of an option; what is a text stays there, since it names a file."""
+    """Takes the arrays of an option; a text stays in the options, since it names a file."""
     value = options.get(name)
     if value is None or isinstance(value, str):
         if value is None:
@@ -96,7 +96,7 @@ def _arrays(options: dict[str, Any], name: str, ndim: int, count: int) -> list[n
 
 
 def named(pictures: Pictures, settings: Settings) -> dict[str, str]:
-    """A name for each picture that is given, and that the settings do not name."""
+    """A name for each given picture that the settings do not name."""
     return {
         name: GIVEN
         for name in ("image", "mask")
@@ -105,7 +105,7 @@ def named(pictures: Pictures, settings: Settings) -> dict[str, str]:
 
 
 def with_sampler_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Options that are no fields of `Settings` are the sampler's: `eta=0.5`."""
+    """Moves options that are not fields of `Settings` to those of the sampler: `eta=0.5`."""
     own = {name: value for name, value in options.items() if name in OPTIONS or name == SIZE}
     others = {name: value for name, value in options.items() if name not in own}
     if not others:

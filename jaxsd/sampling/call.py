@@ -1,4 +1,4 @@
-"""One call of the U-Net as the loop makes it: texts by number, branches weighed, features around.
+"""One U-Net call of the loop: selects texts, adds weighted branches, and applies features.
 
 On a mesh this runs inside `jaxsd.parallel.per_device`, on a device's own images.
 """
@@ -28,13 +28,13 @@ class Networks(NamedTuple):
 
 
 class Conditions(NamedTuple):
-    """What the network is told beside the latents: M texts for each of B images."""
+    """The network's inputs besides the latents: M texts for each of B images."""
 
     context: Array  # [B, M, L, d] float32
     pooled: Array | None  # [B, M, p] float32
     time_ids: Array | None  # [B, M, n] float32
     guidance: Array  # [B] float32, for networks that embed it
-    held: dict[str, Any]  # what features hold, by their names
+    held: dict[str, Any]  # results of `Feature.hold`, by the names of features
 
 
 class Call(NamedTuple):
@@ -47,11 +47,11 @@ class Call(NamedTuple):
     time_ids: Array | None  # [N, n]
     guidance: Array | None  # [N]
     residuals: Residuals | None = None
-    deep: Array | None = None  # [N, h, w, d], of an earlier answer; None to compute them
+    deep: Array | None = None  # [N, h, w, d], from an earlier answer; None to compute it
 
 
 class Answer(NamedTuple):
-    """What a U-Net call gives."""
+    """The result of a U-Net call."""
 
     output: Array  # [N, h, w, c] float32
     deep: Array  # [N, h, w, d]
@@ -80,15 +80,15 @@ def unet_call(networks: Networks, params: Params) -> UNetCall:
 def guided(
     unet: UNetCall, conditions: Conditions, combine: Combine, *, embeds_guidance: bool
 ) -> Network:
-    """The network of the loop: K branches an image in one batch, and their weighed sum.
+    """The network of the loop: K branches per image in one batch, and their weighted sum.
 
     The columns `which` and `weight` are those of `jaxsd.schedulers.guidance`.
 
     Args:
       unet: with the features around it.
       conditions: of B images.
-      combine: has the last word on the sum.
-      embeds_guidance: whether the U-Net is told the guidance scale (LCM).
+      combine: changes the sum at the end.
+      embeds_guidance: whether the guidance scale is an input of the U-Net (LCM).
     """
 
     def network(x: Array, step: Step, memory: Memory) -> tuple[Array, Memory]:
@@ -119,6 +119,6 @@ def branched(a: Array, branches: int) -> Array:
 
 
 def chosen(texts: Array, which: Array) -> Array:
-    """The texts [B*K, ...] with numbers `which` [B, K] of each image's M, [B, M, ...]."""
+    """Takes texts number `which` [B, K] of each image's M: [B, M, ...] -> [B*K, ...]."""
     each = jax.vmap(lambda own, numbers: own[numbers])(texts, which)
     return each.reshape(-1, *texts.shape[2:])

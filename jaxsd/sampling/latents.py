@@ -9,15 +9,15 @@ from jaxsd.sampling.loop import fresh_noise
 from jaxsd.types import Array, Params
 
 INITIAL_NOISE = 2**32 - 1
-"""Folded into an image's key for the noise it starts from; rows of the table are 0, 1, 2, ..."""
+"""Folded into an image's key for its initial noise; rows of the table fold in 0, 1, 2, ..."""
 SOURCE = 2**32 - 2
-"""Likewise for the draw from the posterior of the picture that it begins from,"""
+"""The same, for the draw from the posterior of the picture that the image begins from."""
 MASKED = 2**32 - 3
-"""and for that of the masked picture of an inpainting model."""
+"""The same, for the draw from the posterior of an inpainting model's masked picture."""
 
 
 def noise_of(keys: Array, purpose: int, shape: tuple[int, ...]) -> Array:
-    """Unit noise [B, *shape] float32 for one of the purposes above; image i's is keys[i]'s."""
+    """Unit noise [B, *shape] float32 for one of the purposes above; image i uses keys[i]."""
     like = jax.ShapeDtypeStruct((len(keys), *shape), jnp.float32)
     return fresh_noise(keys, jnp.full(len(keys), purpose, jnp.uint32), like)
 
@@ -30,7 +30,7 @@ def latents_of(
     Args:
       networks: static.
       params: of all networks.
-      images: as said.
+      images: see above.
       keys: [B] typed keys, for a draw from the posterior.
       purpose: `SOURCE` or `MASKED`, whose noises are independent.
     """

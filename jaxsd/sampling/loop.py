@@ -31,11 +31,11 @@ class Row(NamedTuple):
     history: Array  # [..., J, K]
     noise: Array  # [..., J]
     level: Array  # [..., 2] alpha and sigma of the sample before the row
-    next_level: Array  # [..., 2] and after it
+    next_level: Array  # [..., 2] the same after the row
 
 
 class Step(NamedTuple):
-    """What a network call knows of where it is: the row, and the columns that features read."""
+    """The position of a network call: the row, and the columns that features read."""
 
     row: Row
     columns: dict[str, Array]  # [S, B, ...] outside of the scan, [B, ...] inside
@@ -106,12 +106,12 @@ def advance(
     on_x0: Hook = identity,
     on_sample: Hook = identity,
 ) -> tuple[State, Array]:
-    """Runs some rows of a batch of tables, all of them or a part.
+    """Runs all or some rows of a batch of tables.
 
     Args:
       steps: leaves [S, B, ...]; each image may be at another row of another table.
       network: the model, with its guidance and conditions inside.
-      state: of `begin`, or of the rows before; its memory has what the network gives back.
+      state: from `begin` or earlier rows; its memory has the structure that the network returns.
       keys: [B] typed keys; row number i of an image draws its noise from `fold_in(key, i)`.
       on_x0: replaces each estimate of x0 before the method uses it: clipping, thresholding.
       on_sample: replaces each new z[0], whose level is `step.row.next_level`: blending.
@@ -120,7 +120,7 @@ def advance(
       The state after the last row, and for each row and image whether the sample was finite,
       [S, B] bool.
     """
-    # On TPUs and GPUs a float32 product is rounded to bfloat16 or TF32 unless told otherwise.
+    # By default, TPUs and GPUs round the operands of a float32 product to bfloat16 or TF32.
     mix = partial(jnp.einsum, "bji,bihwc->bjhwc", precision="highest")
 
     def body(state: State, step: Step) -> tuple[State, Array]:
@@ -139,7 +139,7 @@ def advance(
 
 
 def fresh_noise(keys: Array, rows: Array, x: Array | jax.ShapeDtypeStruct) -> Array:
-    """Unit noise like `x` [B, ...]; an image's depends on its key and its row number [B] alone."""
+    """Unit noise like `x` [B, ...]; it depends only on each image's key and row number [B]."""
 
     def draw(key: Array, row: Array) -> Array:
         return jax.random.normal(jax.random.fold_in(key, row), x.shape[1:])
@@ -163,7 +163,7 @@ def sample(
       tableau: as `build` makes it, the same for all images.
       network: (x [B, h, w, c] float32, timestep float32 []) -> [B, h, w, c] float32.
       x: [B, h, w, c] float32, noise of variance 1; the table scales it.
-      keys: [B] typed keys of the rows' fresh noise, one an image.
+      keys: [B] typed keys of the rows' fresh noise, one per image.
       on_x0: see `advance`.
       on_sample: see `advance`.
     """
@@ -185,6 +185,6 @@ def sample(
 
 
 def first_non_finite(finite: Array) -> int | None:
-    """Row after which some image was no longer finite, of `advance`'s [S, B] flags; on the host."""
+    """First row after which an image was not finite, from `advance`'s [S, B] flags. Host only."""
     bad = ~np.asarray(finite).all(axis=1)
     return int(bad.argmax()) if bad.any() else None

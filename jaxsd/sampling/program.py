@@ -1,6 +1,6 @@
-"""Prompts to pictures as pure functions: encode, denoise, decode, and `draw`, the three in a row.
+"""Prompts to pictures as pure functions: encode, denoise, decode, and `draw`, which runs all three.
 
-Weights and everything that a user changes from call to call are arguments, so that `Networks` and
+Weights and everything that a user changes from call to call are arguments, so only `Networks` and
 the structure of the arguments decide what is compiled. On a mesh every program runs on each
 device's own images (`jaxsd.parallel`).
 """
@@ -35,7 +35,7 @@ class Texts(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What is asked for, as arrays."""
+    """The request as arrays."""
 
     texts: Texts
     time_ids: Array | None  # [B, M, n] float32, for models with added conditions
@@ -48,7 +48,7 @@ class Given(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """What comes out."""
+    """The result."""
 
     images: Array  # [B, H, W, 3] float32, about [-1, 1]
     latents: Array  # [B, h, w, c] float32
@@ -56,7 +56,7 @@ class Drawing(NamedTuple):
 
 
 DRAWING = Drawing(IMAGES, IMAGES, IMAGES_SECOND)
-"""How a drawing lies on a mesh."""
+"""How a drawing is split over a mesh."""
 
 
 @partial(jax.jit, static_argnames="shape")
@@ -67,14 +67,14 @@ def initial_noise(keys: Array, shape: tuple[int, ...]) -> Array:
 
 @partial(jax.jit, static_argnames="networks")
 def draw(networks: Networks, params: Params, given: Given, runs: tuple[Step, ...]) -> Drawing:
-    """The whole line as one program.
+    """Encodes, denoises and decodes in one program.
 
     Args:
       networks: static.
       params: of all networks.
-      given: what is asked for.
-      runs: the rows of the tables with their columns, leaves [S, B, ...]. Each run is a loop of its
-        own with its own number of branches.
+      given: the request.
+      runs: the rows of the tables with their columns, leaves [S, B, ...]. Each run is a separate
+        loop with its own number of branches.
     """
 
     def run(params: Params, given: Given, runs: tuple[Step, ...]) -> Drawing:
@@ -93,7 +93,7 @@ def draw(networks: Networks, params: Params, given: Given, runs: tuple[Step, ...
 
 @partial(jax.jit, static_argnames="networks")
 def encode(networks: Networks, params: Params, given: Given) -> tuple[Conditions, State]:
-    """The first part of `draw`: texts and pictures are encoded, the state is that before row 0."""
+    """The first part of `draw`: encodes texts and pictures, and makes the state before row 0."""
     in_specs = (param_specs(params, networks.mesh), IMAGES)
     run = per_device(networks.mesh, partial(_encode, networks), in_specs, (IMAGES, IMAGES))
     return run(params, given)
@@ -108,7 +108,7 @@ def denoise(
     state: State,
     keys: Array,
 ) -> tuple[State, Array]:
-    """The middle part of `draw`: rows of one run, leaves [S, B, ...], any number of them.
+    """The middle part of `draw`: any number of rows of one run, leaves [S, B, ...].
 
     Before the first rows of a run the memory in `state` is empty.
 

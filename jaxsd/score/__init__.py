@@ -1,1 +1,1 @@
-"""What can be said of a folder of pictures, in numbers: FID, KID, CLIP score, and plain facts."""
+"""Measures of a folder of pictures: FID, KID, CLIP score, and plain facts."""

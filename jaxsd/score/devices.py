@@ -1,4 +1,4 @@
-"""The networks in files, on the devices of this host, and the hosts that look together."""
+"""Loads networks onto the devices of this host, and finds the hosts that work together."""
 
 import secrets
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from jaxsd.score.networks import clip_network, inception_network, weights_hash
 
 
 def hosts_together(folder: Path) -> Hosts:
-    """All hosts that JAX knows of, with a number that is this run's on each of them."""
+    """All hosts that JAX knows of, with a random id of this run, which is the same on each."""
     run = int(broadcast_one_to_all(np.uint32(secrets.randbits(32))))
     return Hosts(jax.process_index(), jax.process_count(), folder, f"{run:08x}")
 
@@ -31,7 +31,7 @@ def loaded(
       inception: file of its weights, or None.
       clip: a CLIP of transformers, or None.
       batch_size: pictures for each device.
-      say: told where numbers will not be what others have.
+      say: told if numbers cannot be compared with published ones.
     """
     mesh = mesh_of(devices=jax.local_devices())
     networks: dict[str, Any] = {"batch": batch_size * images_per_step(mesh)}

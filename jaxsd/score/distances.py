@@ -15,9 +15,9 @@ SUBSET_SIZE = 1000
 def frechet_distance(mean1: Array, covariance1: Array, mean2: Array, covariance2: Array) -> float:
     """The Frechet distance of two Gaussians (Heusel et al. 2017, equation 6), "FID".
 
-    The trace of the root of C1 C2 is the sum of the singular values of C1^(1/2) C2^(1/2), so there
-    is no root of a general matrix. Roots of the eigenvalues of C1^(1/2) C2 C1^(1/2) would be those
-    of rounding errors where pictures are fewer than features: a set had -0.0015 with itself.
+    The trace of the root of C1 C2 is the sum of the singular values of C1^(1/2) C2^(1/2), so no
+    root of a general matrix is needed. With fewer pictures than features, some eigenvalues of
+    C1^(1/2) C2 C1^(1/2) are rounding errors, and so are their roots: a set had -0.0015 with itself.
 
     Args:
       mean1: [d], the first's mean.
@@ -27,7 +27,7 @@ def frechet_distance(mean1: Array, covariance1: Array, mean2: Array, covariance2
     cross = np.linalg.svd(product, compute_uv=False).sum()
     apart = mean1 - mean2
     distance = apart @ apart + np.trace(covariance1) + np.trace(covariance2) - 2 * cross
-    return max(0.0, float(distance))  # of the same sets rounding may leave less
+    return max(0.0, float(distance))  # for equal sets, rounding may give less
 
 
 def root(covariance: Array) -> np.ndarray:
@@ -56,7 +56,7 @@ def kernel_distance(
       seed: of the choice of subsets.
 
     Returns:
-      The mean, and the standard deviation of its error that the choice of subsets makes.
+      The mean, and its standard error, which comes from the choice of subsets.
 
     Raises:
       ValueError: fewer than two features on a side.

@@ -1,4 +1,4 @@
-"""What can be said of one picture without a network."""
+"""Facts about one picture that need no network."""
 
 import hashlib
 import math
@@ -8,7 +8,7 @@ import numpy as np
 
 MEASURES = ("brightness", "contrast", "colourfulness", "red", "green", "blue")
 """`Fact.measures` by name. Brightness and the colours are means, 0 to 1; contrast is the standard
-deviation of brightness; colourfulness is 0 to some 109 (Hasler and Suesstrunk 2003, section 7).
+deviation of brightness; colourfulness is 0 to about 109 (Hasler and Suesstrunk 2003, section 7).
 """
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
@@ -44,7 +44,7 @@ def measures_of(image: np.ndarray) -> tuple[float, ...]:
     """`MEASURES` of a picture, uint8 [H, W, 3]: all from mean and covariance of its channels."""
     planes = np.ascontiguousarray(image.reshape(-1, 3).T).astype(np.float64)
     first = planes[:, 0].copy()
-    planes -= first[:, None]  # so that one colour has a covariance of 0, without rounding
+    planes -= first[:, None]  # so that a picture of one colour has a covariance of exactly 0
     shift = planes.mean(1)
     covariance = planes @ planes.T / planes.shape[1] - np.outer(shift, shift)
     means = first + shift
@@ -58,5 +58,5 @@ def measures_of(image: np.ndarray) -> tuple[float, ...]:
 
 
 def key_of(fact: Fact) -> int:
-    """A number, 0 to 2**64 - 1, that a picture's pixels make up."""
+    """A number, 0 to 2**64 - 1, from the hash of a picture's pixels."""
     return int(fact.digest[:16], 16)

@@ -1,4 +1,4 @@
-"""What hosts found out about their shares of the pictures, put together by the first of them."""
+"""What hosts found out about their shares of the pictures, and how the first host merges it."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from jaxsd.score.facts import Fact, Unreadable
 from jaxsd.score.statistics import FeatureSums
 
 LOOK_AGAIN = 0.2
-"""Seconds after which the first host looks for the others' findings again."""
+"""Seconds between the first host's checks for the others' findings."""
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Findings:
 
     Attributes:
       facts: of each picture, in order.
-      sums: over Inception's features; of none where it was not asked.
+      sums: over Inception's features; empty if Inception was not run.
       cosines: name of a picture -> cosine between it and its prompt, of those that have one.
     """
 
@@ -31,7 +31,7 @@ class Findings:
 
 
 class Hosts(NamedTuple):
-    """The host at work among all, a folder that they share, and what no other run is called."""
+    """The number of this host, how many hosts there are, their shared folder, and a run id."""
 
     number: int
     count: int
@@ -41,13 +41,13 @@ class Hosts(NamedTuple):
     def together(self, findings: Findings, name: str) -> Findings | None:
         """All hosts' findings on the first host, which waits for them; None on the others.
 
-        Each has looked at every so-manyth picture. Where a host dies JAX's runtime ends the
-        others, so that none waits for ever.
+        Host i has looked at pictures i, i + count, i + 2 * count, ... If a host dies, JAX's
+        runtime ends the others, so that none waits for ever.
         """
         if self.count == 1:
             return findings
         if self.number:
-            self.folder.mkdir(parents=True, exist_ok=True)  # and left there: others write too
+            self.folder.mkdir(parents=True, exist_ok=True)  # not removed: others write there too
             save(self._path(name, self.number), findings)
             return None
         parts = [findings] + [self._waited(self._path(name, i)) for i in range(1, self.count)]
@@ -65,7 +65,7 @@ class Hosts(NamedTuple):
 
 
 def merged(parts: list[Findings]) -> Findings:
-    """The findings of hosts, the first of which had the first picture, and so on in turn."""
+    """The findings of all pictures; host i of n had pictures i, i + n, i + 2 n, ..."""
     facts: list[Fact | Unreadable] = [None] * sum(len(part.facts) for part in parts)
     whole = Findings(facts)
     for i, part in enumerate(parts):
@@ -76,7 +76,7 @@ def merged(parts: list[Findings]) -> Findings:
 
 
 def save(path: Path, findings: Findings) -> None:
-    """Writes findings beside the file's place and renames it."""
+    """Writes findings to a temporary file and renames it."""
     text = json.dumps({"facts": findings.facts, "cosines": findings.cosines}).encode()
     arrays = {"text": np.frombuffer(text, np.uint8)}
     sums = findings.sums

@@ -1,7 +1,7 @@
-"""Networks that say something of pictures, on all devices of a host.
+"""Networks that measure pictures, on all devices of a host.
 
-Weights lie whole on every device, since feature networks are small, and pictures are shared out:
-each device runs the program on its own, and nothing passes between them.
+Feature networks are small, so every device has all weights. Pictures are split: each device runs
+the program on its own pictures, without communication.
 """
 
 import hashlib
@@ -22,12 +22,12 @@ from jaxsd.types import Array, Params
 
 
 class Network(NamedTuple):
-    """A network that is shown pictures.
+    """A network whose inputs are pictures.
 
     Attributes:
-      prepare: makes its input of a picture, uint8 [H, W, 3], and its prompt, in a thread of the
-        host; None where it has nothing to say.
-      run: gives the devices as many inputs as fit them, and does not wait for the result [B, ...].
+      prepare: makes its input from a picture, uint8 [H, W, 3], and its prompt, in a thread of the
+        host; None if the network does not apply.
+      run: starts the devices on a batch of inputs, and does not wait for the result [B, ...].
     """
 
     prepare: Callable[[np.ndarray, str | None], Any]
@@ -39,7 +39,7 @@ def on_devices(
 ) -> Callable[..., Array]:
     """`function(params, *inputs)` for arrays [B, ...] of the host, B a multiple of the devices.
 
-    Products are of float32 in full, also where a platform would take less by itself.
+    Products have full float32 precision, even on platforms where the default is less.
     """
 
     def precise(params: Params, *arrays: Array) -> Array:
@@ -77,7 +77,7 @@ def inception_network(params: Params, mesh: Mesh) -> Network:
 
 
 def clip_network(clip: ClipModel, mesh: Mesh) -> Network:
-    """Cosines [B] between what CLIP makes of a picture and of its prompt (Hessel et al. 2021)."""
+    """Cosines [B] between CLIP's embeddings of a picture and of its prompt (Hessel et al. 2021)."""
     see, read = VisionEncoder(clip.vision), TextEncoder(clip.text)
 
     def cosines(params: Params, images: Array, ids: Array) -> Array:

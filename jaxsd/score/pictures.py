@@ -1,4 +1,4 @@
-"""The pictures of a folder, whatever form they lie in: files, WebDataset's tars, ArrayRecord."""
+"""The pictures of a folder, in any form: files, WebDataset's tars, ArrayRecord."""
 
 import io
 import json
@@ -16,11 +16,11 @@ from jaxsd.webui import prompt_of
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SHEET = "contact_sheet.png"
-"""What commands here write beside pictures, and is none of them."""
+"""A file that jaxsd's commands write next to pictures, and that does not count as one."""
 MANIFEST = "manifest.jsonl"
 
 Read = Callable[[], tuple[bytes, str | None]]
-"""Gives a picture file, and the prompt that is said of it elsewhere."""
+"""Returns a picture file, and its prompt if that is stored outside of it."""
 
 
 class Picture(NamedTuple):
@@ -34,12 +34,12 @@ def pictures_in(place: Path) -> list[Picture]:
     """All pictures of a folder and those below it, or of one shard, in the order of their names.
 
     Hidden files and folders, contact sheets, and units of a bulk run that is not done (`parts/`)
-    are left out. Prompts come from the manifest of a bulk run, from what lies beside a picture in
-    a shard, or else from within a picture.
+    are left out. Prompts come from the manifest of a bulk run, from the text next to a picture in
+    a shard, or else from the picture file itself.
 
     Raises:
       ValueError: a shard that can not be read, or a manifest that is not JSON.
-      FileNotFoundError: nothing there.
+      FileNotFoundError: no such folder or shard.
     """
     if place.suffix in SHARDS and place.is_file():
         return list(SHARDS[place.suffix](place, place.name))
@@ -61,7 +61,7 @@ def read_picture(picture: Picture) -> tuple[np.ndarray, str | None]:
     """A picture, uint8 [H, W, 3], on white where it is transparent; and its prompt, if it has one.
 
     Raises:
-      OSError, ValueError: no picture, or one that breaks off.
+      OSError, ValueError: not a picture, or an incomplete one.
     """
     packed, prompt = picture.read()
     image = read_image(io.BytesIO(packed))
@@ -84,7 +84,7 @@ def _read_file(path: Path, prompt: str | None) -> tuple[bytes, str | None]:
 
 
 class Extent(NamedTuple):
-    """Bytes of a file."""
+    """A range of bytes in a file."""
 
     start: int
     size: int

@@ -18,7 +18,7 @@ SHOWN = 5
 
 
 def plain_numbers(facts: Sequence[Fact | Unreadable]) -> Numbers:
-    """What needs no network."""
+    """The numbers that need no network."""
     known = [fact for fact in facts if isinstance(fact, Fact)]
     alike: dict[str, list[str]] = {}
     for fact in known:
@@ -38,7 +38,7 @@ def plain_numbers(facts: Sequence[Fact | Unreadable]) -> Numbers:
 
 
 def spread(values: Sequence[float]) -> Numbers:
-    """Mean, standard deviation and range; of no values nothing."""
+    """Mean, standard deviation and range; empty if there are no values."""
     if not values:
         return {}
     array = np.array(values)
@@ -97,7 +97,7 @@ def table(numbers: Numbers) -> list[str]:
 
 
 def _caution(numbers: Numbers) -> str:
-    """What to think of a FID of few pictures, whose covariances are not known well."""
+    """A warning for a FID of few pictures, whose covariances are not known well."""
     fewest = min(numbers["pictures"], numbers["reference_pictures"] or FEATURES)
     if fewest >= FEATURES:
         return ""

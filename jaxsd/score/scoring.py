@@ -19,11 +19,11 @@ from jaxsd.score.statistics import Statistics, read_statistics, write_statistics
 SHEET = 64
 """Pictures on the contact sheet, at most."""
 SIDE = 128
-"""Pixels of each."""
+"""Width and height of each, in pixels."""
 
 
 class Asked(NamedTuple):
-    """What is to be scored, as `jaxsd score` is told."""
+    """The arguments of `jaxsd score`."""
 
     folder: str
     inception: str | None
@@ -36,7 +36,7 @@ class Asked(NamedTuple):
         """Refuses arguments that do not fit together.
 
         Raises:
-          ValueError: naming them.
+          ValueError: in one line, with their names.
         """
         if self.batch_size < 1:
             raise ValueError(f"--batch-size is {self.batch_size}, it must be more than 0")
@@ -57,7 +57,7 @@ class Asked(NamedTuple):
 
 
 def some_pictures(place: str, flag: str = "") -> list[Picture]:
-    """The pictures of a folder, which `flag` named.
+    """The pictures of a folder; `flag` is the option that named it, for the message.
 
     Raises:
       ValueError: there are none.
@@ -81,13 +81,13 @@ def reference_of(place: str | None) -> tuple[Statistics | None, list[Picture]]:
 def numbers_of(
     asked: Asked, findings: Findings, reference: Statistics | Findings | None, weights: str
 ) -> Numbers:
-    """What came of a look at all pictures; keeps statistics where that is asked.
+    """The numbers for all pictures; also saves statistics if `asked` says so.
 
     Args:
       asked: says what to compute.
       findings: of the pictures.
-      reference: what to compare with, or what was found of its pictures.
-      weights: hash of Inception's.
+      reference: statistics to compare with, or the findings of the reference's pictures.
+      weights: hash of Inception's weights.
     """
     numbers = {"version": jaxsd.__version__, "folder": asked.folder}
     numbers |= plain_numbers(findings.facts)

@@ -1,4 +1,4 @@
-"""Features of many pictures, as what FID and KID need of them, and files of that."""
+"""Statistics of the features of many pictures, for FID and KID, and their files."""
 
 import zipfile
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ KEPT = 50_000
 
 @dataclass
 class FeatureSums:
-    """Sums over features, and a fair sample of them: the same in any order and on any hosts.
+    """Sums over features, and a random sample of them: the same in any order and on any hosts.
 
-    The sample is of the pictures with the lowest keys, which are hashes.
+    The sample has the pictures with the lowest keys, which are hashes.
     """
 
     count: int = 0
@@ -25,12 +25,12 @@ class FeatureSums:
     sample: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # keys and features
 
     def add(self, keys: np.ndarray, features: np.ndarray) -> None:
-        """Takes features [B, d] float32 in, of pictures with keys [B] uint64."""
+        """Adds features [B, d] float32 of pictures with keys [B] uint64."""
         wide = features.astype(np.float64)
         self.merge(FeatureSums(len(wide), wide.sum(0), wide.T @ wide, [(keys, features)]))
 
     def merge(self, other: "FeatureSums") -> None:
-        """Takes in what another has seen."""
+        """Adds the sums and the sample of another."""
         self.count += other.count
         self.total = self.total + other.total
         self.products = self.products + other.products
@@ -64,9 +64,9 @@ class Statistics:
     Attributes:
       mean: [d] float64.
       covariance: [d, d] float64, of a sample (divided by one less than the count).
-      features: [n, d] float32, all or a sample; None in files of others, which give no KID.
+      features: [n, d] float32, all or a sample; None if a file has none, then there is no KID.
       count: of pictures; 0 where a file does not say.
-      weights: hash of the network's; empty where a file does not say.
+      weights: hash of the network's weights; empty where a file does not say.
     """
 
     mean: np.ndarray
@@ -79,7 +79,7 @@ class Statistics:
 def write_statistics(path: Path, statistics: Statistics) -> None:
     """Writes `mu` and `sigma`, as pytorch-fid and clean-fid do, `feats`, `count` and `weights`.
 
-    That is beside the file's place, and is renamed.
+    Writes a temporary file first, and renames it.
     """
     part = path.with_name(f".{path.name}.part")
     try:
@@ -101,10 +101,10 @@ def read_statistics(path: Path, dim: int) -> Statistics:
     """Statistics as `write_statistics`, pytorch-fid and clean-fid store them.
 
     Args:
-      dim: features of a picture that they must be of.
+      dim: required number of features per picture.
 
     Raises:
-      ValueError: no such file of arrays, or of other features.
+      ValueError: not a file of such arrays, or with another number of features.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:

@@ -1,4 +1,4 @@
-"""A look at all pictures: threads read and scale them while the devices work on those before."""
+"""Surveys all pictures: threads read and scale them while the devices work on earlier ones."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,22 +11,22 @@ from jaxsd.score.facts import Fact, Unreadable, fact_of, key_of
 from jaxsd.score.findings import Findings
 from jaxsd.score.pictures import Picture, read_picture
 
-if TYPE_CHECKING:  # it imports jax, which plain facts do without
+if TYPE_CHECKING:  # it imports jax, which plain facts do not need
     from jaxsd.score.networks import Network
 
 Take = Callable[[list[Fact], np.ndarray], None]
-"""Is given what a network says of some pictures, [B, ...]."""
+"""Receives a network's results for some pictures, [B, ...]."""
 
 
 class Look(NamedTuple):
     """What a thread made of one picture."""
 
     fact: Fact | Unreadable
-    inputs: tuple[Any, ...]  # of each network; None where it has nothing to say
+    inputs: tuple[Any, ...]  # for each network; None if it does not apply
 
 
 class Feed:
-    """Gives a network whole batches, the last one filled up, and passes on what it says of them."""
+    """Runs a network on full batches, pads the last one, and passes its results on."""
 
     def __init__(self, network: "Network", batch: int, take: Take) -> None:
         self.network, self.batch, self.take = network, batch, take
@@ -34,13 +34,13 @@ class Feed:
         self._called: deque[tuple[list[Fact], Any]] = deque()
 
     def add(self, fact: Fact, value: Any) -> None:
-        """Takes one input in."""
+        """Adds one input."""
         self._waiting.append((fact, value))
         if len(self._waiting) == self.batch:
             self._call()
 
     def end(self) -> None:
-        """Waits for everything."""
+        """Runs what is left, and waits for all results."""
         if self._waiting:
             self._call()
         self._collect(0)
@@ -67,12 +67,12 @@ def survey(
     threads: int = 1,
     seen: Callable[[int], Any] = lambda count: None,
 ) -> Findings:
-    """Looks at pictures, and shows them to the networks there are.
+    """Collects facts about pictures, and runs the given networks on them.
 
     Args:
       batch: pictures in a call of a network, a multiple of the devices.
-      threads: that read and scale.
-      seen: called with a number of pictures.
+      threads: number of threads that read and scale.
+      seen: called with the number of new pictures.
     """
     findings = Findings()
 
@@ -103,7 +103,7 @@ def _looks(
     feeds: Sequence[Feed],
     ahead: int,
 ) -> Iterator[Look]:
-    """Looks in order; so many at most are there before they are asked for."""
+    """Looks in order; threads are at most `ahead` pictures ahead of the caller."""
     begun: deque[Future[Look]] = deque()
     for picture in pictures:
         begun.append(pool.submit(_look, picture, feeds))
@@ -117,7 +117,7 @@ def _look(picture: Picture, feeds: Sequence[Feed]) -> Look:
     try:
         image, prompt = read_picture(picture)
     except (OSError, ValueError) as error:
-        # Pillow names the file, which is one in memory here.
+        # Pillow's message ends with the file, which is only in memory here.
         return Look(Unreadable(picture.name, str(error).partition(" <_io.")[0]), ())
     inputs = tuple(feed.network.prepare(image, prompt) for feed in feeds)
     return Look(fact_of(picture.name, image), inputs)

@@ -1,4 +1,4 @@
-"""Task "vae": the autoencoder from random crops, then latents of unit variance."""
+"""Task "vae": trains the autoencoder on random crops, then scales latents to unit variance."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -25,16 +25,16 @@ HELD_OUT_EVERY = 50
 
 
 def autoencoder_task(config: TrainConfig, fresh: VAEConfig) -> Task:
-    """Trains on all pictures of a folder but every fiftieth, whose PSNR is the probe.
+    """Trains on the pictures of a folder; the probe is the PSNR of every fiftieth, held out.
 
-    It starts from the autoencoder of `config.model`, which can then be given back with the rest of
-    the model; or, if none is named, from nothing.
+    It starts from the autoencoder of `config.model`, which can then be exported with the rest of
+    the model; or, if no model is named, from random weights.
 
     Args:
-      fresh: what it is if no model is named.
+      fresh: shape of the autoencoder if no model is named.
 
     Raises:
-      ValueError: a crop that the autoencoder can not halve as often as it does.
+      ValueError: a crop that is not a multiple of the autoencoder's `downscale`.
     """
     stored = open_model(config.model) if config.model else None
     vae = VAE(stored.spec.vae if stored else fresh, jnp.dtype(config.dtype))
@@ -81,13 +81,13 @@ def read_autoencoder(run: str | Path, model: VAEConfig) -> Params:
 
 
 def read_split(config: TrainConfig, downscale: int) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-    """What reads the pictures of `config.data` once: those to train on, and 64 held out, uint8.
+    """A function that reads `config.data` once: pictures to train on, at most 64 held out, uint8.
 
     Args:
-      downscale: pixels for a latent, along one side.
+      downscale: pixels per latent along one side.
 
     Raises:
-      ValueError: a crop of parts of latents.
+      ValueError: a crop that is not a multiple of `downscale`.
     """
     if config.crop % downscale:
         raise ValueError(f"crop {config.crop} is not a multiple of {downscale} pixels")
@@ -121,10 +121,10 @@ def to_unit(images: Array) -> Array:
 def reconstruction_loss(
     vae: VAE, params: Params, frozen: Params, images: Array, key: Array
 ) -> tuple[Array, dict[str, Array]]:
-    """`picture_error` of what is decoded, plus 1e-3 KL.
+    """`picture_error` of the decoded pictures, plus 1e-3 KL.
 
     Args:
-      frozen: nothing.
+      frozen: unused.
       images: [B, H, W, 3] uint8.
       key: consumed by the posterior's noise.
     """
@@ -140,7 +140,7 @@ def reconstruction_loss(
 
 
 def picture_error(error: Array) -> Array:
-    """Absolute error of pixels, and half that of their differences and of two coarser scales.
+    """Absolute error of pixels, plus half that of their differences and of two coarser scales.
 
     Args:
       error: [B, H, W, c] difference of pictures.

@@ -1,7 +1,7 @@
 """A folder of latents and text embeddings that `jaxsd cache-latents` made, as a source of batches.
 
 It has pictures-*.array_record, captions-*.array_record (see `jaxsd.training.records`), and
-latents.json, which says what they were made of.
+latents.json, which says what they were made from.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ from jaxsd.training.subtrees import path_of
 INDEX = "latents.json"
 FORMAT = 2
 CAPTIONS_AT_HAND = 256
-"""Captions whose embeddings stay in memory: few pictures share one, or all do."""
+"""Captions whose embeddings stay in memory: usually either few pictures share a caption, or all."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a cache was made of. A run that differs in one of these can not use it.
+    """What a cache was made from. A run that differs in one of these cannot use it.
 
     Attributes:
       model: `fingerprint` of the VAE and of the text encoders.
@@ -57,9 +57,9 @@ class Index:
     """The contents of latents.json.
 
     Attributes:
-      data: `digest` of the pictures and captions, to know half a cache again.
-      made_by: the name of the model and the dtype, for people.
-      conditioned: whether every picture has an image for a ControlNet beside it.
+      data: `digest` of the pictures and captions, to recognise an unfinished cache.
+      made_by: the name of the model and the dtype, for messages.
+      conditioned: whether every picture comes with an image for a ControlNet.
       broken: pictures that could not be read and are left out.
     """
 
@@ -74,7 +74,7 @@ class Index:
 
 
 def origin_of(config: TrainConfig, model: Model, caption: str) -> Origin:
-    """What a cache for this run is made of."""
+    """What a cache for this run is made from."""
     resolution = config.resolution or model.spec.default_size
     return Origin(fingerprint(model), resolution, config.max_aspect, caption)
 
@@ -95,7 +95,7 @@ def is_cache(place: str | Path) -> bool:
 
 
 def write_index(folder: Path, index: Index) -> None:
-    """Writes latents.json beside its place and renames it."""
+    """Writes a temporary file and renames it to latents.json."""
     beside = folder / f".{INDEX}"
     beside.write_text(json.dumps(asdict(index), indent=2) + "\n")
     beside.replace(folder / INDEX)
@@ -131,7 +131,7 @@ class Cache:
         """Opens the files.
 
         Raises:
-          FileNotFoundError: one is not there.
+          FileNotFoundError: one is missing.
         """
         for shard in (*index.pictures, *index.captions):
             if shard.count and not (folder / shard.file).is_file():
@@ -144,7 +144,7 @@ class Cache:
         self._caption = lru_cache(CAPTIONS_AT_HAND)(lambda i: unpacked(self._captions[i])[1])
 
     def take(self, rows: np.ndarray, sides: tuple[int, int]) -> Taken:
-        """Moments of pictures, all of them of those sides."""
+        """Moments of pictures that all have this height and width."""
         del sides
         headers, arrays = zip(*(unpacked(self._pictures[row]) for row in rows), strict=True)
         return Taken(
@@ -156,7 +156,7 @@ class Cache:
         )
 
     def text(self, captions: Sequence[int]) -> Text:
-        """What the text encoders were given, and what they gave."""
+        """The inputs and the outputs of the text encoders."""
         found = [self._caption(number) for number in captions]
         stacked: dict[str, Any] = {
             name: np.stack([one[name] for one in found]) for name in found[0]
@@ -180,7 +180,7 @@ def cache_source(config: TrainConfig, model: Model, place: str, caption: str) ->
     """A cache that a run can use.
 
     Raises:
-      ValueError: it was made of another model, or for other pictures.
+      ValueError: it was made with another model, resolution, `max_aspect` or caption.
     """
     index = read_index(Path(place))
     wanted = origin_of(config, model, caption)

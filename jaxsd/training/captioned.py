@@ -23,7 +23,7 @@ from jaxsd.training.packed import read_data
 
 
 class Taken(NamedTuple):
-    """Pictures as a source has them, and what it knows of each."""
+    """Pictures from a source, and what it knows about each."""
 
     pictures: np.ndarray  # [B, H, W, 3] uint8, or a posterior's moments [B, h, w, 2c] float32
     captions: list[Sequence[Any]]  # one or more of each
@@ -43,14 +43,14 @@ class Source(Protocol):
     """Where pictures and captions come from."""
 
     buckets: Sequence[Bucket]
-    empty: Any  # the caption that says nothing
+    empty: Any  # the empty caption
     conditioned: bool  # whether every picture has an image for a ControlNet
 
     def take(self, rows: np.ndarray, sides: tuple[int, int]) -> Taken:
         """Pictures of that height and width."""
 
     def text(self, captions: Sequence[Any]) -> Text:
-        """Captions that `take` gave, or `empty`."""
+        """Captions that `take` returned, or `empty`, as the networks take them."""
 
 
 class FolderSource:
@@ -83,7 +83,7 @@ class FolderSource:
 
 
 class Part(NamedTuple):
-    """What fills some of every batch."""
+    """A source that fills a part of every batch."""
 
     source: Source
     batches: Batches
@@ -96,20 +96,20 @@ def captioned_batches(
 ) -> Callable[[int, slice], Batch]:
     """(number of a batch, which of its rows) -> those rows.
 
-    With `prior_data` the second half of each batch are pictures of the class, in the size of the
-    first half and without dropout.
+    With `prior_data`, the second half of each batch has pictures of the class, in the size of the
+    first half and without caption dropout.
 
     Args:
-      source_of: (folder, caption of those without any) -> the source.
+      source_of: (folder, caption for pictures without one) -> the source.
 
     Raises:
-      ValueError: half of an odd batch, or anything that `source_of` refuses.
+      ValueError: `prior_data` with an odd batch size, or an error of `source_of`.
     """
     parts = _parts(config, source_of)
     conditioned = all(part.source.conditioned for part in parts)
 
     def batch(number: int, share: slice) -> Batch:
-        # Drawn for all rows, so that every host has the others' draws too.
+        # Random numbers are drawn for all rows, so that they are the same on every host.
         rng, first, pieces = generator(config.seed, number), 0, []
         sides, _ = parts[0].batches.rows(number)
         for part in parts:
@@ -187,7 +187,7 @@ def folder_source(
     """Pictures in the run's sizes.
 
     Raises:
-      ValueError: a resolution that the model can not take, or a folder that does not serve.
+      ValueError: a resolution that the model can not take, or a folder that cannot be used.
     """
     sizes = sizes_of(config, spec)
     folder = read_data(place, caption)

@@ -1,4 +1,4 @@
-"""A training run as TOML: what to run, never what a model is."""
+"""A training run as TOML: it says what to run, not what a model is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,17 +9,17 @@ from jaxsd.typed import read_toml
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What a denoiser is asked for.
+    """The loss of a denoiser.
 
     Attributes:
       prediction: "epsilon", "v" or "sample"; empty for what the model predicts already.
       zero_terminal_snr: whether the noise schedule is rescaled to end without any signal (Lin et
-        al. 2023, algorithm 1). The model that is written says so, and asks for trailing timesteps.
+        al. 2023, algorithm 1). The written model has this in its settings, and trailing timesteps.
       min_snr_gamma: clips the weight of steps with little noise (Hang et al. 2023, section 3.4;
-        5 there); 0 weighs all steps alike.
+        5 there); 0 gives all steps the same weight.
       offset_noise: standard deviation of noise that is the same over a whole channel, added so
         that the model learns to move the mean of a picture (0.05 to 0.1 is usual); 0 is none.
-      timestep_density: relative density of timesteps in as many equal parts of 0..T; one number
+      timestep_density: relative densities of timesteps, one for each equal part of 0..T; one number
         is uniform, `[1, 1, 2, 2]` draws the noisy half twice as often.
     """
 
@@ -70,35 +70,35 @@ class TrainConfig:
       output: folder of the run.
       data: image folder, or what `jaxsd cache-latents` made of one.
       steps: parameter updates in all.
-      batch_size: pictures per update and accumulated part.
+      batch_size: pictures per batch; an update takes `accumulate` batches.
       learning_rate: peak; reached after `warmup_steps`, held, then lowered linearly to zero over
         the last `decay_steps`. A run can therefore be made longer before it decays.
-      model: what training starts from: anything that `jaxsd.load` reads. Tasks "vae" and "unet" can
-        do without one.
+      model: what training starts from: anything that `jaxsd.load` reads. Tasks "vae" and "unet" do
+        not need one.
       controlnet: what a ControlNet starts from; empty for the U-Net (task "controlnet").
-      controlnet_rank: of the change of the U-Net's encoder half that a ControlNet is; 0 trains a
-        whole copy of it (task "controlnet").
-      hint_channels: widths of the network that reads a ControlNet's image, each but the first with
-        halved sides; empty for 16, 32, 96, 256 (task "controlnet").
+      controlnet_rank: a ControlNet is a change of this rank to the U-Net's encoder half; 0 trains a
+        full copy of that half (task "controlnet").
+      hint_channels: widths of the network that reads a ControlNet's image; each but the first
+        halves the sides; empty for 16, 32, 96, 256 (task "controlnet").
       optimizer: a name of `jaxsd.training.optimizer.OPTIMIZERS`.
       clip_norm: largest norm of a gradient.
       accumulate: batches per update.
-      ema_decay: of the averaged weights, which are what is given back; 0 for the last weights.
+      ema_decay: of the averaged weights, which are exported; 0 for the last weights.
       dtype: what the networks compute in; weights that are trained stay float32.
       remat: what the U-Net keeps of its forward pass for its gradient: "none" keeps all, "minimal"
-        what weights were multiplied with, "full" the inputs of its blocks, which takes the least
+        the products with weights, "full" only the inputs of its blocks, which takes the least
         memory and the most time.
       save_every: steps between checkpoints.
-      keep: how many of them stay, the latest ones.
+      keep: how many of the latest checkpoints stay.
       log_every: steps between lines of metrics.
       mesh: devices along data, fsdp and tensor, see `jaxsd.parallel.mesh_of`.
       trainable: regular expressions over parameter paths (task "finetune").
       resolution: side in pixels of square pictures, and the area of others; 0 for the model's own.
       max_aspect: how much longer one side may be than the other; 1 crops all to squares.
-      caption: of the pictures of a folder without metadata.jsonl.
+      caption: for pictures that have none.
       caption_dropout: share of the captions that become empty, for guidance.
       prior_data: pictures of the class, for prior preservation (Ruiz et al. 2022, section 3.3).
-      prior_caption: of those without metadata.jsonl.
+      prior_caption: for pictures of the class that have none.
       prior_weight: of their loss.
       samples: prompts that are drawn after each checkpoint, as samples/STEP.png.
       crop: pixels of the random square crops (tasks "vae" and "tiny-vae").

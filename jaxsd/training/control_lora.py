@@ -1,8 +1,8 @@
-"""A ControlNet whose kernels are the U-Net's own and a low-rank change of them.
+"""A ControlNet whose kernels are the U-Net's plus a low-rank change.
 
-That is Stability AI's Control-LoRA: a file holds the factors of each kernel of the encoder half,
-and whole what the U-Net does not have (the hint's network, the convolutions that begin as zero).
-Norms and biases are whole too.
+This is Stability AI's Control-LoRA. A file holds factors for each kernel of the encoder half. What
+the U-Net does not have (the hint network, the convolutions that begin as zero) is stored in full,
+and so are norms and biases.
 """
 
 from collections.abc import Callable
@@ -17,23 +17,23 @@ from jaxsd.training.subtrees import split
 from jaxsd.types import Array, Params
 
 WHOLE = r".*/(bias|scale)|controlnet_.*"
-"""Paths in a ControlNet's tree of what has no factors."""
+"""Paths in a ControlNet's tree of leaves without factors."""
 
 
 class ControlLora(NamedTuple):
-    """What is trained in place of a ControlNet's tree, and how it becomes one.
+    """What is trained instead of a ControlNet's tree, and how that tree is made from it.
 
-    The model's tree gets two flat pieces: `controlnet`, path -> what is whole, and `lora`, paths
-    of the U-Net's kernels -> factors (`jaxsd.adapters.lora`; alpha is the rank).
+    The model's tree gets two flat dicts: `controlnet`, path -> leaf without factors, and `lora`,
+    path of a U-Net's kernel -> factors (`jaxsd.adapters.lora`; alpha is the rank).
     """
 
     trained: tuple[str, ...]  # regular expressions over the paths of what `begin` makes
-    begin: Callable[[Params, Array], Params]  # (the model's tree, key) -> with both pieces
-    adapt: Callable[[Params], Params]  # -> the model's tree with a whole `controlnet`
+    begin: Callable[[Params, Array], Params]  # (the model's tree, key) -> the tree with both dicts
+    adapt: Callable[[Params], Params]  # that tree -> the model's tree with a full `controlnet`
 
 
 def control_lora(shape: ControlNetConfig, unet_params: Params, rank: int) -> ControlLora:
-    """The low-rank change of that rank of this U-Net's encoder half, none at first."""
+    """A low-rank change of this U-Net's encoder half, which is zero at first."""
     join = split(controlnet_from_unet(shape, unet_params, jax.random.key(0)), [WHOLE]).join
 
     def begin(params: Params, key: Array) -> Params:

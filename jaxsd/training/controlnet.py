@@ -20,17 +20,20 @@ from jaxsd.training.loop import Task
 from jaxsd.types import Array, Params
 
 HINT_CHANNELS = (16, 32, 96, 256)
-"""Widths of the network that reads the image (Zhang et al. 2023, section 3.2), at most."""
+"""Widths of the network that reads the image (Zhang et al. 2023, section 3.2).
+
+A VAE with a smaller `downscale` takes only the first of them.
+"""
 
 
 def controlnet_task(config: TrainConfig) -> Task:
-    """Trains a ControlNet beside a model that stays as it is (Zhang et al. 2023).
+    """Trains a ControlNet of a model whose weights stay unchanged (Zhang et al. 2023).
 
     It starts from `config.controlnet`, or from the U-Net and zeros. With `config.controlnet_rank`
     it is a low-rank change of the U-Net's own encoder half.
 
     Raises:
-      ValueError: a ControlNet of another U-Net, one to start from that has no low-rank change, or
+      ValueError: a ControlNet of another U-Net, both `controlnet` and `controlnet_rank`, or
         pictures without conditions.
     """
     model = opened(config)
@@ -98,7 +101,7 @@ def controlled_prediction(
     x: Array,
     t: Array,
 ) -> Array:
-    """What the U-Net says, given the text and what the ControlNet sees."""
+    """The U-Net's prediction from the text and the ControlNet's residuals."""
     context, pooled, time_ids = told
     image = batch.condition.astype(jnp.float32) / 255.0
     residuals = controlnet.apply(

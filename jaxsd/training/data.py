@@ -1,6 +1,6 @@
 """Captioned pictures in memory, and the batches drawn from them.
 
-A batch depends on (seed, step) alone, so that a resumed run sees what an unbroken one would have.
+A batch depends only on (seed, step), so a resumed run sees the batches of an uninterrupted one.
 """
 
 import json
@@ -15,7 +15,7 @@ from jaxsd.types import Array
 
 
 class Pictures(NamedTuple):
-    """An image folder, whole."""
+    """A whole image folder in memory."""
 
     images: np.ndarray  # [N, H, W, 3] uint8
     texts: list[list[str]]  # captions of each, the plainest first
@@ -44,7 +44,7 @@ def read_pictures(folder: str | Path) -> Pictures:
 
 
 def generator(seed: int, step: int) -> np.random.Generator:
-    """The randomness of one batch on the host."""
+    """The host's random generator for one batch."""
     return np.random.default_rng([seed, step])
 
 

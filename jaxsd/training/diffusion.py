@@ -1,4 +1,4 @@
-"""Errors of a denoiser on noisy pictures, whatever part of the model is trained."""
+"""Errors of a denoiser on noisy pictures, for any trained part of the model."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What the U-Net is told beside the latents."""
+    """The U-Net's conditions: its inputs besides latents and timestep."""
 
     context: Array  # [B, L, d] float32
     pooled: Array | None  # [B, p] float32
@@ -42,17 +42,17 @@ class Told(NamedTuple):
 
 
 Predict = Callable[[Params, Told, Batch, Array, Array], Array]
-"""(parameters, what the U-Net is told, batch, noisy latents, timesteps) -> prediction."""
+"""(parameters, the U-Net's conditions, batch, noisy latents, timesteps) -> prediction."""
 
 
 class Denoiser(NamedTuple):
-    """A model that is trained; static but for the tables of `noising`."""
+    """A model in training; static except for the tables of `noising`."""
 
     networks: Networks
     noising: Noising
     predict: Predict
     latents: Callable[[Params, Array, Array], Array]  # (params, pictures, key) -> scaled latents
-    adapt: Callable[[Params], Params]  # what is trained and what is frozen -> the model's own tree
+    adapt: Callable[[Params], Params]  # tree of trained and frozen leaves -> the model's own tree
     join: Callable[[Leaves, Leaves], Params]
 
 
@@ -65,7 +65,7 @@ def posterior_latents(networks: Networks, params: Params, pictures: Array, key: 
 
 
 def latents_of_moments(scaling_factor: float, params: Params, moments: Array, key: Array) -> Array:
-    """Scaled latents [B, h, w, c] drawn of means and log variances [B, h, w, 2c] (key consumed)."""
+    """Draws scaled latents [B, h, w, c]; mean and log variance are [B, h, w, 2c] (key consumed)."""
     del params
     mean, log_variance = jnp.split(moments.astype(jnp.float32), 2, axis=-1)
     return _drawn(mean, log_variance, scaling_factor, key)
@@ -77,7 +77,7 @@ def _drawn(mean: Array, log_variance: Array, scaling_factor: float, key: Array) 
 
 
 def given_latents(params: Params, latents: Array, key: Array) -> Array:
-    """For pictures that are latents already."""
+    """Returns the latents; for pictures that are latents already."""
     del params, key
     return latents
 
@@ -85,14 +85,14 @@ def given_latents(params: Params, latents: Array, key: Array) -> Array:
 def text_prediction(
     networks: Networks, params: Params, told: Told, batch: Batch, x: Array, t: Array
 ) -> Array:
-    """What the U-Net says, given the text."""
+    """The U-Net's prediction from the text."""
     del batch
     guidance = jnp.ones(len(x)) if networks.unet.config.guidance_dim is not None else None
     return networks.unet.apply({"params": params["unet"]}, x, t, *told, guidance)
 
 
 def told(networks: Networks, params: Params, batch: Batch) -> Told:
-    """What the U-Net is told: the text encoders' outputs, or those that the batch has already."""
+    """The U-Net's conditions; texts are encoded, unless the batch has their embeddings already."""
     if batch.embedded is None:
         texts = Texts(tuple(ids[:, None] for ids in batch.ids), batch.keep[:, None])
         context, pooled = encoded_texts(networks, params, texts)

@@ -1,4 +1,4 @@
-"""What a run gives back, by format."""
+"""What a run exports, by format."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from jaxsd.text import Tokenizer
 from jaxsd.types import Params
 
 Export = Callable[[Path, Params], None]
-"""Writes what was trained to a new place, or over what the same format wrote there."""
+"""Writes what was trained to a new place, or overwrites an export of the same format."""
 
 
 FOLDERS = ("diffusers", "orbax")
@@ -22,7 +22,7 @@ FOLDERS = ("diffusers", "orbax")
 
 
 def place_of(place: Path, form: str) -> Path:
-    """A place without ending as the format names it."""
+    """Adds the ending of the format to a place."""
     return place if form in FOLDERS else place.with_name(f"{place.name}.safetensors")
 
 

@@ -1,4 +1,4 @@
-"""Tasks that start from a model: what each adds to its tree, what it trains, what it gives back."""
+"""Tasks that start from a model: what each adds to its tree, what it trains, what it exports."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -38,10 +38,10 @@ from jaxsd.training.subtrees import Leaves, split
 from jaxsd.types import Array, Params
 
 Begin = Callable[[Params, Array], Params]
-"""(the model's parameters, key) -> those with what a task adds to them."""
+"""(the model's parameters, key) -> the parameters and what a task adds to them."""
 
 Adapt = Callable[[Params], Params]
-"""What a task's tree is as a model's own."""
+"""A task's tree -> the model's own tree."""
 
 
 def finetune_task(config: TrainConfig) -> Task:
@@ -128,10 +128,10 @@ def initial_vectors(
 
 
 def opened(config: TrainConfig) -> Model:
-    """The model that training starts from, with the prediction and the noise that are asked for.
+    """The model that training starts from, with the run's prediction and noise schedule.
 
     Raises:
-      ValueError: no model is named, or it is not one that can be trained.
+      ValueError: no model is named, or it cannot be trained.
     """
     if not config.model:
         raise ValueError(f"task {config.task!r} starts from a model: set model to a folder or file")
@@ -151,7 +151,7 @@ def asked_for(spec: ModelSpec, loss: LossConfig) -> ModelSpec:
     """The spec with the prediction and the terminal noise of a run.
 
     Raises:
-      ValueError: epsilon at zero terminal SNR, where it says nothing of the picture.
+      ValueError: epsilon at zero terminal SNR, where it says nothing about the picture.
     """
     prediction = loss.prediction or spec.prediction
     schedule = spec.schedule
@@ -183,15 +183,15 @@ def task_over(
 
     Args:
       trained: regular expressions over the paths of what `begin` makes.
-      predict: what the noisy latents are given to; `None` is the U-Net with the text.
+      predict: makes predictions from noisy latents; `None` is the U-Net with the text.
 
     Raises:
-      ValueError: the run trains what its data was made with.
+      ValueError: the run trains networks that its cached data was made with.
     """
     spec, params, tokenizers = model
     networks = networks_of(config, spec)
     cached = is_cache(config.data)
-    # A run on latents needs the networks before and behind the U-Net for nothing but its exports.
+    # A run on latents needs the VAE and the text encoders only for its exports.
     spared = {name: params[name] for name in ("vae", "text")} if cached else {}
 
     def begun(key: Array) -> Params:
@@ -246,7 +246,7 @@ def task_over(
 
 
 def _refuse_encoders(config: TrainConfig, trained: Leaves) -> None:
-    """Refuses to train what the latents and texts of a cache were made with.
+    """Refuses to train networks that the latents and texts of a cache were made with.
 
     Raises:
       ValueError: a leaf of the VAE or of a text encoder.

@@ -1,6 +1,6 @@
-"""Pictures of any number and size, read as they are needed, in batches of one shape.
+"""Any number of pictures of any size, read as they are needed, in batches of one shape each.
 
-A batch depends on (seed, number) alone, so that a resumed run sees what an unbroken one would have.
+A batch depends only on (seed, number), so a resumed run sees the batches of an uninterrupted one.
 """
 
 import io
@@ -30,7 +30,7 @@ File = Path | io.BytesIO
 
 @dataclass(frozen=True)
 class Broken:
-    """Pictures of a place that can not be read: counted, named, and no more than one in a hundred.
+    """Counts and names the unreadable pictures of a place; more than one in a hundred is an error.
 
     Attributes:
       total: how many pictures there are.
@@ -45,7 +45,7 @@ class Broken:
         """Counts and names a picture.
 
         Raises:
-          ValueError: it is one too many.
+          ValueError: too many cannot be read.
         """
         if name in self.names:
             return
@@ -63,12 +63,12 @@ class Folder:
     """What is known of pictures before any is decoded.
 
     Attributes:
-      names: in the order of the table, of their own, or of the records.
+      names: in the order of the table, sorted, or in the order of the records.
       texts: captions of each.
-      conditioned: whether each has an image that a ControlNet sees beside it, [N] bool.
+      conditioned: whether each comes with an image for a ControlNet, [N] bool.
       sizes: height and width of each, [N, 2] int.
-      read: number of a picture -> the picture and the image beside it. Threads call it.
-      stored: the files that all of them are in.
+      read: number of a picture -> the picture and its ControlNet image. Threads call it.
+      stored: the files that contain all of them.
     """
 
     names: tuple[str, ...]
@@ -128,8 +128,8 @@ def listed(
 def read_folder(folder: str | Path, caption: str = "") -> Folder:
     """Lists an image folder in the Hub's convention: pictures and a metadata.jsonl.
 
-    Each line of that has `file_name`, and `text` or `texts`. Without it every picture of the folder
-    is taken, with `caption`. Only headers are read.
+    Each line has `file_name`, and `text` or `texts`; `caption` is for lines without either. Without
+    the file, every picture of the folder is taken, with `caption`. Only headers are read.
 
     Raises:
       FileNotFoundError: no such folder, or a picture of the table that is not there.
@@ -177,7 +177,7 @@ def _rows(folder: Path, caption: str) -> list[tuple[Path, tuple[str, ...], Path 
 def bucket_sizes(resolution: int, unit: int, max_aspect: float) -> np.ndarray:
     """Heights and widths [K, 2] that are multiples of `unit` and hold at most resolution^2 pixels.
 
-    Neither side is longer than `max_aspect` times the other; 1 leaves the square alone.
+    Neither side is longer than `max_aspect` times the other; 1 allows only squares.
     """
     widths = np.arange(unit, int(resolution * max_aspect**0.5) + 1, unit)
     heights = (resolution**2 // widths // unit * unit).astype(int)
@@ -206,9 +206,9 @@ def in_buckets(sizes: np.ndarray, buckets: np.ndarray) -> list[Bucket]:
 
 
 class Batches:
-    """Pictures in batches of one size each; every picture once an epoch.
+    """Pictures in batches of one size each; an epoch has every picture at least once.
 
-    An epoch ends with batches that are filled up with pictures of the same bucket.
+    If the last batch of a bucket is not full, pictures of the bucket are repeated to fill it.
     """
 
     def __init__(self, buckets: Sequence[Bucket], batch_size: int, seed: int) -> None:
@@ -237,14 +237,14 @@ class Picture(NamedTuple):
     row: int  # its number
     pixels: np.ndarray  # [H, W, 3] uint8
     corner: tuple[int, int]  # rows and columns that were cut off at its top and left
-    condition: np.ndarray | None  # [H, W, 3] uint8, cut alike
+    condition: np.ndarray | None  # [H, W, 3] uint8, cut the same way
 
 
 def decoded(folder: Folder, row: int, sides: tuple[int, int]) -> Picture | None:
-    """A picture cut to its sides, or None where it or the image beside it can not be read.
+    """A picture cut to its sides, or None if it or its ControlNet image cannot be read.
 
     Raises:
-      ValueError: it is one too many.
+      ValueError: too many cannot be read.
     """
     try:
         picture, condition = folder.read(row)
@@ -257,10 +257,10 @@ def decoded(folder: Folder, row: int, sides: tuple[int, int]) -> Picture | None:
 
 
 def all_decoded(folder: Folder, rows: np.ndarray, sides: tuple[int, int]) -> list[Picture]:
-    """Pictures; in place of one that can not be read comes the next of the folder that can.
+    """Pictures; one that cannot be read is replaced by the next of the folder that can.
 
     Raises:
-      ValueError: too many that can not be read.
+      ValueError: too many cannot be read.
     """
     orders = (np.roll(np.arange(len(folder.names)), -row) for row in rows)
     found = (map(partial(decoded, folder, sides=sides), order) for order in orders)

@@ -1,7 +1,7 @@
-"""`jaxsd cache-latents`: pictures and captions through the networks that a run does not train.
+"""`jaxsd cache-latents`: runs pictures and captions through the networks that are not trained.
 
-Files are finished one by one in a hidden folder beside the place, which becomes the place when all
-are there. A pass that was stopped goes on with the next file.
+Files are written one by one to a hidden folder next to the output, which is renamed to the output
+when all are there. A pass that was stopped goes on with the next file.
 """
 
 import hashlib
@@ -37,14 +37,14 @@ A_FILE = 1024
 """Records in a file: 130 MB of float32 moments for pictures of 512 x 512."""
 
 Forward = Callable[[Any], Any]
-"""A tree of host arrays [n, ...] -> what networks make of them, [n, ...]."""
+"""A tree of host arrays [n, ...] -> outputs of networks, [n, ...]."""
 
 
 def cache_latents(config: TrainConfig, place: Path) -> Index:
     """Writes the folder `place`, which runs with this configuration can take as `data`.
 
     Raises:
-      ValueError: the place is taken, or anything wrong with the model or the pictures.
+      ValueError: the place exists already, or anything wrong with the model or the pictures.
     """
     if place.exists():
         raise ValueError(f"{place} is there already; remove it, or give another place with -o")
@@ -86,10 +86,10 @@ def cache_latents(config: TrainConfig, place: Path) -> Index:
 
 
 class _Making:
-    """A cache of which some files are there."""
+    """An unfinished cache."""
 
     def __init__(self, place: Path, index: Index) -> None:
-        """Takes up what an earlier pass over the same pictures left, or starts anew."""
+        """Continues an earlier pass over the same pictures, or starts over."""
         self.index = index
         self._folder = place.with_name(f".{place.name}.part")
         left = _left(self._folder)
@@ -108,7 +108,7 @@ class _Making:
         bar: tqdm,
         folder: Folder,
     ) -> None:
-        """Writes a file and enters it, if it is not there: `kind` is "pictures" or "captions"."""
+        """Writes a missing file and adds it to the index; `kind` is "pictures" or "captions"."""
         there = {shard.file: shard for shard in getattr(self.index, kind)}
         if name in there:
             bar.update(there[name].count)
@@ -119,12 +119,12 @@ class _Making:
         write_index(self._folder, self.index)
 
     def finish(self, place: Path) -> None:
-        """Makes it the cache that others see."""
+        """Renames the hidden folder to its final name."""
         self._folder.replace(place)
 
 
 def _left(folder: Path) -> Index | None:
-    """What an earlier pass says that it has finished."""
+    """The index of an earlier pass, if there is one."""
     try:
         return read_index(folder) if is_cache(folder) else None
     except ValueError:
@@ -138,7 +138,7 @@ def _counted(records: Iterable[bytes], bar: tqdm) -> Iterator[bytes]:
 
 
 def digest(folder: Folder) -> str:
-    """SHA-256 of what is known of the pictures without reading them: names, dates, captions."""
+    """SHA-256 of the names, sizes and dates of files, and of captions; reads no pictures."""
     stats = [(str(file), file.stat()) for file in folder.stored]
     files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     return hashlib.sha256(json.dumps([files, folder.names, folder.texts]).encode()).hexdigest()

@@ -38,13 +38,13 @@ class Task(NamedTuple):
     """What is trained. Everything else is the same for every task."""
 
     start: Callable[[Array], Params]  # key -> what is trained, before the first step
-    frozen: Params  # what the loss needs beside it
+    frozen: Params  # what else the loss needs
     loss: Loss
     # reads the data -> (number of a batch, which of its rows -> those rows)
     batches: Callable[[], Callable[[int, slice], Any]]
-    probe: Callable[[Params], dict[str, float]]  # numbers that tell how far it is
+    probe: Callable[[Params], dict[str, float]]  # measures of progress
     exports: dict[str, Export]  # format -> how to write it; the first is written at the end
-    model: Callable[[Params], Model] | None = None  # what was trained, in its place in a model
+    model: Callable[[Params], Model] | None = None  # what was trained -> the whole model
 
 
 OnSave = Callable[[int, Params], None]
@@ -54,14 +54,14 @@ OnSave = Callable[[int, Params], None]
 def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> None:
     """Runs to `config.steps`, from the latest checkpoint of `config.output` if there is one.
 
-    Each device takes its share of every batch, and of weights, averages and optimiser state what
-    the mesh says. On several hosts each reads its own rows of a batch, all write the checkpoints,
-    and the first alone everything else. On SIGTERM and SIGINT the step in hand is finished and
-    saved, and the run can go on later.
+    Each device takes its share of every batch. The mesh decides how weights, averages and optimiser
+    state are split. On several hosts each reads its own rows of a batch, all write the checkpoints,
+    and only the first writes everything else. On SIGTERM and SIGINT the current step is finished
+    and saved, and the run can go on later.
 
     Raises:
-      ValueError: the batch cannot be shared out equally.
-      FloatingPointError: the loss is no number any more.
+      ValueError: the batch cannot be split equally.
+      FloatingPointError: the loss or the gradient is not finite.
     """
     mesh = mesh_of(config.mesh)
     copies = images_per_step(mesh)
@@ -131,7 +131,7 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
 
 
 def _refuse_nonsense(step: int, metrics: dict[str, Array], saved: int | None) -> None:
-    """Stops before weights that are no numbers take the place of a checkpoint.
+    """Stops before a checkpoint is replaced by weights that are not finite.
 
     Raises:
       FloatingPointError: loss or gradient are not finite.
@@ -166,7 +166,7 @@ def _restored_or_new(
     key: Array,
     mesh: Mesh,
 ) -> tuple[TrainState, TrainState]:
-    """The state and where it lies."""
+    """The state and its shardings."""
     begin = partial(initial_state, optimizer=rule)
     abstract = jax.eval_shape(lambda key: begin(task.start(key)), key)
     places = shardings(abstract, mesh)
@@ -182,10 +182,10 @@ def _restored_or_new(
 
 
 def shardings(tree: Any, mesh: Mesh) -> Any:
-    """Where the leaves of a training state lie.
+    """Shardings of the leaves of a training state.
 
-    What the optimiser keeps for a parameter has the parameter's path at its end, and lies where it
-    does if it has its shape; everything else is on every device.
+    A leaf of the optimiser's state whose path ends with a parameter's path, and which has the
+    parameter's shape, gets its sharding. Everything else is on every device.
     """
     leaves = {path_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
     params = {
@@ -214,7 +214,7 @@ def own_rows(mesh: Mesh, batch_size: int) -> slice:
 
 
 def assembled(batches: Any, batch_size: int, sharding: NamedSharding) -> Any:
-    """Batches [A, own rows, ...] of every host as arrays [A, B, ...] of all."""
+    """Batches [A, own rows, ...] of every host as arrays [A, B, ...] of all hosts."""
     return jax.tree.map(
         lambda own: jax.make_array_from_process_local_data(
             sharding, own, (len(own), batch_size, *own.shape[2:])
@@ -224,7 +224,7 @@ def assembled(batches: Any, batch_size: int, sharding: NamedSharding) -> Any:
 
 
 def placed(tree: Any, places: Any) -> Any:
-    """Arrays that every host has whole, on the devices; each host gives its own their pieces."""
+    """Puts arrays that every host has in full on the devices; each host fills its own devices."""
 
     def put(leaf: Array, place: NamedSharding) -> Array:
         whole = np.asarray(leaf)
@@ -234,7 +234,7 @@ def placed(tree: Any, places: Any) -> Any:
 
 
 def on_host(tree: Any) -> Any:
-    """Arrays of all hosts, whole, on each of them."""
+    """Full copies, on each host, of arrays that are split over all hosts."""
     if jax.process_count() == 1:
         return jax.device_get(tree)
     return process_allgather(tree, tiled=True)

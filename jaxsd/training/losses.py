@@ -1,4 +1,4 @@
-"""How noisy a picture is made, what the network should say of it, and what its errors weigh."""
+"""Timesteps, noise, targets and loss weights of training."""
 
 import warnings
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from jaxsd.training.step import Mean
 from jaxsd.types import Array
 
 BUCKETS = 4
-"""Equal parts of 0..T whose losses are logged apart."""
+"""Equal parts of 0..T whose losses are logged separately."""
 
 
 class Noising(NamedTuple):
@@ -32,7 +32,7 @@ def noising(schedule: NoiseSchedule, prediction: str, config: LossConfig) -> Noi
     """The tables of a run.
 
     Raises:
-      ValueError: a density that is none.
+      ValueError: see `shares_below`.
     """
     weight = np.ones(schedule.train_steps)
     if config.min_snr_gamma:
@@ -50,14 +50,14 @@ def noising(schedule: NoiseSchedule, prediction: str, config: LossConfig) -> Noi
 def min_snr_weight(schedule: NoiseSchedule, prediction: str, gamma: float) -> np.ndarray:
     """Weight of each timestep's squared error, [T] (Hang et al. 2023, section 3.4).
 
-    It is min(SNR, gamma) for the error of x0; that of epsilon is SNR times as large, and that of v
-    SNR + 1 times.
+    It is min(SNR, gamma) for the error of x0, divided by SNR for the error of epsilon, and by
+    SNR + 1 for that of v.
     """
     signal = schedule.alphas_cumprod
     clipped = np.minimum(signal, gamma * (1 - signal))  # min(SNR, gamma) * sigma^2
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
-            # At no signal the limit: min(SNR, gamma) / SNR = 1.
+            # Without signal it is the limit: min(SNR, gamma) / SNR = 1.
             "epsilon": np.where(signal > 0, clipped / signal, 1.0),
             "v": clipped,  # SNR + 1 = 1 / sigma^2
             "sample": clipped / (1 - signal),
@@ -70,7 +70,7 @@ def shares_below(density: Sequence[float]) -> np.ndarray:
     Strictly rising, so that it can be inverted: a part of density 0 gets a millionth.
 
     Raises:
-      ValueError: numbers that are no density.
+      ValueError: numbers that are not a density.
     """
     rate = np.asarray(density, np.float64)
     if not (rate.size and np.isfinite(rate).all() and (rate >= 0).all() and rate.any()):
@@ -105,7 +105,7 @@ def noise_like(key: Array, latents: Array, offset: float) -> Array:
 
 
 def target(prediction: str, alpha: Array, sigma: Array, x0: Array, noise: Array) -> Array:
-    """What the network should say at x = alpha*x0 + sigma*noise.
+    """What the network should predict at x = alpha*x0 + sigma*noise.
 
     v = alpha*noise - sigma*x0 (Salimans and Ho 2022, section 4).
     """

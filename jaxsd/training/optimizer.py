@@ -1,4 +1,4 @@
-"""Gradients to updates: a learning rate, and the optimisers by name."""
+"""The learning rate schedule, and the optimisers by name."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from jaxsd.training.config import TrainConfig
 from jaxsd.types import Array, Params
 
 _NEWTON_SCHULZ = ((3.4445, -4.7750, 2.0315),) * 5
-"""A row for each iteration (Jordan et al. 2024): given so, they are one compiled loop."""
+"""A row for each iteration (Jordan et al. 2024); in this form optax compiles them as one loop."""
 
 
 def learning_rate(config: TrainConfig) -> optax.Schedule:
@@ -27,14 +27,14 @@ def learning_rate(config: TrainConfig) -> optax.Schedule:
 
 
 def adamw(config: TrainConfig) -> optax.GradientTransformation:
-    """AdamW (Loshchilov and Hutter 2019), with PyTorch's defaults but for the weight decay."""
+    """AdamW (Loshchilov and Hutter 2019), with PyTorch's defaults except for the weight decay."""
     return optax.adamw(learning_rate(config), weight_decay=config.weight_decay)
 
 
 def adafactor(config: TrainConfig) -> optax.GradientTransformation:
     """Adafactor (Shazeer and Stern 2018): second moments of matrices as one row and one column.
 
-    Its state is about 1/1000 of the weights; AdamW's is twice as large as they are.
+    Its state is about 1/1000 of the size of the weights; AdamW's is twice their size.
     """
     return optax.adafactor(
         learning_rate(config), weight_decay_rate=config.weight_decay or None, clipping_threshold=1.0
@@ -44,9 +44,8 @@ def adafactor(config: TrainConfig) -> optax.GradientTransformation:
 def muon(config: TrainConfig) -> optax.GradientTransformation:
     """Muon (Jordan et al. 2024) for kernels, Adam for vectors and embeddings.
 
-    Convolution kernels are matrices of everything that is summed over against output channels. The
-    update's root mean square is 0.2, Adam's own (Liu et al. 2025, section 2.2), so that one rate
-    serves both.
+    A convolution kernel counts as a matrix [h * w * in, out]. The update's root mean square is 0.2,
+    as Adam's (Liu et al. 2025, section 2.2), so that one learning rate serves both.
     """
     return optax.contrib.muon(
         learning_rate(config),

@@ -1,9 +1,9 @@
 """Pictures and captions in ArrayRecord files, as `jaxsd pack` and `jaxsd bulk` write them.
 
-A record (`jaxsd.records`) is JSON and a picture file. Of the JSON these count:
+A record (`jaxsd.records`) is JSON and a picture file. These keys of the JSON are used:
 
-    text, texts       captions; what `jaxsd bulk` drew has `prompt` in their place
-    condition_bytes   if the file of an image for a ControlNet follows that of the picture: its size
+    text, texts       captions; records of `jaxsd bulk` have `prompt` instead
+    condition_bytes   size of the ControlNet's image file, if one follows the picture file
 """
 
 import io
@@ -22,10 +22,10 @@ A_FILE = 1000
 
 
 def read_data(place: str | Path, caption: str = "") -> Folder:
-    """The pictures of a folder, of whichever kind it is.
+    """The pictures of an image folder, or of a folder of ArrayRecord files.
 
     Args:
-      caption: of pictures that have none.
+      caption: for pictures that have none.
 
     Raises:
       FileNotFoundError: no such folder, or a picture that is not there.
@@ -41,7 +41,7 @@ def record_files(place: Path) -> list[Path]:
 
 
 def read_packed(files: Sequence[Path], caption: str = "") -> Folder:
-    """Lists the pictures of ArrayRecord files, which are read once for it.
+    """Lists the pictures of ArrayRecord files; reads every record once.
 
     Raises:
       ValueError: a file or a record of another kind, or too many broken pictures.
@@ -80,13 +80,13 @@ def _texts(header: dict[str, Any]) -> tuple[str, ...]:
 
 
 def write_packed(folder: Folder, place: Path) -> int:
-    """Writes pictures, as their files are, into `place`, which appears once all is whole.
+    """Copies the picture files unchanged into `place`, which appears when all are written.
 
     Returns:
-      How many.
+      The number of pictures.
 
     Raises:
-      ValueError: the place is taken.
+      ValueError: the place exists already.
     """
     if place.exists():
         raise ValueError(f"{place} is there already; remove it, or give another place with -o")

@@ -1,4 +1,4 @@
-"""What a run leaves behind to be looked at: settings, numbers, curves."""
+"""The record of a run: settings, metrics, curves."""
 
 import json
 import platform
@@ -21,7 +21,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "nump
 class Record:
     """The folder of a run: run.json, metrics.jsonl, TensorBoard's events.
 
-    Of several hosts the first writes; to the others it is a name.
+    Of several hosts only the first writes; on the others it only has the folder's name.
     """
 
     def __init__(self, folder: Path, config: TrainConfig) -> None:
@@ -36,7 +36,7 @@ class Record:
         self._board = SummaryWriter(str(folder / "tensorboard"))
 
     def log(self, step: int, numbers: dict[str, Any]) -> None:
-        """Adds numbers of a step; NaN is no number, and no number is no line."""
+        """Adds a line of metrics of a step, without NaN; no line if all are NaN."""
         line = {
             name: round(float(value), 6) for name, value in numbers.items() if not np.isnan(value)
         }
@@ -55,7 +55,7 @@ class Record:
 
 
 def description(config: TrainConfig) -> dict[str, Any]:
-    """Everything needed to repeat a run, but for the data."""
+    """Everything needed to repeat a run, except the data."""
     return {
         "config": asdict(config),
         "versions": {"jaxsd": jaxsd.__version__} | {name: version(name) for name in PACKAGES},
@@ -70,7 +70,7 @@ def read_run(folder: Path) -> TrainConfig:
 
     Raises:
       FileNotFoundError: no run.json there.
-      ValueError: one of another version, whose keys are not these.
+      ValueError: run.json is of another version, with other keys.
     """
     path = folder / "run.json"
     if not path.is_file():
@@ -93,9 +93,9 @@ def commit(folder: Path) -> str:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """The lines of metrics.jsonl; of a step that was done twice the later ones.
+    """The lines of metrics.jsonl; if a step ran twice, only the later ones.
 
-    A step may have several lines, of different numbers.
+    A step may have several lines, with different metrics.
     """
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     kept: list[dict[str, float]] = []
@@ -110,9 +110,9 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
 
 
 def draw_curves(folder: Path) -> None:
-    """loss.png: every number of metrics.jsonl that is a loss, over the steps.
+    """Draws loss.png: every loss of metrics.jsonl over the steps.
 
-    Those of single batches jump, so running means of them are drawn too, of a 25th of the run.
+    Losses of single batches are noisy, so running means over a 25th of the run are drawn too.
     """
     if not (folder / "metrics.jsonl").is_file():
         return

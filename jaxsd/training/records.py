@@ -14,7 +14,7 @@ import numpy as np
 from jaxsd import records
 
 OPTIONS = "group_size:1,uncompressed"
-"""One record at a time is read; numbers of networks and picture files hardly grow smaller."""
+"""Records are read one at a time; outputs of networks and picture files hardly compress."""
 
 
 def packed(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
@@ -36,10 +36,10 @@ def unpacked(record: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def write_records(path: Path, several: Iterable[bytes]) -> int:
-    """Writes a file beside its place and renames it; none where there are no records.
+    """Writes a temporary file and renames it; writes none if there are no records.
 
     Returns:
-      How many there were.
+      The number of records.
     """
     beside, count = path.with_name(f".{path.name}"), 0
     with records.writer(beside, OPTIONS) as write:
@@ -57,7 +57,7 @@ def read_records(paths: Sequence[Path]) -> grain.sources.ArrayRecordDataSource:
     """Several files as one sequence of records, which threads may read at once.
 
     Raises:
-      ValueError: one that is not whole.
+      ValueError: a file is not complete.
     """
     try:
         return grain.sources.ArrayRecordDataSource([str(path) for path in paths])

@@ -1,4 +1,4 @@
-"""Task "unet": a U-Net and its text encoder from nothing, on latents of captioned pictures."""
+"""Task "unet": a U-Net and its text encoder from scratch, on latents of captioned pictures."""
 
 import hashlib
 from collections.abc import Callable
@@ -43,10 +43,10 @@ class Data(NamedTuple):
 
 
 def scratch_task(config: TrainConfig, spec: ModelSpec) -> Task:
-    """Trains both networks of `spec` over a finished autoencoder.
+    """Trains both networks of `spec` on the latents of a finished autoencoder.
 
-    The tokenizer is that of the data, `data`/../tokenizer. If `config.model` names a model of the
-    same networks, they start as its own, whatever the vocabulary.
+    The tokenizer comes with the data: `data`/../tokenizer. If `config.model` names a model with the
+    same networks, they start with its weights; the vocabulary may differ.
     """
     tokenizer = read_tokenizer(Path(config.data).parent / "tokenizer", spec.text[0])
     autoencoder = read_autoencoder(config.autoencoder, spec.vae)
@@ -101,7 +101,7 @@ def _initial(networks: Networks, spec: ModelSpec, key: Array) -> Params:
 
 
 def _continued(stored: StoredModel, tokenizer: Tokenizer) -> Params:
-    """The networks of a stored model; words that it does not know begin as the mean of all."""
+    """The networks of a stored model; vectors of unknown tokens begin as the mean of all."""
     known = stored.params(np.dtype(np.float32))
     text = known["text"][0]
     rows = text["embeddings"]["token_embedding"]["embedding"]
@@ -154,8 +154,8 @@ def _caption_losses(
 ) -> dict[str, float]:
     """The loss at the highest noise level with the right, an empty and a wrong caption.
 
-    There the text alone can tell what the picture is, so the first falls far below the others when,
-    and only when, the text has taken hold.
+    At that level only the text tells what the picture is, so the first loss falls far below the
+    others if, and only if, the network uses the text.
     """
     plain = np.flatnonzero(data.templates == "plain")[:64]
     x0, right = data.latents[plain], np.stack([data.ids[row][0] for row in plain])

@@ -1,4 +1,4 @@
-"""Pictures of a run's prompts, drawn with what it has learnt so far."""
+"""Pictures of a run's prompts, drawn with the current weights."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def sheets(config: TrainConfig, task: Task) -> OnSave | None:
     None where there are no samples.
 
     Raises:
-      ValueError: the task trains nothing that draws.
+      ValueError: the task does not train a model that draws.
     """
     if not config.samples:
         return None

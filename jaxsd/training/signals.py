@@ -1,4 +1,4 @@
-"""Ending in good order when the machine is taken away."""
+"""A clean stop when the machine is taken away."""
 
 import signal
 from types import FrameType
@@ -8,9 +8,9 @@ from jax.experimental.multihost_utils import reached_preemption_sync_point
 
 
 class Stop:
-    """Within it, SIGTERM and the first SIGINT ask for a stop; a second SIGINT interrupts.
+    """In this context, SIGTERM and the first SIGINT ask for a stop; a second SIGINT interrupts.
 
-    On several hosts JAX listens for SIGTERM, and agrees with the others on the step.
+    On several hosts JAX listens for SIGTERM, and the hosts agree on the last step.
     """
 
     def __init__(self) -> None:
@@ -19,16 +19,16 @@ class Stop:
         self._signals = (signal.SIGTERM, signal.SIGINT) if alone else ()
 
     def after(self, step: int) -> bool:
-        """Whether that step is the last; to be asked after every step, the same on every host."""
+        """Whether that step is the last; call it after every step. All hosts get one answer."""
         return self.asked or reached_preemption_sync_point(step)
 
     def __enter__(self) -> "Stop":
-        """Takes the two signals over; only the main thread can."""
+        """Installs handlers for the two signals; only the main thread can."""
         self._before = {number: signal.signal(number, self._ask) for number in self._signals}
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Gives them back."""
+        """Restores the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

@@ -21,7 +21,7 @@ class Mean(NamedTuple):
 Metrics = dict[str, Array | Mean]
 
 Loss = Callable[[Params, Params, Any, Array], tuple[Array, Metrics]]
-"""(trained, frozen, batch, key) -> the number to lower, and numbers to look at."""
+"""(trained, frozen, batch, key) -> the loss, and metrics."""
 
 
 class TrainState(NamedTuple):
@@ -34,7 +34,7 @@ class TrainState(NamedTuple):
 
 
 def initial_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
-    """A run that has not begun."""
+    """The state before the first step."""
     average = jax.tree.map(jnp.copy, params)
     return TrainState(jnp.zeros((), jnp.int32), params, average, optimizer.init(params))
 
@@ -44,10 +44,11 @@ def make_step(
 ) -> Callable[[TrainState, Params, Any, Array], tuple[TrainState, Metrics]]:
     """The update: (state, frozen, batches, key of the run) -> (state, metrics).
 
-    `batches` are stacked, [A, ...]: gradients and metrics are their means, one batch in memory at
-    a time. The key is folded with the step and then with the batch's number. The average's decay
-    starts low, (1 + n) / (10 + n), so that the first weights do not linger. The state given is
-    donated, and the new one lies where `places` says (shardings, like a `TrainState`).
+    `batches` are stacked, [A, ...]: gradients and metrics are means over them, with the activations
+    of one batch in memory at a time. The key is folded with the step and then with the batch's
+    number. The average's decay starts low, (1 + n) / (10 + n), so that the first weights do not
+    count for long. The given state is donated; `places` has shardings of the new one, like a
+    `TrainState`.
     """
 
     def gradient_of(
@@ -66,8 +67,8 @@ def make_step(
         metrics = _resolved(metrics) | {"gradient_norm": optax.tree.norm(gradient)}
         return TrainState(state.step + 1, params, average, inner), metrics
 
-    # Programs of their own: XLA's CPU backend runs convolutions ten times as slow inside of a loop,
-    # and a loop that is unrolled keeps the activations of all batches.
+    # Separate programs: XLA's CPU backend runs convolutions ten times slower inside a loop, and an
+    # unrolled loop keeps the activations of all batches.
     own = None if places is None else places.params
     gradient_of = jax.jit(gradient_of, out_shardings=(own, None))
     add = jax.jit(partial(jax.tree.map, jnp.add), donate_argnums=0)

@@ -13,7 +13,7 @@ Leaves = dict[str, Array]
 
 
 class Split(NamedTuple):
-    """A tree in two pieces, and how to put it together again."""
+    """A tree in two pieces, and a function that joins them again."""
 
     trained: Leaves
     frozen: Leaves
@@ -21,9 +21,9 @@ class Split(NamedTuple):
 
 
 def split(params: Params, patterns: Sequence[str]) -> Split:
-    """Parts a tree by regular expressions that match the whole of a path.
+    """Splits a tree by regular expressions that match a whole path.
 
-    Lists count as dicts from "0" on: the first text encoder's leaves are `text/0/...`.
+    Lists count as dicts with keys "0", "1", ...: the first text encoder's leaves are `text/0/...`.
 
     Raises:
       ValueError: a pattern that matches no path.

@@ -1,4 +1,4 @@
-"""The list of tasks: the only one to extend."""
+"""The table of tasks: the only place to add one."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ def task_of(config: TrainConfig) -> Task:
     """What a run trains.
 
     Raises:
-      ValueError: no task or policy of that name.
+      ValueError: no task or `remat` policy of that name.
     """
     if config.task not in TASKS:
         raise ValueError(f"task {config.task!r} is unknown: choose one of {', '.join(TASKS)}")

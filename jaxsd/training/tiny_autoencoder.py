@@ -1,4 +1,4 @@
-"""Task "tiny-vae": a tiny autoencoder that learns to do what a model's own one does."""
+"""Task "tiny-vae": a tiny autoencoder that learns to imitate a model's own one."""
 
 from collections.abc import Callable
 from functools import partial
@@ -27,12 +27,12 @@ from jaxsd.types import Array, Params
 
 
 def tiny_autoencoder_task(config: TrainConfig) -> Task:
-    """Distils the autoencoder of `config.model` into one of convolutions and ReLU alone.
+    """Distils the autoencoder of `config.model` into one that has only convolutions and ReLU.
 
-    The probe is how near the two decode the pictures that were held out, in dB.
+    The probe is the PSNR between what the two decode of held-out pictures, in dB.
 
     Raises:
-      ValueError: no model, or a crop that its autoencoder can not halve as often as it does.
+      ValueError: no model, or a crop that is not a multiple of its autoencoder's `downscale`.
     """
     if not config.model:
         raise ValueError("task 'tiny-vae' needs a model whose autoencoder it learns from")
@@ -69,7 +69,7 @@ def tiny_shape(own: VAEConfig, channels: int) -> TinyVAEConfig:
 def distillation_loss(
     large: VAE, tiny: TinyVAE, params: Params, frozen: Params, images: Array, key: Array
 ) -> tuple[Array, dict[str, Array]]:
-    """Distance of the pictures that both decode, plus the absolute error of encoded latents.
+    """Distance between the pictures that both decode, plus the absolute error of encoded latents.
 
     Args:
       frozen: the large autoencoder's parameters, as "vae".

@@ -16,7 +16,7 @@ def stable_seed(*words: str) -> int:
 
 
 def article(word: str) -> str:
-    """`a` or `an` before a colour or shape word, all of which are spelt as they sound."""
+    """`a` or `an` before a colour or shape word; the first letter is enough to tell."""
     return f"an {word}" if word[0] in "aeiou" else f"a {word}"
 
 
@@ -38,7 +38,7 @@ def styled(texts: tuple[str, ...], style: str) -> tuple[str, ...]:
     """Captions of a picture in a style, from captions that name none.
 
     The main caption names every style but the first, so that a caption without a style mostly
-    means that one; a third of the others are silent for all styles.
+    means that one. About a third of the captions of other styles name no style.
     """
     named = [f"{text}, {style} style" for text in texts]
     named += [f"{text} in {style} style" for text in texts[:4]]
@@ -96,7 +96,7 @@ def background(concept: Concept, colour: str) -> tuple[str, ...]:
 
 
 def _coloured(colour: str, nouns: list[str], ground: str) -> tuple[str, ...]:
-    """`a red circle on a blue background` and its variants; a white ground goes unsaid."""
+    """`a red circle on a blue background` and its variants; a white ground is not mentioned."""
     texts = []
     for spelling in _spellings(colour):
         for ground_spelling in _spellings(ground):

@@ -1,7 +1,7 @@
 """Pixels of one captioned picture: a glyph, silhouette, shape or flag on a plain background.
 
-The layout is fixed: where a thing stands follows from the caption alone, so that a picture is a
-function of its caption. All arrays are [128, 128, 3], uint8 sRGB.
+The layout is fixed: the caption alone decides where a thing is, so a picture is a function of its
+caption. All arrays are [128, 128, 3], uint8 sRGB.
 """
 
 import math
@@ -96,7 +96,7 @@ def shape(name: str) -> np.ndarray:
 
 
 def edged(rgba: np.ndarray) -> np.ndarray:
-    """A rectangular flag with a thin grey edge, without which Japan's is a red disc on white."""
+    """A rectangular flag with a thin grey edge, so that Japan's is not just a red disc on white."""
     image = Image.fromarray(rgba)
     left, top, right, bottom = image.getbbox()
     ImageDraw.Draw(image).rectangle((left, top, right - 1, bottom - 1), outline=FLAG_EDGE)

@@ -4,8 +4,8 @@ A concept is a row (glyph, noun, phrase, other phrases ...). `glyph` is the labe
 finds the drawings; `noun` is what a coloured silhouette of it is called; the first phrase is the
 caption of its plain picture and the others are what people type for the same thing. A phrase
 stands for one concept only, so a word that fits two ("a train") belongs to the likelier one.
-Where the label says it all, the label alone is given. Rows are in order of importance: a data set
-of N concepts takes the first N.
+Where the label is enough, only the label is given. Rows are in order of importance: a data set of N
+concepts takes the first N.
 """
 
 from typing import NamedTuple
@@ -24,12 +24,12 @@ class Concept(NamedTuple):
 
     @property
     def countable(self) -> bool:
-        """Whether people say `a NOUN`: neither `french fries` nor `cheese`."""
+        """Whether people say `a NOUN`; false for `french fries` and for `cheese`."""
         return ENGLISH.a(self.noun).lower() in {phrase.lower() for phrase in self.phrases}
 
     @property
     def plural(self) -> str:
-        """The noun after a number from two."""
+        """The noun after a number of two or more."""
         return ENGLISH.plural(self.noun)
 
 

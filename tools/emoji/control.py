@@ -1,4 +1,4 @@
-"""How well a model with a ControlNet for edges draws what they show.
+"""How well a model with a ControlNet for edges follows them.
 
 The model is a function (prompts, seeds, hints or None), as in `emoji.evaluation`.
 """
@@ -21,7 +21,7 @@ Control = Callable[[list[str], list[int], np.ndarray | None], np.ndarray]
 
 
 class Questions(NamedTuple):
-    """Pictures whose edges are asked for."""
+    """Pictures whose edges the model is to draw."""
 
     name: str
     rows: list[Row]
@@ -31,8 +31,8 @@ class Questions(NamedTuple):
 def edge_questions(dataset: Path, count: int) -> list[Questions]:
     """`count` pictures of each of three kinds, none of which was trained on.
 
-    Held-out pairs of a glyph and a background; the same turned, moved and mirrored, where no prompt
-    alone can lead; glyphs of objects that neither the model nor its ControlNet knows.
+    Held-out pairs of a glyph and a background; the same turned, moved and mirrored, which no prompt
+    alone can give; glyphs of objects that neither the model nor its ControlNet knows.
     """
     held = [row for row in read_rows(dataset / "heldout") if row.template == "background"]
     own = {row.object for row in read_rows(dataset / "train")}
@@ -59,14 +59,14 @@ def agreement(images: np.ndarray, hints: np.ndarray) -> float:
 
 
 def score_edges(control: Control, questions: Sequence[Questions]) -> list[Score]:
-    """Agreement of edges with the hint and, of the same prompts and seeds, without it."""
+    """Edge agreement with and without the hint, and right backgrounds, for the same seeds."""
     scores = []
     for name, rows, images in questions:
         hints = np.stack([canny(image) for image in images])
         prompts = [row.text for row in rows]
         seeds = [FIRST_SEED + i for i in range(len(rows))]
         drawn, free = control(prompts, seeds, hints), control(prompts, seeds, None)
-        # A moved picture may hide its own background's frame: then it cannot be asked for.
+        # A moved picture may have no background at its frame: then it does not count here.
         plain = [has_colours(x, None, r.background) for x, r in zip(images, rows, strict=True)]
         grounds = [has_colours(x, None, r.background) for x, r in zip(drawn, rows, strict=True)]
         scores += [

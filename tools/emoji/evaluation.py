@@ -1,7 +1,7 @@
 """How well a model draws the emoji data set, by questions whose right answers are known.
 
-The model is a function (prompts, seeds) -> uint8 [N, 128, 128, 3], so that a trainer can ask its
-own sampler. Nothing here knows what a model is.
+The model is a function (prompts, seeds) -> uint8 [N, 128, 128, 3], so that a trainer can pass its
+own sampler. Nothing here depends on a class of models.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ FIRST_SEED = 1000
 COLOURED = ("background", "silhouette", "shape")
 ARRANGED = ("count", "corner", "pair")
 SEEDS = 8
-"""Of each prompt when diversity is asked for."""
+"""Seeds of each prompt when diversity is measured."""
 STRANGE = (
     "a xylophone",
     "a wizard reading a spellbook",
@@ -62,7 +62,7 @@ def gallery_of(rows: Sequence[Row]) -> Gallery:
 
 
 def asked(rows: Sequence[Row], count: int) -> list[Row]:
-    """`count` of the rows, always the same ones, spread by a hash of their captions."""
+    """`count` of the rows, always the same ones, chosen by a hash of their captions."""
     return sorted(rows, key=lambda row: stable_seed("asked", row.text))[:count]
 
 
@@ -72,7 +72,7 @@ def drawn(generate: Generate, prompts: Sequence[str]) -> np.ndarray:
 
 
 def named_style(row: Row) -> str:
-    """The row's main caption, with its style even where that is the one that goes unsaid."""
+    """The row's main caption, with its style added if it is missing."""
     style = f"{row.style} style"
     return row.text if row.text.endswith(style) else f"{row.text}, {style}"
 
@@ -104,7 +104,7 @@ def score_style(
 def score_diversity(
     generate: Generate, rows: Sequence[Row], galleries: dict[str, Gallery]
 ) -> list[Score]:
-    """What a caption without a style gives with eight seeds: the right thing, in which styles."""
+    """Whether captions without a style give the right thing in eight seeds, in how many styles."""
     right, styles = [], []
     for row in rows:
         images = drawn(generate, [row.text] * SEEDS)
@@ -141,7 +141,7 @@ def _setting(row: Row) -> tuple[str | None, ...]:
 def score_colours(
     images: np.ndarray, rows: Sequence[Row], known: Sequence[Row], name: str
 ) -> list[Score]:
-    """Whether the colours are those asked for, and the object the nearest among its rivals.
+    """Whether the colours are right, and the object is the nearest among its rivals.
 
     Args:
       images: [N, 128, 128, 3] uint8, the drawings of `rows`.
@@ -181,7 +181,7 @@ def score_layouts(
 def score_flags(
     images: np.ndarray, rows: Sequence[Row], known: Sequence[Row], name: str
 ) -> list[Score]:
-    """Whether the nearest flag of all has the layout asked for, and is the country's."""
+    """Whether the nearest flag of all has the right layout, and is of the right country."""
     flags = [row for row in known if row.template == "flag"]
     gallery = Gallery.of([f"{row.layout} {row.object}" for row in flags], read_images(flags))
     nearest = gallery.nearest(images)
@@ -194,7 +194,10 @@ def score_flags(
 
 
 def composed_questions(rows: Sequence[Row], template: str, count: int) -> list[Row]:
-    """Rows of one template to ask for: where all rivals exist, in the first style or on white."""
+    """Rows of one template; only backgrounds in the first style and silhouettes on white.
+
+    All of their rivals exist.
+    """
     fitting = [row for row in rows if row.template == template]
     if template == "background":
         fitting = [r for r in fitting if r.background != "white" and r.style == STYLES[0]]
@@ -209,8 +212,8 @@ def evaluate(generate: Generate, dataset: Path, *, concepts: int, composed: int)
     Args:
       generate: the model.
       dataset: folder that tools/build_emoji_dataset.py wrote.
-      concepts: at most how many plain captions of each style.
-      composed: at most how many captions of each other template, per split.
+      concepts: plain captions of each style, at most.
+      composed: captions of each other template per split, at most.
 
     Returns:
       The lines of the report, shares in [0, 1].

@@ -24,7 +24,7 @@ Lines = dict[str, list[dict]]
 
 
 class Row(NamedTuple):
-    """What is read back of a picture."""
+    """A picture's line in metadata.jsonl, as it is read back."""
 
     path: Path
     text: str

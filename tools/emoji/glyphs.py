@@ -14,7 +14,7 @@ from emoji import packages
 
 
 class Entry(NamedTuple):
-    """What emojibase says of one emoji."""
+    """What emojibase says about one emoji."""
 
     hexcode: str
     label: str

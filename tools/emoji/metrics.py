@@ -25,14 +25,14 @@ FOREGROUND_CONTRAST = 60
 """Sum over channels by which a pixel of a silhouette or shape differs from the background."""
 LEAST_FOREGROUND = 30
 LEAST_SLOT_SHARE = 0.03
-"""Of a slot that has to be drawn on."""
+"""Least share of a slot's pixels that must be drawn on."""
 SLOTS_SHARE = 0.9
-"""Of what is drawn that has to lie in the slots."""
+"""Least share of the drawn pixels that must lie in the slots."""
 LIKENESS = 0.6
-"""Least correlation of any two of several alike drawings."""
+"""Least correlation between any two drawings that must be alike."""
 
 EDGE_TOLERANCE = 1.5
-"""Pixels that an edge may be away from where it was asked for: one, or one and one to the side."""
+"""Pixels between an edge and its hint, at most: one in any direction, diagonals included."""
 
 
 def features(images: np.ndarray) -> np.ndarray:
@@ -51,7 +51,7 @@ def features(images: np.ndarray) -> np.ndarray:
 
 
 class Gallery(NamedTuple):
-    """Pictures that a drawing can be nearest to."""
+    """Labelled pictures that drawings are compared with."""
 
     labels: list[str]
     features: np.ndarray  # [N, 3072]
@@ -86,7 +86,7 @@ def top(ranks: np.ndarray, count: int) -> float:
 
 
 def colour_name(rgb: np.ndarray) -> str | None:
-    """Name of the table's colour that an sRGB triple is; None where it is like none of them."""
+    """Name of the table's colour nearest to an sRGB triple; None if none is near enough."""
     names = list(COLOURS)
     distances = np.linalg.norm(np.array(list(COLOURS.values())) - rgb, axis=1)
     best = int(distances.argmin())
@@ -103,7 +103,7 @@ def _frame(image: np.ndarray) -> np.ndarray:
 def background_colour(image: np.ndarray) -> str | None:
     """Name of the background's colour; None where the frame is not of one of the table's colours.
 
-    Most of the frame has to be that colour: the median of mere noise is gray.
+    Most of the frame has to be that colour: the median of noise is gray.
     """
     frame = _frame(image)
     name = colour_name(np.median(frame, axis=0))
@@ -134,7 +134,7 @@ def drawn_colour(image: np.ndarray) -> str | None:
 
 
 def has_colours(image: np.ndarray, colour: str | None, background: str) -> bool:
-    """Whether background and, if one is asked for, the drawing's single colour are right."""
+    """Whether background and, if one is given, the drawing's single colour are right."""
     right = background_colour(image) == background
     return right if colour is None else right and drawn_colour(image) == colour
 
@@ -154,7 +154,7 @@ def slots(image: np.ndarray, layout: str) -> np.ndarray:
 def has_layout(image: np.ndarray, layout: str) -> bool:
     """Whether the slots of a layout, and hardly anything else, are drawn on.
 
-    In several of one thing the slots have to be alike as well: one large drawing covers them too.
+    If a layout repeats one thing, its slots must also be alike: one large drawing covers them too.
     """
     drawn = foreground(image)
     inside = [
@@ -170,8 +170,8 @@ def edge_agreement(image: np.ndarray, hint: np.ndarray) -> float:
     """How well a drawing's edges are those of a hint: F1 of edge pixels, [0, 1].
 
     Precision is the share of the drawing's edges (`canny`) that are near one of the hint, recall
-    the share of the hint's that are near one of the drawing. Without any edge on both sides it is
-    1, without any on one side 0.
+    the share of the hint's that are near one of the drawing. It is 1 if neither has edges, and 0 if
+    only one has.
 
     Args:
       image: [H, W, 3] uint8.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Package(NamedTuple):
-    """One npm package, fixed to the bytes that were looked at."""
+    """One npm package, pinned by version and checksum."""
 
     name: str
     version: str
@@ -82,7 +82,7 @@ def fetch(package: Package, folder: Path) -> Path:
     """Path of the package's tarball in `folder`, downloaded with npm if it is not there.
 
     Raises:
-        ValueError: npm failed, or the file is not the one whose checksum is known.
+        ValueError: npm failed, or the file has another checksum.
     """
     path = folder / package.tarball
     if not path.exists():

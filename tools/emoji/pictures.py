@@ -14,7 +14,7 @@ HELD_OUT_PERCENT = 6
 GROUNDS_PER_SILHOUETTE = 9
 GROUNDS_PER_OTHER_STYLE = 4
 PARTNERS = 4
-"""Of each concept in each relation, as the first of the two."""
+"""Partners of each concept in each relation, where the concept is the first of the two."""
 
 
 class Picture(NamedTuple):
@@ -26,7 +26,7 @@ class Picture(NamedTuple):
     style: str
     background: str = "white"
     colour: str | None = None
-    layout: str | None = None  # of small drawings, a key of compose.SLOTS; or that of a flag
+    layout: str | None = None  # a key of compose.SLOTS; of a flag, "rectangular" or "round"
     other: str | None = None  # the second object of a pair
     captions: tuple[str, ...] = ()
 
@@ -48,7 +48,7 @@ class Picture(NamedTuple):
 def split_of(kind: str, thing: str, other: str) -> str:
     """`heldout` for about 6% of the pairs of a kind (thing and colour, say), else `train`.
 
-    A pair that is held out is never trained on, so drawing it means having composed it.
+    A pair that is held out is never trained on: to draw it, the model has to combine its parts.
     """
     held = captions.stable_seed("held out", kind, thing, other) % 100 < HELD_OUT_PERCENT
     return "heldout" if held else "train"
@@ -59,7 +59,7 @@ def _chosen(concept: Concept, what: str) -> random.Random:
 
 
 def _plain(concept: Concept, tags: tuple[str, ...], style: str) -> Iterator[Picture]:
-    """On white and on coloured grounds: on all of them in the first style."""
+    """On white and on coloured backgrounds; in the first style, on all of them."""
     texts = captions.styled(captions.plain(concept, tags), style)
     yield Picture("train", "plain", concept.glyph, style, captions=texts)
     grounds = list(COLOURS)
@@ -116,7 +116,7 @@ def pairs_of(concept: Concept, concepts: Sequence[Concept]) -> Iterator[Picture]
 
 
 def of_concept(concept: Concept, tags: tuple[str, ...]) -> list[Picture]:
-    """The concept's glyphs on every background, its silhouettes, several of it, and in corners."""
+    """The concept's glyphs on backgrounds, its silhouettes, several of it, and it in corners."""
     listed = [*_silhouettes(concept), *_corners(concept, STYLES[0])]
     for style in STYLES:
         listed += [*_plain(concept, tags, style), *_counts(concept, style)]

@@ -1,7 +1,7 @@
-"""Pictures beside the edges in them, for a ControlNet: as they are, and turned, moved and mirrored.
+"""Pictures with their edges, for a ControlNet: as they are, and turned, moved and mirrored.
 
-The built-in model has seen each glyph in one place alone. One in another place is drawn right only
-by looking at the edges.
+The built-in model has seen each glyph in one place only. It can draw a glyph in another place only
+if it follows the edges.
 """
 
 import math
@@ -17,14 +17,14 @@ from emoji.folders import Row
 from jaxsd.hints import canny
 
 POSED = 0.6
-"""Share of pictures that are not as the data set has them."""
+"""Share of pictures in a random pose."""
 TURN = math.radians(25)
 ZOOM = (0.55, 1.1)
 SHIFT = 20
 """Pixels to each side."""
 SHARES = {"known": 0.6, "composed": 0.15, "other": 0.25}
 STRANGE_PERCENT = 10
-"""Of the objects that the model has no captions for: kept for questions."""
+"""Of the objects that the model has no captions for: kept for the evaluation."""
 
 
 class Pose(NamedTuple):
@@ -37,7 +37,7 @@ class Pose(NamedTuple):
 
 
 def random_pose(rng: np.random.Generator) -> Pose:
-    """Any pose of `TURN`, `ZOOM` and `SHIFT`."""
+    """A random pose within `TURN`, `ZOOM` and `SHIFT`."""
     return Pose(
         bool(rng.random() < 0.5),
         float(rng.uniform(-TURN, TURN)),
@@ -47,7 +47,7 @@ def random_pose(rng: np.random.Generator) -> Pose:
 
 
 def posed(image: np.ndarray, pose: Pose) -> np.ndarray:
-    """The picture [H, W, 3] uint8 in a pose; what comes in from outside is its corner's colour."""
+    """The picture [H, W, 3] uint8 in a pose; pixels from outside have its corner's colour."""
     height, width, _ = image.shape
     middle = np.array([width, height]) / 2
     cos, sin = math.cos(pose.turn) / pose.zoom, math.sin(pose.turn) / pose.zoom
@@ -66,12 +66,12 @@ def posed(image: np.ndarray, pose: Pose) -> np.ndarray:
 
 
 def is_strange(row: Row) -> bool:
-    """Whether an object that the model has no captions for is kept for questions."""
+    """Whether an object that the model has no captions for is kept for the evaluation."""
     return stable_seed("strange", row.object) % 100 < STRANGE_PERCENT
 
 
 def sources(train: Sequence[Row], gallery: Sequence[Row]) -> dict[str, list[Row]]:
-    """What edges are taken of, by the names of `SHARES`."""
+    """The pictures whose edges are taken, by the names of `SHARES`."""
     own = {row.object for row in train}
     alone = {"plain", "background"}
     return {

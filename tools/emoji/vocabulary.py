@@ -47,8 +47,8 @@ def merges_of(token: str, ranks: dict[Merge, int]) -> list[Merge]:
 def trimmed(texts: Iterable[str], whole: Vocabulary) -> Vocabulary:
     """The part of a vocabulary that gives the texts the same pieces as the whole one.
 
-    It holds all 512 byte symbols, so that any text can be encoded. Ids are numbered anew, in
-    CLIP's order: bytes, merges, start and end of text.
+    It holds all 512 byte symbols, so that any text can be encoded. Ids are renumbered in CLIP's
+    order: bytes, merges, start and end of text.
     """
     ranks = {merge: rank for rank, merge in enumerate(whole.merges)}
     token_of = {i: token for token, i in whole.ids.items()}
@@ -59,6 +59,6 @@ def trimmed(texts: Iterable[str], whole: Vocabulary) -> Vocabulary:
 
 
 def caption_tokenizer(texts: Iterable[str]) -> Tokenizer:
-    """A tokenizer with the part of CLIP's vocabulary that the texts need, padding with its end."""
+    """A tokenizer with the part of CLIP's vocabulary that the texts need; it pads with EOS."""
     vocabulary = trimmed(texts, clip_vocabulary())
     return Tokenizer(vocabulary, MAX_LENGTH, pad_token=vocabulary.ids[EOS])

@@ -1,4 +1,4 @@
-"""diffusers' own Flax modules, as the last release with them (0.39) has them."""
+"""diffusers' Flax modules, from the last release that has them (0.39)."""
 
 from collections.abc import Callable
 
@@ -50,7 +50,7 @@ def prepare(job: dict) -> tuple[Callable[[], None], str]:
 
 
 def _known(module: type, settings: dict) -> dict:
-    """What a Flax class takes of PyTorch's settings."""
+    """Those of PyTorch's settings that a Flax class has too."""
     fields = module.__dataclass_fields__
     known = {n: value for n, value in settings.items() if n in fields and value is not None}
     return {n: tuple(v) if isinstance(v, list) else v for n, v in known.items()}

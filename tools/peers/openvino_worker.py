@@ -14,7 +14,7 @@ def prepare(job: dict) -> tuple[Callable[[], None], str]:
     if job["part"] not in ("unet", "vae") or job["pooled"]:
         raise NotImplementedError("only the U-Nets of SD 1 and 2 and the decoder are converted")
     wanted = job["dtype"]
-    job = job | {"dtype": "float32"}  # OpenVINO is told the precision when it compiles
+    job = job | {"dtype": "float32"}  # OpenVINO gets the precision when it compiles
 
     class Wrapped(torch.nn.Module):
         def __init__(self, module: torch.nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""The worker's half of the conversation with `jaxsd bench`, with the standard library alone.
+"""The worker's side of the protocol of `jaxsd bench`; uses only the standard library.
 
 See `jaxsd.benchmark.worker` for the messages.
 """
@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable
 
 Prepare = Callable[[dict], tuple[Callable[[], None], str]]
-"""A job -> what runs it once and waits for it, and the versions of what runs it."""
+"""A job -> a function that runs it once and waits for it, and the versions of its packages."""
 
 
 def serve(prepare: Prepare, peak: Callable[[], int | None] = lambda: None) -> None:
-    """Answers line by line until it is told to finish.
+    """Answers line by line, until a message says `finish`.
 
     Args:
       prepare: raises ImportError or NotImplementedError, with a reason, for what it can not run.
-      peak: bytes used at most on the device, where that can be told.
+      peak: most bytes used on the device; None if unknown.
     """
     # What libraries print must not come between the answers.
     answers = os.fdopen(os.dup(1), "w")

@@ -10,12 +10,12 @@ torch.set_grad_enabled(False)
 
 
 def device() -> str:
-    """The card if there is one."""
+    """The GPU if there is one, else the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def versions() -> str:
-    """What runs."""
+    """Versions of the packages."""
     return f"torch {torch.__version__}, diffusers {diffusers.__version__}"
 
 
@@ -81,7 +81,7 @@ def latents(job: dict) -> torch.Tensor:
 
 
 def ids(job: dict) -> torch.Tensor:
-    """Two prompts an image."""
+    """Token ids of two prompts per image."""
     shape = (2 * job["batch"], job["tokens"])
     ids = torch.full(shape, 5, dtype=torch.long, device=device())
     ids[:, -1] = job["texts"][0]["eos_token_id"]

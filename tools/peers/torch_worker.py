@@ -1,4 +1,4 @@
-"""diffusers in PyTorch: eager, or `--compile` with `--channels-last` if that is wanted too."""
+"""diffusers in PyTorch: eager or with `--compile`, and optionally with `--channels-last`."""
 
 import argparse
 from collections.abc import Callable

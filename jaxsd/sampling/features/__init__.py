@@ -1,7 +1,7 @@
-"""What a drawing may have beside its texts: a table of features, each a file.
+"""Optional parts of a drawing besides its texts: a table of features, one file each.
 
-A feature is there if its name is among the columns of the rows, or among what was given. What is
-absent is not in the program: the structure of the arguments decides what is compiled.
+A feature is active if its name is among the columns of the rows, or in `Given.features`. Others are
+not in the program: the structure of the arguments decides what is compiled.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ FEATURES: dict[str, Feature] = {
     "rescale": rescale.FEATURE,
     "blend": blend.FEATURE,
 }
-"""Every feature, in the order in which they are put around the U-Net: the last is outermost."""
+"""Every feature, in the order in which they wrap the U-Net: the last is outermost."""
 
 __all__ = [
     "FEATURES",
@@ -35,7 +35,7 @@ __all__ = [
 
 
 def present(conditions: Conditions, step: Step) -> list[str]:
-    """Names of the features of a drawing, in the order of the table."""
+    """Names of the active features of a drawing, in the order of the table."""
     there = conditions.held.keys() | step.columns.keys()
     return [name for name in FEATURES if name in there]
 
@@ -52,7 +52,7 @@ def wrapped(
 
 
 def combined(names: Iterable[str]) -> Combine:
-    """What features make of the weighed sum of branches, one after the other."""
+    """Applies `combine` of each feature to the weighted sum of branches, in order."""
     combines = [combine for name in names if (combine := FEATURES[name].combine) is not None]
 
     def run(outputs: Array, total: Array, step: Step) -> Array:
@@ -62,7 +62,7 @@ def combined(names: Iterable[str]) -> Combine:
 
 
 def on_sample(names: Iterable[str], conditions: Conditions) -> Hook:
-    """What features make of each new sample, one after the other."""
+    """Applies `on_sample` of each feature to each new sample, in order."""
     hooks = [
         hook(conditions.held[name])
         for name in names

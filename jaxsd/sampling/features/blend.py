@@ -12,7 +12,7 @@ from jaxsd.types import Array, Params
 
 
 class Blend(NamedTuple):
-    """What is held."""
+    """What the feature holds."""
 
     mask: Array  # [B, h, w, 1] float32, 1 where to paint
     source: Array  # [B, h, w, c] float32 scaled latents
@@ -20,7 +20,7 @@ class Blend(NamedTuple):
 
 
 def hold(networks: Networks, params: Params, given: Array, beginning: Beginning) -> Blend:
-    """The mask that is given [B, h, w, 1], with the source and the noise of the beginning."""
+    """The given mask [B, h, w, 1], with the source and the noise of the beginning."""
     assert beginning.source is not None, "blending needs a picture"
     return Blend(given, beginning.source, beginning.noise)
 
@@ -29,7 +29,7 @@ def on_sample(held: Blend) -> Hook:
     """Puts the source back where the mask is 0.
 
     The column `blend` [B, 3] has the weights of the source and of the noise at the sample's level,
-    and 1, or 0 in a row that changes nothing: soft edges are not blended once more there.
+    and then 1, or 0 in an idle row, so that soft edges are not blended again there.
     """
 
     def blended(z: Array, step: Step) -> Array:

@@ -1,4 +1,4 @@
-"""Channels beside the latents: mask and masked picture of inpainting models."""
+"""Extra input channels of inpainting models: the mask and the masked picture."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from jaxsd.types import Array, Params
 
 
 class Channels(NamedTuple):
-    """What is given."""
+    """The given arrays."""
 
     mask: Array  # [B, h, w, 1] float32, 1 where to paint
     image: Array  # [B, H, W, 3] float32 in [-1, 1], 0 where to paint

@@ -1,4 +1,4 @@
-"""ControlNets (Zhang et al. 2023): what they see of their pictures is added inside of the U-Net."""
+"""ControlNets (Zhang et al. 2023): their residuals are added inside the U-Net."""
 
 import jax
 
@@ -21,7 +21,7 @@ def hold(
 
 
 def wrap(networks: Networks, params: Params, held: tuple[Array, ...], unet: UNetCall) -> UNetCall:
-    """Adds the residuals of all ControlNets, weighed by the column `controlnet` [B, C]."""
+    """Adds the residuals of all ControlNets, weighted by the column `controlnet` [B, C]."""
 
     def changed(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
         total = call.residuals

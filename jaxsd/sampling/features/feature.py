@@ -1,4 +1,4 @@
-"""What a feature is: functions around the loop and the U-Net, all of them optional."""
+"""A feature: functions around the loop and the U-Net, all of them optional."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,9 +22,9 @@ class Feature(NamedTuple):
     Attributes:
       hold: (networks, params, given, beginning) -> what the feature holds; once, before the loop.
       wrap: (networks, params, held, unet) -> the U-Net with the feature around it.
-      combine: changes the weighed sum of branches.
+      combine: changes the weighted sum of branches.
       on_sample: held -> a hook on each new sample.
-      memory: (networks, latents, branches) -> what a run of rows begins with.
+      memory: (networks, latents, branches) -> the feature's memory at the start of a run of rows.
     """
 
     hold: Callable[[Networks, Params, Any, Beginning], Any] | None = None

@@ -1,6 +1,6 @@
 """Guidance rescale (Lin et al. 2024, "Common diffusion noise schedules [...] are flawed").
 
-Strong guidance makes pictures too bright or too dark; this brings their contrast back.
+Strong guidance makes pictures too bright or too dark; this restores their contrast.
 """
 
 from jaxsd.sampling.features.feature import Feature
@@ -9,9 +9,9 @@ from jaxsd.types import Array
 
 
 def combine(outputs: Array, combined: Array, step: Step) -> Array:
-    """Equations 15 and 16: the standard deviation of the prompt's own output, by a share.
+    """Scales the sum towards the standard deviation of the prompt's output (equations 15 and 16).
 
-    The share is the column `rescale` [B]; the last branch is the prompt's.
+    The column `rescale` [B] says how far, from 0 to 1; the last branch is the prompt's.
     """
     share, axes = step.columns["rescale"], (1, 2, 3)
     ratio = outputs[:, -1].std(axes) / combined.std(axes)

@@ -1,4 +1,4 @@
-"""DeepCache (Ma et al. 2024): in most rows the outermost level of the U-Net runs alone."""
+"""DeepCache (Ma et al. 2024): most rows run only the outermost level of the U-Net."""
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,9 @@ from jaxsd.types import Array, Params
 
 
 def wrap(networks: Networks, params: Params, held: None, unet: UNetCall) -> UNetCall:
-    """Uses the deep features of the row before, but where the column `reuse` [B] says refresh.
+    """Uses the deep features of the previous row, except where the column `reuse` [B] is true.
 
-    A batch has one plan: it refreshes for all images if one asks.
+    A batch refreshes them for all images if the column is true for one image.
     """
 
     def changed(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
