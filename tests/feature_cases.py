@@ -200,3 +200,26 @@ CASES: dict[str, Case] = {
     ),
 }
 """Every name of `FEATURES` has to be here."""
+
+
+def all_at_once(count: int) -> Asked:
+    """A drawing with every feature of `CASES`."""
+    base = plain(count)
+    networks, params, given, runs = base
+    for case in CASES.values():
+        own = case.asked(count)
+        changed = {
+            field: value
+            for field, value in own.networks._asdict().items()
+            if value != getattr(base.networks, field)
+        }
+        networks, params = (
+            networks._replace(**changed),
+            params
+            | {part: tree for part, tree in own.params.items() if tree is not PARAMS.get(part)},
+        )
+        image = given.image if own.given.image is None else own.given.image
+        given = given._replace(features=given.features | own.given.features, image=image)
+        [step], [more] = runs, own.runs
+        runs = (step._replace(columns=step.columns | more.columns),)
+    return Asked(networks, params, given, runs)

@@ -7,7 +7,7 @@ import numpy as np
 from mesh_runs import pipeline_on
 
 PROMPTS = [f"picture {i}" for i in range(8)]
-OPTIONS = {"sampler": "euler_a", "steps": 3, "height": 32, "width": 32}
+OPTIONS = {"sampler": "euler_a", "steps": 3, "height": 8, "width": 8}
 
 
 def main(port: str, host: int, folder: str) -> None:

@@ -38,8 +38,8 @@ def run(shape: tuple[int, ...], folder: str) -> dict[str, object]:
         seed=[4, 5, 6, 7, 10, 11, 12, 13],
         sampler="euler_a",
         steps=3,
-        height=32,
-        width=32,
+        height=8,
+        width=8,
     )
     *_, compiled = programs._ready.values()  # after that of the noise
     text = compiled.as_text()
@@ -57,7 +57,7 @@ def run(shape: tuple[int, ...], folder: str) -> dict[str, object]:
 
 def too_few(shape: tuple[int, ...]) -> np.ndarray:
     """Latents of fewer pictures than devices, of which some steps use deep features again."""
-    prompts, options = ["a cat", "a dog", "a hat"], {"steps": 3, "height": 32, "width": 32}
+    prompts, options = ["a cat", "a dog", "a hat"], {"steps": 3, "height": 8, "width": 8}
     return np.asarray(pipeline_on(shape).draw(prompts, "a dog", reuse=2, **options).latents)
 
 
@@ -70,7 +70,7 @@ def beside_each_other(folder: str) -> list[list[int]]:
     found, images = [], []
     for programs in [Executables(Path(folder) / "programs") for _ in pipes] + [Executables()] * 4:
         pipe = replace(pipes[len(found) % 4], programs=programs)
-        drawing = pipe.draw(["a cat"] * 2, seed=3, steps=2, height=32, width=32)
+        drawing = pipe.draw(["a cat"] * 2, seed=3, steps=2, height=8, width=8)
         found.append(sorted(device.id for device in drawing.images.devices()))
         images.append(np.asarray(drawing.images))
     for image in images:

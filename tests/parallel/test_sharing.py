@@ -42,8 +42,8 @@ def test_meshes_draw_the_same_and_share_images_and_weights(tmp_path: Path) -> No
     assert "all-reduce" in found["all"]["collectives"]
 
     # Every device has its own images, and its program no others.
-    assert found["data"]["images"] == found["fsdp"]["images"] == [[1, 32, 32, 3]] * 8
-    assert found["all"]["images"] == [[2, 32, 32, 3]] * 8
+    assert found["data"]["images"] == found["fsdp"]["images"] == [[1, 8, 8, 3]] * 8
+    assert found["all"]["images"] == [[2, 8, 8, 3]] * 8
     assert found["data"]["largest_batch"] == 2  # a negative beside each prompt
     assert found["one"]["largest_batch"] == 16
 

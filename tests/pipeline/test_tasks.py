@@ -37,7 +37,7 @@ INPAINT = OPTIONS | {"image": IMAGE, "mask": painted(first=13, end=27), "mask_bl
 @pytest.fixture(scope="module")
 def pipe() -> Pipeline:
     """A model and two ControlNets, which cost nothing where they are not asked for."""
-    plain = pipeline(SMALL)
+    plain = pipeline(replace(SMALL, vae=replace(SMALL.vae, channels=(8, 8, 16, 16))))
     config = ControlNetConfig(SMALL.unet, hint_channels=(4, 6, 8, 12))
     shapes = abstract_controlnet(config)
     trees = {name: jax.tree.map(jax.numpy.asarray, random_params(shapes, name)) for name in NETS}

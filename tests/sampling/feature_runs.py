@@ -1,10 +1,10 @@
-"""Draws every feature on meshes of eight devices; prints how far they are from one, as JSON."""
+"""Draws with all features on meshes of eight devices; prints how far that is from one, as JSON."""
 
 import json
 
 import jax
 import numpy as np
-from feature_cases import CASES, Asked
+from feature_cases import Asked, all_at_once
 from tiny_models import relative_error
 
 from jaxsd.parallel import mesh_of, place_param, share
@@ -39,15 +39,11 @@ def in_parts(asked: Asked) -> np.ndarray:
 
 def main() -> None:
     assert jax.device_count() == 8
-    errors = {}
-    for name, case in CASES.items():
-        asked = case.asked(8)
-        alone = draw(*asked).images
-        errors[name] = [
-            relative_error(draw(*on_mesh(asked, shape)).images, alone) for shape in MESHES
-        ]
-        errors[name].append(relative_error(in_parts(on_mesh(asked, MESHES[-1])), alone))
-    print(json.dumps(errors))
+    asked = all_at_once(8)
+    alone = draw(*asked).images
+    drawn = [draw(*on_mesh(asked, shape)).images for shape in MESHES]
+    drawn.append(in_parts(on_mesh(asked, MESHES[-1])))
+    print(json.dumps([relative_error(images, alone) for images in drawn]))
 
 
 if __name__ == "__main__":
