@@ -40,7 +40,6 @@ FLOORS = {
     "bulk": 5,
     "score": 5,
     "benchmark": 5,
-    "serving": 5,
     "cli": 6,
     "tools": 6,
 }

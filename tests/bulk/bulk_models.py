@@ -24,7 +24,7 @@ from jaxsd.text import Tokenizer, clip_vocabulary, vocabulary_of
 BASE = TINY["sd1"]
 SPEC = replace(
     BASE,
-    unet=replace(BASE.unet, levels=(Level(32, 1, 1, 2),)),
+    unet=replace(BASE.unet, levels=(Level(32, 1, 0, 2),)),
     vae=VAEConfig(channels=(8, 8), resnets=1, norm_groups=4),
     text=(replace(BASE.text[0], vocab_size=614, pad_token=613, layers=1),),
     default_size=16,

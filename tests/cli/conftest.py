@@ -19,7 +19,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = replace(emoji.text[0], vocab_size=614, pad_token=613, layers=1)
     spec = replace(
         emoji,
-        unet=replace(emoji.unet, levels=(Level(32, 1, 1, 2), Level(32, 1, 0, 2))),
+        unet=replace(emoji.unet, levels=(Level(32, 1, 0, 2), Level(32, 1, 0, 2))),
+        vae=replace(emoji.vae, channels=(8, 16)),
         text=(text,),
         schedule=replace(emoji.schedule, timestep_spacing="leading"),
     )

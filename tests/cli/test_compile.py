@@ -95,7 +95,7 @@ def test_what_is_made_ready_ahead_is_found(model, tmp_path, monkeypatch):
 
 
 def test_what_goes_wrong_ahead_is_raised(model):
-    with pytest.raises(ValueError, match="height 15 is not a multiple of 8 pixels"):
+    with pytest.raises(ValueError, match="height 15 is not a multiple of 2 pixels"):
         jaxsd.load(model, ahead=lambda outline: outline.order("", height=15))
 
 

@@ -91,7 +91,7 @@ def test_the_built_in_model_is_introduced_once(tmp_path):
     ("arguments", "message"),
     [
         (["--sampler", "dimm"], "sampler 'dimm' is unknown: choose one of ddim"),
-        (["--size", "50x32"], "width 50 is not a multiple of 8 pixels"),
+        (["--size", "49x32"], "width 49 is not a multiple of 2 pixels"),
         (["--size", "0x32"], "width 0 is out of range; allowed is 1 to 65536"),
         (["--size", "big"], "size 'big' is not WIDTHxHEIGHT in pixels, such as 512x768"),
         (["--steps", "-4"], "steps -4 is out of range; allowed is at least 1"),

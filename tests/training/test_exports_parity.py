@@ -14,8 +14,9 @@ pytest.importorskip("peft")
 from module_parity import nchw, nhwc, relative_error, run_controlnet, torch_outputs
 from pipeline_parity import psnr
 from tiny_models import apply, controlnet_inputs, uniform
-from tiny_runs import tiny_model, tiny_pictures
+from tiny_runs import TINY_VAE, small_model, tiny_model, tiny_pictures
 
+from jaxsd.config import Level
 from jaxsd.convert import read_controlnet
 from jaxsd.models import ControlNet
 from jaxsd.pipeline import Pipeline
@@ -68,7 +69,7 @@ def test_diffusers_draws_the_same(task: str, form: str, tmp_path: Path) -> None:
         task=task,
         output=str(tmp_path / "run"),
         data=str(tiny_pictures(tmp_path / "data", 2)),
-        model=str(tiny_model(tmp_path / "model")),
+        model=str(small_model(tmp_path / "model", (Level(32, 1, 1, 2),), TINY_VAE)),
         steps=1,
         batch_size=2,
         learning_rate=1.0,

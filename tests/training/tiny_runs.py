@@ -31,7 +31,7 @@ TINY_VAE = VAEConfig(channels=(8, 8), resnets=1, norm_groups=4)
 
 def tiny_model(folder: Path) -> Path:
     """An SD-shaped model of one level with its own small vocabulary, as a diffusers folder."""
-    return small_model(folder, (Level(32, 1, 1, 2),), TINY_VAE)
+    return small_model(folder, (Level(32, 1, 0, 2),), TINY_VAE)
 
 
 def tiny_sd15(folder: Path) -> Path:
