@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     "types": 0,
     "typed": 0,
+    "text_files": 0,
     "config": 0,
     "families": 0,
     "folders": 0,
@@ -57,6 +58,7 @@ FENCES = {
         "records",
         "types",
         "typed",
+        "text_files",
         "config",
         "families",
         "folders",
