@@ -1,7 +1,5 @@
 """The pictures of a folder, in any form: files, WebDataset's tars, ArrayRecord."""
 
-import io
-import json
 import tarfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxsd.images import picture_texts, read_image
+from jaxsd.images import read_image
+from jaxsd.metadata import prompt_of
 from jaxsd.records import count, read_one, unpacked
-from jaxsd.webui import prompt_of
+from jaxsd.text_files import BYTE_ORDER_MARK, decoded, read_jsonl
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SHEET = "contact_sheet.png"
@@ -64,19 +63,25 @@ def read_picture(picture: Picture) -> tuple[np.ndarray, str | None]:
       OSError, ValueError: not a picture, or an incomplete one.
     """
     packed, prompt = picture.read()
-    image = read_image(io.BytesIO(packed))
-    return image, prompt_of(picture_texts(io.BytesIO(packed))) if prompt is None else prompt
+    return read_image(packed), prompt_of(packed) if prompt is None else prompt
 
 
 def _prompts(manifest: Path) -> dict[str, str]:
     """File -> prompt, from a bulk run's manifest, if there is one."""
     if not manifest.is_file():
         return {}
-    try:
-        lines = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
-        return {line["file"]: line["prompt"] for line in lines if "file" in line}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{manifest} is no manifest of a bulk run: {error!r}") from None
+    prompts = {}
+    for number, line in read_jsonl(manifest):
+        if "file" not in line:
+            continue
+        file, prompt = line["file"], line.get("prompt")
+        if not (isinstance(file, str) and isinstance(prompt, str)):
+            raise ValueError(
+                f"{manifest} line {number} is not of a bulk run: its file is {file!r:.80}, its "
+                f"prompt {prompt!r:.80}; both must be texts"
+            )
+        prompts[file] = prompt
+    return prompts
 
 
 def _read_file(path: Path, prompt: str | None) -> tuple[bytes, str | None]:
@@ -115,7 +120,8 @@ def _read_extents(path: Path, picture: Extent, text: Extent | None) -> tuple[byt
         if text is None:
             return packed, None
         file.seek(text.start)
-        return packed, file.read(text.size).decode()
+        caption = decoded(file.read(text.size), f"the text of {path}")
+        return packed, caption.removeprefix(BYTE_ORDER_MARK)
 
 
 def _in_records(path: Path, name: str) -> Iterator[Picture]:
