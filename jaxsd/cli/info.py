@@ -26,7 +26,10 @@ def main(args: argparse.Namespace) -> None:
     from jaxsd.images import is_picture
 
     if is_picture(args.source):
-        lines = list(about_picture(args.source))
+        try:
+            lines = list(about_picture(args.source))
+        except OSError as error:
+            raise OSError(f"{args.source}: {error.strerror or error}") from None
     else:
         from jaxsd.convert.report import report
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from jaxsd.images.opening import File, opened, upright_rgb, upright_size
 from jaxsd.images.resize import covering, fitted
 from jaxsd.images.texts import PARAMETERS, UNICODE
+from jaxsd.writing import replacing
 
 
 def png_bytes(image: np.ndarray, texts: Mapping[str, str] | None = None) -> bytes:
@@ -51,14 +51,9 @@ def decoded(files: Iterable[bytes]) -> np.ndarray:
 
 def write_png(path: str | Path, image: np.ndarray, texts: Mapping[str, str] | None = None) -> None:
     """Writes a PNG beside its place and renames it, so that no reader sees half a file."""
-    path = Path(path)
     packed = png_bytes(image, texts)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(Path(path)) as part:
         part.write_bytes(packed)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_image(path: File) -> np.ndarray:

@@ -1,5 +1,6 @@
 """`jaxsd score` as people run it: plain facts, a CLIP, Inception on one device and on eight."""
 
+import errno
 import json
 import os
 import socket
@@ -56,6 +57,39 @@ def test_plain_facts_need_no_network(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert image_size(tmp_path / "run-score/contact_sheet.png") == (2 * 132 + 4, 3 * 132 + 4)
 
 
+def test_names_are_escaped_and_any_name_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_of(tmp_path / "run", 1)
+    for name in (b"\x1b[31m\nred.png", b"no-utf-8-\xff.png", b"n" * 240 + b".png"):
+        (folder / os.fsdecode(name)).write_bytes(b"nothing")
+    assert score(folder) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.isprintable() and len(line) <= 1000 + 14 for line in lines)
+    assert "\\x1b[31m\\nred.png (no picture of a known kind)" in "".join(lines)
+    names = [one["name"] for one in numbers_in(tmp_path / "run-score")["unreadable"]]
+    assert "no-utf-8-\udcff.png" in names
+
+
+def test_what_was_written_stays_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_of(tmp_path / "run", 1)
+    assert score(folder) == 0
+    before = (tmp_path / "run-score/score.json").read_bytes()
+
+    def full(self: Path, text: str, **_: object) -> None:
+        self.write_bytes(text[:9].encode())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    capsys.readouterr()
+    assert score(folder) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith("run-score/score.json'")
+    assert (tmp_path / "run-score/score.json").read_bytes() == before
+    assert len(os.listdir(tmp_path / "run-score")) == 2
+
+
 def test_clip_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = folder_of(tmp_path / "run", 3, manifest=True)
     (folder / "images/other.png").write_bytes(png_bytes(image(9)))
@@ -83,6 +117,7 @@ def test_clip_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         ),
         (["run", "--inception", "x.pth", "--save-statistics", "s"], "--save-statistics s is not a"),
         (["run", "--clip", "nowhere"], "no CLIP at nowhere"),
+        (["run", "-o", "bad.npz/out"], "--output bad.npz/out is not a folder: "),
         (["run", "--coordinator", "localhost:1"], "--coordinator, --hosts and --host belong"),
     ],
 )
