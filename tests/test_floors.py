@@ -34,6 +34,7 @@ FLOORS = {
     "adapters": 3,
     "checkpoint": 3,
     "executables": 3,
+    "memory": 3,
     "jax_cache": 3,
     "webui": 3,
     "canvases": 3,
@@ -103,6 +104,7 @@ FENCES = {
 STEPS = {
     "files": 0,
     "kinds": 1,
+    "reading": 1,
     "parameters": 1,
     "stored_model": 1,
     "added_conditions": 1,

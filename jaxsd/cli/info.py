@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from jaxsd.cli.options import add_reading, reading
 from jaxsd.terminal import printable
 
 LABEL = 80
@@ -13,12 +14,7 @@ LABEL = 80
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("source", metavar="SRC", help="a folder, a file, a hub id, or a picture")
-    parser.add_argument(
-        "--ema",
-        action=argparse.BooleanOptionalAction,
-        help="which U-Net to count where there are two: the average of training, or the last",
-    )
-    parser.add_argument("--prediction", help="for SD 2 single files: epsilon or v")
+    add_reading(parser)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -33,7 +29,7 @@ def main(args: argparse.Namespace) -> None:
     else:
         from jaxsd.convert.report import report
 
-        lines = report(args.source, ema=args.ema, prediction=args.prediction)
+        lines = report(args.source, **reading(args))
     lines = [(printable(label, LABEL), printable(text)) for label, text in lines]
     width = max(len(label) for label, _ in lines)
     for label, text in lines:

@@ -1,9 +1,11 @@
 """`jaxsd score` as people run it: plain facts, a CLIP, Inception on one device and on eight."""
 
 import errno
+import io
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ import jax
 import numpy as np
 import pytest
 from clip_fakes import tiny_clip
+from PIL import Image
 from score_folders import folder_of, image
 
 from jaxsd.cli.main import run
@@ -63,8 +66,15 @@ def test_names_are_escaped_and_any_name_is_written(
     folder = folder_of(tmp_path / "run", 1)
     for name in (b"\x1b[31m\nred.png", b"no-utf-8-\xff.png", b"n" * 240 + b".png"):
         (folder / os.fsdecode(name)).write_bytes(b"nothing")
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, "BMP")
+    large = buffer.getvalue()[:18] + struct.pack("<ii", 10_000, 10_000) + buffer.getvalue()[26:]
+    (folder / "large.bmp").write_bytes(large)
     assert score(folder) == 0
-    lines = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr()
+    assert "Image size" not in said.err
+    lines = said.out.splitlines()
+    assert "10000 x 10000 pixels, more than 67,108,864 are not read" in "".join(lines)
     assert all(line.isprintable() and len(line) <= 1000 + 14 for line in lines)
     assert "\\x1b[31m\\nred.png (no picture of a known kind)" in "".join(lines)
     names = [one["name"] for one in numbers_in(tmp_path / "run-score")["unreadable"]]
