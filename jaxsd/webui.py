@@ -25,6 +25,12 @@ _BEHIND = re.compile(r"(Template|Negative Template): (.*)")
 _NEGATIVE_LINE = re.compile(r"\s*Negative prompt: ?")
 _NAME = re.compile(r"\s*(\w[\w \-/]*):\s*")
 _PLAIN = re.compile(r"[^,]*")
+_END = re.compile(r"\s*(,|$)")
+_MOST_BROKEN = 10
+"""Values of a text that begin as JSON and are not valid, until all are taken as they stand.
+
+Each costs as much time as the text is long.
+"""
 
 
 def texts_of(recipe: Recipe) -> dict[str, str]:
@@ -137,35 +143,45 @@ def parse_parameters(text: str) -> dict[str, str]:
 
 def _settings(line: str) -> Iterator[tuple[str, str]]:
     """Names and values of the line of settings, which are separated by commas."""
-    place = 0
+    place, broken = 0, 0
     while place < len(line):
         if match := _NAME.match(line, place):
-            value, place = _value(line, match.end())
+            place = match.end()
+            found = None
+            if line.startswith(('"', "[", "{"), place) and broken < _MOST_BROKEN:
+                found = _json_at(line, place)
+                broken += found is None
+            value, place = found or _plain_at(line, place)
             yield match[1], value
         comma = line.find(",", place)
         place = len(line) if comma < 0 else comma + 1
 
 
-def _value(line: str, place: int) -> tuple[str, int]:
-    """A value and where it ends: JSON where it begins so and is valid, else up to a comma."""
-    if line[place : place + 1] in ('"', "[", "{"):
-        with contextlib.suppress(ValueError, RecursionError):
-            value, end = json.JSONDecoder().raw_decode(line, place)
+def _json_at(line: str, place: int) -> tuple[str, int] | None:
+    """JSON that ends at a comma, and its end; None if there is none. Texts are unquoted."""
+    with contextlib.suppress(ValueError, RecursionError):
+        value, end = json.JSONDecoder().raw_decode(line, place)
+        if _END.match(line, end):
             return (value if isinstance(value, str) else line[place:end]), end
+    return None
+
+
+def _plain_at(line: str, place: int) -> tuple[str, int]:
+    """What stands in a line from a place up to a comma, and its end."""
     plain = _PLAIN.match(line, place)
     return plain[0].strip(), plain.end()
 
 
 def _behind(lines: Iterable[str]) -> dict[str, str]:
     """The templates that Dynamic Prompts writes behind the settings, which may have many lines."""
-    parts: dict[str, str] = {}
+    parts: dict[str, list[str]] = {}
+    part: list[str] = []
     for line in lines:
         if match := _BEHIND.fullmatch(line):
-            parts[match[1]] = match[2]
-        elif parts:
-            name, before = parts.popitem()
-            parts[name] = f"{before}\n{line}"
-    return parts
+            part = parts[match[1]] = [match[2]]
+        else:
+            part.append(line)
+    return {name: "\n".join(part) for name, part in parts.items()}
 
 
 def _quoted(value: object) -> str:

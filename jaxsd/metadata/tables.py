@@ -20,7 +20,7 @@ _FLAGS = {
     "A": "Sampler",
     "f": "Denoising strength",
 }
-_IN_BRACKETS = re.compile(r"\s*\[([^\[\]]*)\]")
+_IN_BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
 
 def swarm(texts: Texts) -> Made | None:

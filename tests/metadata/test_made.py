@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,29 @@ def test_webui_text_of_many_hands(texts: str, want: tuple[str, str, dict[str, st
     made = made_of({"parameters": texts})
     seen = {"Steps": "20", "Sampler": "Euler", "Seed": "1"}
     assert (made.prompt, made.negative_prompt, made.settings) == (*want[:2], seen | want[2])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("parameters", f"a\n{SETTINGS}" + ', b: ["c' * 30_000),
+        ("parameters", f"a\n{SETTINGS}, b: " + "[" * 300_000),
+        ("parameters", f"a\n{SETTINGS}\nTemplate: a" + "\nb" * 150_000),
+        ("parameters", " " * 300_000 + f"\n{SETTINGS}"),
+        ("Dream", '"' + " " * 300_000 + "[" * 300_000 + '" -s 3'),
+    ],
+)
+def test_hostile_texts_take_no_time(name: str, text: str) -> None:
+    started = time.process_time()
+    assert made_of({name: text}) is not None
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("value", ['"', '"a"b"', '"\\x"', "[1", "{", '"a" b'])
+def test_broken_values_are_taken_as_they_stand(value: str) -> None:
+    made = made_of({"parameters": f"a\n{SETTINGS}, Note: {value}, Size: 8x8"})
+    assert made.settings["Size"] == "8x8"
+    assert made.settings["Note"] == value
 
 
 FOOOCUS = {
