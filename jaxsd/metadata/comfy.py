@@ -123,7 +123,8 @@ def _node(graph: Graph, link: Link) -> Node:
 
 def _settings(graph: Graph, sampler: Node) -> dict[str, Any]:
     """What a sampler and the nodes that it consists of say, its model and its size."""
-    parts = [_node(graph, sampler.inputs[name]) for name in _PARTS if name in sampler.inputs]
+    links = [sampler.inputs.get(name) for name in _PARTS]
+    parts = [_node(graph, link) for link in links if isinstance(link, Link)]
     found: dict[str, Any] = {}
     for node in [sampler, *parts]:
         for name in _SETTINGS:

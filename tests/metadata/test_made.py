@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import time
 from pathlib import Path
 
@@ -9,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxsd.images import png_bytes, webp_bytes
+from jaxsd.images import picture_texts, png_bytes, webp_bytes
 from jaxsd.metadata import made_of, prompt_of, read_made
 from jaxsd.settings import Recipe, Settings
 from jaxsd.webui import texts_of
 
-PICTURES = Path(__file__).parents[1] / "data/pictures"
+PICTURES, GRAPHS = (Path(__file__).parents[1] / "data" / name for name in ("pictures", "comfy"))
 DREAM = "professional full body photo of young woman, hyper long brunette hair"
 MIKU = "1girl, solo, hatsune miku"
 REAL = {
@@ -103,6 +104,33 @@ def test_broken_values_are_taken_as_they_stand(value: str) -> None:
     made = made_of({"parameters": f"a\n{SETTINGS}, Note: {value}, Size: 8x8"})
     assert made.settings["Size"] == "8x8"
     assert made.settings["Note"] == value
+
+
+ODD = (None, True, -1, 1e308, float("nan"), "", [], {}, ["4", 0], [["4", 0]], {"a": 1}, "x")
+
+
+def changed(value: object, rng: random.Random) -> object:
+    """A JSON value in which one value is another."""
+    if not value or not isinstance(value, dict | list) or rng.random() < 0.1:
+        return rng.choice(ODD)
+    places = list(value) if isinstance(value, dict) else range(len(value))
+    place, copy = rng.choice(places), value.copy()
+    copy[place] = changed(value[place], rng)
+    return copy
+
+
+def test_changed_tables_give_texts_or_nothing() -> None:
+    rng = random.Random(0)
+    known = [picture_texts(path) for path in PICTURES.iterdir()]
+    known += [{"prompt": path.read_text()} for path in GRAPHS.glob("*.api.json")]
+    known += [{"workflow": path.read_text()} for path in GRAPHS.glob("*.ui.json")]
+    tables = [(name, text) for texts in known for name, text in texts.items() if text[0] == "{"]
+    for _ in range(1000):
+        name, text = rng.choice(tables)
+        table = changed(changed(json.loads(text), rng), rng)
+        made = made_of({name: json.dumps(table), "Software": "NovelAI"})
+        for one in (made.program, made.prompt, made.negative_prompt, *made.settings.values()):
+            assert one is None or isinstance(one, str)
 
 
 FOOOCUS = {
