@@ -136,6 +136,8 @@ def upright(image: Image.Image) -> Image.Image:
         turn = None
     if image.mode in _DEEP:
         image = _in_bytes(image)
+    elif image.mode == "LAB":  # Pillow makes nothing else of it
+        image = image.convert("RGB")
     return image if turn is None else image.transpose(turn)
 
 
@@ -165,6 +167,8 @@ def _white(image: Image.Image, pixels: np.ndarray) -> float:
     bits = tags.get(_BITS, (16,))[0]
     signed = tags.get(_SAMPLE_FORMAT, (1,))[0] == 2
     white = 1 if image.mode == "F" else 2 ** (min(bits, 16) - (signed and bits <= 16)) - 1
+    if image.mode == "I" and bits == 32 and not signed:
+        pixels = pixels.view(np.uint32)  # Pillow takes them as signed
     low, high = pixels.min(), pixels.max()
     if not 0 <= low <= high <= white:  # false for NaN as well
         raise ValueError(

@@ -121,10 +121,38 @@ def test_wide_values_are_scaled_in_pictures_and_masks(kind: str, values: np.ndar
     np.testing.assert_array_equal(read_image(whole), np.dstack([GREYS] * 3))
 
 
-def test_tags_of_tiff_say_what_white_is() -> None:
-    values = Image.fromarray(GREYS.astype(np.uint16) * 257)
-    inverted = packed(values, "TIFF", tiffinfo={262: 0})
-    np.testing.assert_array_equal(read_mask(inverted), 255 - GREYS)
+def tiff(values: bytes, bits: int, sample_format: int = 1, photometric: int = 1) -> bytes:
+    """A grey TIFF of 2 x 2 pixels, which Pillow can not write."""
+    short = [(256, 2), (257, 2), (258, bits), (259, 1), (262, photometric), (277, 1), (278, 2)]
+    tags = [*((tag, 3, value) for tag, value in short), (273, 4, 8), (279, 4, len(values))]
+    tags = sorted([*tags, (339, 3, sample_format)])
+    table = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    head = b"II*\0" + struct.pack("<I", 8 + len(values))
+    return head + values + struct.pack("<H", len(tags)) + table + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("whole", "want"),
+    [
+        (tiff(bytes.fromhex("000400fff800"), 12), [0, 64, 255, 128]),
+        (tiff(np.array([0, 16384, 32767, 1], "<i2").tobytes(), 16, 2), [0, 128, 255, 0]),
+        (tiff(np.array([0, 257, 65535, 514], "<u2").tobytes(), 16, 1, 0), [255, 254, 0, 253]),
+        (tiff(np.array([0, 0.25, 1, 1], "<f4").tobytes(), 32, 3, 0), [255, 191, 0, 0]),
+        (tiff(np.array([0, 257, 65535, 514], "<u4").tobytes(), 32), [0, 1, 255, 2]),
+    ],
+)
+def test_tags_of_tiff_say_what_black_and_white_are(whole: bytes, want: list[int]) -> None:
+    assert read_mask(whole).ravel().tolist() == want
+    assert read_image(whole)[..., 1].ravel().tolist() == want
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "LAB"])
+def test_every_mode_is_read(mode: str) -> None:
+    image = Image.fromarray(PIXELS)
+    if mode == "LAB":
+        image = Image.merge("LAB", image.split())
+    whole = packed(image.convert(mode), "TIFF" if mode in ("CMYK", "YCbCr", "LAB") else "PNG")
+    assert (read_image(whole).shape, read_mask(whole).shape) == ((16, 24, 3), (16, 24))
 
 
 def test_a_transparent_value_of_16_bits() -> None:
