@@ -46,9 +46,9 @@ def measures_of(image: np.ndarray) -> tuple[float, ...]:
     pixels = image.reshape(-1, 3)
     count, total, products = len(pixels), np.zeros(3, np.int64), np.zeros((3, 3), np.int64)
     for start in range(0, count, _BAND):
-        band = pixels[start : start + _BAND].astype(np.float64)
-        total += band.sum(0).astype(np.int64)
-        products += (band.T @ band).astype(np.int64)
+        planes = np.ascontiguousarray(pixels[start : start + _BAND].T).astype(np.float64)
+        total += planes.sum(1).astype(np.int64)
+        products += (planes @ planes.T).astype(np.int64)
     # Whole numbers, so a picture of one colour has a covariance of exactly 0.
     exact = count * products.astype(object) - np.outer(total.astype(object), total.astype(object))
     covariance = exact.astype(np.float64) / count**2
