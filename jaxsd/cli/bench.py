@@ -57,10 +57,10 @@ def main(args: argparse.Namespace) -> None:
 
     workers = {OURS: COMMAND} | peers
     facts, command = machine(), args.said or shlex.join(["jaxsd", *sys.argv[1:]])
-    contests = []
+    contests, say = [], lambda line: print(f"  {line}", file=sys.stderr)
     for job in jobs:
         print(f"{job.model} {job.part} {job.dtype}", file=sys.stderr)
-        contests.append(contest(job, workers, args.rounds, _say))
+        contests.append(contest(job, workers, args.rounds, say))
     text = document(facts, command, contests)
     print(text)
     if args.output:
@@ -69,10 +69,6 @@ def main(args: argparse.Namespace) -> None:
             part.write_text(as_json(facts, command, contests), encoding="utf-8")
         if not plot(contests, folder / "plot.png"):
             print("no plot: matplotlib is not installed", file=sys.stderr)
-
-
-def _say(line: str) -> None:
-    print(f"  {line}", file=sys.stderr)
 
 
 def _jobs(args: argparse.Namespace) -> list[Job]:
