@@ -1,6 +1,7 @@
 """What a command says when it can not go on, and its exit status."""
 
 import os
+import sys
 from typing import NamedTuple
 
 
@@ -24,9 +25,12 @@ def ending(error: BaseException) -> Ending | None:
         return Ending(
             2, "out of memory; take fewer or smaller pictures at a time, or 16-bit dtypes"
         )
-    if "nable to initialize backend" in line:
-        asked = f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}"
-        return Ending(2, f"{asked}: no such device for JAX here; unset it, or JAX_PLATFORMS=cpu")
+    if "jax" in sys.modules:
+        from jaxsd.parallel.mesh import has_devices
+
+        if not has_devices():
+            asked = f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}"
+            return Ending(2, f"{asked}: no such device for JAX here; unset it, or take cpu")
     return None
 
 

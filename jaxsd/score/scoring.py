@@ -15,7 +15,7 @@ from jaxsd.score.findings import Findings
 from jaxsd.score.pictures import Picture, pictures_in, read_picture
 from jaxsd.score.report import Numbers, clip_numbers, distances, plain_numbers
 from jaxsd.score.statistics import Statistics, read_statistics, write_statistics
-from jaxsd.writing import check_writable, replacing
+from jaxsd.writing import replacing
 
 SHEET = 64
 """Pictures on the contact sheet, at most."""
@@ -55,21 +55,6 @@ class Asked(NamedTuple):
                 raise ValueError(
                     f"--save-statistics {kept} is not a .npz file in a folder that exists"
                 )
-
-
-def check_output(output: Path) -> None:
-    """Finds out whether a folder is there, or can be made, before any picture is looked at.
-
-    Raises:
-      ValueError: a file is in its place.
-      OSError: nothing can be written there.
-    """
-    place = output.absolute()
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir():
-        raise ValueError(f"--output {output} is not a folder: {place} is a file; name another")
-    check_writable(place)
 
 
 def some_pictures(place: str, flag: str = "") -> list[Picture]:

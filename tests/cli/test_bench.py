@@ -20,7 +20,7 @@ from jaxsd.cli.main import run
         (["--peer", "a='b"], """--peer "a='b" has a quote that is not closed"""),
         (["--peer", "jaxsd=b"], "--peer 'jaxsd=b': the name 'jaxsd' is taken; choose another"),
         (["--peer", "a=b", "--peer", "a=c"], "--peer 'a=c': the name 'a' is taken; choose another"),
-        (["-o", "/dev/null/a"], "[Errno 20] Not a directory: '/dev/null/a'"),
+        (["-o", "/dev/null/a"], "[Errno 20] Not a directory: '/dev/null'"),
     ],
 )
 def test_a_mistake_is_one_line(arguments, complaint, capsys):

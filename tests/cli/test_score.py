@@ -127,7 +127,7 @@ def test_clip_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         ),
         (["run", "--inception", "x.pth", "--save-statistics", "s"], "--save-statistics s is not a"),
         (["run", "--clip", "nowhere"], "no CLIP at nowhere"),
-        (["run", "-o", "bad.npz/out"], "--output bad.npz/out is not a folder: "),
+        (["run", "-o", "bad.npz/out"], "[Errno 20] Not a directory: 'bad.npz'"),
         (["run", "--coordinator", "localhost:1"], "--coordinator, --hosts and --host belong"),
     ],
 )
