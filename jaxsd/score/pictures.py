@@ -11,7 +11,7 @@ import numpy as np
 from jaxsd.images import read_image
 from jaxsd.metadata import prompt_of
 from jaxsd.records import count, read_one, unpacked
-from jaxsd.text_files import BYTE_ORDER_MARK, decoded, read_jsonl
+from jaxsd.text_files import decoded, read_jsonl
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SHEET = "contact_sheet.png"
@@ -72,13 +72,10 @@ def _prompts(manifest: Path) -> dict[str, str]:
         return {}
     prompts = {}
     for number, line in read_jsonl(manifest):
-        if "file" not in line:
-            continue
-        file, prompt = line["file"], line.get("prompt")
-        if not (isinstance(file, str) and isinstance(prompt, str)):
+        file, prompt = line.get("file"), line.get("prompt")
+        if "file" in line and not (isinstance(file, str) and isinstance(prompt, str)):
             raise ValueError(
-                f"{manifest} line {number} is not of a bulk run: its file is {file!r:.80}, its "
-                f"prompt {prompt!r:.80}; both must be texts"
+                f"{manifest} line {number} is not of a bulk run: file {file!r}, prompt {prompt!r}"
             )
         prompts[file] = prompt
     return prompts
@@ -120,8 +117,7 @@ def _read_extents(path: Path, picture: Extent, text: Extent | None) -> tuple[byt
         if text is None:
             return packed, None
         file.seek(text.start)
-        caption = decoded(file.read(text.size), f"the text of {path}")
-        return packed, caption.removeprefix(BYTE_ORDER_MARK)
+        return packed, decoded(file.read(text.size), f"{path}: the text of a picture")
 
 
 def _in_records(path: Path, name: str) -> Iterator[Picture]:
