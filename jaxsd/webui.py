@@ -10,6 +10,7 @@ from pathlib import Path
 from jaxsd.images import PARAMETERS, picture_texts
 from jaxsd.schedulers import SAMPLERS
 from jaxsd.settings import OPTIONS, Recipe, settings_from
+from jaxsd.text_files import table_of
 from jaxsd.typed import nearest
 
 JSON = "jaxsd"
@@ -80,7 +81,7 @@ def read_recipe(path: str | Path) -> Recipe:
     if packed is None:
         raise ValueError(f"{path} carries no settings of jaxsd")
     try:
-        return recipe_from(json.loads(packed))
+        return recipe_from(table_of(packed, JSON))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{path} carries settings that this jaxsd does not know: {error}"
