@@ -10,6 +10,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_TEXT = 2**24
 """Bytes that all texts of a picture have, at most; those beyond are left out."""
 
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"comf")  # the last is ComfyUI's, in animated pictures
 _XMP = b"XML:com.adobe.xmp\0\0"  # an uncompressed text that may have the orientation
 _MAX_XMP = 2**20
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
@@ -30,9 +31,9 @@ def size_in(file: BinaryIO) -> tuple[int, int]:
 
 
 def chunks(file: BinaryIO) -> Iterator[Chunk]:
-    """The chunks of a PNG file up to its end or to the first incomplete one."""
-    place = len(SIGNATURE)
-    while True:
+    """The chunks of a PNG file up to its end, or to where the file ends before."""
+    place, name = len(SIGNATURE), b""
+    while name != b"IEND":
         file.seek(place)
         head = file.read(8)
         if len(head) < 8:
@@ -73,7 +74,7 @@ def texts_in(file: BinaryIO) -> dict[str, str]:
     """
     texts, left = {}, MAX_TEXT
     for chunk in chunks(file):
-        if chunk.name not in (b"tEXt", b"zTXt", b"iTXt") or chunk.size > left:
+        if chunk.name not in _TEXTS or chunk.size > left:
             continue
         file.seek(chunk.start)
         name, _, packed = file.read(chunk.size).partition(b"\0")

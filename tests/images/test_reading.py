@@ -214,6 +214,8 @@ def test_texts_of_other_places() -> None:
     info.add(b"tEXt", b"latin\0caf\xe9")
     texts = picture_texts(packed(Image.fromarray(PIXELS), pnginfo=info))
     assert texts == {"utf": "caf\u00e9", "latin": "caf\u00e9"}
+    assert picture_texts(png(last=(b"comf", b"prompt\0{}"))) == {"prompt": "{}"}
+    assert picture_texts(png() + _joined([(b"tEXt", b"a\0b")])) == {}  # behind the end
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
