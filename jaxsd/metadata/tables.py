@@ -111,7 +111,7 @@ def unknown_table(texts: Texts) -> Made | None:
     """A table in `parameters` of a program that is not known."""
     table = table_in(texts, PARAMETERS)
     names = ", ".join(list(table)[:5])
-    return Made(f"not known; a table with {names}") if table else None
+    return Made(f"not known; a table with {names}", None, None, {}) if table else None
 
 
 def _made(program: str, table: dict[str, Any], prompt: str, negative: str, **names: str) -> Made:
