@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from real_files import EMBEDDING
 from tiny_models import (
     CLIP_L,
     TINY,
@@ -25,7 +26,6 @@ from jaxsd.convert.files.tensors import in_memory
 from jaxsd.models import TextEncoder
 from jaxsd.text import Tokenizer, clip_vocabulary, read_tokenizer, vocabulary_of, write_tokenizer
 
-REAL = Path(__file__).parents[3] / "shared/testdata/embedding/invokeai_test_embedding.safetensors"
 VOCABULARY = vocabulary_of(clip_vocabulary().merges[:200])  # of 714 tokens
 CONFIG = replace(CLIP_L, vocab_size=714, pad_token=0, max_length=16, projection_dim=24)
 TOKENIZER = Tokenizer(VOCABULARY, max_length=16, pad_token=0)
@@ -155,9 +155,8 @@ def test_files_of_others(tmp_path):
     assert (token, first.shape, second.shape) == ("xl", (1, 4), (2, 6))
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="the real file is not in the repository")
 def test_a_real_file():
-    token, (vectors,) = read_embedding(REAL)
+    token, (vectors,) = read_embedding(EMBEDDING)
     assert token == "invokeai_test_embedding"
     assert vectors.shape == (5, 768)
     assert relative_error(vectors.std(), np.float32(0.0137)) < 0.01  # as its description says

@@ -7,6 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from lora_fakes import leaf, random_factors, random_lora
+from real_files import LORA
 from tiny_models import TINY, pipeline_params, relative_error, uniform
 
 from jaxsd.adapters.lora import merged
@@ -16,7 +17,6 @@ from jaxsd.convert.files.tensors import in_memory
 from jaxsd.convert.files.weight_files import open_weights
 
 SPEC = TINY["sd1"]
-DISNEY = Path(__file__).parents[3] / "shared/testdata/lora/lora_disney.safetensors"
 BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"
 QUERY = "unet/down_blocks_0/attentions_0/transformer_blocks_0/attn1/to_q/kernel"
 OUT = QUERY.replace("to_q", "to_out_0")
@@ -206,10 +206,9 @@ def test_what_cannot_be_read_is_told_in_one_line(tmp_path, arrays, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.skipif(not DISNEY.is_file(), reason="the real file is not in the repository")
 def test_a_real_file_of_another_kind():
     with pytest.raises(ValueError, match=r"is a LoRA by module number \(cloneofsimo\) \("):
-        read_lora(DISNEY, SPEC)
+        read_lora(LORA, SPEC)
 
 
 @pytest.mark.parametrize("writer", [write_lora_peft, write_lora_kohya])

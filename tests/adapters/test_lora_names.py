@@ -1,17 +1,16 @@
 """Names of kernels in LoRA files, against lists of real files and each other."""
 
 import re
-from pathlib import Path
 
 import pytest
 from lora_fakes import abstract_params
+from real_files import listed
 from tiny_models import TINY
 
 from jaxsd import families
 from jaxsd.adapters.lora import targets
 from jaxsd.adapters.lora_names import adapted_kernels, spellings
 
-LISTS = Path(__file__).parents[3] / "shared/testdata/sd_keys"
 FULL = ["sd1", "sd2", "sdxl", "sdxl-refiner"]
 
 
@@ -61,10 +60,9 @@ def test_names_of_xl():
         assert names[name] == f"lora_{kohya}".replace(".", "_")
 
 
-@pytest.mark.skipif(not LISTS.is_dir(), reason="lists of real files are not in the repository")
 def test_names_of_xl_are_those_of_the_real_model():
     """The list is of the original model's tensors; whatever is a matrix has a name."""
-    rows = (LISTS / "UNET-XL-SD.txt").read_text().split("\n")
+    rows = listed("sd_keys/UNET-XL-SD.txt").split("\n")
     found = [re.match(r"(?:model\.diffusion_model\.)?(\S+)\.weight \[(\S+)\]", row) for row in rows]
     shapes = {match[1]: match[2].count(",") for match in found if match}
     matrices = {name for name, commas in shapes.items() if commas}
@@ -74,14 +72,13 @@ def test_names_of_xl_are_those_of_the_real_model():
     assert len(ours) > 700
 
 
-@pytest.mark.skipif(not LISTS.is_dir(), reason="lists of real files are not in the repository")
 @pytest.mark.parametrize("name", ["v1", "v1A"])
 def test_keys_of_real_files_of_kohya(name):
     """Every key of a real LoRA of SD 1 is known, and the other way round has the kernel's width."""
     names, kernels = spellings(families.SD1), adapted_kernels(families.SD1)
     found = set()
     for part in ("UNET", "CLIP"):
-        for row in (LISTS / f"LoRA-{name}-{part}.txt").read_text().split("\n"):
+        for row in listed(f"sd_keys/LoRA-{name}-{part}.txt").split("\n"):
             if not (match := re.match(r"(\w+)\.(\S+)(?: \[(\S*)\])?", row)):
                 continue
             path = names[match[1]]

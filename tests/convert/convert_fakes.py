@@ -1,26 +1,11 @@
 """Files and models for tests of the converter, made without torch, JAX or networks."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 
 from jaxsd.config import ModelSpec
 from jaxsd.convert.files.tensors import FlatTree, LazyTensor, in_memory, load
 from jaxsd.convert.parameters import parameters
 from jaxsd.types import Params
-
-TESTDATA = Path(__file__).parents[3] / "shared" / "testdata"
-NO_TESTDATA = "the real files are not beside the repository"
-
-
-def real_shapes(name: str, prefix: str = "") -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every tensor of a real file's part, as somebody else listed them."""
-    shapes = {}
-    for line in (TESTDATA / "sd_keys" / f"{name}.txt").read_text().splitlines():
-        tensor, shape = line.rsplit(" ", 1)
-        shapes[prefix + tensor] = tuple(json.loads(shape))
-    return shapes
 
 
 def unread(shapes: dict[str, tuple[int, ...]], dtype: str = "float16") -> FlatTree:

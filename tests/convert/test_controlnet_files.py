@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from convert_fakes import NO_TESTDATA, TESTDATA, assert_same, real_shapes, unread
+from convert_fakes import assert_same, unread
+from real_files import real_shapes
 from safetensors.numpy import load_file
 from test_parameters import of_network
 from tiny_models import CONTROLNETS, abstract_controlnet
@@ -164,7 +165,6 @@ def test_original_names(tmp_path, family, prefix):
     assert_same(tree, params)
 
 
-@pytest.mark.skipif(not TESTDATA.is_dir(), reason=NO_TESTDATA)
 def test_names_of_a_real_file():
     tensors = unread(real_shapes("ControlNet-v1-SD"))
     config, linear = configuration(FileShapes(tensors, ""))

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from convert_fakes import NO_TESTDATA, TESTDATA, random_model
+from convert_fakes import random_model
+from real_files import EMBEDDING, LORA, larger
 from test_round_trip import FAMILIES, rewrite, write_folder
 
 from jaxsd import convert
@@ -189,18 +190,18 @@ def test_predictions(source):
         assert convert.read(source / name, prediction="v")[0].prediction == "v"
 
 
-@pytest.mark.skipif(not TESTDATA.is_dir(), reason=NO_TESTDATA)
 @pytest.mark.parametrize(
     ("file", "kind"),
     [
-        ("lora/lora_disney.safetensors", "a LoRA"),
-        ("embedding/invokeai_test_embedding.safetensors", "a textual-inversion embedding"),
+        (LORA, "a LoRA"),
+        (EMBEDDING, "a textual-inversion embedding"),
         ("taesd/taef2_decoder.pth", "a tiny autoencoder"),
     ],
 )
 def test_real_files_of_other_kinds(file, kind, capsys):
-    assert kind in complaint(TESTDATA / file)
-    run(info_command, str(TESTDATA / file))
+    path = larger(file) if isinstance(file, str) else file
+    assert kind in complaint(path)
+    run(info_command, str(path))
     assert kind in capsys.readouterr().out
 
 

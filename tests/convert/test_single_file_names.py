@@ -1,16 +1,18 @@
 """Names and shapes of single files, against lists that somebody else made of real files."""
 
 import pytest
-from convert_fakes import NO_TESTDATA, TESTDATA, real_shapes, unread
+from convert_fakes import unread
+from real_files import keymap, real_shapes
 
 from jaxsd import families
+from jaxsd.convert.diffusers.names import text_slots
+from jaxsd.convert.names import torch_slots
 from jaxsd.convert.original.names import TEXT, UNET, VAE
 from jaxsd.convert.original.single_file import model_of, single_file_tensors, table
 from jaxsd.convert.original.spec import spec_of
+from jaxsd.convert.parameters import parameters
 from jaxsd.convert.slots import Mismatch
 from jaxsd.families import SD1, SD2, SD2_V, SDXL, SDXL_REFINER
-
-pytestmark = pytest.mark.skipif(not TESTDATA.is_dir(), reason=NO_TESTDATA)
 
 CLIP = TEXT["v1"][0]
 CLIP_XL, BIGG_XL = TEXT["xl"]
@@ -69,6 +71,31 @@ def test_written_names_are_the_real_ones(family):
     assert all(name.startswith(beyond) or name.endswith(allowed) for name in left_out)
     if family in ("sd1", "sd1-inpainting", "sd2-v"):
         assert not left_out
+
+
+# Family -> the list's name, and what it puts before diffusers' names of each part.
+KEYMAPS = {
+    "sd1": ("sd1", {"unet": "unet_", "vae": "vae_", "text_0": "te_"}),
+    "sd2": ("sd2", {"unet": "unet_", "vae": "vae_", "text_0": "te_"}),
+    "sdxl": ("sdxl", {"unet": "unet_", "vae": "vae_", "text_0": "te0_", "text_1": "te1_"}),
+    "sdxl-refiner": ("refiner", {"unet": "unet_", "vae": "vae_", "text_0": "te1_"}),
+}
+
+
+@pytest.mark.parametrize("family", KEYMAPS)
+def test_both_names_of_a_tensor_are_those_of_a_keymap(family):
+    """ai-toolkit's list, which lacks OpenCLIP's projection and has fused tensors elsewhere."""
+    spec, (name, prefixes) = families.FAMILIES[family], KEYMAPS[family]
+    pairs = keymap(name)["ldm_diffusers_keymap"]
+    original = {slot.path: slot.name for slot in table(spec)[0] if slot.third is None}
+    ours = {}
+    for part, shapes in parameters(spec).items():
+        for slot in (text_slots if part.startswith("text") else torch_slots)(shapes):
+            path = f"{part}/{slot.path}"
+            if path in original and not slot.name.startswith("text_projection"):
+                ours[original[path]] = prefixes[part] + slot.name
+    assert len(ours) > 1000
+    assert ours.items() <= pairs.items()
 
 
 def test_averaged_names_are_the_real_ones():

@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from convert_fakes import NO_TESTDATA, TESTDATA
+from real_files import larger
 from torch_bytes import (
     WRITERS,
     call,
@@ -298,14 +298,13 @@ def test_other_zips_and_pickles(tmp_path):
         read_torch(path)
 
 
-@pytest.mark.skipif(not TESTDATA.is_dir(), reason=NO_TESTDATA)
 @pytest.mark.parametrize(
     ("half", "first", "total"),
     [("encoder", "0.weight", 1_338_528), ("decoder", "1.weight", 1_338_499)],
 )
 def test_real_taef2(half, first, total):
     """A whole real .pth; its storages are its tensors, one member of the archive each."""
-    path = TESTDATA / "taesd" / f"taef2_{half}.pth"
+    path = larger(f"taesd/taef2_{half}.pth")
     tensors, _ = read_torch(path)
     assert len(tensors) == 79
     assert {tensor.dtype.name for tensor in tensors.values()} == {"float16"}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from real_files import larger
 
 from jaxsd.families import CLIP_L, OPENCLIP_H
 from jaxsd.text import (
@@ -18,7 +19,6 @@ from jaxsd.text import (
     write_tokenizer,
 )
 
-SD15 = Path(__file__).parents[3] / "shared/testdata/sd15_configs/tokenizer"
 PROMPTS = ["a photo of a cat", "Caf\u00e9! \U0001f600 don't", "", "x" * 400, "ab <toy> c", "!!"]
 SMALL = replace(CLIP_L, vocab_size=715, max_length=16)
 
@@ -62,13 +62,13 @@ def test_what_transformers_writes_is_read_the_same(tmp_path):
     np.testing.assert_array_equal(ours(PROMPTS), small()(PROMPTS))
 
 
-@pytest.mark.skipif(not SD15.is_dir(), reason="needs SD 1.5's tokenizer files beside the checkout")
 def test_the_packaged_vocabulary_is_that_of_sd15(tmp_path):
-    theirs = read_tokenizer(SD15, CLIP_L)
+    folder = larger("sd15_configs/tokenizer")
+    theirs = read_tokenizer(folder, CLIP_L)
     assert theirs == clip_tokenizer(CLIP_L)
     write_tokenizer(tmp_path, theirs)
     for name in ("merges.txt", "special_tokens_map.json"):
-        assert (tmp_path / name).read_bytes() == (SD15 / name).read_bytes(), name
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
 
 @pytest.mark.parametrize(
