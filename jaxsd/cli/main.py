@@ -4,6 +4,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 from typing import NoReturn
@@ -66,11 +67,28 @@ def main(args: argparse.Namespace) -> None:
         _file(args.command).main(args)
     except (ValueError, OSError, FloatingPointError) as error:
         logging.debug("jaxsd %s failed", args.command, exc_info=True)
+        settle()
         print(f"jaxsd {args.command}: {error}", file=sys.stderr)
         sys.exit(1 if isinstance(error, FloatingPointError) else 2)
     except KeyboardInterrupt:
+        settle()
         print(f"jaxsd {args.command}: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def settle() -> None:
+    """Waits for programs that still run: a process that ends under one can crash.
+
+    Of several hosts none waits, since the others may never do their part.
+    """
+    jax = sys.modules.get("jax")
+    arrays = []
+    with suppress(RuntimeError):  # there is no device
+        if jax is not None and jax.process_count() == 1:
+            arrays = jax.live_arrays()
+    for array in arrays:
+        with suppress(RuntimeError):  # its program failed, or a later one took its memory
+            array.block_until_ready()
 
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:
