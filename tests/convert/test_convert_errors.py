@@ -161,6 +161,9 @@ SCHEDULER = "scheduler/scheduler_config.json"
         (SCHEDULER, {"beta_schedule": "sigmoid"}),
         (SCHEDULER, {"timestep_spacing": "random"}),
         (SCHEDULER, {"trained_betas": [0.1, 0.2]}),
+        (SCHEDULER, {"sigma_max": 120.0}),
+        ("model_index.json", {"scheduler": ["diffusers", "EDMEulerScheduler"]}),
+        (VAE, {"force_upcast": "yes"}),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else value.split("/")[0],
 )
