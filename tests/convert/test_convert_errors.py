@@ -174,6 +174,12 @@ def test_settings_that_are_not_supported_are_named(model, file, settings):
     assert name in message or str(value) in message
 
 
+def test_only_xl_looks_at_force_upcast(model):
+    """As in diffusers, whose other pipelines decode in the dtype that they have."""
+    change(model / "model" / VAE, force_upcast=True)
+    assert not convert.open_model(model / "model").spec.vae.force_upcast
+
+
 def test_a_setting_that_is_off_is_no_matter(model):
     change(model / "model" / UNET, a_setting_of_tomorrow=None, another=False, _private=3)
     assert convert.read(model / "model")[0] == SD1
