@@ -34,7 +34,12 @@ _LIKE = {"v1": SD1, "v2": SD2, "xl": SDXL, "refiner": SDXL_REFINER}
 """Naming -> family whose noise schedule and size a model of no family gets."""
 _OTHERS = {5: "a depth-to-image model", 7: "an upscaler", 8: "an InstructPix2Pix model"}
 """What other numbers of input channels than 4 and 9 mean."""
-_MARKERS = {"edm_mean": "Playground 2.5", "edm_vpred.sigma_max": "CosXL"}
+_MARKERS = {
+    "edm_mean": "Playground 2.5",
+    "edm_std": "Playground 2.5",
+    "edm_vpred.sigma_max": "CosXL",
+    "edm_vpred.sigma_min": "CosXL",
+}
 """Tensors that say that a model's noise is not Stable Diffusion's."""
 
 
