@@ -211,6 +211,18 @@ class ScheduleConfig:
     timestep_spacing: Literal["leading", "linspace", "trailing", None] = None
     steps_offset: int = 1
 
+    def __post_init__(self) -> None:
+        """Refuses numbers that make no schedule: they may come out of a file."""
+        if not 1 <= self.train_steps <= 100_000:
+            raise ValueError(f"train_steps = {self.train_steps} should be 1 to 100000")
+        for name in ("beta_start", "beta_end"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} should be above 0 and below 1")
+        if not 0 <= self.steps_offset < self.train_steps:
+            raise ValueError(
+                f"steps_offset = {self.steps_offset} should be 0 to {self.train_steps - 1}"
+            )
+
     @property
     def spacing(self) -> str | None:
         """The spacing to use. Zero terminal SNR without a stated one asks for trailing.

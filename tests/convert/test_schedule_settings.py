@@ -1,11 +1,14 @@
 """scheduler_config.json: known classes and settings are read, all others refused by name."""
 
+import json
 from typing import Any
 
 import pytest
 
 from jaxsd.config import ScheduleConfig
 from jaxsd.convert.diffusers.schedule_settings import schedule_config
+from jaxsd.convert.original.spec_json import from_json, to_json
+from jaxsd.families import SD1
 
 SD = {
     "_class_name": "EulerDiscreteScheduler",
@@ -46,12 +49,12 @@ def test_another_class_is_refused_by_name(name: Any) -> None:
     ("setting", "value", "why"),
     [
         ("a_setting_of_tomorrow", 3, "is not known here"),
-        ("beta_end", "0.012", "above 0 and below 1"),
+        ("beta_end", "0.012", "should be a number"),
         ("beta_start", 0.0, "above 0 and below 1"),
         ("beta_start", float("nan"), "above 0 and below 1"),
         ("interpolation_type", "log_linear", "only 'linear'"),
         ("lambda_min_clipped", -5.1, "only -inf"),
-        ("num_train_timesteps", 10**10, "is above 100000"),
+        ("steps_offset", 0.5, "should be a whole number"),
         ("num_train_timesteps", 1000.0, "positive whole number"),
         ("original_inference_steps", 100, "only 50"),
         ("prediction_type", ["epsilon"], "is not one of epsilon, v_prediction, sample"),
@@ -73,6 +76,17 @@ def test_a_setting_that_changes_the_noise_is_refused(setting: str, value: Any, w
     message = complaint(**{setting: value})
     assert f"{setting} = {value!r}" in message
     assert why in message
+
+
+def test_a_number_that_makes_no_schedule_is_refused_wherever_it_stands() -> None:
+    """Also where a file written here says it, and before anything of that size is made."""
+    assert "train_steps = 10000000000 should be 1 to 100000" in complaint(
+        num_train_timesteps=10**10
+    )
+    table = json.loads(to_json(SD1))
+    table["schedule"]["train_steps"] = 10**10
+    with pytest.raises(ValueError, match="train_steps = 10000000000 should be 1 to 100000"):
+        from_json(json.dumps(table))
 
 
 def test_how_a_class_steps_is_no_matter() -> None:

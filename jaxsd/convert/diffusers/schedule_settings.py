@@ -88,7 +88,6 @@ _OF_A_SAMPLER = {
 _BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
 _SPACINGS = (None, "leading", "linspace", "trailing")
 _VARIANCES = (None, "fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log")
-_MOST_TRAIN_STEPS = 100_000
 
 
 def check_class(name: Any, where: str) -> None:
@@ -118,38 +117,31 @@ def schedule_config(config: Config, where: str) -> tuple[ScheduleConfig, Predict
     fields.require(_WANTED)
     fields.one_of("variance_type", _VARIANCES, None)  # others are of networks that predict it
     prediction = fields.one_of("prediction_type", tuple(_PREDICTIONS), "epsilon")
-    train_steps = fields.number("num_train_timesteps", default=1000)
-    if train_steps > _MOST_TRAIN_STEPS:
-        raise fields.wrong("num_train_timesteps", train_steps, f"is above {_MOST_TRAIN_STEPS}")
-    schedule = ScheduleConfig(
-        beta_schedule=fields.one_of("beta_schedule", _BETAS, usual["beta_schedule"]),
-        beta_start=_beta(fields, "beta_start", usual),
-        beta_end=_beta(fields, "beta_end", usual),
-        train_steps=train_steps,
-        zero_terminal_snr=fields.switch("rescale_betas_zero_snr", default=False),
-        set_alpha_to_one=fields.switch(
+    said = {
+        "beta_schedule": fields.one_of("beta_schedule", _BETAS, usual["beta_schedule"]),
+        "beta_start": _number(fields, "beta_start", usual["beta_start"]),
+        "beta_end": _number(fields, "beta_end", usual["beta_end"]),
+        "train_steps": fields.number("num_train_timesteps", default=1000),
+        "zero_terminal_snr": fields.switch("rescale_betas_zero_snr", default=False),
+        "set_alpha_to_one": fields.switch(
             "set_alpha_to_one", default=usual.get("set_alpha_to_one", False)
         ),
-        timestep_spacing=fields.one_of("timestep_spacing", _SPACINGS, None),
-        steps_offset=_offset(fields, train_steps),
-    )
+        "timestep_spacing": fields.one_of("timestep_spacing", _SPACINGS, None),
+        "steps_offset": _number(fields, "steps_offset", 0, (int,)),
+    }
     fields.refuse_others(_OF_A_SAMPLER)
-    return schedule, _PREDICTIONS[prediction]
+    try:
+        return ScheduleConfig(**said), _PREDICTIONS[prediction]
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
-def _beta(fields: Fields, name: str, usual: Config) -> float:
-    value = fields.get(name, usual[name])
-    if type(value) not in (int, float) or not 0 < value < 1:
-        raise fields.wrong(name, value, "should be a number above 0 and below 1")
-    return value
-
-
-def _offset(fields: Fields, train_steps: int) -> int:
-    value = fields.get("steps_offset", 0)
-    if type(value) is not int or not 0 <= value < train_steps:
-        raise fields.wrong(
-            "steps_offset", value, f"should be a whole number 0 to {train_steps - 1}"
-        )
+def _number(
+    fields: Fields, name: str, default: float, kinds: tuple[type, ...] = (int, float)
+) -> float:
+    value = fields.get(name, default)
+    if type(value) not in kinds:
+        raise fields.wrong(name, value, f"should be a {'' if float in kinds else 'whole '}number")
     return value
 
 
