@@ -162,6 +162,7 @@ SCHEDULER = "scheduler/scheduler_config.json"
         (SCHEDULER, {"timestep_spacing": "random"}),
         (SCHEDULER, {"trained_betas": [0.1, 0.2]}),
         (SCHEDULER, {"sigma_max": 120.0}),
+        (SCHEDULER, {"_class_name": "EDMEulerScheduler"}),
         ("model_index.json", {"scheduler": ["diffusers", "EDMEulerScheduler"]}),
         (VAE, {"force_upcast": "yes"}),
     ],

@@ -61,8 +61,10 @@ def open_diffusers(
     where = folder / _SCHEDULER
     scheduler = read_json(where)
     if _present(index, "scheduler"):  # diffusers builds this class, whatever the other file says
-        scheduler["_class_name"] = index["scheduler"][-1]
-        check_class(scheduler["_class_name"], str(folder / "model_index.json"))
+        built = index["scheduler"][-1]
+        check_class(built, str(folder / "model_index.json"))
+        check_class(scheduler.get("_class_name", built), str(where))
+        scheduler["_class_name"] = built
     schedule, stated = schedule_config(scheduler, str(where))
     prediction = prediction or stated
     weights, non_ema = _unet_weights(folder, ema)
