@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from typing import NamedTuple
 
 
@@ -41,3 +42,18 @@ def _interrupted(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def settle() -> None:
+    """Waits for programs that still run: a process that ends under one can crash.
+
+    Of several hosts none waits, since the others may never do their part.
+    """
+    jax = sys.modules.get("jax")
+    arrays = []
+    with suppress(RuntimeError):  # there is no device
+        if jax is not None and jax.process_count() == 1:
+            arrays = jax.live_arrays()
+    for array in arrays:
+        with suppress(RuntimeError):  # its program failed, or a later one took its memory
+            array.block_until_ready()

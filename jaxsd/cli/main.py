@@ -49,7 +49,7 @@ def main(args: argparse.Namespace) -> None:
     from absl import logging
 
     from jaxsd.cli.arguments import file_of
-    from jaxsd.cli.ending import ending
+    from jaxsd.cli.ending import ending, settle
 
     _name_warnings(f"jaxsd {args.command}")
     try:
@@ -61,6 +61,7 @@ def main(args: argparse.Namespace) -> None:
         if end is None:
             raise
         logging.debug("jaxsd %s failed", args.command, exc_info=True)
+        settle()
         print(printable(f"jaxsd {args.command}: {end.line}"), file=sys.stderr)
         sys.exit(end.status)
 
