@@ -1,7 +1,6 @@
 """The pictures of a folder, in any form: files, WebDataset's tars, ArrayRecord."""
 
 import io
-import json
 import tarfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,6 +11,7 @@ import numpy as np
 
 from jaxsd.images import picture_texts, read_image
 from jaxsd.records import count, read_one, unpacked
+from jaxsd.text_files import decoded, read_jsonl
 from jaxsd.webui import prompt_of
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -72,11 +72,15 @@ def _prompts(manifest: Path) -> dict[str, str]:
     """File -> prompt, from a bulk run's manifest, if there is one."""
     if not manifest.is_file():
         return {}
-    try:
-        lines = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
-        return {line["file"]: line["prompt"] for line in lines if "file" in line}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{manifest} is no manifest of a bulk run: {error!r}") from None
+    prompts = {}
+    for number, line in read_jsonl(manifest):
+        file, prompt = line.get("file"), line.get("prompt")
+        if "file" in line and not (isinstance(file, str) and isinstance(prompt, str)):
+            raise ValueError(
+                f"{manifest} line {number} is not of a bulk run: file {file!r}, prompt {prompt!r}"
+            )
+        prompts[file] = prompt
+    return prompts
 
 
 def _read_file(path: Path, prompt: str | None) -> tuple[bytes, str | None]:
@@ -115,7 +119,7 @@ def _read_extents(path: Path, picture: Extent, text: Extent | None) -> tuple[byt
         if text is None:
             return packed, None
         file.seek(text.start)
-        return packed, file.read(text.size).decode()
+        return packed, decoded(file.read(text.size), f"{path}: the text of a picture")
 
 
 def _in_records(path: Path, name: str) -> Iterator[Picture]:
@@ -125,8 +129,11 @@ def _in_records(path: Path, name: str) -> Iterator[Picture]:
 
 
 def _read_record(path: Path, index: int) -> tuple[bytes, str | None]:
-    record, packed = unpacked(read_one(path, index))
-    return packed, record.get("prompt")
+    record, packed = unpacked(read_one(path, index), f"{path}:{index}")
+    prompt = record.get("prompt")
+    if not isinstance(prompt, str | None):
+        raise ValueError(f"{path}:{index} has prompt {prompt!r}, which is no text")
+    return packed, prompt
 
 
 SHARDS = {".tar": _in_tar, ".array_record": _in_records}

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 import jaxsd
+from jaxsd.text_files import lines_in, read_json, table_of
 from jaxsd.training.config import TrainConfig
 from jaxsd.typed import built
 
@@ -36,9 +37,9 @@ class Record:
         self._board = SummaryWriter(str(folder / "tensorboard"))
 
     def log(self, step: int, numbers: dict[str, Any]) -> None:
-        """Adds a line of metrics of a step, without NaN; no line if all are NaN."""
+        """Adds a line of metrics of a step, without those that are not finite."""
         line = {
-            name: round(float(value), 6) for name, value in numbers.items() if not np.isnan(value)
+            name: round(float(value), 6) for name, value in numbers.items() if np.isfinite(value)
         }
         if not line or self._board is None:
             return
@@ -75,7 +76,9 @@ def read_run(folder: Path) -> TrainConfig:
     path = folder / "run.json"
     if not path.is_file():
         raise FileNotFoundError(f"no {path}; give the output folder of a run")
-    values = json.loads(path.read_text())["config"]
+    values = read_json(path).get("config")
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} has no table of a run's config")
     try:
         return built(TrainConfig, values | {"output": str(folder)})
     except ValueError as error:
@@ -95,11 +98,15 @@ def commit(folder: Path) -> str:
 def read_metrics(folder: Path) -> list[dict[str, float]]:
     """The lines of metrics.jsonl; if a step ran twice, only the later ones.
 
-    A step may have several lines, with different metrics.
+    A step may have several lines, with different metrics. A line that was cut when the run was
+    killed is left out.
     """
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     kept: list[dict[str, float]] = []
-    for line in lines:
+    for _, text in lines_in(folder / "metrics.jsonl"):
+        try:
+            line = table_of(text, "the line")
+        except ValueError:
+            continue
         while kept and kept[-1]["step"] > line["step"]:
             kept.pop()
         same = [old for old in kept[-3:] if old["step"] == line["step"]]
