@@ -69,8 +69,8 @@ def test_broken_shards_and_manifests_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"bad\.tar is no tar file"):
         pictures_in(tmp_path)
     (tmp_path / "bad.tar").unlink()
-    (tmp_path / "manifest.jsonl").write_text("{\n")
-    with pytest.raises(ValueError, match=r"manifest\.jsonl is no manifest"):
+    (tmp_path / "manifest.jsonl").write_text("\n{\n")
+    with pytest.raises(ValueError, match=r"manifest\.jsonl line 2 is not JSON"):
         pictures_in(tmp_path)
     with pytest.raises(FileNotFoundError, match="no pictures at"):
         pictures_in(tmp_path / "absent")
