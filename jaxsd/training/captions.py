@@ -5,7 +5,7 @@ A table is the Hub's metadata.jsonl or metadata.csv. Texts beside pictures are k
 """
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +14,16 @@ from jaxsd.typed import value_of
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 TABLES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
+ENDINGS = (".jsonl", ".csv", ".tsv", ".json", ".parquet")
 FILE = ("file_name", "filename", "file", "image", "image_path", "path")
 TEXT = ("text", "caption", "prompt")
 TEXTS = ("texts", "captions")
 CONDITION = ("conditioning_image_file_name", "conditioning_image")
 TEMPLATE = ("template",)
-"""Columns of a table by what they are; of several that are the same, the first counts."""
+"""Columns of a table, by what they are; of several that are the same, the first counts."""
 BESIDE = (".txt", ".caption")
+SHOWN = 8
+"""Names that a message lists."""
 
 
 class Listed(NamedTuple):
@@ -43,13 +46,17 @@ def pictures_in(folder: Path) -> list[Listed]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no data folder {folder}")
-    there = [f.name for f in folder.iterdir() if f.suffix.lower() in PICTURES]
-    there = sorted(name for name in there if not name.startswith("."))
+    files = [file for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
+    there = [file.name for file in files if file.suffix.lower() in PICTURES]
     table = _table_of(folder)
     found = list(_rows(table)) if table else list(map(Listed, there))
     if not found:
-        where = table or folder
-        raise ValueError(f"no pictures in {where}; give a folder of {', '.join(sorted(PICTURES))}")
+        below = [file.name for file in files if file.is_dir()]
+        hint = f"; folders in it are not read: {_shown(below)}" if below else ""
+        endings = ", ".join(sorted(PICTURES))
+        raise ValueError(f"no pictures in {table or folder}; give a folder of {endings}{hint}")
+    others = {file.name for file in files if file.suffix in ENDINGS and file != table}
+    _say_unused(folder, "tables with other names", others)
     if table:
         named = {Path(name).as_posix() for row in found for name in (row.name, row.condition or "")}
         _say_unused(folder, f"pictures that {table.name} does not name", set(there) - named)
@@ -155,5 +162,9 @@ def _texts_beside(picture: Path) -> list[Path]:
 
 def _say_unused(place: Path, what: str, names: set[str]) -> None:
     if names:
-        shown = ", ".join(sorted(names)[:8]) + (", ..." if len(names) > 8 else "")
-        warnings.warn(f"{place}: {what} are not used: {shown} ({len(names)} in all)", stacklevel=2)
+        warnings.warn(f"{place}: {what} are not used: {_shown(names)}", stacklevel=3)
+
+
+def _shown(names: Collection[str]) -> str:
+    shown = ", ".join(sorted(names)[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown}, ... ({len(names)} in all)"

@@ -8,20 +8,16 @@ from typing import Any
 
 from jaxsd.convert.files.tensors import DTYPES
 
-MANY = 2**31 - 1
-COUNTS = (
-    *("steps", "batch_size", "accumulate", "save_every", "keep", "log_every", "crop"),
-    *("tiny_channels", "lora.rank", "embedding.vectors"),
-)
-COUNTS_OR_NONE = ("warmup_steps", "decay_steps", "controlnet_rank", "resolution")
 ABOVE_ZERO = ("learning_rate", "clip_norm")
-ZERO_OR_MORE = (
-    *("weight_decay", "prior_weight", "lora.alpha", "loss.min_snr_gamma", "loss.offset_noise"),
-)
+MANY, BATCH, WIDTH = 2**31 - 1, 2**20, 2**16
 RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(COUNTS, (1, MANY)),
-    **dict.fromkeys(COUNTS_OR_NONE, (0, MANY)),
-    **dict.fromkeys(ZERO_OR_MORE, (0, 1e6)),
+    **dict.fromkeys(("steps", "save_every", "keep", "log_every"), (1, MANY)),
+    **dict.fromkeys(("warmup_steps", "decay_steps"), (0, MANY)),
+    **dict.fromkeys(("batch_size", "accumulate"), (1, BATCH)),
+    **dict.fromkeys(("crop", "tiny_channels", "lora.rank", "embedding.vectors"), (1, WIDTH)),
+    **dict.fromkeys(("resolution", "controlnet_rank"), (0, WIDTH)),
+    **dict.fromkeys(("weight_decay", "prior_weight", "lora.alpha"), (0, 1e6)),
+    **dict.fromkeys(("loss.min_snr_gamma", "loss.offset_noise"), (0, 1e6)),
     "seed": (0, 2**32 - 1),
     "max_aspect": (1, 100),
 }
@@ -88,8 +84,8 @@ def _check_lists(config: Any) -> None:
             f"mesh is {list(config.mesh)}, it must be three counts of devices; one may be -1, for "
             "all that are left"
         )
-    if any(width < 1 for width in config.hint_channels):
-        raise ValueError(f"hint_channels is {list(config.hint_channels)}, widths are 1 or more")
+    if not all(1 <= width <= WIDTH for width in config.hint_channels):
+        raise ValueError(f"hint_channels is {list(config.hint_channels)}, widths are 1 to {WIDTH}")
     if config.warmup_steps + config.decay_steps > config.steps:
         raise ValueError(
             f"warmup_steps {config.warmup_steps} and decay_steps {config.decay_steps} are more "

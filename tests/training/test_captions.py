@@ -70,10 +70,11 @@ def test_a_row_has_more_than_a_caption(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "named"),
     [
-        ({"metadata_csv": TABLE.replace("text", "legend")}, "columns are not used: legend "),
-        ({"_0_txt": "a", "_0_caption": "b"}, r"not used: 0\.caption "),
-        ({"metadata_csv": TABLE, "_0_txt": "b"}, r"that have captions are not used: 0\.txt "),
-        ({"metadata_csv": TABLE.replace("2.png", "1.png")}, r"name are not used: 2\.png "),
+        ({"metadata_csv": TABLE.replace("text", "legend")}, "columns are not used: legend$"),
+        ({"captions_json": "{}"}, r"tables with other names are not used: captions\.json$"),
+        ({"_0_txt": "a", "_0_caption": "b"}, r"not used: 0\.caption$"),
+        ({"metadata_csv": TABLE, "_0_txt": "b"}, r"that have captions are not used: 0\.txt$"),
+        ({"metadata_csv": TABLE.replace("2.png", "1.png")}, r"name are not used: 2\.png$"),
     ],
 )
 def test_what_is_not_used_is_named(folder: Path, files: dict[str, str], named: str) -> None:
@@ -127,6 +128,13 @@ def test_wrong_tables_are_one_line(folder: Path, files: dict[str, str], why: str
     with pytest.raises(ValueError, match=why) as error:
         texts_of(folder, **files)
     assert "\n" not in str(error.value)
+
+
+def test_folders_below_are_named(tmp_path: Path) -> None:
+    (tmp_path / "10_dog").mkdir()
+    save(tmp_path / "10_dog", "0.png", 8, 8)
+    with pytest.raises(ValueError, match=r"no pictures in .* folders in it are not read: 10_dog$"):
+        pictures_in(tmp_path)
 
 
 def test_a_run_with_few_captions_says_so() -> None:

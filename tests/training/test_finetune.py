@@ -290,7 +290,7 @@ def test_a_run_whose_captions_are_not_found_says_so_before_it_begins(
     config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     data = tiny_pictures(tmp_path / "data", 3)
-    (data / "metadata.jsonl").rename(data / "labels.jsonl")
+    (data / "metadata.jsonl").unlink()
     table = str(run_toml(replace(config, data=str(data)), tmp_path / "run.toml"))
     with pytest.raises(SystemExit) as end:
         run([command, table])

@@ -263,6 +263,7 @@ def test_a_run_goes_on_from_a_model_with_fewer_words(root: Path, tmp_path: Path)
         (None, ["steps=10"], "are more than the 10 steps"),
         (None, ["ema_decay=2.0"], "ema_decay is 2.0"),
         (None, ["dtype=int8"], "dtype is 'int8', it must be one of float32, float16, bfloat16"),
+        (None, ["batch_size=1e9"], "batch_size is 1000000000, it must be in "),
         (None, ["seed=-1"], "seed is -1"),
         (None, ["seed=4294967296"], "seed is 4294967296"),
         (None, ["seed=7.5"], "seed is 7.5, it must be of type int"),
