@@ -22,11 +22,12 @@ def records(config: BulkConfig) -> Iterator[Record]:
     if config.axes:
         return enumerate(product(config.prompt, config.axes), 1)
     path = Path(config.rows)
-    if path.suffix not in READERS:
+    ending = path.suffix.lower()
+    if ending not in READERS:
         raise ValueError(f"rows {path} is not one of {', '.join(READERS)}")
     if not path.is_file():
         raise FileNotFoundError(f"no rows at {path}")
-    return READERS[path.suffix](path)
+    return READERS[ending](path)
 
 
 def _jsonl(path: Path) -> Iterator[Record]:
