@@ -17,7 +17,7 @@ from jaxsd.images import write_png
 from jaxsd.training.cached import Index, Origin, Shard, read_index
 from jaxsd.training.captions import pictures_in
 from jaxsd.training.config import TrainConfig, read_config
-from jaxsd.training.record import read_run
+from jaxsd.training.resuming import read_run
 
 JUNK = [
     *(None, True, 0, -1, 7.5, 1e300, 2**64, 10**350, "", "a", "\u2028", "a\x00b", [], [1], ["a"]),
@@ -53,7 +53,7 @@ def mutants(value: object, count: int) -> Iterator[bytes]:
 def toml_of(packed: bytes) -> bytes:
     """A JSON table as TOML, if it is one."""
     try:
-        table = json.loads(packed)
+        table = {name: one for name, one in json.loads(packed).items() if one is not None}
         return "".join(f"{json.dumps(k)} = {inline(v)}\n" for k, v in table.items()).encode()
     except (ValueError, AttributeError):
         return packed

@@ -8,6 +8,7 @@ else stays the same bit for bit. Files written here carry their spec as metadata
 """
 
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,16 +85,18 @@ def _choose_ema(tensors: FlatTree, ema: bool | None) -> tuple[FlatTree, str]:
     }
     found = [tensor for tensor in averaged.values() if tensor is not None]
     if not found and ema is not None:
-        option = "--ema" if ema else "--no-ema"
-        raise ValueError(f"it has one set of U-Net weights, not an average too; leave out {option}")
+        raise ValueError("it has one set of U-Net weights, not an average too; leave out ema")
     if not found:
         return tensors, "single file"
     if ema is False:
         return tensors, "single file, weights without averaging chosen"
-    if len(found) < len(averaged):
-        raise ValueError(
-            f"its averaged U-Net lacks {len(averaged) - len(found)} tensors; read it with --no-ema"
-        )
+    missing = len(averaged) - len(found)
+    if missing and ema:
+        raise ValueError(f"its averaged U-Net lacks {missing} tensors; leave out ema")
+    if missing:
+        text = f"the file's averaged U-Net lacks {missing} tensors, so the other one is read"
+        warnings.warn(text, stacklevel=2)
+        return tensors, "single file, incomplete average left aside"
     return tensors | averaged, "single file, averaged weights (EMA) chosen"
 
 
