@@ -1,25 +1,37 @@
 """Recipes as texts in picture files: our own JSON and webui's `parameters`, written and read."""
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from jaxsd.images import picture_texts
+from jaxsd.images import PARAMETERS, picture_texts
 from jaxsd.schedulers import SAMPLERS
 from jaxsd.settings import OPTIONS, Recipe, settings_from
+from jaxsd.text_files import table_of
 from jaxsd.typed import nearest
 
-PARAMETERS, JSON = "parameters", "jaxsd"
-"""Names of the texts."""
+JSON = "jaxsd"
+"""Name of the text that has the recipe as JSON; `PARAMETERS` is webui's."""
+
+PROMPT, NEGATIVE = "Prompt", "Negative prompt"
+"""Names of the parts of webui's text that are not settings."""
 
 SIGMAS = ("karras", "exponential", "beta")
 
-# One setting of webui's last line: a name, and a value that is quoted where it holds a comma.
-_SETTING = re.compile(r'\s*(\w[\w \-/]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
-_LAST_LINE = "Steps: "
-_NEGATIVE = "Negative prompt: "
+_LAST_LINE = re.compile(r"Steps: *\d")
+_BEHIND = re.compile(r"(Template|Negative Template): (.*)")
+_NEGATIVE_LINE = re.compile(r"\s*Negative prompt: ?")
+_NAME = re.compile(r"\s*(\w[\w \-/]*):\s*")
+_PLAIN = re.compile(r"[^,]*")
+_END = re.compile(r"\s*(,|$)")
+_MOST_BROKEN = 10
+"""Values of a text that begin as JSON and are not valid, until all are taken as they stand.
+
+Each costs as much time as the text is long.
+"""
 
 
 def texts_of(recipe: Recipe) -> dict[str, str]:
@@ -69,20 +81,11 @@ def read_recipe(path: str | Path) -> Recipe:
     if packed is None:
         raise ValueError(f"{path} carries no settings of jaxsd")
     try:
-        return recipe_from(json.loads(packed))
+        return recipe_from(table_of(packed, JSON))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{path} carries settings that this jaxsd does not know: {error}"
         ) from None
-
-
-def prompt_of(texts: Mapping[str, str]) -> str | None:
-    """The prompt in a picture's webui text, which jaxsd writes too; None where there is none."""
-    text = texts.get(PARAMETERS)
-    try:
-        return None if text is None else parse_parameters(text)["Prompt"]
-    except ValueError:  # quotes that do not close
-        return None
 
 
 def parameters_text(recipe: Recipe) -> str:
@@ -115,25 +118,71 @@ def parameters_text(recipe: Recipe) -> str:
     }
     lines = [made.prompt]
     if made.negative_prompt:
-        lines.append(_NEGATIVE + made.negative_prompt)
+        lines.append(f"{NEGATIVE}: {made.negative_prompt}")
     lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in settings.items() if value))
     return "\n".join(lines)
 
 
 def parse_parameters(text: str) -> dict[str, str]:
-    """The parts of webui's text: "Prompt", "Negative prompt", and each setting by name."""
-    *lines, last = text.split("\n")
-    if not last.startswith(_LAST_LINE):
-        lines, last = [*lines, last], ""
-    starts = [i for i, line in enumerate(lines) if line.startswith(_NEGATIVE)]
-    split = starts[0] if starts else len(lines)
+    """The parts of webui's text: "Prompt", "Negative prompt", and each setting by name.
+
+    Settings are in the last line that begins with "Steps:". What extensions write behind it are
+    settings too. Values that are lists or tables of JSON stay texts.
+    """
+    lines = text.rstrip("\r\n\0").split("\n")
+    places = [i for i, line in enumerate(lines) if _LAST_LINE.match(line)]
+    last = places[-1] if places else len(lines)
+    starts = [i for i, line in enumerate(lines[:last]) if _NEGATIVE_LINE.match(line)]
+    split = starts[0] if starts else last
+    negative = "\n".join(lines[split:last])
     parts = {
-        "Prompt": "\n".join(lines[:split]),
-        "Negative prompt": "\n".join(lines[split:]).removeprefix(_NEGATIVE),
+        PROMPT: "\n".join(lines[:split]),
+        NEGATIVE: negative[match.end() :] if (match := _NEGATIVE_LINE.match(negative)) else "",
     }
-    for name, value in _SETTING.findall(last):
-        parts[name] = json.loads(value) if value.startswith('"') else value.strip()
-    return parts
+    return parts | dict(_settings("".join(lines[last : last + 1]))) | _behind(lines[last + 1 :])
+
+
+def _settings(line: str) -> Iterator[tuple[str, str]]:
+    """Names and values of the line of settings, which are separated by commas."""
+    place, broken = 0, 0
+    while place < len(line):
+        if match := _NAME.match(line, place):
+            place = match.end()
+            found = None
+            if line.startswith(('"', "[", "{"), place) and broken < _MOST_BROKEN:
+                found = _json_at(line, place)
+                broken += found is None
+            value, place = found or _plain_at(line, place)
+            yield match[1], value
+        comma = line.find(",", place)
+        place = len(line) if comma < 0 else comma + 1
+
+
+def _json_at(line: str, place: int) -> tuple[str, int] | None:
+    """JSON that ends at a comma, and its end; None if there is none. Texts are unquoted."""
+    with contextlib.suppress(ValueError, RecursionError):
+        value, end = json.JSONDecoder().raw_decode(line, place)
+        if _END.match(line, end):
+            return (value if isinstance(value, str) else line[place:end]), end
+    return None
+
+
+def _plain_at(line: str, place: int) -> tuple[str, int]:
+    """What stands in a line from a place up to a comma, and its end."""
+    plain = _PLAIN.match(line, place)
+    return plain[0].strip(), plain.end()
+
+
+def _behind(lines: Iterable[str]) -> dict[str, str]:
+    """The templates that Dynamic Prompts writes behind the settings, which may have many lines."""
+    parts: dict[str, list[str]] = {}
+    part: list[str] = []
+    for line in lines:
+        if match := _BEHIND.fullmatch(line):
+            part = parts[match[1]] = [match[2]]
+        else:
+            part.append(line)
+    return {name: "\n".join(part) for name, part in parts.items()}
 
 
 def _quoted(value: object) -> str:

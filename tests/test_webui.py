@@ -129,6 +129,13 @@ def test_a_recipe_of_a_newer_version_is_refused_by_name(tmp_path, image):
         read_recipe(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("packed", ["{" * 10**5, "[]", "{", '{"a": ' * 10**5])
+def test_what_is_no_recipe_is_refused_in_one_line(tmp_path, image, packed):
+    write_png(tmp_path / "a.png", image, {"jaxsd": packed})
+    with pytest.raises(ValueError, match="carries settings that this jaxsd does not know"):
+        read_recipe(tmp_path / "a.png")
+
+
 def test_chunks_are_those_that_readers_look_for(tmp_path, image):
     (tmp_path / "a.png").write_bytes(png_bytes(image, texts_of(made(prompt="\u732b"))))
     assert set(picture_texts(tmp_path / "a.png")) == {"parameters", "jaxsd"}

@@ -19,7 +19,7 @@ COMMANDS = {
     "convert": "a model from one of PyTorch's layouts to another",
     "export": "what a run has learnt, for other programs",
     "generate": "pictures of prompts",
-    "info": "what a model, or any other file of weights, is",
+    "info": "what a model, another file of weights, or a picture is",
     "pack": "an image folder as ArrayRecord files, to train on",
     "score": "numbers of quality over a folder of pictures",
     "train": "run or resume a training run",

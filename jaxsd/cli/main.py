@@ -35,6 +35,8 @@ def _run(argv: Sequence[str]) -> NoReturn:
     # Without this absl shows jax's notes on missing accelerators; with `-v 0` it still does.
     logging.set_verbosity(logging.WARNING)
     _name_warnings("jaxsd")
+    # Pillow warns of damaged metadata, which do not matter, and of sizes that we refuse.
+    warnings.filterwarnings("ignore", module="PIL")
     app.run(main, argv, flags_parser=parse)
 
 

@@ -4,7 +4,6 @@ from jaxsd.images.canvas import grown, masked_for_inpainting, pasted
 from jaxsd.images.files import (
     decoded,
     image_size,
-    picture_texts,
     png_bytes,
     read_cropped,
     read_image,
@@ -12,12 +11,17 @@ from jaxsd.images.files import (
     write_png,
 )
 from jaxsd.images.masks import binary, feathered, latent_mask, read_mask
+from jaxsd.images.opening import File, is_picture
 from jaxsd.images.pixels import from_uint8, to_uint8
 from jaxsd.images.resize import clean_resize, clip_resize, fitted, thumbnail
 from jaxsd.images.sheet import GAP, contact_sheet
+from jaxsd.images.stealth import hidden_text
+from jaxsd.images.texts import PARAMETERS, picture_texts
 
 __all__ = [
     "GAP",
+    "PARAMETERS",
+    "File",
     "binary",
     "clean_resize",
     "clip_resize",
@@ -27,7 +31,9 @@ __all__ = [
     "fitted",
     "from_uint8",
     "grown",
+    "hidden_text",
     "image_size",
+    "is_picture",
     "latent_mask",
     "masked_for_inpainting",
     "pasted",

@@ -1,6 +1,5 @@
 """Picture files, written and read."""
 
-import contextlib
 import io
 import json
 from collections.abc import Iterable, Mapping
@@ -10,22 +9,19 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
-from jaxsd.images.opening import File, opened, upright_rgb
+from jaxsd.images.opening import File, opened, upright_rgb, upright_size
 from jaxsd.images.resize import covering, fitted
+from jaxsd.images.texts import PARAMETERS, UNICODE
 from jaxsd.writing import replacing
-
-PARAMETERS = "parameters"
-"""The text that webui and similar programs read."""
-UNICODE = b"UNICODE\0"
-"""Beginning of an Exif comment in UTF-16."""
 
 
 def png_bytes(image: np.ndarray, texts: Mapping[str, str] | None = None) -> bytes:
     """A PNG of an image, uint8 [H, W, 3], that carries texts by name, as Unicode."""
     chunks = PngInfo()
     for name, text in (texts or {}).items():
-        # add_text writes Latin-1 where that suffices, which other programs expect.
-        chunks.add_text(name, text) if name == PARAMETERS else chunks.add_itxt(name, text)
+        # webui's readers expect tEXt. Its bytes are unambiguous only where they are ASCII.
+        plain = name == PARAMETERS and text.isascii()
+        chunks.add_text(name, text) if plain else chunks.add_itxt(name, text)
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", pnginfo=chunks)
     return buffer.getvalue()
@@ -60,25 +56,6 @@ def write_png(path: str | Path, image: np.ndarray, texts: Mapping[str, str] | No
         part.write_bytes(packed)
 
 
-def picture_texts(path: File) -> dict[str, str]:
-    """The texts that a picture carries by name: the chunks of a PNG, or those of `webp_bytes`.
-
-    Raises:
-      OSError: not a picture.
-    """
-    with opened(path) as image:
-        if hasattr(image, "text"):
-            return {name: str(value) for name, value in image.text.items()}
-        exif = image.getexif()
-        texts = {}
-        comment = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
-        if isinstance(comment, bytes) and comment.startswith(UNICODE):
-            texts[PARAMETERS] = comment.removeprefix(UNICODE).decode("utf-16-be", "replace")
-        with contextlib.suppress(TypeError, ValueError):
-            texts |= json.loads(exif.get(ExifTags.Base.ImageDescription, "{}"))
-        return texts
-
-
 def read_image(path: File) -> np.ndarray:
     """A picture file as uint8 [H, W, 3], the right way up, on white where it is transparent.
 
@@ -95,10 +72,8 @@ def image_size(path: File) -> tuple[int, int]:
     Raises:
       OSError: not a picture.
     """
-    with opened(path) as image:
-        # Pillow would decode a whole PNG to look for an orientation after the pixels.
-        turned = image.format != "PNG" and image.getexif().get(ExifTags.Base.Orientation, 1) > 4
-        return image.size if turned else image.size[::-1]
+    with opened(path, header=True) as image:
+        return upright_size(image)
 
 
 def read_cropped(path: File, height: int, width: int) -> tuple[np.ndarray, int, int]:

@@ -4,30 +4,123 @@ import contextlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-File = str | Path | bytes | io.BytesIO
+from jaxsd.images.png import SIGNATURE, bare, size_in
+
+File = str | Path | bytes | BinaryIO
 """A picture file on disk or in memory."""
 
-WHITE = {"I": 65535, "I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535, "F": 1}
-"""The value of white in Pillow's modes of more than 8 bits.
+MAX_PIXELS = 2**26
+"""Pixels of a picture, at most: 8192 x 8192. A file of 20 kB can have many more."""
 
-"I" has 32 bits, but Pillow reads 16 bits as "I" too, those of PGM files for example.
-"""
+_DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # Pillow's modes of more than 8 bits
+_ROWS = 256  # are made bytes at a time
+_METHOD = Image.Transpose
+_TURNS = {
+    2: _METHOD.FLIP_LEFT_RIGHT,
+    3: _METHOD.ROTATE_180,
+    4: _METHOD.FLIP_TOP_BOTTOM,
+    5: _METHOD.TRANSPOSE,
+    6: _METHOD.ROTATE_270,
+    7: _METHOD.TRANSVERSE,
+    8: _METHOD.ROTATE_90,
+}
+"""EXIF's orientation -> what turns the picture upright."""
+
+_BEGINNINGS = (SIGNATURE, b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
+"""First bytes of PNG, JPEG, GIF, WebP, BMP, and TIFF in its two byte orders."""
+
+# TIFF's tags.
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 256, 257, 258, 262, 339
+
+
+def is_picture(path: str | Path) -> bool:
+    """Whether a path is a file that begins as pictures do."""
+    if not Path(path).is_file():
+        return False
+    with Path(path).open("rb") as file:
+        head = file.read(9)
+    return head.startswith(_BEGINNINGS) and head[8:] != b"{"  # which is one of safetensors
 
 
 @contextlib.contextmanager
-def opened(path: File) -> Iterator[Image.Image]:
-    """A picture file; every error of Pillow about a damaged one becomes an OSError."""
+def in_file(path: File) -> Iterator[BinaryIO]:
+    """The bytes of a picture file; one that is open already stays open."""
+    if isinstance(path, str | Path):
+        with Path(path).open("rb") as file:
+            yield file
+    else:
+        yield io.BytesIO(path) if isinstance(path, bytes) else path
+
+
+@contextlib.contextmanager
+def opened(path: File, *, header: bool = False) -> Iterator[Image.Image]:
+    """A picture file with its pixels; every error about a damaged one becomes an OSError.
+
+    Args:
+      header: True for a picture without its pixels, whose header alone is read.
+
+    Raises:
+      OSError: not a picture, a damaged one, or one of more than `MAX_PIXELS`.
+    """
+    with in_file(path) as file:
+        image = _read(file, header)
+        with image:
+            try:
+                yield image
+            except ValueError as error:
+                raise OSError(f"no picture: {error}") from error
+
+
+def _read(file: BinaryIO, header: bool) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(path) if isinstance(path, bytes) else path) as image:
-            yield image
+        file.seek(0)
+        is_png = file.read(len(SIGNATURE)) == SIGNATURE
+        if is_png:
+            _check_size(*size_in(file))
+        image = Image.open(bare(file, header=header) if is_png else file)
+        _check_size(*image.size)
+        if not header:
+            image.load()
     except UnidentifiedImageError:
         raise OSError("no picture of a known kind") from None
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise OSError(f"no picture: {_LIMIT}") from None
+    except Exception as error:  # Pillow's readers let errors of every kind pass
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise OSError(f"no picture: {error}") from error
+    return image
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels, {_LIMIT}")
+
+
+_LIMIT = f"more than {MAX_PIXELS:,} are not read; make it smaller"
+
+
+def exif_of(image: Image.Image) -> Image.Exif:
+    """The EXIF data of a picture; none if they are damaged."""
+    try:
+        # Not PNG's own method, which would decode the pixels to look behind them.
+        return Image.Image.getexif(image)
+    except Exception:  # as above: metadata must not prevent pixels from being read
+        return Image.Exif()
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width of an opened picture the right way up, from its header."""
+    width, height = image.size
+    if image.format == "TIFF":  # whose size Pillow turns, depending on its version
+        width, height = image.tag_v2[_WIDTH], image.tag_v2[_HEIGHT]
+    turned = exif_of(image).get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return (width, height) if turned else (height, width)
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -38,16 +131,55 @@ def upright(image: Image.Image) -> Image.Image:
     Raises:
       ValueError: values above white or below black.
     """
-    image = ImageOps.exif_transpose(image)
-    if image.mode not in WHITE:
-        return image
-    white, pixels = WHITE[image.mode], np.asarray(image)
+    turn = _TURNS.get(exif_of(image).get(ExifTags.Base.Orientation))
+    if image.format == "TIFF":  # Pillow turns it when it reads the pixels
+        turn = None
+    if image.mode in _DEEP:
+        image = _in_bytes(image)
+    elif image.mode == "LAB":  # Pillow makes nothing else of it
+        image = image.convert("RGB")
+    return image if turn is None else image.transpose(turn)
+
+
+def _in_bytes(image: Image.Image) -> Image.Image:
+    """A picture of more than 8 bits as grey, with alpha where it names a transparent value."""
+    pixels = np.asarray(image)
+    white = _white(image, pixels)
+    grey = np.empty(pixels.shape, np.uint8)
+    for top in range(0, len(pixels), _ROWS):
+        rows = slice(top, top + _ROWS)
+        grey[rows] = np.round(pixels[rows] * (255 / white))
+    tags = getattr(image, "tag_v2", {})
+    result = Image.fromarray(255 - grey if tags.get(_PHOTOMETRIC) == 0 else grey)
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        result.putalpha(Image.fromarray(np.where(pixels == clear, 0, 255).astype(np.uint8)))
+    return result
+
+
+def _white(image: Image.Image, pixels: np.ndarray) -> float:
+    """The value of white: 1 of floats; of integers what their bits hold.
+
+    Files of 32 bits are taken as 16, which are what programs store there, but only if the values
+    show it: up to 255, white could as well be 255.
+    """
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(_BITS, (16,))[0]
+    signed = tags.get(_SAMPLE_FORMAT, (1,))[0] == 2
+    white = 1 if image.mode == "F" else 2 ** (min(bits, 16) - (signed and bits <= 16)) - 1
+    if image.mode == "I" and bits == 32 and not signed:
+        pixels = pixels.view(np.uint32)  # Pillow takes them as signed
     low, high = pixels.min(), pixels.max()
     if not 0 <= low <= high <= white:  # false for NaN as well
         raise ValueError(
             f"its values are from {low} to {high}, allowed are 0 to {white}; save it as a PNG"
         )
-    return Image.fromarray(np.round(pixels * (255 / white)).astype(np.uint8))
+    if image.mode == "I" and bits == 32 and 0 < high < 256:
+        raise ValueError(
+            f"its values are from {low} to {high} in 32 bits, and white may be 255 or 65535; "
+            "save it as a PNG"
+        )
+    return white
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:

@@ -9,6 +9,8 @@ from jaxsd.images.pixels import check_uint8
 
 BICUBIC = Image.Resampling.BICUBIC
 LANCZOS = Image.Resampling.LANCZOS
+LONGEST = 64
+"""Squares in a row of which a picture is scaled for CLIP, at most."""
 
 
 class Cover(NamedTuple):
@@ -91,8 +93,11 @@ def clip_resize(image: np.ndarray, side: int) -> np.ndarray:
 
     uint8 [H, W, 3] -> uint8 [side, side, 3]; a bicubic filter, rounded, as transformers' processor.
     """
+    shorter = min(image.shape[:2])
+    # The middle alone is seen, and a long, narrow picture would be huge when scaled.
+    above, before = (max(0, length - LONGEST * shorter) // 2 for length in image.shape[:2])
+    image = image[above : image.shape[0] - above, before : image.shape[1] - before]
     height, width = image.shape[:2]
-    shorter = min(height, width)
     size = (side * width // shorter, side * height // shorter)
     resized = Image.fromarray(image).resize(size, BICUBIC)
     left, top = ((length - side) // 2 for length in size)

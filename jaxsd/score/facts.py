@@ -13,6 +13,7 @@ deviation of brightness; colourfulness is 0 to about 109 (Hasler and Suesstrunk 
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _OPPONENTS = np.array([[1, -1, 0], [0.5, 0.5, -1]])  # red less green, yellow less blue
+_BAND = 2**16  # pixels that are numbers of 64 bits at a time
 
 
 class Fact(NamedTuple):
@@ -42,12 +43,16 @@ def fact_of(name: str, image: np.ndarray) -> Fact:
 
 def measures_of(image: np.ndarray) -> tuple[float, ...]:
     """`MEASURES` of a picture, uint8 [H, W, 3]: all from mean and covariance of its channels."""
-    planes = np.ascontiguousarray(image.reshape(-1, 3).T).astype(np.float64)
-    first = planes[:, 0].copy()
-    planes -= first[:, None]  # so that a picture of one colour has a covariance of exactly 0
-    shift = planes.mean(1)
-    covariance = planes @ planes.T / planes.shape[1] - np.outer(shift, shift)
-    means = first + shift
+    pixels = image.reshape(-1, 3)
+    count, total, products = len(pixels), np.zeros(3, np.int64), np.zeros((3, 3), np.int64)
+    for start in range(0, count, _BAND):
+        planes = np.ascontiguousarray(pixels[start : start + _BAND].T).astype(np.float64)
+        total += planes.sum(1).astype(np.int64)
+        products += (planes @ planes.T).astype(np.int64)
+    # Whole numbers, so a picture of one colour has a covariance of exactly 0.
+    exact = count * products.astype(object) - np.outer(total.astype(object), total.astype(object))
+    covariance = exact.astype(np.float64) / count**2
+    means = total / count
 
     def deviation(weights: np.ndarray) -> float:
         return math.sqrt(max(0.0, weights @ covariance @ weights))

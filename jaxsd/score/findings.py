@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxsd.score.facts import Fact, Unreadable
 from jaxsd.score.statistics import FeatureSums
+from jaxsd.writing import replacing
 
 LOOK_AGAIN = 0.2
 """Seconds between the first host's checks for the others' findings."""
@@ -84,10 +85,8 @@ def save(path: Path, findings: Findings) -> None:
         keys, features = sums.chosen()
         arrays |= {"count": sums.count, "total": sums.total, "products": sums.products}
         arrays |= {"keys": keys, "features": features}
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         np.savez(file, **arrays)
-    part.replace(path)
 
 
 def load(path: Path) -> Findings:

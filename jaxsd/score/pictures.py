@@ -1,6 +1,5 @@
 """The pictures of a folder, in any form: files, WebDataset's tars, ArrayRecord."""
 
-import io
 import tarfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxsd.images import picture_texts, read_image
+from jaxsd.images import read_image
+from jaxsd.metadata import prompt_of
 from jaxsd.records import count, read_one, unpacked
 from jaxsd.text_files import decoded, read_jsonl
-from jaxsd.webui import prompt_of
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SHEET = "contact_sheet.png"
@@ -64,8 +63,7 @@ def read_picture(picture: Picture) -> tuple[np.ndarray, str | None]:
       OSError, ValueError: not a picture, or an incomplete one.
     """
     packed, prompt = picture.read()
-    image = read_image(io.BytesIO(packed))
-    return image, prompt_of(picture_texts(io.BytesIO(packed))) if prompt is None else prompt
+    return read_image(packed), prompt_of(packed) if prompt is None else prompt
 
 
 def _prompts(manifest: Path) -> dict[str, str]:
@@ -74,8 +72,10 @@ def _prompts(manifest: Path) -> dict[str, str]:
         return {}
     prompts = {}
     for number, line in read_jsonl(manifest):
-        file, prompt = line.get("file"), line.get("prompt")
-        if "file" in line and not (isinstance(file, str) and isinstance(prompt, str)):
+        if "file" not in line:  # a row that was not drawn
+            continue
+        file, prompt = line["file"], line.get("prompt")
+        if not (isinstance(file, str) and isinstance(prompt, str)):
             raise ValueError(
                 f"{manifest} line {number} is not of a bulk run: file {file!r}, prompt {prompt!r}"
             )

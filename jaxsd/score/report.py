@@ -10,11 +10,14 @@ from jaxsd.inception import FEATURES
 from jaxsd.score.distances import frechet_distance, kernel_distance
 from jaxsd.score.facts import MEASURES, Fact, Unreadable
 from jaxsd.score.statistics import Statistics
+from jaxsd.terminal import printable
 
 Numbers = dict[str, Any]
 """What `score.json` holds, or a part of it."""
 SHOWN = 5
 """Names that a line of the table has, at most."""
+NAME = 150
+"""Characters of each, at most."""
 
 
 def plain_numbers(facts: Sequence[Fact | Unreadable]) -> Numbers:
@@ -93,7 +96,7 @@ def table(numbers: Numbers) -> list[str]:
         rows.append(("KID", "needs features, which the reference's file does not have"))
     if "clip" in numbers:
         rows += _clip(numbers["clip"])
-    return [f"{name:14}{text}" for name, text in rows]
+    return [f"{name:14}{printable(text)}" for name, text in rows]
 
 
 def _caution(numbers: Numbers) -> str:
@@ -124,4 +127,4 @@ def _some(texts: Sequence[str]) -> str:
     if not texts:
         return "none"
     rest = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
-    return ", ".join(texts[:SHOWN]) + rest
+    return ", ".join(printable(text, NAME) for text in texts[:SHOWN]) + rest

@@ -15,6 +15,7 @@ from jaxsd.score.findings import Findings
 from jaxsd.score.pictures import Picture, pictures_in, read_picture
 from jaxsd.score.report import Numbers, clip_numbers, distances, plain_numbers
 from jaxsd.score.statistics import Statistics, read_statistics, write_statistics
+from jaxsd.writing import replacing
 
 SHEET = 64
 """Pictures on the contact sheet, at most."""
@@ -110,7 +111,9 @@ def write(
     """Writes score.json and contact_sheet.png."""
     output.mkdir(parents=True, exist_ok=True)
     text = json.dumps(numbers, indent=2, ensure_ascii=False) + "\n"
-    (output / "score.json").write_text(text, encoding="utf-8")
+    # Names of files may have bytes that are no UTF-8: as escapes, which JSON has as well.
+    with replacing(output / "score.json") as part:
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
     both = zip(pictures, facts, strict=True)
     good = [picture for picture, fact in both if isinstance(fact, Fact)]
     if good:

@@ -1,15 +1,18 @@
 """Statistics of the features of many pictures, for FID and KID, and their files."""
 
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from jaxsd.types import Array
+from jaxsd.writing import replacing
 
 KEPT = 50_000
 """Features that are kept for KID, at most: 400 MB."""
+
+_NAMES = {"mu", "sigma", "feats", "count", "weights"}
+_NO_STATISTICS = "is no .npz file of statistics, or a damaged one"
 
 
 @dataclass
@@ -81,20 +84,15 @@ def write_statistics(path: Path, statistics: Statistics) -> None:
 
     Writes a temporary file first, and renames it.
     """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:  # np.savez would add an ending to a name
-            np.savez(
-                file,
-                mu=statistics.mean,
-                sigma=statistics.covariance,
-                feats=statistics.features,
-                count=statistics.count,
-                weights=statistics.weights,
-            )
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, part.open("wb") as file:  # np.savez would add an ending to a name
+        np.savez(
+            file,
+            mu=statistics.mean,
+            sigma=statistics.covariance,
+            feats=statistics.features,
+            count=statistics.count,
+            weights=statistics.weights,
+        )
 
 
 def read_statistics(path: Path, dim: int) -> Statistics:
@@ -108,12 +106,19 @@ def read_statistics(path: Path, dim: int) -> Statistics:
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no .npz file of statistics: {error}") from None
+            arrays = {name: stored[name] for name in _NAMES & set(stored.files)}
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise ValueError(f"{path} {_NO_STATISTICS}") from None
+    except Exception:  # NumPy lets errors of every kind pass
+        raise ValueError(f"{path} {_NO_STATISTICS}") from None
+    if lacking := sorted({"mu", "sigma"} - set(arrays)):
+        raise ValueError(f"{path} lacks {' and '.join(lacking)}, which statistics have")
+    for name in {"mu", "sigma", "feats"} & set(arrays):
+        if arrays[name].dtype.kind not in "fiu":
+            raise ValueError(f"{path}: {name} has values of type {arrays[name].dtype}, not numbers")
     features = arrays.get("feats")
-    if not {"mu", "sigma"} <= set(arrays):
-        raise ValueError(f"{path} has {sorted(arrays)}; statistics have mu and sigma")
     mean, covariance = (arrays[name].astype(np.float64) for name in ("mu", "sigma"))
     shapes = {"mu": (mean.shape, (dim,)), "sigma": (covariance.shape, (dim, dim))}
     if features is not None:
@@ -123,5 +128,7 @@ def read_statistics(path: Path, dim: int) -> Statistics:
             raise ValueError(f"{path}: {name} is of shape {found}, these features need {wanted}")
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise ValueError(f"{path} has numbers that are not finite")
-    count, weights = int(arrays.get("count", 0)), str(arrays.get("weights", ""))
-    return Statistics(mean, covariance, features, count, weights)
+    count = arrays.get("count", np.array(0))
+    if count.shape or count.dtype.kind not in "iu":
+        raise ValueError(f"{path}: count must be one whole number")
+    return Statistics(mean, covariance, features, int(count), str(arrays.get("weights", "")))

@@ -117,7 +117,6 @@ def _look(picture: Picture, feeds: Sequence[Feed]) -> Look:
     try:
         image, prompt = read_picture(picture)
     except (OSError, ValueError) as error:
-        # Pillow's message ends with the file, which is only in memory here.
-        return Look(Unreadable(picture.name, str(error).partition(" <_io.")[0]), ())
+        return Look(Unreadable(picture.name, str(error)), ())
     inputs = tuple(feed.network.prepare(image, prompt) for feed in feeds)
     return Look(fact_of(picture.name, image), inputs)

@@ -1,8 +1,11 @@
 """`jaxsd score` as people run it: plain facts, a CLIP, Inception on one device and on eight."""
 
+import errno
+import io
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +15,7 @@ import jax
 import numpy as np
 import pytest
 from clip_fakes import tiny_clip
+from PIL import Image
 from score_folders import folder_of, image
 
 from jaxsd.cli.main import run
@@ -56,6 +60,46 @@ def test_plain_facts_need_no_network(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert image_size(tmp_path / "run-score/contact_sheet.png") == (2 * 132 + 4, 3 * 132 + 4)
 
 
+def test_names_are_escaped_and_any_name_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_of(tmp_path / "run", 1)
+    for name in (b"\x1b[31m\nred.png", b"no-utf-8-\xff.png", b"n" * 240 + b".png"):
+        (folder / os.fsdecode(name)).write_bytes(b"nothing")
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, "BMP")
+    large = buffer.getvalue()[:18] + struct.pack("<ii", 10_000, 10_000) + buffer.getvalue()[26:]
+    (folder / "large.bmp").write_bytes(large)
+    assert score(folder) == 0
+    said = capsys.readouterr()
+    assert "Image size" not in said.err
+    lines = said.out.splitlines()
+    assert "10000 x 10000 pixels, more than 67,108,864 are not read" in "".join(lines)
+    assert all(line.isprintable() and len(line) <= 1000 + 14 for line in lines)
+    assert "\\x1b[31m\\nred.png (no picture of a known kind)" in "".join(lines)
+    names = [one["name"] for one in numbers_in(tmp_path / "run-score")["unreadable"]]
+    assert "no-utf-8-\udcff.png" in names
+
+
+def test_what_was_written_stays_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_of(tmp_path / "run", 1)
+    assert score(folder) == 0
+    before = (tmp_path / "run-score/score.json").read_bytes()
+
+    def full(self: Path, text: str, **_: object) -> None:
+        self.write_bytes(text[:9].encode())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    capsys.readouterr()
+    assert score(folder) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith("run-score/score.json'")
+    assert (tmp_path / "run-score/score.json").read_bytes() == before
+    assert len(os.listdir(tmp_path / "run-score")) == 2
+
+
 def test_clip_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = folder_of(tmp_path / "run", 3, manifest=True)
     (folder / "images/other.png").write_bytes(png_bytes(image(9)))
@@ -83,6 +127,7 @@ def test_clip_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         ),
         (["run", "--inception", "x.pth", "--save-statistics", "s"], "--save-statistics s is not a"),
         (["run", "--clip", "nowhere"], "no CLIP at nowhere"),
+        (["run", "-o", "bad.npz/out"], "[Errno 20] Not a directory: 'bad.npz'"),
         (["run", "--coordinator", "localhost:1"], "--coordinator, --hosts and --host belong"),
     ],
 )

@@ -1,5 +1,6 @@
 """Picture files: pixels survive, half a file is never seen, damage has a name."""
 
+import errno
 import io
 import os
 from pathlib import Path
@@ -25,10 +26,10 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, image, monkeypatch):
     write_png(tmp_path / "a.png", image)
 
     def fail(*_: object) -> None:
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match=r"disk full: '.*a\.png'"):
         write_png(tmp_path / "a.png", 255 - image)
     assert os.listdir(tmp_path) == ["a.png"]
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), image)

@@ -72,5 +72,8 @@ def test_broken_shards_and_manifests_are_named(tmp_path: Path) -> None:
     (tmp_path / "manifest.jsonl").write_text("\n{\n")
     with pytest.raises(ValueError, match=r"manifest\.jsonl line 2 is not JSON"):
         pictures_in(tmp_path)
+    (tmp_path / "manifest.jsonl").write_text('{"file": "a.png", "prompt": null}\n')
+    with pytest.raises(ValueError, match=r"manifest\.jsonl line 1 is not of a bulk run"):
+        pictures_in(tmp_path)
     with pytest.raises(FileNotFoundError, match="no pictures at"):
         pictures_in(tmp_path / "absent")

@@ -1,5 +1,6 @@
 """Sums over features, and files of statistics."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -66,11 +67,13 @@ def test_files_of_pytorch_fid_have_no_features(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"feats": np.ones((4, 6))}, r"has \['feats'\]; statistics have mu and sigma"),
+        ({"feats": np.ones((4, 6))}, "lacks mu and sigma, which statistics have"),
         ({"mu": np.ones(5), "sigma": np.eye(6)}, r"mu is of shape \(5,\), .* need \(6,\)"),
         ({"mu": np.ones(6), "sigma": np.eye(5)}, "sigma is of shape"),
         ({"mu": np.ones(6), "sigma": np.eye(6), "feats": np.ones((4, 5))}, "feats is of shape"),
         ({"mu": np.full(6, np.nan), "sigma": np.eye(6)}, "not finite"),
+        ({"mu": np.full(6, "a"), "sigma": np.eye(6)}, "mu has values of type <U1, not numbers"),
+        ({"mu": np.ones(6), "sigma": np.eye(6), "count": np.ones(2)}, "count must be one whole"),
     ],
 )
 def test_other_files_are_refused_in_one_line(
@@ -81,7 +84,19 @@ def test_other_files_are_refused_in_one_line(
         read_statistics(tmp_path / "reference.npz", 6)
 
 
-def test_what_is_no_file_of_arrays_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "reference.npz").write_bytes(b"PK\x03\x04 and no more")
+@pytest.mark.parametrize("content", [b"PK\x03\x04 and no more", b"", b"\x93NUMPY\x01\0"])
+def test_what_is_no_file_of_arrays_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "reference.npz").write_bytes(content)
     with pytest.raises(ValueError, match=r"reference.npz is no \.npz file of statistics"):
         read_statistics(tmp_path / "reference.npz", 6)
+
+
+def test_files_with_a_damaged_byte_are_read_or_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", mu=np.ones(6), sigma=np.eye(6), count=3)
+    whole = (tmp_path / "a.npz").read_bytes()
+    for place in range(0, len(whole), 7):
+        broken = bytearray(whole)
+        broken[place] ^= 255
+        (tmp_path / "a.npz").write_bytes(broken)
+        with contextlib.suppress(ValueError):
+            read_statistics(tmp_path / "a.npz", 6)

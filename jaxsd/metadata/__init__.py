@@ -1,0 +1,6 @@
+"""What made a picture, with which prompt and settings: formats of many programs, read."""
+
+from jaxsd.metadata.made import Made
+from jaxsd.metadata.reading import made_of, prompt_of, read_made
+
+__all__ = ["Made", "made_of", "prompt_of", "read_made"]
