@@ -220,7 +220,7 @@ def test_tables_that_do_not_fit_are_one_line(config: dict, message: str) -> None
         ("a.csv", b"prompt\n", "has no rows"),
         ("a.txt", b"caf\xe9\n", r"a\.txt line 1 is not UTF-8 text"),
         ("a.jsonl", '{"prompt": "a"}'.encode("utf-16"), r"a\.jsonl line 1 is not UTF-8 text"),
-        ("a.csv", b"prompt\ncaf\xe9\n", r"a\.csv is not UTF-8 text"),
+        ("a.csv", b"prompt\ncaf\xe9\n", r"a\.csv line 2 is not UTF-8 text"),
         ("a.csv", b'prompt\n"a\n', r"a\.csv line 2 is not CSV"),
         ("a.parquet", b"PAR1", r"a\.parquet can not be read as Parquet"),
     ],
