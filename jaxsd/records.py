@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxsd.text_files import decoded, table_of
+
 
 def packed(header: Mapping[str, Any], body: bytes) -> bytes:
     """A record of this header and body."""
@@ -16,14 +18,17 @@ def packed(header: Mapping[str, Any], body: bytes) -> bytes:
     return len(text).to_bytes(4, "little") + text + body
 
 
-def unpacked(record: bytes) -> tuple[dict[str, Any], bytes]:
+def unpacked(record: bytes, where: object = "the record") -> tuple[dict[str, Any], bytes]:
     """The JSON and the bytes of a record.
 
+    Args:
+      where: the name of the record in errors.
+
     Raises:
-      ValueError: it does not begin with a JSON text.
+      ValueError: it does not begin with a table in JSON.
     """
     end = 4 + int.from_bytes(record[:4], "little")
-    return json.loads(record[4:end]), record[end:]
+    return table_of(decoded(record[4:end], where), where), record[end:]
 
 
 @contextlib.contextmanager

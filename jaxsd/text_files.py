@@ -6,7 +6,6 @@ carriage return: not at the other characters that `str.splitlines` knows. Every 
 """
 
 import csv
-import io
 import json
 import math
 import tomllib
@@ -54,12 +53,17 @@ def lines_in(path: str | Path) -> Iterator[tuple[int, str]]:
       ValueError: it is not UTF-8.
       OSError: it can not be read.
     """
+    for number, line in _whole_lines(path):
+        if line.strip():
+            yield number, line.removesuffix("\n").removesuffix("\r")
+
+
+def _whole_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """(number from 1, line with its end) of a file, without its byte-order mark."""
     with Path(path).open("rb") as file:
         for number, packed in enumerate(file, 1):
             line = decoded(packed, f"{path} line {number}")
-            line = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
-            if line.strip():
-                yield number, line.removesuffix("\n").removesuffix("\r")
+            yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
 
 
 def json_of(text: str, where: object, *, finite: bool = True) -> Any:
@@ -126,7 +130,7 @@ def read_csv(path: str | Path) -> Iterator[tuple[int, dict[str, str] | str]]:
       ValueError: it is not UTF-8, not CSV, or two columns have the same name.
       OSError: it can not be read.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    reader = csv.reader((line for _, line in _whole_lines(path)), strict=True)
     try:
         columns = next(reader, [])
         if len(set(columns)) != len(columns):
@@ -140,7 +144,8 @@ def read_csv(path: str | Path) -> Iterator[tuple[int, dict[str, str] | str]]:
             else:
                 yield reader.line_num, row
     except csv.Error as error:
-        raise ValueError(f"{path} line {reader.line_num} is not CSV: {error}") from None
+        reason = "a line ends at a carriage return alone" if "new-line" in str(error) else error
+        raise ValueError(f"{path} line {reader.line_num} is not CSV: {reason}") from None
 
 
 def toml_of(text: str, where: object) -> dict[str, Any]:

@@ -3,15 +3,19 @@
 import difflib
 import math
 import numbers
+import re
 import shlex
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
+from jaxsd.text_files import read_text, toml_of
+
 Kind = TypeVar("Kind")
+EXACT = 2**53
+"""Largest whole number up to which every whole number is a float64."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -26,18 +30,15 @@ def read_toml(kind: type[Kind], path: str | Path, overrides: Sequence[str], exam
     A bare word as value is a string.
 
     Raises:
-      ValueError: not TOML, an unknown or missing key, a value of the wrong type.
+      ValueError: not TOML, an unknown or missing key, a value that is not allowed.
       FileNotFoundError: no such file; the message refers to `examples`.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no configuration file {path}; see {examples}")
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        for override in overrides:
-            values = _merged(values, tomllib.loads(_quoted(override)))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} or an override of it is not TOML: {error}") from None
+    values = toml_of(read_text(path), path)
+    for override in overrides:
+        values = _merged(values, _override(override))
     try:
         return built(kind, values)
     except ValueError as error:
@@ -82,9 +83,7 @@ def value_of(kind: Any, value: Any, name: str) -> Any:
         inner = get_args(kind)[0]
         return tuple(value_of(inner, one, name) for one in value)
     if plain is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
-        if not math.isfinite(value):
-            raise ValueError(f"{name} {value} is not a finite number")
-        return float(value)
+        return _finite(value, name)
     if plain is int and is_whole(value):
         return int(value)
     if plain is str and isinstance(value, str):
@@ -95,10 +94,15 @@ def value_of(kind: Any, value: Any, name: str) -> Any:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number, such as 3, or the 3.0 that pandas makes of it."""
+    """Whether a value is a whole number, such as 3, or the 3.0 that pandas makes of it.
+
+    A float that is so large that digits are lost is none.
+    """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return False
-    return isinstance(value, numbers.Integral) or float(value).is_integer()
+    if isinstance(value, numbers.Integral):
+        return True
+    return abs(value) <= EXACT and float(value).is_integer()
 
 
 _NAMES = {tuple: "list", dict: "table", int: "int, a whole number"}
@@ -123,7 +127,8 @@ def parsed(kind: Any, text: str, name: str) -> Any:
         return tuple(parsed(get_args(kind)[0], word, name) for word in words)
     if plain in (int, float):
         try:
-            number = int(text) if plain is int and text.strip().isdigit() else float(text)
+            whole = plain is int and re.fullmatch(r"\s*[+-]?[0-9]+\s*", text)
+            number = int(text) if whole else float(text)
             return value_of(kind, number, name)
         except (ValueError, OverflowError):
             raise ValueError(f"{name} {text!r} is not a finite {plain.__name__}") from None
@@ -155,14 +160,26 @@ def _text(value: str, name: str) -> str:
     return value
 
 
-def _quoted(override: str) -> str:
-    """`output=runs/a` as TOML: a bare word becomes a string."""
-    key, _, value = override.partition("=")
+def _finite(value: numbers.Real, name: str) -> float:
     try:
-        tomllib.loads(override)
-    except tomllib.TOMLDecodeError:
-        return override if '"' in value or "\n" in value else f'{key} = "{value}"'
-    return override
+        number = float(value)
+    except OverflowError:  # a whole number of more than 309 digits
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name} {number} is not a finite number")
+    return number
+
+
+def _override(text: str) -> dict[str, Any]:
+    """The table of `lora.rank=4`; in `output=runs/a` the bare word is a string."""
+    try:
+        return toml_of(text, f"override {text!r}")
+    except ValueError:
+        key, _, value = text.partition("=")
+        if '"' in value or "\n" in value:
+            raise
+        word = value.strip().replace("\\", "\\\\")
+        return toml_of(f'{key} = "{word}"', f"override {text!r}")
 
 
 def _merged(values: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:

@@ -232,7 +232,9 @@ def test_integers_of_numpy_are_seeds(kind: type) -> None:
 def test_size_is_width_and_height() -> None:
     made = settings_from({"size": "48x32"})
     assert (made.width, made.height) == (48, 32)
-    assert settings_from({"size": "48x32", "height": 64}).height == 64
+    assert settings_from({"size": "48x32", "height": "32.0"}) == made
+    with pytest.raises(ValueError, match="size 48x32 and height 64 differ; give one of them"):
+        settings_from({"size": "48x32", "height": 64})
     for wrong in ("48", "48x", "ax3", (48, 32), "48x32x1"):
         with pytest.raises(ValueError, match="WIDTHxHEIGHT") as error:
             settings_from({"size": wrong})

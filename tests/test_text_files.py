@@ -100,10 +100,15 @@ def test_csv_as_pandas_and_spreadsheets_write_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [('a,b\n"1,2\n', "line 2 is not CSV"), ("a,a\n", "line 1 has a column twice")]
+    ("text", "why"),
+    [
+        ('a,b\n"1,2\n', "line 2 is not CSV: unexpected end of data"),
+        ("a,b\r1,2\r", "line 1 is not CSV: a line ends at a carriage return alone"),
+        ("a,a\n", "line 1 has a column twice"),
+    ],
 )
 def test_csv_that_is_refused(tmp_path: Path, text: str, why: str) -> None:
     path = tmp_path / "rows.csv"
-    path.write_text(text)
+    path.write_bytes(text.encode())
     with pytest.raises(ValueError, match=rf"rows\.csv {why}"):
         list(read_csv(path))

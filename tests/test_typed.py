@@ -38,6 +38,9 @@ class Outer:
 VALUES = [
     (int, 2.0, 2),
     (int, 3, 3),
+    (int, 7.0, 7),
+    (int, 2.0**53, 2**53),
+    (int, 2**63 - 1, 2**63 - 1),
     (int, np.int64(3), 3),
     (int, np.uint8(3), 3),
     (float, 3, 3.0),
@@ -66,6 +69,7 @@ def test_values(kind: Any, value: object, want: object) -> None:
     [
         (int, 1.5),
         (int, math.inf),
+        (int, 2.0**53 + 2),
         (int, True),
         (int, "1"),
         (int, None),
@@ -74,6 +78,7 @@ def test_values(kind: Any, value: object, want: object) -> None:
         (float, math.nan),
         (float, -math.inf),
         (float, 1j),
+        (float, 10**400),
         (str, 3),
         (str, "\ud800"),
         (bool, 1),
@@ -99,6 +104,9 @@ def test_a_value_of_another_type_is_one_line(kind: Any, value: object) -> None:
     ("kind", "text", "want"),
     [
         (int, "3", 3),
+        (int, "7.0", 7),
+        (int, " -7 ", -7),
+        (int, "9223372036854775807", 2**63 - 1),
         (float, "1e-3", 0.001),
         (float | None, "2", 2.0),
         (bool, "TRUE", True),
@@ -119,6 +127,8 @@ def test_texts(kind: Any, text: str, want: object) -> None:
     [
         (int, "1.5"),
         (int, ""),
+        (int, "9e18"),
+        (int, "9" * 5000),
         (float, "nan"),
         (float, "inf"),
         (float, "a\nb"),
@@ -162,9 +172,9 @@ def test_three_names_are_nearest() -> None:
 def test_a_file_and_its_overrides(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text('output = "runs"\n[inner]\nrank = 2\nname = "kept"\n', encoding="utf-8")
-    overrides = ["inner.rank=8", "output=runs/b", "sizes=[1, 2]", 'inner.name="a = b"']
+    overrides = ["inner.rank=8", r"output=C:\new", "sizes=[1, 2]", 'inner.name="a = b"']
     got = read_toml(Outer, path, overrides, "configs")
-    assert got == Outer("runs/b", sizes=(1, 2), inner=Inner(8, "a = b"))
+    assert got == Outer(r"C:\new", sizes=(1, 2), inner=Inner(8, "a = b"))
     assert read_toml(Outer, path, [], "configs").inner == Inner(2, "kept")
 
 
@@ -172,14 +182,19 @@ def test_a_file_and_its_overrides(tmp_path: Path) -> None:
     ("text", "override", "message"),
     [
         ("output =", [], "is not TOML"),
+        ('output = "ä"'.encode("latin-1"), [], "is not UTF-8 text"),
+        ("a = " + "[" * 10_000, [], "more than 100 lists or tables within each other"),
         ('output = "a"', ["steps = = 3"], "steps"),
+        ('output = "a"', ["sizes=" + "[" * 10_000], "sizes is '.*must be of type list"),
         ('output = "a"\nstepz = 3', [], "unknown key 'stepz'"),
         ('output = "a"', ["steps=many"], "steps is 'many'"),
     ],
 )
-def test_a_wrong_file_is_named(tmp_path: Path, text: str, override: list[str], message: str):
+def test_a_wrong_file_is_named(
+    tmp_path: Path, text: str | bytes, override: list[str], message: str
+) -> None:
     path = tmp_path / "a.toml"
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(ValueError, match=message) as error:
         read_toml(Outer, path, override, "configs")
     assert str(path) in str(error.value)

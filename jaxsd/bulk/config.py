@@ -72,7 +72,7 @@ class BulkConfig(Reading, Settings):
     def settings(self) -> Settings:
         """Settings of a row that sets nothing itself."""
         options = {name: getattr(self, name) for name in OPTIONS}
-        return Settings(**options | with_sides({"size": self.size}))
+        return Settings(**with_sides(options | {"size": self.size}))
 
 
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> BulkConfig:

@@ -10,7 +10,7 @@ from jaxsd.bulk.config import BulkConfig
 from jaxsd.bulk.tables import records
 from jaxsd.config import ModelSpec
 from jaxsd.settings import OPTIONS, SIZE, Settings, checked, settings_from
-from jaxsd.typed import nearest
+from jaxsd.typed import is_whole, nearest
 
 COLUMNS = ("id", *OPTIONS, SIZE)
 LISTED = 50
@@ -35,10 +35,13 @@ def read_rows(config: BulkConfig, spec: ModelSpec) -> tuple[list[Row], list[BadR
     """All rows of a run, in order, and those that cannot be drawn.
 
     Raises:
-      ValueError: a file that cannot be read as a table.
+      ValueError: a file that cannot be read as a table, or that has no rows.
       FileNotFoundError: no such file.
     """
-    return rows_from(records(config), config, spec)
+    rows, bad = rows_from(records(config), config, spec)
+    if not rows and not bad:
+        raise ValueError(f"{config.rows} has no rows")
+    return rows, bad
 
 
 def rows_from(
@@ -53,7 +56,7 @@ def rows_from(
             if isinstance(values, str):
                 raise ValueError(values)
             said = {name: value for name, value in values.items() if value is not None}
-            row_id = _id(str(said.pop("id", f"{index:08d}")), ids)
+            row_id = _id(said.pop("id", f"{index:08d}"), ids)
             settings = checked(_settings(said, defaults), spec)
             for name in pictures_of(settings):
                 if not is_file(name):
@@ -95,9 +98,10 @@ def _settings(said: Mapping[str, Any], defaults: Settings) -> Settings:
     return settings
 
 
-def _id(row_id: str, used: set[str]) -> str:
-    if not re.fullmatch(r"[\w-]{1,100}", row_id):
-        raise ValueError(f"id {row_id!r} is not 1 to 100 letters, digits, '_' or '-'")
+def _id(value: Any, used: set[str]) -> str:
+    row_id = str(int(value)) if is_whole(value) else value
+    if not isinstance(row_id, str) or not re.fullmatch(r"[\w-]{1,100}", row_id):
+        raise ValueError(f"id {value!r} is not 1 to 100 letters, digits, '_' or '-'")
     if row_id in used:
         raise ValueError(f"id {row_id!r} was used before")
     return row_id

@@ -27,6 +27,7 @@ from typing import Any
 
 from jaxsd.bulk.plan import Unit
 from jaxsd.bulk.shards import WRITERS, add, read_pictures
+from jaxsd.text_files import read_json, read_jsonl
 
 RECORDS = "records.json"
 Records = list[dict[str, Any]]
@@ -56,7 +57,7 @@ class Store:
         if not path.is_file():
             text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
             self._write_shared("run.json", text.encode())
-        before = json.loads(path.read_text())
+        before = read_json(path)
         for name, wanted in description.items():
             if before.get(name) != wanted:
                 raise ValueError(
@@ -131,10 +132,8 @@ class Store:
         """
         if not all(self.is_finished(shard) for shard in self.shards):
             return None
-        lines = [
-            line for shard in self.shards for line in self._manifest(shard).read_text().splitlines()
-        ]
-        records = [json.loads(line) for line in lines] + skipped
+        manifests = map(self._manifest, self.shards)
+        records = [record for path in manifests for _, record in read_jsonl(path)] + skipped
         self._write_shared("manifest.jsonl", lines_of(records))
         for part in (self.folder / "parts").glob("*.tar"):  # left by a host that died in `finish`
             part.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("folder", help="pictures, and a metadata.jsonl with their captions")
+    parser.add_argument("folder", help="pictures and their captions, as for jaxsd train")
     parser.add_argument("-o", "--output", metavar="PLACE", help="default: FOLDER-packed")
 
 

@@ -44,8 +44,11 @@ def per_image(name: str, value: Any, count: int) -> list[Any]:
 
 
 def image_keys(seeds: Sequence[int], mesh: Mesh | None = None) -> Array:
-    """One key per image, [B]: `jax.random.key` of its seed, made without compiling a program."""
-    halves = np.array([(0, seed) for seed in seeds], np.uint32)
+    """One key per image, [B]: `jax.random.key` of its seed, made without compiling a program.
+
+    Those of seeds from 2**32 on are what it makes of them where JAX has 64-bit types.
+    """
+    halves = np.array([divmod(seed, 2**32) for seed in seeds], np.uint32)
     data = jnp.asarray(halves) if mesh is None else share(halves, mesh)
     return jax.random.wrap_key_data(data, impl="threefry2x32")
 

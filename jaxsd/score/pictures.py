@@ -72,8 +72,10 @@ def _prompts(manifest: Path) -> dict[str, str]:
         return {}
     prompts = {}
     for number, line in read_jsonl(manifest):
-        file, prompt = line.get("file"), line.get("prompt")
-        if "file" in line and not (isinstance(file, str) and isinstance(prompt, str)):
+        if "file" not in line:  # a row that was not drawn
+            continue
+        file, prompt = line["file"], line.get("prompt")
+        if not (isinstance(file, str) and isinstance(prompt, str)):
             raise ValueError(
                 f"{manifest} line {number} is not of a bulk run: file {file!r}, prompt {prompt!r}"
             )
@@ -127,8 +129,11 @@ def _in_records(path: Path, name: str) -> Iterator[Picture]:
 
 
 def _read_record(path: Path, index: int) -> tuple[bytes, str | None]:
-    record, packed = unpacked(read_one(path, index))
-    return packed, record.get("prompt")
+    record, packed = unpacked(read_one(path, index), f"{path}:{index}")
+    prompt = record.get("prompt")
+    if not isinstance(prompt, str | None):
+        raise ValueError(f"{path}:{index} has prompt {prompt!r}, which is no text")
+    return packed, prompt
 
 
 SHARDS = {".tar": _in_tar, ".array_record": _in_records}

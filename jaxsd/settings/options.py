@@ -13,7 +13,7 @@ from jaxsd.typed import nearest, parsed, value_of
 PREPROCESSORS = ("as_given", "canny", "scribble")
 """Functions that make a ControlNet's hint from a picture: names of `jaxsd.hints.HINTS`."""
 
-LARGEST_SEED = 2**32 - 1
+LARGEST_SEED = 2**63 - 1
 
 
 def option(
@@ -96,7 +96,10 @@ class Settings:
         "", "what to keep away from", metavar="TEXT", also=("--negative",)
     )
     seed: int = option(
-        0, "of the first image; each next one has one more", low=0, high=LARGEST_SEED
+        0,
+        "of the first image, up to 2^63 - 1; each next one has one more",
+        low=0,
+        high=LARGEST_SEED,
     )
     sampler: str = option("ddim", "ddim, euler_a, dpm++_2m_karras, ...")
     steps: int = option(20, "of the sampler", low=1, metavar="N")
@@ -244,7 +247,7 @@ def with_sides(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values with `width` and `height` in place of `size`.
 
     Raises:
-      ValueError: not "WIDTHxHEIGHT".
+      ValueError: not "WIDTHxHEIGHT", or a side beside it that is another.
     """
     rest = dict(values)
     if (size := rest.pop(SIZE, None)) is None:
@@ -252,5 +255,9 @@ def with_sides(values: Mapping[str, Any]) -> dict[str, Any]:
     found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", str(size))
     if not found:
         raise ValueError(f"size {size!r} is not WIDTHxHEIGHT in pixels, such as 512x768")
-    width, height = map(int, found.groups())
-    return {"width": width, "height": height} | rest
+    for name, side in zip(("width", "height"), map(int, found.groups()), strict=True):
+        given = rest.get(name)
+        if given is not None and option_value(name, given) != side:
+            raise ValueError(f"size {size} and {name} {given} differ; give one of them")
+        rest[name] = side
+    return rest

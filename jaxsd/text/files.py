@@ -7,6 +7,7 @@ from typing import Any
 from jaxsd.config import TextConfig
 from jaxsd.text.tokenizer import Tokenizer
 from jaxsd.text.vocabulary import BOS, EOS, Vocabulary, format_merges, parse_merges
+from jaxsd.text_files import read_json, read_text
 
 
 def read_tokenizer(folder: str | Path, config: TextConfig) -> Tokenizer:
@@ -35,10 +36,12 @@ def read_tokenizer(folder: str | Path, config: TextConfig) -> Tokenizer:
             f"expects {end}; they must be of one model"
         )
     pad = stated.get("pad_token", EOS)
-    if pad not in vocabulary.ids:
+    if not isinstance(pad, str) or pad not in vocabulary.ids:
         raise ValueError(f"padding {pad!r} of the tokenizer in {folder} is not in its vocabulary")
-    length = min(int(stated.get("model_max_length", config.max_length)), config.max_length)
-    return Tokenizer(vocabulary, length, vocabulary.ids[pad])
+    length = stated.get("model_max_length", config.max_length)
+    if isinstance(length, bool) or not isinstance(length, int | float) or length < 2:
+        raise ValueError(f"the tokenizer in {folder} has model_max_length {length!r}")
+    return Tokenizer(vocabulary, int(min(length, config.max_length)), vocabulary.ids[pad])
 
 
 def write_tokenizer(folder: str | Path, tokenizer: Tokenizer) -> None:
@@ -91,16 +94,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; an empty one where there is no file."""
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} holds a {type(value).__name__}, expected a JSON object")
-    return value
+    """The table in a JSON file; an empty one where there is no file."""
+    return read_json(path) if path.is_file() else {}
 
 
 def _stated(folder: Path) -> dict[str, Any]:
@@ -120,24 +115,46 @@ def _stated(folder: Path) -> dict[str, Any]:
 
 
 def _read_vocabulary(folder: Path, stated: dict[str, Any]) -> Vocabulary:
-    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        ids = _read_json(folder / "vocab.json")
-        merges = parse_merges((folder / "merges.txt").read_text(encoding="utf-8"))
-        added = _read_json(folder / "added_tokens.json")
-        decoder = stated.get("added_tokens_decoder", {})
-        added |= {token["content"]: int(i) for i, token in decoder.items()}
-    elif (folder / "tokenizer.json").is_file():
-        whole = _read_json(folder / "tokenizer.json")
-        ids = whole["model"]["vocab"]
-        merges = tuple(
-            tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair)
-            for pair in whole["model"]["merges"]
-        )
-        added = {token["content"]: token["id"] for token in whole.get("added_tokens", ())}
-    else:
+    whole = folder / "tokenizer.json"
+    try:
+        if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+            ids = _read_json(folder / "vocab.json")
+            merges = parse_merges(read_text(folder / "merges.txt"))
+            added = _read_json(folder / "added_tokens.json")
+            decoder = stated.get("added_tokens_decoder", {})
+            added |= {token["content"]: int(i) for i, token in decoder.items()}
+        elif whole.is_file():
+            ids, merges, added = _of_tokenizer_json(_read_json(whole))
+        else:
+            raise ValueError(
+                f"no tokenizer in {folder}: expected vocab.json and merges.txt, or tokenizer.json"
+            )
+        _check_ids(ids | added)
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"no tokenizer in {folder}: expected vocab.json and merges.txt, or tokenizer.json"
-        )
+            f"the tokenizer in {folder} is not laid out as transformers does: {error!r}"
+        ) from None
     named = {BOS, EOS, stated.get("pad_token")}
     new = {token: i for token, i in added.items() if token not in named}
     return Vocabulary(ids | new, merges, tuple(new))
+
+
+def _of_tokenizer_json(
+    whole: dict[str, Any],
+) -> tuple[dict[str, int], tuple[tuple[str, str], ...], dict[str, int]]:
+    """Ids, merges, and ids of added tokens."""
+    merges = tuple(
+        tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair)
+        for pair in whole["model"]["merges"]
+    )
+    for pair in merges:
+        if len(pair) != 2 or not all(isinstance(one, str) for one in pair):
+            raise TypeError(f"{pair} is not a pair of tokens")
+    added = {token["content"]: token["id"] for token in whole.get("added_tokens", ())}
+    return whole["model"]["vocab"], merges, added
+
+
+def _check_ids(ids: dict[str, Any]) -> None:
+    for token, number in ids.items():
+        if type(number) is not int or not 0 <= number < 2**31:
+            raise TypeError(f"token {token!r} has id {number!r}")

@@ -74,7 +74,7 @@ def parse_merges(text: str) -> tuple[tuple[str, str], ...]:
     Raises:
       ValueError: a line does not hold two tokens.
     """
-    lines = text.split("\n")
+    lines = text.replace("\r\n", "\n").split("\n")
     first = 1 if lines[0].startswith("#version") else 0
     pairs = tuple(tuple(line.split(" ")) for line in lines[first:] if line.strip())
     for number, pair in enumerate(pairs, start=first + 1):

@@ -15,11 +15,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxsd.text_files import read_json
 from jaxsd.training.captioned import Taken, Text
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.exports import Model
 from jaxsd.training.records import read_records, unpacked
 from jaxsd.training.subtrees import path_of
+from jaxsd.typed import built
 
 INDEX = "latents.json"
 FORMAT = 2
@@ -108,14 +110,11 @@ def read_index(folder: Path) -> Index:
       ValueError: it is of another version, or damaged.
     """
     try:
-        values = json.loads((folder / INDEX).read_text())
-        if values["format"] != FORMAT:
-            raise ValueError(f"format {values['format']}")
-        for name in ("pictures", "captions"):
-            values[name] = tuple(Shard(**shard) for shard in values[name])
-        values |= {"origin": Origin(**values["origin"]), "broken": tuple(values["broken"])}
-        return Index(**values)
-    except (ValueError, KeyError, TypeError) as error:
+        values = read_json(folder / INDEX)
+        if values.get("format") != FORMAT:
+            raise ValueError(f"format {values.get('format')!r}")
+        return built(Index, values)
+    except ValueError as error:
         raise ValueError(
             f"{folder / INDEX} is not of this version of jaxsd ({error}); make it again with "
             "jaxsd cache-latents"

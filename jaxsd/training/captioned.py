@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxsd.config import ModelSpec
 from jaxsd.text import Tokenizer
+from jaxsd.training.captions import check_captions
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.data import generator
 from jaxsd.training.diffusion import Batch
@@ -187,10 +188,12 @@ def folder_source(
     """Pictures in the run's sizes.
 
     Raises:
-      ValueError: a resolution that the model can not take, or a folder that cannot be used.
+      ValueError: a resolution that the model can not take, a folder that cannot be used, or few
+        captions.
     """
     sizes = sizes_of(config, spec)
     folder = read_data(place, caption)
+    check_captions(place, folder.texts, config.uncaptioned)
     return FolderSource(folder, in_buckets(folder.sizes, sizes), tokenizers)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jaxsd.convert.reading import Reading
+from jaxsd.training.ranges import check
 from jaxsd.typed import read_toml
 
 
@@ -69,7 +70,8 @@ class TrainConfig(Reading):
     Attributes:
       task: a name of `jaxsd.training.tasks.TASKS`.
       output: folder of the run.
-      data: image folder, or what `jaxsd cache-latents` made of one.
+      data: image folder with captions as `jaxsd.training.captions` finds them, ArrayRecord files,
+        or what `jaxsd cache-latents` made of one of these.
       steps: parameter updates in all.
       batch_size: pictures per batch; an update takes `accumulate` batches.
       learning_rate: peak; reached after `warmup_steps`, held, then lowered linearly to zero over
@@ -97,6 +99,7 @@ class TrainConfig(Reading):
       resolution: side in pixels of square pictures, and the area of others; 0 for the model's own.
       max_aspect: how much longer one side may be than the other; 1 crops all to squares.
       caption: for pictures that have none.
+      uncaptioned: whether the run may go on though less than half of the pictures have a caption.
       caption_dropout: share of the captions that become empty, for guidance.
       prior_data: pictures of the class, for prior preservation (Ruiz et al. 2022, section 3.3).
       prior_caption: for pictures of the class that have none.
@@ -136,6 +139,7 @@ class TrainConfig(Reading):
     resolution: int = 0
     max_aspect: float = 1.0
     caption: str = ""
+    uncaptioned: bool = False
     caption_dropout: float = 0.1
     prior_data: str = ""
     prior_caption: str = ""
@@ -153,24 +157,9 @@ class TrainConfig(Reading):
         """Checks what can be checked before anything is read.
 
         Raises:
-          ValueError: a number out of range.
+          ValueError: a value that is not allowed.
         """
-        for name in (
-            *("steps", "batch_size", "learning_rate", "clip_norm", "accumulate"),
-            *("save_every", "keep", "log_every", "crop", "tiny_channels"),
-        ):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be more than 0")
-        if self.controlnet_rank < 0:
-            raise ValueError(f"controlnet_rank is {self.controlnet_rank}, it must be 0 or more")
-        for name in ("ema_decay", "caption_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be in [0, 1)")
-        if self.warmup_steps + self.decay_steps > self.steps:
-            raise ValueError(
-                f"warmup_steps {self.warmup_steps} and decay_steps {self.decay_steps} are more "
-                f"than the {self.steps} steps of the run; lower one of them"
-            )
+        check(self)
 
 
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

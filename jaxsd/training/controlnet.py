@@ -11,11 +11,11 @@ from jaxsd.config import ControlNetConfig, ModelSpec
 from jaxsd.convert import read_controlnet, write_control_lora, write_controlnet
 from jaxsd.models import ControlNet, controlnet_from_unet
 from jaxsd.sampling.program import Networks
+from jaxsd.training.captions import CONDITION
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.control_lora import control_lora
 from jaxsd.training.diffusion import Batch, Told
 from jaxsd.training.finetune import networks_of, opened, task_over
-from jaxsd.training.folder import CONDITION
 from jaxsd.training.loop import Task
 from jaxsd.types import Array, Params
 
@@ -53,7 +53,7 @@ def controlnet_task(config: TrainConfig) -> Task:
         batch = task.batches()
         if batch(0, slice(0, config.batch_size)).condition is None:
             raise ValueError(
-                f"{config.data}: not every picture has a {CONDITION} in metadata.jsonl"
+                f"{config.data}: not every picture has a {CONDITION[0]} in its metadata.jsonl"
             )
         return batch
 

@@ -3,7 +3,6 @@
 A batch depends only on (seed, step), so a resumed run sees the batches of an uninterrupted one.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxsd.images import read_image
+from jaxsd.training.captions import pictures_in
 from jaxsd.types import Array
 
 
@@ -23,24 +23,19 @@ class Pictures(NamedTuple):
 
 
 def read_pictures(folder: str | Path) -> Pictures:
-    """Reads a folder in the Hub's image-folder convention: pictures and a metadata.jsonl.
-
-    Each line has `file_name`, `text`, and if known `texts` (more captions) and `template`.
+    """Reads all pictures of a folder, with captions as `jaxsd.training.captions` finds them.
 
     Raises:
-      FileNotFoundError: no metadata.jsonl.
-      ValueError: pictures of different sizes.
+      FileNotFoundError: no such folder, or a picture of the table that is not there.
+      ValueError: no pictures, pictures of different sizes, captions that can not be read.
     """
     folder = Path(folder)
-    table = folder / "metadata.jsonl"
-    if not table.is_file():
-        raise FileNotFoundError(f"no {table}; make the data with tools/build_emoji_dataset.py")
-    rows = [json.loads(line) for line in table.read_text().splitlines()]
-    images = [read_image(folder / row["file_name"]) for row in rows]
+    rows = pictures_in(folder)
+    images = [read_image(folder / row.name) for row in rows]
     if len(sizes := {image.shape for image in images}) != 1:
         raise ValueError(f"{folder}: pictures of one size are needed, found {sorted(sizes)[:3]}")
-    texts = [[row["text"], *row.get("texts", ())] for row in rows]
-    return Pictures(np.stack(images), texts, np.array([row.get("template", "") for row in rows]))
+    texts = [list(row.texts or ("",)) for row in rows]
+    return Pictures(np.stack(images), texts, np.array([row.template for row in rows]))
 
 
 def generator(seed: int, step: int) -> np.random.Generator:

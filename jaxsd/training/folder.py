@@ -4,7 +4,6 @@ A batch depends only on (seed, number), so a resumed run sees the batches of an 
 """
 
 import io
-import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxsd.images import image_size, read_cropped
+from jaxsd.training.captions import pictures_in
 from jaxsd.training.data import generator
 
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-TABLE = "metadata.jsonl"
-CONDITION = "conditioning_image_file_name"
 BROKEN_SHARE = 0.01
 """Share of pictures that may be unreadable before a run stops."""
 
@@ -64,7 +61,8 @@ class Folder:
 
     Attributes:
       names: in the order of the table, sorted, or in the order of the records.
-      texts: captions of each.
+      texts: captions of each, one or more.
+      captioned: whether each has captions of its own, and not the caption for all, [N] bool.
       conditioned: whether each comes with an image for a ControlNet, [N] bool.
       sizes: height and width of each, [N, 2] int.
       read: number of a picture -> the picture and its ControlNet image. Threads call it.
@@ -73,6 +71,7 @@ class Folder:
 
     names: tuple[str, ...]
     texts: tuple[tuple[str, ...], ...]
+    captioned: np.ndarray
     conditioned: np.ndarray
     sizes: np.ndarray
     read: Callable[[int], tuple[File, File | None]]
@@ -83,7 +82,7 @@ class Folder:
 class Known(NamedTuple):
     """What is known of a picture before it is decoded."""
 
-    texts: tuple[str, ...]
+    texts: tuple[str, ...]  # its own captions
     conditioned: bool
     size: tuple[int, int]  # height and width
 
@@ -93,6 +92,7 @@ def listed(
     names: Sequence[str],
     look: Callable[[int], Known],
     *,
+    caption: str,
     read: Callable[[int], tuple[File, File | None]],
     stored: tuple[Path, ...],
 ) -> Folder:
@@ -100,6 +100,7 @@ def listed(
 
     Args:
       look: number of a name -> what is known of it.
+      caption: for pictures that have none.
       read: number of a name -> what `Folder.read` gives.
 
     Raises:
@@ -116,7 +117,8 @@ def listed(
     kept, texts, conditioned, sizes = list(found), *zip(*found.values(), strict=True)
     return Folder(
         names=tuple(names[number] for number in kept),
-        texts=texts,
+        texts=tuple(own or (caption,) for own in texts),
+        captioned=np.array(list(map(bool, texts))),
         conditioned=np.array(conditioned),
         sizes=np.array(sizes),
         read=lambda number: read(kept[number]),
@@ -126,52 +128,26 @@ def listed(
 
 
 def read_folder(folder: str | Path, caption: str = "") -> Folder:
-    """Lists an image folder in the Hub's convention: pictures and a metadata.jsonl.
+    """Lists an image folder, with captions as `jaxsd.training.captions` finds them.
 
-    Each line has `file_name`, and `text` or `texts`; `caption` is for lines without either. Without
-    the file, every picture of the folder is taken, with `caption`. Only headers are read.
+    `caption` is for pictures without any. Only headers of pictures are read.
 
     Raises:
       FileNotFoundError: no such folder, or a picture of the table that is not there.
-      ValueError: no pictures, a table that can not be read, or too many broken pictures.
+      ValueError: no pictures, captions that can not be read, or too many broken pictures.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no data folder {folder}")
-    rows = _rows(folder, caption)
-    if not rows:
-        raise ValueError(f"no pictures in {folder}; give a folder of {', '.join(sorted(PICTURES))}")
-    files, texts, conditions = zip(*rows, strict=True)
-    stored = (*files, *(file for file in conditions if file is not None))
-    if missing := next((file for file in stored if not file.is_file()), None):
-        raise FileNotFoundError(f"{folder / TABLE} names {missing.name}, which is not there")
+    rows = pictures_in(folder)
+    files = [folder / row.name for row in rows]
+    conditions = [row.condition and folder / row.condition for row in rows]
     return listed(
         folder,
-        [str(file.relative_to(folder)) for file in files],
-        lambda i: Known(texts[i], conditions[i] is not None, image_size(files[i])),
+        [row.name for row in rows],
+        lambda i: Known(rows[i].texts, conditions[i] is not None, image_size(files[i])),
+        caption=caption,
         read=lambda i: (files[i], conditions[i]),
-        stored=stored,
+        stored=(*files, *filter(None, conditions)),
     )
-
-
-def _rows(folder: Path, caption: str) -> list[tuple[Path, tuple[str, ...], Path | None]]:
-    """File, captions and condition of each picture."""
-    table = folder / TABLE
-    if not table.is_file():
-        files = sorted(f for f in folder.iterdir() if f.suffix.lower() in PICTURES)
-        return [(file, (caption,), None) for file in files]
-    rows = []
-    for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            row = json.loads(line)
-            texts = ((row["text"],) if "text" in row else ()) + tuple(row.get("texts", ()))
-            condition = folder / row[CONDITION] if CONDITION in row else None
-            rows.append((folder / row["file_name"], texts or (caption,), condition))
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{table} line {number} is not JSON with file_name and text: {error!r}"
-            ) from None
-    return rows
 
 
 def bucket_sizes(resolution: int, unit: int, max_aspect: float) -> np.ndarray:

@@ -26,6 +26,7 @@ from jaxsd.sampling.program import Networks, Texts, encoded_texts
 from jaxsd.text import Tokenizer
 from jaxsd.training.cached import Index, Shard, is_cache, origin_of, read_index, write_index
 from jaxsd.training.captioned import sizes_of
+from jaxsd.training.captions import check_captions
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.finetune import networks_of, opened
 from jaxsd.training.folder import Folder, decoded, in_buckets
@@ -50,9 +51,10 @@ def cache_latents(config: TrainConfig, place: Path) -> Index:
         raise ValueError(f"{place} is there already; remove it, or give another place with -o")
     if is_cache(config.data):
         raise ValueError(f"{config.data} holds latents; set data to a folder of pictures")
+    folder = read_data(config.data, config.caption)
+    check_captions(config.data, folder.texts, config.uncaptioned)
     model = opened(config)
     sizes = sizes_of(config, model.spec)
-    folder = read_data(config.data, config.caption)
     texts = list(dict.fromkeys(["", *(text for own in folder.texts for text in own)]))
     making = _Making(
         place,

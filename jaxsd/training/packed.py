@@ -2,7 +2,7 @@
 
 A record (`jaxsd.records`) is JSON and a picture file. These keys of the JSON are used:
 
-    text, texts       captions; records of `jaxsd bulk` have `prompt` instead
+    text, texts       captions, as in a table; records of `jaxsd bulk` have `prompt` instead
     condition_bytes   size of the ControlNet's image file, if one follows the picture file
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from jaxsd import records
 from jaxsd.images import image_size
+from jaxsd.training.captions import captions_of
 from jaxsd.training.folder import File, Folder, Known, listed, read_folder
 from jaxsd.training.records import read_records, write_records
 
@@ -50,33 +51,31 @@ def read_packed(files: Sequence[Path], caption: str = "") -> Folder:
     names = [f"{path.name}:{i}" for path in files for i in range(len(read_records([path])))]
 
     def parts(number: int) -> tuple[dict[str, Any], File, File | None]:
+        name = files[0].parent / names[number]
         try:
-            header, body = records.unpacked(source[number])
+            header, body = records.unpacked(source[number], name)
         except RuntimeError as error:
             raise OSError(str(error)) from error
-        except ValueError:
-            name = files[0].parent / names[number]
-            raise ValueError(f"{name} is not JSON and a picture") from None
-        end = len(body) - header.get("condition_bytes", 0)
-        condition = io.BytesIO(body[end:]) if end < len(body) else None
+        size = header.get("condition_bytes", 0)
+        if type(size) is not int or not 0 <= size <= len(body):
+            raise ValueError(f"{name} has {len(body)} bytes of pictures, condition_bytes {size!r}")
+        end = len(body) - size
+        condition = io.BytesIO(body[end:]) if size else None
         return header, io.BytesIO(body[:end]), condition
 
     def look(number: int) -> Known:
         header, picture, condition = parts(number)
-        return Known(_texts(header) or (caption,), condition is not None, image_size(picture))
+        texts = captions_of(header, files[0].parent / names[number])
+        return Known(texts, condition is not None, image_size(picture))
 
     return listed(
         files[0].parent,
         names,
         look,
+        caption=caption,
         read=lambda number: parts(number)[1:],
         stored=tuple(files),
     )
-
-
-def _texts(header: dict[str, Any]) -> tuple[str, ...]:
-    plain = header.get("text", header.get("prompt"))
-    return tuple(text for text in (plain, *header.get("texts", ())) if text)
 
 
 def write_packed(folder: Folder, place: Path) -> int:
@@ -103,8 +102,8 @@ def write_packed(folder: Folder, place: Path) -> int:
 
 def _record(folder: Folder, row: int) -> bytes:
     header: dict[str, Any] = {"file_name": folder.names[row]}
-    if texts := [text for text in folder.texts[row] if text]:
-        header["texts"] = texts
+    if folder.captioned[row]:
+        header["texts"] = folder.texts[row]
     picture, condition = folder.read(row)
     body = picture.read_bytes()
     if condition is not None:

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 import jaxsd
+from jaxsd.text_files import lines_in, table_of
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.resuming import refuse_other_run
 from jaxsd.writing import replacing
@@ -42,9 +43,9 @@ class Record:
         self._board = SummaryWriter(str(folder / "tensorboard"))
 
     def log(self, step: int, numbers: dict[str, Any]) -> None:
-        """Adds a line of metrics of a step, without NaN; no line if all are NaN."""
+        """Adds a line of metrics of a step, without those that are not finite."""
         line = {
-            name: round(float(value), 6) for name, value in numbers.items() if not np.isnan(value)
+            name: round(float(value), 6) for name, value in numbers.items() if np.isfinite(value)
         }
         if not line or self._board is None:
             return
@@ -84,11 +85,15 @@ def commit(folder: Path) -> str:
 def read_metrics(folder: Path) -> list[dict[str, float]]:
     """The lines of metrics.jsonl; if a step ran twice, only the later ones.
 
-    A step may have several lines, with different metrics.
+    A step may have several lines, with different metrics. A line that was cut when the run was
+    killed is left out.
     """
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     kept: list[dict[str, float]] = []
-    for line in lines:
+    for _, text in lines_in(folder / "metrics.jsonl"):
+        try:
+            line = table_of(text, "the line")
+        except ValueError:
+            continue
         while kept and kept[-1]["step"] > line["step"]:
             kept.pop()
         same = [old for old in kept[-3:] if old["step"] == line["step"]]

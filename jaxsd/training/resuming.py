@@ -12,7 +12,7 @@ from jaxsd.typed import built
 MAY_CHANGE = (
     *("steps", "learning_rate", "warmup_steps", "decay_steps", "weight_decay", "clip_norm"),
     *("ema_decay", "dtype", "remat", "mesh", "save_every", "keep", "log_every", "samples"),
-    *("output", "data", "caption", "caption_dropout"),
+    *("output", "data", "caption", "uncaptioned", "caption_dropout"),
     *("prior_data", "prior_caption", "prior_weight"),
 )
 """Keys that a run may change when it goes on. The others decide what its checkpoint is, or which

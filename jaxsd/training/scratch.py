@@ -17,6 +17,7 @@ from jaxsd.sampling.program import Networks
 from jaxsd.schedulers import NoiseSchedule
 from jaxsd.text import Tokenizer, read_tokenizer
 from jaxsd.training.autoencoder import encode, read_autoencoder
+from jaxsd.training.captions import check_captions
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.data import Mixture, generator, read_pictures
 from jaxsd.training.diffusion import (
@@ -65,6 +66,7 @@ def scratch_task(config: TrainConfig, spec: ModelSpec) -> Task:
     @cache
     def data() -> Data:
         pictures = read_pictures(config.data)
+        check_captions(config.data, pictures.texts, config.uncaptioned)
         latents = _encoded(config, VAE(spec.vae), autoencoder, pictures.images)
         return Data(latents, [tokenizer(texts) for texts in pictures.texts], pictures.templates)
 

@@ -9,6 +9,7 @@ from jaxsd.training.config import TrainConfig
 from jaxsd.training.controlnet import controlnet_task
 from jaxsd.training.finetune import embedding_task, finetune_task, lora_task
 from jaxsd.training.loop import Task
+from jaxsd.training.optimizer import OPTIMIZERS
 from jaxsd.training.scratch import scratch_task
 from jaxsd.training.tiny_autoencoder import tiny_autoencoder_task
 
@@ -27,10 +28,9 @@ def task_of(config: TrainConfig) -> Task:
     """What a run trains.
 
     Raises:
-      ValueError: no task or `remat` policy of that name.
+      ValueError: no task, `remat` policy or optimiser of that name.
     """
-    if config.task not in TASKS:
-        raise ValueError(f"task {config.task!r} is unknown: choose one of {', '.join(TASKS)}")
-    if config.remat not in REMAT:
-        raise ValueError(f"remat {config.remat!r} is unknown: choose one of {', '.join(REMAT)}")
+    for name, known in (("task", TASKS), ("remat", REMAT), ("optimizer", OPTIMIZERS)):
+        if (value := getattr(config, name)) not in known:
+            raise ValueError(f"{name} {value!r} is unknown: choose one of {', '.join(known)}")
     return TASKS[config.task](config)

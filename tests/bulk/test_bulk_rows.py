@@ -27,7 +27,7 @@ def facts(rows: list) -> list[tuple]:
 
 
 def write(folder: Path, name: str, text: str) -> Path:
-    (folder / name).write_text(text)
+    (folder / name).write_bytes(text.encode())
     return folder / name
 
 
@@ -96,8 +96,18 @@ def test_bad_rows_are_all_told_with_their_lines(tmp_path: Path) -> None:
         ('{"prompt": "a", "id": "x"}', None),
         ('{"prompt": "a", "id": "x"}', "id 'x' was used before"),
         ('{"prompt"', "not JSON"),
-        ("[1]", "not an object"),
-        ('{"prompt": "\\ud800"}', "not valid UTF-8"),
+        ("[1]", "not a table"),
+        ('{"prompt": "\\ud800"}', "not Unicode"),
+        ('{"prompt": "a", "id": ""}', "id '' is not"),
+        ('{"prompt": "a", "id": true}', "id True is not"),
+        ('{"prompt": "a", "id": [1]}', "id [1] is not"),
+        ('{"prompt": "a", "seed": 9223372036854775808}', "seed 9223372036854775808 is out of"),
+        ('{"prompt": "a", "steps": [1]}', "steps is [1], it must be of type int"),
+        ('{"prompt": "a", "guidance_scale": 1' + "0" * 399 + "}", "not a finite number"),
+        ('{"prompt": "a", "size": ""}', "size '' is not WIDTHxHEIGHT"),
+        ('{"prompt": "a", "size": "32x16", "width": 64}', "size 32x16 and width 64 differ"),
+        ('{"prompt": "a", "seed": 1, "seed": 2}', "the key 'seed' is there twice"),
+        ('{"prompt": ' + "[" * 10_000, "more than 100 lists or tables within each other"),
     ]
     path = write(tmp_path, "a.jsonl", "\n".join(line for line, _ in lines))
     rows, bad = read(path)
@@ -107,6 +117,35 @@ def test_bad_rows_are_all_told_with_their_lines(tmp_path: Path) -> None:
     for one, (_, error) in zip(bad, wanted, strict=True):
         assert error in one.error
         assert "\n" not in one.error
+
+
+def test_a_table_of_pandas_says_the_same(tmp_path: Path) -> None:
+    table = "\ufeff,id,prompt,seed,steps\r\n0,7,a\u2028b,7.0,5.0\r\n1,8,,,\r\n2,9,c,,\r\n"
+    rows, bad = read(write(tmp_path, "a.csv", table))
+    assert [(row.id, row.settings.prompt, row.settings.seed) for row in rows] == [
+        ("7", "a\u2028b", 7),
+        ("9", "c", 0),
+    ]
+    assert [(one.line, one.error) for one in bad] == [(3, "the prompt is empty")]
+
+
+@pytest.mark.parametrize("seed", [0, 2**32 - 1, 2**32, 156680208700286, 2**63 - 1])
+def test_seeds_of_other_programs(tmp_path: Path, seed: int) -> None:
+    for name, text in (
+        ("a.jsonl", f'{{"prompt": "a", "seed": {seed}}}'),
+        ("a.csv", f"prompt,seed\na,{seed}\n"),
+    ):
+        rows, bad = read(write(tmp_path, name, text), seed=3)
+        assert ([row.settings.seed for row in rows], bad) == ([seed], [])
+
+
+def test_zeros_mean_what_they_say() -> None:
+    said = {"guidance_scale": 0, "seed": 0, "mask_blur": 0.0, "composite": False, "id": 0}
+    ((row_id, made),) = rows_of(
+        [{"prompt": "a"} | said], guidance_scale=3.0, seed=4, mask_blur=1.0, composite=True
+    )
+    assert row_id == "0"
+    assert (made.guidance_scale, made.seed, made.mask_blur, made.composite) == (0, 0, 0, False)
 
 
 def test_a_row_may_keep_away_from_nothing() -> None:
@@ -159,11 +198,57 @@ def test_overrides(tmp_path: Path) -> None:
         ({"rows": "a.xls"}, "not one of .jsonl"),
         ({"axes": {"a": 1}, "prompt": "{a}"}, "axis 'a' is 1"),
         ({"axes": {"a": [1]}, "prompt": "{b}"}, "has {b}"),
+        ({"axes": {"a": [1]}, "prompt": "{a.__class__}"}, r"more in braces .* at {a\.__class__"),
+        ({"axes": {"a": [1]}, "prompt": "{a[0]}"}, r"more in braces .* at {a\[0\]"),
+        ({"axes": {"a": [1]}, "prompt": "{a:99999999999}"}, "more in braces"),
+        ({"axes": {"a": [1]}, "prompt": "{a!r}"}, "more in braces"),
+        ({"axes": {"a": [1], "0": [2]}, "prompt": "{0}"}, "more in braces"),
+        ({"axes": {"a": [1]}, "prompt": "{}"}, "more in braces"),
+        ({"axes": {"a": [1]}, "prompt": "{a"}, "is no template: expected '}'"),
+        ({"axes": {"a": [[1]]}, "prompt": "{a}"}, r"axis 'a' has \[1\], which is no text or"),
+        ({"axes": {"a": [True]}, "prompt": "{a}"}, "axis 'a' has True, which is no text or"),
+        ({"axes": {"a": {"first": 0, "count": 0}}, "prompt": "{a}"}, "axis 'a' is {'first'"),
+        ({"axes": {"a": {"first": "0", "count": 2}}, "prompt": "{a}"}, "axis 'a' is {'first'"),
+        ({"axes": {"a": {"file": 3}}, "prompt": "{a}"}, "axis 'a' is {'file': 3}"),
+        ({"axes": {"seed": {"first": 0, "count": 1e12}}, "prompt": "x"}, "make 1000000000000 rows"),
     ],
 )
 def test_tables_that_do_not_fit_are_one_line(config: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         read_rows(BulkConfig(output="o", **config), SPEC)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "packed", "message"),
+    [
+        ("a.jsonl", b"\n\n", "has no rows"),
+        ("a.txt", b"", "has no rows"),
+        ("a.csv", b"prompt\n", "has no rows"),
+        ("a.txt", b"caf\xe9\n", r"a\.txt line 1 is not UTF-8 text"),
+        ("a.jsonl", '{"prompt": "a"}'.encode("utf-16"), r"a\.jsonl line 1 is not UTF-8 text"),
+        ("a.csv", b"prompt\ncaf\xe9\n", r"a\.csv line 2 is not UTF-8 text"),
+        ("a.csv", b'prompt\n"a\n', r"a\.csv line 2 is not CSV"),
+        ("a.parquet", b"PAR1", r"a\.parquet can not be read as Parquet"),
+    ],
+)
+def test_files_that_do_not_serve_are_one_line(
+    tmp_path: Path, name: str, packed: bytes, message: str
+) -> None:
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    (tmp_path / name).write_bytes(packed)
+    with pytest.raises(ValueError, match=message) as error:
+        read(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+def test_lines_of_text_and_of_axes_are_read_alike(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.txt", "\ufeffa cat\r\n\na\u2028dog \n")
+    assert [row.settings.prompt for row in read(path)[0]] == ["a cat", "a\u2028dog"]
+    config = BulkConfig(output="o", prompt="{x} {{}}", axes={"x": {"file": str(path)}})
+    rows, _ = read_rows(config, SPEC)
+    assert [row.settings.prompt for row in rows] == ["a cat {}", "a\u2028dog {}"]
 
 
 def test_every_option_is_a_key_of_runs_and_a_column_of_rows() -> None:

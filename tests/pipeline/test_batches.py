@@ -31,3 +31,12 @@ def test_keys_are_those_of_jax() -> None:
     want = jax.vmap(jax.random.key)(np.array(seeds, np.uint32))
     assert got.dtype == want.dtype
     np.testing.assert_array_equal(jax.random.key_data(got), jax.random.key_data(want))
+
+
+def test_keys_of_long_seeds_are_those_of_jax_with_64_bits() -> None:
+    seeds = [0, 7, 2**32 - 1, 2**32, 2**32 + 7, 2**63 - 1]
+    with jax.enable_x64(True):
+        want = [np.asarray(jax.random.key_data(jax.random.key(seed))) for seed in seeds]
+    got = np.asarray(jax.random.key_data(image_keys(seeds)))
+    np.testing.assert_array_equal(got, want)
+    assert len(set(map(tuple, got.tolist()))) == len(seeds)

@@ -111,6 +111,23 @@ def strange_padding(folder: Path) -> None:
     (folder / "special_tokens_map.json").write_text('{"pad_token": "[PAD]"}')
 
 
+def nested(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text('{"a": ' + "[" * 100_000)
+
+
+def ids_of_text(folder: Path) -> None:
+    (folder / "vocab.json").write_text('{"a": "1"}')
+
+
+def whole_of_lists(folder: Path) -> None:
+    (folder / "vocab.json").unlink()
+    (folder / "tokenizer.json").write_text('{"model": []}')
+
+
+def endless(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text('{"model_max_length": "77"}')
+
+
 def remove(folder: Path) -> None:
     (folder / "vocab.json").unlink()
 
@@ -118,10 +135,14 @@ def remove(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (break_json, "vocab.json is not valid JSON"),
+        (break_json, "vocab.json is not JSON: "),
         (break_merges, "line 2 of merges.txt holds 3 tokens, expected 2"),
         (mix_models, "lacks 1 tokens that it needs, the first is 'qq'"),
         (strange_padding, r"padding '\[PAD\]' of the tokenizer in .* is not in its vocabulary"),
+        (nested, "tokenizer_config.json has more than 100 lists or tables within each other"),
+        (ids_of_text, "not laid out as transformers does.*token 'a' has id '1'"),
+        (whole_of_lists, "not laid out as transformers does"),
+        (endless, "has model_max_length '77'"),
         (remove, "no tokenizer in .*: expected vocab.json and merges.txt, or tokenizer.json"),
     ],
 )

@@ -257,9 +257,12 @@ def test_the_model_is_given_back_with_what_it_was_asked_for() -> None:
         ('model=""', "task 'lora' starts from a model: set model"),
         ("data=/no/such", "no data folder /no/such"),
         ("resolution=33", "resolution 33 is not a multiple of 2 pixels"),
+        ("dtype=int8", "dtype is 'int8', it must be one of float32, float16, bfloat16"),
+        ("seed=-1", "seed is -1"),
+        ("learning_rate=nan", "learning_rate nan is not a finite number"),
         ("optimizer=sgd", "optimizer 'sgd' is unknown: choose one of adamw"),
         ("remat=dots", "remat 'dots' is unknown: choose one of none, minimal, full"),
-        ("lora.rank=0", "LoRA rank 0 is below 1"),
+        ("lora.rank=0", "lora.rank is 0"),
         ("lora.ranks=4", "unknown key 'lora.ranks'"),
         ('lora.targets=["nothing"]', "nothing"),
         ("lora.targets=3", "lora.targets is 3, it must be of type list"),
@@ -280,3 +283,30 @@ def test_mistakes_are_one_line_before_anything_is_compiled(
     assert printed.startswith("jaxsd train: ")
     assert printed.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "cache-latents"])
+def test_a_run_whose_captions_are_not_found_says_so_before_it_begins(
+    config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    data = tiny_pictures(tmp_path / "data", 3)
+    (data / "metadata.jsonl").unlink()
+    table = str(run_toml(replace(config, data=str(data)), tmp_path / "run.toml"))
+    with pytest.raises(SystemExit) as end:
+        run([command, table])
+    printed = capsys.readouterr().err
+    assert end.value.code == 2
+    assert f"0 of 3 pictures in {data} have a caption" in printed
+    assert "uncaptioned=true" in printed
+    assert printed.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("more", [{"uncaptioned": True}, {"caption": "a thing"}])
+def test_a_run_may_do_without_captions_of_its_own(
+    config: TrainConfig, tmp_path: Path, more: dict[str, object]
+) -> None:
+    data = tiny_pictures(tmp_path / "data", 3)
+    (data / "metadata.jsonl").unlink()
+    batch = task_of(replace(config, data=str(data), **more)).batches()
+    assert batch(0, slice(0, 2)).pictures.shape[0] == 2

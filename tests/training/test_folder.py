@@ -168,8 +168,8 @@ def test_a_folder_of_nothing_but_a_broken_picture_is_one_line(tmp_path: Path) ->
     ("table", "message"),
     [
         (None, "no pictures in"),
-        ("{", "line 1 is not JSON with file_name and text"),
-        ('{"text": "a"}', "line 1 is not JSON with file_name and text"),
+        ("{", "line 1 is not JSON"),
+        ('{"text": "a"}', "line 1 has no file_name"),
         ('{"file_name": "a.png", "text": "a"}', r"names a\.png, which is not there"),
     ],
 )

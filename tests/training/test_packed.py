@@ -28,11 +28,12 @@ TOKENIZER = Tokenizer(VOCABULARY, 16, len(VOCABULARY.ids) - 1)
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Four pictures, of which one has two captions and one none; each with a condition."""
+    """Four pictures, of which one has two captions, one none, one an empty one; with conditions."""
     table = tiny_pictures(tmp_path / "data", 4) / "metadata.jsonl"
     rows = [json.loads(line) for line in table.read_text().splitlines()]
     rows[1]["texts"] = ["größer"]
     del rows[2]["text"]
+    rows[3]["text"] = ""
     for i, row in enumerate(rows):
         row["conditioning_image_file_name"] = f"{(i + 1) % 4}.png"
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -47,7 +48,7 @@ def test_batches_are_those_of_the_folder(
     assert capsys.readouterr().out == f"{place}: 4 pictures; train with data={place}\n"
     assert os.listdir(place) == ["00000.array_record"]
     found = read_data(place, "a caption")
-    assert found.texts == (("thing 0",), ("thing 1", "größer"), ("a caption",), ("thing 3",))
+    assert found.texts == (("thing 0",), ("thing 1", "größer"), ("a caption",), ("",))
     config = TrainConfig(
         *("lora", "", str(pictures), 1, 2, 1.0), warmup_steps=0, max_aspect=2.0, caption="a caption"
     )
@@ -113,5 +114,23 @@ def test_files_that_do_not_serve_are_one_line(tmp_path: Path) -> None:
         read_data(tmp_path)
     assert "\n" not in str(end.value)
     write_records(path, [b"not JSON"])
-    with pytest.raises(ValueError, match=r"a\.array_record:0 is not JSON and a picture"):
+    with pytest.raises(ValueError, match=r"a\.array_record:0 is not JSON"):
+        read_data(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "why"),
+    [
+        ({"text": None}, "text is None, it must be of type str"),
+        ({"texts": "abc"}, "texts is 'abc', it must be of type list"),
+        ({"condition_bytes": "3"}, "condition_bytes '3'"),
+        ({"condition_bytes": 10**9}, "condition_bytes 1000000000"),
+    ],
+)
+def test_a_header_of_other_types_is_one_line(
+    tmp_path: Path, header: dict[str, object], why: str
+) -> None:
+    picture = png_bytes(np.zeros((8, 8, 3), np.uint8))
+    write_records(tmp_path / "a.array_record", [packed(header, picture)])
+    with pytest.raises(ValueError, match=rf"a\.array_record:0.*{why}"):
         read_data(tmp_path)

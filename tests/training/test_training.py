@@ -262,6 +262,28 @@ def test_a_run_goes_on_from_a_model_with_fewer_words(root: Path, tmp_path: Path)
         (None, ["steps=0"], "steps is 0"),
         (None, ["steps=10"], "are more than the 10 steps"),
         (None, ["ema_decay=2.0"], "ema_decay is 2.0"),
+        (None, ["dtype=int8"], "dtype is 'int8', it must be one of float32, float16, bfloat16"),
+        (None, ["batch_size=1e9"], "batch_size is 1000000000, it must be in "),
+        (None, ["seed=-1"], "seed is -1"),
+        (None, ["seed=4294967296"], "seed is 4294967296"),
+        (None, ["seed=7.5"], "seed is 7.5, it must be of type int"),
+        (None, ["learning_rate=nan"], "learning_rate nan is not a finite number"),
+        (None, ["learning_rate=1e30"], "learning_rate is 1e"),
+        (None, ["warmup_steps=-1"], "warmup_steps is -1"),
+        (None, ["max_aspect=0.5"], "max_aspect is 0.5"),
+        (None, ["prior_weight=-1"], "prior_weight is -1"),
+        (None, ["mesh=[1, 1]"], r"mesh is \[1, 1\]"),
+        (None, ["mesh=[-1, -1, 1]"], r"mesh is \[-1, -1, 1\]"),
+        (None, ["mesh=[0, 1, 1]"], r"mesh is \[0, 1, 1\]"),
+        (None, ["trainable=['(']"], "trainable: '\\('.* is not a regular expression"),
+        (None, ["lora.targets=['*']"], r"lora.targets: '\*' is not a regular expression"),
+        (None, ["lora.rank=0"], "lora.rank is 0"),
+        (None, ["embedding.vectors=0"], "embedding.vectors is 0"),
+        (None, ["loss.prediction=flow"], "loss.prediction is 'flow'"),
+        (None, ["loss.timestep_density=[0]"], "loss.timestep_density is"),
+        (None, ["loss.min_snr_gamma=-1"], "loss.min_snr_gamma is -1"),
+        (None, ["templates.plain='x'"], r"templates is \['x'\], it must be numbers"),
+        (None, ["hint_channels=[0]"], r"hint_channels is \[0\]"),
     ],
 )
 def test_configuration_errors_are_one_line(
@@ -271,6 +293,13 @@ def test_configuration_errors_are_one_line(
     path.write_text(text or Path("configs/train/emoji-vae.toml").read_text())
     with pytest.raises(ValueError, match=message):
         read_config(path, overrides)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "clip_norm", "weight_decay", "ema_decay"])
+def test_a_configuration_in_python_has_no_nan(name: str) -> None:
+    config = TrainConfig("vae", "", "", 10, 1, 0.1, warmup_steps=1)
+    with pytest.raises(ValueError, match=f"{name} is nan"):
+        replace(config, **{name: float("nan")})
 
 
 @pytest.mark.parametrize("path", sorted(Path("configs/train").glob("*.toml")), ids=lambda p: p.stem)

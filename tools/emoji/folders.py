@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from emoji.pictures import Picture
+from jaxsd.text_files import read_jsonl
 
 SPLITS = ("train", "heldout", "gallery")
 
@@ -72,9 +73,9 @@ def read_rows(folder: Path) -> list[Row]:
     table = folder / "metadata.jsonl"
     if not table.is_file():
         raise FileNotFoundError(f"no {table}; make the data with tools/build_emoji_dataset.py")
-    lines = map(json.loads, table.read_text(encoding="utf-8").splitlines())
     return [
-        Row(folder / line["file_name"], *(line[name] for name in Row._fields[1:])) for line in lines
+        Row(folder / line["file_name"], *(line[name] for name in Row._fields[1:]))
+        for _, line in read_jsonl(table)
     ]
 
 
