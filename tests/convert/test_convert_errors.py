@@ -161,6 +161,10 @@ SCHEDULER = "scheduler/scheduler_config.json"
         (SCHEDULER, {"beta_schedule": "sigmoid"}),
         (SCHEDULER, {"timestep_spacing": "random"}),
         (SCHEDULER, {"trained_betas": [0.1, 0.2]}),
+        (SCHEDULER, {"sigma_max": 120.0}),
+        (SCHEDULER, {"_class_name": "EDMEulerScheduler"}),
+        ("model_index.json", {"scheduler": ["diffusers", "EDMEulerScheduler"]}),
+        (VAE, {"force_upcast": "yes"}),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else value.split("/")[0],
 )
@@ -169,6 +173,12 @@ def test_settings_that_are_not_supported_are_named(model, file, settings):
     message = complaint(model / "model")
     name, value = next(iter(settings.items()))
     assert name in message or str(value) in message
+
+
+def test_only_xl_looks_at_force_upcast(model):
+    """As in diffusers, whose other pipelines decode in the dtype that they have."""
+    change(model / "model" / VAE, force_upcast=True)
+    assert not convert.open_model(model / "model").spec.vae.force_upcast
 
 
 def test_a_setting_that_is_off_is_no_matter(model):
