@@ -2,36 +2,25 @@
 
 import os
 import sys
-from contextlib import suppress
-from typing import NamedTuple
 
 
-class Ending(NamedTuple):
-    """How a command ends."""
-
-    status: int
-    line: str
-
-
-def ending(error: BaseException) -> Ending | None:
+def ending(error: BaseException) -> tuple[int, str] | None:
     """The status and the line for an error that the user can repair; None for a defect of ours."""
     line = str(error)
     if _interrupted(error):
-        return Ending(130, "interrupted")
+        return 130, "interrupted"
     if isinstance(error, FloatingPointError):
-        return Ending(1, line)
+        return 1, line
     if isinstance(error, ValueError | OSError):
-        return Ending(2, line)
+        return 2, line
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in line:
-        return Ending(
-            2, "out of memory; take fewer or smaller pictures at a time, or 16-bit dtypes"
-        )
+        return (2, "out of memory; take fewer or smaller pictures at a time, or 16-bit dtypes")
     if "jax" in sys.modules:
-        from jaxsd.parallel.mesh import has_devices
+        from jaxsd.parallel.devices import has_devices
 
         if not has_devices():
             asked = f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}"
-            return Ending(2, f"{asked}: no such device for JAX here; unset it, or take cpu")
+            return 2, f"{asked}: no such device for JAX here; unset it, or take cpu"
     return None
 
 
@@ -42,18 +31,3 @@ def _interrupted(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def settle() -> None:
-    """Waits for programs that still run: a process that ends under one can crash.
-
-    Of several hosts none waits, since the others may never do their part.
-    """
-    jax = sys.modules.get("jax")
-    arrays = []
-    with suppress(RuntimeError):  # there is no device
-        if jax is not None and jax.process_count() == 1:
-            arrays = jax.live_arrays()
-    for array in arrays:
-        with suppress(RuntimeError):  # its program failed, or a later one took its memory
-            array.block_until_ready()

@@ -49,7 +49,7 @@ def main(args: argparse.Namespace) -> None:
     from absl import logging
 
     from jaxsd.cli.arguments import file_of
-    from jaxsd.cli.ending import ending, settle
+    from jaxsd.cli.ending import ending
 
     _name_warnings(f"jaxsd {args.command}")
     try:
@@ -61,9 +61,13 @@ def main(args: argparse.Namespace) -> None:
         if end is None:
             raise
         logging.debug("jaxsd %s failed", args.command, exc_info=True)
-        settle()
-        print(printable(f"jaxsd {args.command}: {end.line}"), file=sys.stderr)
-        sys.exit(end.status)
+        if "jax" in sys.modules:
+            from jaxsd.parallel.devices import settle
+
+            settle()
+        status, line = end
+        print(printable(f"jaxsd {args.command}: {line}"), file=sys.stderr)
+        sys.exit(status)
 
 
 def _name_warnings(who: str) -> None:

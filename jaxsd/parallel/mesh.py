@@ -29,11 +29,3 @@ def mesh_of(shape: Sequence[int] = (-1, 1, 1), devices: Sequence[jax.Device] | N
             "whose product is that, one of them -1 for what is left"
         )
     return Mesh(np.array(devices).reshape(sizes), MESH_AXES)
-
-
-def has_devices() -> bool:
-    """Whether JAX has the devices that the environment tells it to use."""
-    try:
-        return bool(jax.devices())
-    except (RuntimeError, AssertionError):  # which of them depends on who asked before
-        return False

@@ -10,8 +10,8 @@ import pytest
 import jaxsd
 from jaxsd.cli import info
 from jaxsd.cli.arguments import COMMANDS
-from jaxsd.cli.ending import settle
 from jaxsd.cli.main import run
+from jaxsd.parallel.devices import settle
 
 
 def program(*argv: str) -> subprocess.CompletedProcess[str]:
