@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     "types": 0,
     "typed": 0,
+    "text_files": 0,
     "config": 0,
     "families": 0,
     "folders": 0,
@@ -56,6 +57,7 @@ FENCES = {
         "records",
         "types",
         "typed",
+        "text_files",
         "config",
         "families",
         "folders",

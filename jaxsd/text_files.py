@@ -1,0 +1,203 @@
+"""Text files that people bring, read in one way: lines, tables, JSON, TOML.
+
+Text is UTF-8, with or without a byte-order mark. Lines end at a line feed alone, or at one after a
+carriage return: not at the other characters that `str.splitlines` knows. Every function raises
+`ValueError` in one line that begins with the file, or with `where`, a name that the caller gives.
+"""
+
+import csv
+import io
+import json
+import math
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+DEEPEST = 100
+"""Lists and tables within each other; no file of this field comes near it."""
+LONGEST_NUMBER = 400
+"""Digits of a number; the largest float64 has 309."""
+BYTE_ORDER_MARK = "\ufeff"
+
+
+def decoded(packed: bytes, where: object) -> str:
+    """The text of UTF-8 bytes.
+
+    Raises:
+      ValueError: another encoding.
+    """
+    try:
+        return packed.decode()
+    except UnicodeDecodeError as error:
+        byte = packed[error.start]
+        raise ValueError(
+            f"{where} is not UTF-8 text: byte 0x{byte:02x} at {error.start}; save it as UTF-8"
+        ) from None
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file, without its byte-order mark.
+
+    Raises:
+      ValueError: it is not UTF-8.
+      OSError: it can not be read.
+    """
+    return decoded(Path(path).read_bytes(), path).removeprefix(BYTE_ORDER_MARK)
+
+
+def lines_in(path: str | Path) -> Iterator[tuple[int, str]]:
+    """(number from 1, line without its end) of a file; lines of blanks alone are left out.
+
+    Raises:
+      ValueError: it is not UTF-8.
+      OSError: it can not be read.
+    """
+    with Path(path).open("rb") as file:
+        for number, packed in enumerate(file, 1):
+            line = decoded(packed, f"{path} line {number}")
+            line = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
+            if line.strip():
+                yield number, line.removesuffix("\n").removesuffix("\r")
+
+
+def json_of(text: str, where: object, *, finite: bool = True) -> Any:
+    """The value of a JSON text.
+
+    Args:
+      finite: False to take NaN and Infinity, which ComfyUI writes and JSON does not have.
+
+    Raises:
+      ValueError: it is not JSON, has a key twice, a number that is not finite, text that is not
+        Unicode, or more than `DEEPEST` lists within each other.
+    """
+    hooks: dict[str, Any] = {"parse_int": _whole, "object_pairs_hook": _table}
+    if finite:
+        hooks |= {"parse_float": _finite, "parse_constant": _finite}
+    value = _parsed(json.loads, text, where, "JSON", hooks)
+    if "\\u" in text:  # the only way to write half of a surrogate pair
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{where} has text that is not Unicode: half a surrogate") from None
+    return value
+
+
+def table_of(text: str, where: object, *, finite: bool = True) -> dict[str, Any]:
+    """The table (object) that is a JSON text.
+
+    Raises:
+      ValueError: as `json_of`, or it is a list, a number, ...
+    """
+    value = json_of(text, where, finite=finite)
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} is not a table of names and values, as in {{...}}")
+    return value
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """The table in a JSON file.
+
+    Raises:
+      ValueError: it is not UTF-8, or as `table_of`.
+      OSError: it can not be read.
+    """
+    return table_of(read_text(path), path)
+
+
+def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number from 1, table) of each line of a JSONL file.
+
+    Raises:
+      ValueError: it is not UTF-8, or as `table_of`, with the number of the line.
+      OSError: it can not be read.
+    """
+    for number, line in lines_in(path):
+        yield number, table_of(line, f"{path} line {number}")
+
+
+def read_csv(path: str | Path) -> Iterator[tuple[int, dict[str, str] | str]]:
+    """(number of its last line, fields by column, or what is wrong with them) of each CSV row.
+
+    A first column without a name, which pandas makes of an index, is left out if it has numbers.
+
+    Raises:
+      ValueError: it is not UTF-8, not CSV, or two columns have the same name.
+      OSError: it can not be read.
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        columns = next(reader, [])
+        if len(set(columns)) != len(columns):
+            raise ValueError(f"{path} line 1 has a column twice: {', '.join(columns)}")
+        for fields in filter(None, reader):
+            row = dict(zip(columns, fields, strict=False))
+            if len(fields) != len(columns):
+                yield reader.line_num, f"{len(fields)} fields, the first line has {len(columns)}"
+            elif not row.pop("", "0").isdigit():
+                yield reader.line_num, "a value in a column without a name"
+            else:
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise ValueError(f"{path} line {reader.line_num} is not CSV: {error}") from None
+
+
+def toml_of(text: str, where: object) -> dict[str, Any]:
+    """The table of a TOML text.
+
+    Raises:
+      ValueError: it is not TOML, or has more than `DEEPEST` lists within each other.
+    """
+    return _parsed(tomllib.loads, text, where, "TOML", {})
+
+
+def _parsed(
+    parse: Callable[..., Any], text: str, where: object, name: str, hooks: dict[str, Any]
+) -> Any:
+    try:
+        value = parse(text, **hooks)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno} " * ("\n" in text) + f"column {error.colno}"
+        raise ValueError(f"{where} is not {name}: {error.msg} at {place}") from None
+    except ValueError as error:
+        raise ValueError(f"{where} is not {name}: {error}") from None
+    except RecursionError:
+        value = None
+    else:
+        if not _is_deep(value):
+            return value
+    raise ValueError(f"{where} has more than {DEEPEST} lists or tables within each other")
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        tables = [one.values() if isinstance(one, dict) else one for one in level if _holds(one)]
+        level = [inner for one in tables for inner in one]
+    return any(map(_holds, level))
+
+
+def _holds(value: Any) -> bool:
+    return isinstance(value, dict | list)
+
+
+def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"the key {twice!r} is there twice")
+    return table
+
+
+def _whole(text: str) -> int:
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text.replace("Infinity", "inf"))
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is not a finite number")
+    return value
