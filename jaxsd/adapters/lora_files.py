@@ -5,6 +5,7 @@ alpha is the rank.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from jaxsd.adapters.lora_metadata import ADAPTER, adapter_metadata, kohya_metada
 from jaxsd.adapters.lora_names import AdaptedKernel, adapted_kernels, spellings
 from jaxsd.config import ModelSpec
 from jaxsd.convert.files.safetensors_file import write_safetensors
-from jaxsd.convert.files.tensors import FlatTree, LazyTensor, in_memory
+from jaxsd.convert.files.tensors import FlatTree, LazyTensor, in_memory, one_line
 from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.parameters import Shapes
 from jaxsd.convert.slots import Mismatch, Slot, fill, lay_out
@@ -118,10 +119,13 @@ def _ranks(keys: Keys, tensors: FlatTree) -> dict[str, int]:
 
 
 def _scalar(path: Path, key: str, tensors: FlatTree) -> float:
-    value = tensors[key].read()
-    if value.size != 1:
-        raise ValueError(f"{path}: {key} has {value.size} numbers instead of one")
-    return float(value.reshape(()))
+    shape = tensors[key].shape
+    if math.prod(shape) != 1:
+        raise ValueError(one_line(f"{path}: {key} is {list(shape)} instead of one number"))
+    value = float(tensors[key].read().reshape(()))
+    if not math.isfinite(value):
+        raise ValueError(one_line(f"{path}: {key} is {value}, which is not a finite number"))
+    return value
 
 
 def _layout(

@@ -28,8 +28,19 @@ TILE = 64
 """Rows and columns that are transposed at a time: what is read and written then stays in the cache.
 Arrays of 16 bits, 1280 x 2560 x 3 x 3 and 1280 x 10240, take 0.55 and 0.76 of the time without it.
 """
+MOST_AXES = 64
+"""Axes of an array of NumPy."""
+LONGEST = 1000
+"""Characters of a line that shows texts of a file."""
 _NARROW = {
-    np.dtype(kind) for kind in (ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2)
+    np.dtype(kind)
+    for kind in (
+        ml_dtypes.bfloat16,
+        ml_dtypes.float8_e4m3fn,
+        ml_dtypes.float8_e5m2,
+        ml_dtypes.float8_e4m3fnuz,
+        ml_dtypes.float8_e5m2fnuz,
+    )
 }
 
 
@@ -64,6 +75,7 @@ def in_memory(array: Array) -> LazyTensor:
 
 def one_line(text: str) -> str:
     """Text that may come from a file, fit for one line of a terminal."""
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 

@@ -6,6 +6,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from jaxsd.config import ModelSpec
+from jaxsd.text_files import table_of
 
 KEY = "jaxsd.spec"
 
@@ -21,7 +22,7 @@ def from_json(text: str) -> ModelSpec:
     Raises:
       ValueError: if the text is not that of a spec.
     """
-    return _build(ModelSpec, json.loads(text), "spec")
+    return _build(ModelSpec, table_of(text, f"its metadata {KEY}"), "spec")
 
 
 def _build(kind: Any, value: Any, where: str) -> Any:
@@ -51,9 +52,10 @@ def _build_table(kind: type, table: dict[str, Any], where: str) -> Any:
     unknown = table.keys() - {field.name for field in fields(kind)}
     if unknown:
         raise ValueError(f"{KEY}: {where} has unknown settings {', '.join(sorted(unknown))}")
+    values = {name: _build(hints[name], value, f"{where}.{name}") for name, value in table.items()}
     try:
-        return kind(
-            **{name: _build(hints[name], value, f"{where}.{name}") for name, value in table.items()}
-        )
+        return kind(**values)
     except TypeError as error:
-        raise ValueError(f"{KEY}: {where} is incomplete: {error}") from error
+        raise ValueError(f"{KEY}: {where} is incomplete") from error
+    except ValueError as error:
+        raise ValueError(f"{KEY}: {where}: {error}") from error
