@@ -132,6 +132,8 @@ def _mapped(path: Path, start: int, length: int) -> np.ndarray:
     before = start % mmap.ALLOCATIONGRANULARITY
     with path.open("rb") as file:
         whole = before + length
+        if os.fstat(file.fileno()).st_size < start + length:
+            raise ValueError(f"{path} became shorter while it was read")
         pages = mmap.mmap(file.fileno(), whole, access=mmap.ACCESS_READ, offset=start - before)
     if hasattr(mmap, "MADV_WILLNEED"):
         pages.madvise(mmap.MADV_WILLNEED)
