@@ -1,6 +1,5 @@
 """Metadata of LoRA files: PEFT's configuration, kohya's training settings."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from jaxsd.adapters.lora import Factors
 from jaxsd.adapters.lora_names import AdaptedKernel
 from jaxsd.config import ModelSpec
+from jaxsd.text_files import table_of
 
 ADAPTER = "lora_adapter_metadata"
 """diffusers' key: a JSON table of PEFT's `LoraConfig`, one for each part of the pipeline."""
@@ -67,7 +67,7 @@ def stated_alphas(
     if ADAPTER not in facts:
         return {}
     try:
-        table = json.loads(facts[ADAPTER])
+        table = table_of(facts[ADAPTER], ADAPTER)
         return {
             kernel.path: _number(alpha)
             for kernel in kernels

@@ -6,6 +6,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from jaxsd.config import ModelSpec
+from jaxsd.convert.files.tensors import one_line
 from jaxsd.text_files import table_of
 
 KEY = "jaxsd.spec"
@@ -22,7 +23,11 @@ def from_json(text: str) -> ModelSpec:
     Raises:
       ValueError: if the text is not that of a spec.
     """
-    return _build(ModelSpec, table_of(text, f"its metadata {KEY}"), "spec")
+    table = table_of(text, f"its metadata {KEY}")
+    try:
+        return _build(ModelSpec, table, "spec")
+    except ValueError as error:
+        raise ValueError(one_line(str(error))) from error
 
 
 def _build(kind: Any, value: Any, where: str) -> Any:
