@@ -292,7 +292,10 @@ def test_what_training_leaves_is_inert(tmp_path, write, module, attribute):
 def test_embedding_of_the_original_code(tmp_path, write):
     """A ParameterDict: its parameters are in the state that BUILD gives it."""
     vectors = dict_of({"*": of_array(BASE.reshape(2, 12), "0")})
-    parameters = name("torch.nn.modules.container", "ParameterDict") + b")\x81"
+    parameters = name("torch.nn.modules.container", "ParameterDict")
+    if write is WRITERS["legacy"]:  # which has the sources of modules
+        parameters = tuple_of(text("module"), parameters, text("x.py"), text("class ...")) + b"Q"
+    parameters += b")\x81"
     parameters += dict_of({"training": b"\x88", "_parameters": vectors}) + b"b"
     token = dict_of({"*": of_array(np.array(265), "1")})
     value = dict_of({"string_to_token": token, "string_to_param": parameters})
@@ -367,6 +370,20 @@ def test_sizes_of_members_are_compared_with_the_file(tmp_path):
     assert path.read_bytes().count(size) == 2
     path.write_bytes(path.read_bytes().replace(size, b"\xfe\xff\xff\xff" * 2))
     with pytest.raises(ValueError, match=r"ends beyond its \d+ bytes|damaged"):
+        read_torch(path)
+
+
+def test_more_members_than_weights_have(tmp_path):
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data.pkl", program(number(1)))
+    whole = path.read_bytes()
+    at = whole.rfind(b"PK\5\6")
+    entry, end = whole[at - 54 : at], bytearray(whole[at:])
+    assert entry.startswith(b"PK\1\2")
+    end[12:16] = (70_000 * len(entry)).to_bytes(4, "little")
+    path.write_bytes(whole[: at - 54] + entry * 70_000 + end)
+    with pytest.raises(ValueError, match="list of members has 3780000 bytes, at most"):
         read_torch(path)
 
 

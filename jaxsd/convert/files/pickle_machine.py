@@ -198,9 +198,11 @@ def _inert_set(machine: _Machine, _: Any) -> Inert:
     return Inert(_SET)
 
 
-def _storage(machine: _Machine, _: Any) -> Storage:
-    machine.storages.append(persistent(machine.pop()))
-    return machine.storages[-1]
+def _persistent(machine: _Machine, _: Any) -> Storage | Name:
+    found = persistent(machine.pop())
+    if isinstance(found, Storage):
+        machine.storages.append(found)
+    return found
 
 
 def _object(machine: _Machine, _: Any) -> Any:
@@ -245,7 +247,7 @@ _MAKES: dict[str, Callable[[_Machine, Any], Any]] = {
     "REDUCE": _call,
     "NEWOBJ": _call,
     "NEWOBJ_EX": _call_with_keywords,
-    "BINPERSID": _storage,
+    "BINPERSID": _persistent,
 }
 """Opcodes that push what they make."""
 

@@ -198,14 +198,16 @@ def called(name: Any, arguments: Any) -> Any:
     return _CALLS[name](*arguments) if name in _CALLS else Inert(name)
 
 
-def persistent(identity: Any) -> Storage:
-    """The storage that a persistent id names.
+def persistent(identity: Any) -> Storage | Name:
+    """The storage, or the class of a module, that a persistent id names.
 
     It is `("storage", type, key, location, count)`; files older than PyTorch 1.6 add a view,
-    `(key, start, count)`, or None.
+    `(key, start, count)`, or None, and have `("module", class, file, source)`.
     """
-    if not isinstance(identity, tuple) or len(identity) not in (5, 6):
+    if not isinstance(identity, tuple) or len(identity) not in (4, 5, 6):
         raise ValueError("a persistent id names no storage")
+    if len(identity) == 4 and identity[0] == "module" and isinstance(identity[1], Name):
+        return identity[1]
     tag, kind, key, _, count, *view = identity
     if tag != "storage" or not isinstance(key, str) or kind not in (*DTYPES, UNTYPED):
         raise ValueError("a persistent id names no storage")

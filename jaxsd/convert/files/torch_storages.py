@@ -21,6 +21,8 @@ from jaxsd.convert.files.pickle_names import DTYPES, UNTYPED, Name, Storage
 _MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
 _PICKLE_LIMIT = 32 * 2**20
+_DIRECTORY_LIMIT = 3 * 2**20
+_END_SIZE = 2**16 + 22 + 76
 _WORD_LIMIT = 16
 _FEW_STEPS = 1000
 """Enough for the pickles of a legacy file that describe it."""
@@ -50,6 +52,7 @@ def read_zip(path: Path) -> tuple[Any, dict[str, Place]]:
       ValueError: if it is not one of PyTorch's.
       ZIP_DAMAGE: if it is no whole archive.
     """
+    _check_directory(path)
     with zipfile.ZipFile(path) as archive:
         members = {info.filename: info for info in archive.infolist()}
         pickles = [name for name in members if name.split("/")[-1] == "data.pkl"]
@@ -68,6 +71,23 @@ def read_zip(path: Path) -> tuple[Any, dict[str, Place]]:
             storage.key: _place_of(file, members.get(f"{root}data/{storage.key}"), storage.key)
             for storage in storages
         }
+
+
+def _check_directory(path: Path) -> None:
+    """Refuses an archive with more members than weights have, which would take long to list.
+
+    Raises:
+      ValueError: naming the bytes of its directory.
+    """
+    with path.open("rb") as file:
+        file.seek(-min(path.stat().st_size, _END_SIZE), os.SEEK_END)
+        tail = file.read()
+    at = tail.rfind(b"PK\5\6", 0, max(0, len(tail) - 18))
+    size = int.from_bytes(tail[at + 12 : at + 16], "little")
+    if at >= 76 and tail[at - 20 : at - 16] == b"PK\6\7":  # zip64 has its own end before it
+        size = int.from_bytes(tail[at - 36 : at - 28], "little")
+    if at >= 0 and size > _DIRECTORY_LIMIT:
+        raise ValueError(f"its list of members has {size} bytes, at most {_DIRECTORY_LIMIT}")
 
 
 def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> bytes:

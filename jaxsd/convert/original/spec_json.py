@@ -10,6 +10,7 @@ from jaxsd.convert.files.tensors import one_line
 from jaxsd.text_files import table_of
 
 KEY = "jaxsd.spec"
+_LARGEST = 1e30
 
 
 def to_json(spec: ModelSpec) -> str:
@@ -45,7 +46,7 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         return tuple(_build(options[0], item, where) for item in value)
     if get_origin(kind) is Literal and value in options:
         return value
-    if kind is float and type(value) in (int, float):
+    if kind is float and type(value) in (int, float) and abs(value) < _LARGEST:
         return float(value)
     if kind in (int, str, bool) and type(value) is kind:
         return value
