@@ -12,7 +12,9 @@ class Checkpoints:
 
     def __init__(self, folder: str | Path, keep: int = 2) -> None:
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-        self._manager = ocp.CheckpointManager(Path(folder).absolute(), options=options)
+        self._manager = ocp.CheckpointManager(
+            Path(folder).absolute(), item_handlers=ocp.StandardCheckpointHandler(), options=options
+        )
 
     @property
     def latest(self) -> int | None:
@@ -32,9 +34,11 @@ class Checkpoints:
 
         Raises:
           FileNotFoundError: nothing was saved yet.
+          ValueError: the state has other arrays than `like`, or can not be read.
         """
         if self.latest is None:
             raise FileNotFoundError(f"no checkpoint in {self._manager.directory}; train first")
+        place = f"{self._manager.directory}/{self.latest}"
         here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         abstract = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
@@ -42,9 +46,29 @@ class Checkpoints:
             ),
             like,
         )
-        return self._manager.restore(self.latest, args=ocp.args.StandardRestore(abstract))
+        try:
+            saved = _shapes(self._manager.item_metadata(self.latest))
+            wanted = _shapes(abstract)
+            if saved == wanted:
+                return self._manager.restore(self.latest, args=ocp.args.StandardRestore(abstract))
+        except Exception:  # a damaged file can raise anything
+            raise ValueError(
+                f"the checkpoint {place} is damaged; remove it to go on from the one before"
+            ) from None
+        path = min(path for path, _ in saved.items() ^ wanted.items())
+        was, now = (shapes.get(path, "not there") for shapes in (saved, wanted))
+        raise ValueError(
+            f"the checkpoint {place} is of another model: {path} was {was} and is {now}; begin "
+            "anew with another output"
+        )
 
     def close(self) -> None:
         """Waits for writes to end."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """Path -> shape."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves}

@@ -54,7 +54,8 @@ class Executables:
     """Calls jitted functions, with compiled programs from a folder if there is one.
 
     Attributes:
-      folder: private to this user, since its files are run; None to keep nothing.
+      folder: private to this user, since its files are run; None to keep nothing, which it also
+        becomes once a program can not be written.
       announce: gets one line about a program that takes long to compile, or that cannot be loaded.
     """
 
@@ -128,8 +129,17 @@ class Executables:
             self.announce(f"compiled in {seconds:.0f} s")
             give_back_memory()
         if path is not None:
-            _keep(compiled, path)
+            self._keep(compiled, path)
         return compiled
+
+    def _keep(self, compiled: jax.stages.Compiled, path: Path) -> None:
+        """Writes a program; after an error it and later ones stay in memory alone."""
+        try:
+            _write(compiled, path)
+        except OSError as error:
+            self.folder = None
+            reason = error.strerror or error
+            self._say_once(f"compiled programs are not kept: {path.parent}: {reason}")
 
     def _say_once(self, line: str) -> None:
         if line not in self._said:
@@ -141,7 +151,7 @@ IN_MEMORY = Executables()
 """Keeps programs in this process only, without a folder."""
 
 
-def _keep(compiled: jax.stages.Compiled, path: Path) -> None:
+def _write(compiled: jax.stages.Compiled, path: Path) -> None:
     """Writes a program; readers see the complete old file or the complete new one."""
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         try:

@@ -2,13 +2,39 @@
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+
+from jaxsd.writing import check_writable
 
 
 def cache_folder() -> Path:
-    """Where compiled programs are kept: `$XDG_CACHE_HOME/jaxsd`, else `~/.cache/jaxsd`."""
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches) / "jaxsd"
+    """Where compiled programs are kept: `$XDG_CACHE_HOME/jaxsd`, else `~/.cache/jaxsd`.
+
+    Raises:
+      FileNotFoundError: this user has no home folder.
+    """
+    if caches := os.environ.get("XDG_CACHE_HOME"):
+        return Path(caches) / "jaxsd"
+    try:
+        return Path.home() / ".cache/jaxsd"
+    except RuntimeError:
+        raise FileNotFoundError("this user has no home folder; set XDG_CACHE_HOME") from None
+
+
+def writable_cache(say: Callable[[str], None]) -> Path | None:
+    """The cache folder; None, after a line, if nothing can be written there.
+
+    Raises:
+      ValueError: as `private`.
+    """
+    try:
+        folder = private(cache_folder())
+        check_writable(folder)
+    except OSError as error:
+        say(f"compiled programs are not kept, since there is no cache folder: {error}")
+        return None
+    return folder
 
 
 def private(folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """JAX's own cache of compiled programs, and a message while one is compiled."""
 
 import logging
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from threading import Timer
@@ -13,13 +14,15 @@ PATIENCE = 1.0
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
-def keep_compiled(folder: Path, *, announce: Callable[[str], None]) -> None:
+def keep_compiled(folder: Path | None, *, announce: Callable[[str], None]) -> None:
     """Makes JAX keep compiled programs in the folder, and announces those that take long.
 
-    A folder that the user named in JAX_COMPILATION_CACHE_DIR is used instead.
+    A folder that the user named in JAX_COMPILATION_CACHE_DIR is used instead. With None, and none
+    named, nothing is kept. A full disk is no reason to stop, nor to say so for each program.
     """
-    if not jax.config.jax_compilation_cache_dir:
+    if folder is not None and not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(folder))
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     announcement = Announcement(announce)

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-import tempfile
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,9 +11,12 @@ import numpy as np
 from jaxsd.images import contact_sheet, write_png
 from jaxsd.settings import Recipe
 from jaxsd.webui import texts_of
+from jaxsd.writing import check_writable
 
 LONGEST_NAME = 60
 """Characters of a prompt that go into the name of its file."""
+LARGEST_NAME = 180
+"""Bytes of them: file systems take 255 for a name, and some letters are four."""
 
 
 def output_paths(output: Path, prompts: Sequence[str], seed: int) -> tuple[list[Path], Path | None]:
@@ -23,7 +26,7 @@ def output_paths(output: Path, prompts: Sequence[str], seed: int) -> tuple[list[
     images and NAME.png: NAME_SEED.png, and NAME.png is the contact sheet.
 
     Raises:
-      ValueError: `output` is a file but not a PNG, or nothing can be written there.
+      ValueError: `output` is a file but not a PNG, or one of the files can not be written.
     """
     is_folder = output.is_dir() or not output.suffix
     if not is_folder and output.suffix.lower() != ".png":
@@ -32,8 +35,7 @@ def output_paths(output: Path, prompts: Sequence[str], seed: int) -> tuple[list[
     try:
         if is_folder:
             folder.mkdir(exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        check_writable(folder)
     except OSError as error:
         raise ValueError(f"cannot write to {output}: {error.strerror or error}") from error
     seeds = range(seed, seed + len(prompts))
@@ -44,14 +46,33 @@ def output_paths(output: Path, prompts: Sequence[str], seed: int) -> tuple[list[
     else:
         paths = [output.with_stem(f"{output.stem}_{number}") for number in seeds]
         sheet = output
-    return ([sheet] if len(prompts) == 1 and not is_folder else paths), (
-        sheet if len(prompts) > 1 else None
-    )
+    if len(prompts) == 1:
+        paths, sheet = paths if is_folder else [sheet], None
+    for path in (*paths, *([sheet] if sheet else [])):
+        _check_name(path)
+    return paths, sheet
+
+
+def _check_name(path: Path) -> None:
+    """Finds out whether a file can have this name, which costs less than a picture.
+
+    Raises:
+      ValueError: it is a folder, or the file system allows no such name.
+    """
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ValueError(f"cannot write to {path}: {error.strerror}") from None
+    if is_folder:
+        raise ValueError(f"cannot write to {path}: it is a folder")
 
 
 def file_name(prompt: str) -> str:
     """A prompt as part of a file's name: words and underscores."""
-    return re.sub(r"\W+", "_", prompt[:LONGEST_NAME]).strip("_") or "image"
+    name = re.sub(r"\W+", "_", prompt[:LONGEST_NAME])
+    return name.encode()[:LARGEST_NAME].decode(errors="ignore").strip("_") or "image"
 
 
 def saved(

@@ -1,6 +1,7 @@
 """Programs that are loaded in place of being compiled, and those that are not."""
 
 import ctypes
+import errno
 import json
 import os
 import pickle
@@ -141,15 +142,28 @@ def test_nothing_is_unpickled_from_a_file_that_others_could_have_written(folder,
         Executables(folder)(work, {"power": 2}, **arguments())
 
 
-@pytest.mark.parametrize("stopped", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_program_that_can_not_be_written_leaves_nothing_behind(folder, monkeypatch, stopped):
-    def fail(*_):
-        raise stopped
+def test_a_program_that_is_not_written_to_its_end_leaves_nothing_behind(folder, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
 
     programs = Executables(folder)
-    monkeypatch.setattr(pickle, "dump", fail)
-    with pytest.raises(type(stopped)):
+    monkeypatch.setattr(pickle, "dump", stop)
+    with pytest.raises(KeyboardInterrupt):
         programs(work, {"power": 2}, **arguments())
+    assert list(folder.iterdir()) == []
+
+
+def test_a_full_disk_is_a_line_and_no_reason_to_stop(folder, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pickle, "dump", full)
+    said = []
+    programs = Executables(folder, said.append)
+    for power in (2, 3):
+        got = programs(work, {"power": power}, **arguments())
+        np.testing.assert_array_equal(got["y"], work(power, **arguments())["y"])
+    assert said == [f"compiled programs are not kept: {folder}: No space left on device"]
     assert list(folder.iterdir()) == []
 
 

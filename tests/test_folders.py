@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxsd.folders import cache_folder, check_private_file, private
+from jaxsd.folders import cache_folder, check_private_file, private, writable_cache
 
 
 def mode(folder: Path) -> int:
@@ -70,3 +70,25 @@ def test_a_link_to_a_file_is_refused(tmp_path):
     (tmp_path / "link").symlink_to("real")
     with pytest.raises(ValueError, match="only you can write"):
         check_private_file(tmp_path / "link")
+
+
+@pytest.mark.parametrize("home", ["/proc", "/dev/null", None])
+def test_without_a_place_for_a_cache_there_is_none_and_a_line(home, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if home is None:
+        monkeypatch.setattr(Path, "home", lambda: Path("~nobody-here").expanduser())
+    else:
+        monkeypatch.setenv("HOME", home)
+    lines = []
+    assert writable_cache(lines.append) is None
+    (line,) = lines
+    assert line.startswith("compiled programs are not kept, since there is no cache folder: ")
+    assert (home or "set XDG_CACHE_HOME") in line
+
+
+def test_a_cache_open_to_others_is_refused_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "jaxsd").mkdir(mode=0o777)
+    (tmp_path / "jaxsd").chmod(0o777)
+    with pytest.raises(ValueError, match="open to other users"):
+        writable_cache(print)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxsd.cli.main import COMMANDS, run
+from jaxsd.cli.arguments import COMMANDS
+from jaxsd.cli.main import run
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 FLAG = r"(?<![\w-])--[a-z][a-z-]*"

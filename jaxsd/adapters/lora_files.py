@@ -17,10 +17,11 @@ from jaxsd.adapters.lora_metadata import ADAPTER, adapter_metadata, kohya_metada
 from jaxsd.adapters.lora_names import AdaptedKernel, adapted_kernels, spellings
 from jaxsd.config import ModelSpec
 from jaxsd.convert.files.safetensors_file import write_safetensors
-from jaxsd.convert.files.tensors import FlatTree, LazyTensor, in_memory, one_line
+from jaxsd.convert.files.tensors import FlatTree, LazyTensor, in_memory
 from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.parameters import Shapes
 from jaxsd.convert.slots import Mismatch, Slot, fill, lay_out
+from jaxsd.terminal import printable
 
 _KEY = re.compile(
     r"(?P<module>.+?)\.(?:"
@@ -121,10 +122,10 @@ def _ranks(keys: Keys, tensors: FlatTree) -> dict[str, int]:
 def _scalar(path: Path, key: str, tensors: FlatTree) -> float:
     shape = tensors[key].shape
     if math.prod(shape) != 1:
-        raise ValueError(one_line(f"{path}: {key} is {list(shape)} instead of one number"))
+        raise ValueError(printable(f"{path}: {key} is {list(shape)} instead of one number"))
     value = float(tensors[key].read().reshape(()))
     if not math.isfinite(value):
-        raise ValueError(one_line(f"{path}: {key} is {value}, which is not a finite number"))
+        raise ValueError(printable(f"{path}: {key} is {value}, which is not a finite number"))
     return value
 
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any
 
-from jaxsd.benchmark.jobs import Job
+from jaxsd.benchmark.jobs import OURS, Job
 
-OURS = "jaxsd"
 COMMAND = f"{shlex.quote(sys.executable)} -m jaxsd.benchmark.worker"
 
 

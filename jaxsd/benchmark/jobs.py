@@ -1,5 +1,7 @@
 """What is timed: parts of models, as data that workers in any environment understand."""
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,6 +11,11 @@ from jaxsd.convert.diffusers.schedule_settings import scheduler_settings
 from jaxsd.convert.diffusers.text_settings import text_settings
 from jaxsd.convert.diffusers.unet_settings import unet_settings
 from jaxsd.convert.diffusers.vae_settings import vae_settings
+from jaxsd.memory import check_drawing
+from jaxsd.settings import Settings
+
+OURS = "jaxsd"
+"""Name of our own worker."""
 
 MODELS: dict[str, ModelSpec] = {
     "emoji": families.EMOJI,
@@ -85,10 +92,38 @@ def jobs_of(
     steps: int,
     stored: str = "float32",
 ) -> list[Job]:
-    """Every part of every model in every dtype; `size` None is what suits the model."""
+    """Every part of every model in every dtype; `size` None is what suits the model.
+
+    Raises:
+      ValueError: memory can not hold such a batch.
+    """
+    sizes = {model: size or MODELS[model].default_size for model in models}
+    for model, side in sizes.items():
+        check_drawing(Settings(width=side, height=side), MODELS[model], batch, batch)
     return [
-        Job(model, part, dtype, batch, size or MODELS[model].default_size, steps, stored)
+        Job(model, part, dtype, batch, sizes[model], steps, stored)
         for model in models
         for dtype in dtypes
         for part in parts
     ]
+
+
+def peers_of(texts: Sequence[str]) -> dict[str, str]:
+    """Name -> command, of texts NAME=COMMAND.
+
+    Raises:
+      ValueError: a text is something else, a name is taken, or a quote is not closed.
+    """
+    peers: dict[str, str] = {}
+    for text in texts:
+        name, _, command = text.partition("=")
+        if not name or not command.strip():
+            raise ValueError(f"--peer {text!r} is not NAME=COMMAND")
+        if name == OURS or name in peers:
+            raise ValueError(f"--peer {text!r}: the name {name!r} is taken; choose another")
+        try:
+            shlex.split(command)
+        except ValueError:
+            raise ValueError(f"--peer {text!r} has a quote that is not closed") from None
+        peers[name] = command
+    return peers

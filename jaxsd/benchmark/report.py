@@ -10,6 +10,7 @@ from typing import Any
 
 import jaxsd
 from jaxsd.benchmark.contest import Result, ours
+from jaxsd.writing import replacing
 
 HEADER = (
     "| job | worker | seconds (median, range) | x jaxsd | images/s | TFLOP/s | share | compile s "
@@ -103,7 +104,8 @@ def add_section(path: Path, section: str) -> None:
     """Puts a section before the others of BENCHMARKS.md, which is made if it is missing."""
     text = path.read_text(encoding="utf-8") if path.exists() else "# Benchmarks\n"
     before, mark, others = text.partition("\n## ")
-    path.write_text(f"{before}\n{section}{mark}{others}", encoding="utf-8")
+    with replacing(path) as part:
+        part.write_text(f"{before}\n{section}{mark}{others}", encoding="utf-8")
 
 
 def as_json(facts: dict[str, Any], command: str, contests: Sequence[Contest]) -> str:

@@ -62,10 +62,10 @@ class PipelineArtist:
         pipe = load(
             config.model,
             config.dtype,
-            config.prediction or None,
-            self.mesh,
-            self.programs,
-            config.taesd or None,
+            mesh=self.mesh,
+            programs=self.programs,
+            taesd=config.taesd or None,
+            **config.reading,
         )
         for name in self._controls:
             pipe = with_controlnet(pipe, name)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsd.convert.files.tensors import DTYPES
+from jaxsd.convert.reading import Reading
 from jaxsd.settings import OPTIONS, Settings, in_range, with_sides
 from jaxsd.typed import read_toml
 
@@ -14,8 +15,9 @@ PICTURES = ("png", "webp")
 
 
 @dataclass(frozen=True, kw_only=True)
-class BulkConfig(Settings):
-    """One run. Options of `Settings` are defaults for rows that do not set them.
+class BulkConfig(Reading, Settings):
+    """One run. Options of `Settings` are defaults for rows that do not set them, options of
+    `Reading` say how `model` is read.
 
     Attributes:
       output: folder of the run.
@@ -33,7 +35,6 @@ class BulkConfig(Settings):
       format: "folder" of pictures, "webdataset" tar files, or "arrayrecord".
       picture: "png", or lossless "webp".
       images_per_shard: about how many images a folder or a file has.
-      prediction: "epsilon", "v" or "sample", for files that do not say.
       taesd: diffusers folder of a tiny autoencoder to decode with; empty for the model's own.
     """
 
@@ -49,7 +50,6 @@ class BulkConfig(Settings):
     format: str = "folder"
     picture: str = "png"
     images_per_shard: int = 1000
-    prediction: str = ""
     taesd: str = ""
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
 """Checks the rows of a run and divides them into units; without JAX."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from jaxsd.convert import open_model, read_controlnet
 from jaxsd.convert.files.tensors import FlatTree, flatten
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.convert.tiny_vae import with_tiny_vae
+from jaxsd.memory import check_drawing
 
 
 class Work(NamedTuple):
@@ -39,12 +41,15 @@ def checked_work(config: BulkConfig, *, skip_bad_rows: bool, say: Callable[[str]
       ValueError: a model or a table that cannot be used, or rows that cannot be drawn.
       FileNotFoundError: no such model or table.
     """
-    model = open_model(config.model, prediction=config.prediction or None)
+    model = open_model(config.model, **config.reading)
     if config.taesd:
         model = with_tiny_vae(model, config.taesd)
     rows, bad = read_rows(config, model.spec)
     if bad and not skip_bad_rows:
         refuse(bad, len(rows) + len(bad), say)
+    if rows:
+        largest = max((row.settings for row in rows), key=lambda one: math.prod(one.drawn_size))
+        check_drawing(largest, model.spec, images=config.batch_size, together=config.batch_size)
     sizes = {"batch_size": config.batch_size, "images_per_shard": config.images_per_shard}
     skipped = [{"line": line, "status": "refused", "error": error} for line, error in bad]
     return Work(config, model, rows, plan(rows, model.spec, **sizes), skipped)
@@ -73,6 +78,7 @@ def described(work: Work) -> dict[str, object]:
             name: weights_hash({"": flatten(read_controlnet(name, unet=unet, dtype=None)[1])})
             for name in controls_of(work)
         },
+        "prediction": work.model.spec.prediction,
         "rows": len(work.rows),
         "rows_hash": digest.hexdigest(),
         **{name: getattr(config, name) for name in names},

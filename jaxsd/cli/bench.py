@@ -5,7 +5,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from jaxsd.benchmark.jobs import DTYPES, MODELS, PARTS, STORED, Job, jobs_of
+from jaxsd.benchmark.jobs import DTYPES, MODELS, OURS, PARTS, STORED, Job, jobs_of, peers_of
+from jaxsd.writing import check_writable, replacing
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,12 +46,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Times every job with every worker, and prints and writes the results."""
-    jobs, peers = _jobs(args), [_peer(text) for text in args.peer]
+    jobs, peers = _jobs(args), peers_of(args.peer)
+    if args.output:
+        folder = Path(args.output)
+        folder.mkdir(parents=True, exist_ok=True)
+        check_writable(folder)
 
-    from jaxsd.benchmark.contest import COMMAND, OURS, contest
+    from jaxsd.benchmark.contest import COMMAND, contest
     from jaxsd.benchmark.report import add_section, as_json, document, machine, plot
 
-    workers = {OURS: COMMAND} | dict(peers)
+    workers = {OURS: COMMAND} | peers
     facts, command = machine(), args.said or shlex.join(["jaxsd", *sys.argv[1:]])
     contests = []
     for job in jobs:
@@ -59,10 +64,9 @@ def main(args: argparse.Namespace) -> None:
     text = document(facts, command, contests)
     print(text)
     if args.output:
-        folder = Path(args.output)
-        folder.mkdir(parents=True, exist_ok=True)
         add_section(folder / "BENCHMARKS.md", text)
-        (folder / "results.json").write_text(as_json(facts, command, contests), encoding="utf-8")
+        with replacing(folder / "results.json") as part:
+            part.write_text(as_json(facts, command, contests), encoding="utf-8")
         if not plot(contests, folder / "plot.png"):
             print("no plot: matplotlib is not installed", file=sys.stderr)
 
@@ -90,15 +94,3 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
             raise ValueError(f"--size {args.size} is not a multiple of {unit} pixels above 0")
     sizes = (args.batch, args.size, args.steps)
     return jobs_of(args.models, args.parts, args.dtypes, *sizes, args.stored)
-
-
-def _peer(text: str) -> tuple[str, str]:
-    """Splits NAME=COMMAND.
-
-    Raises:
-      ValueError: it is something else.
-    """
-    name, _, command = text.partition("=")
-    if not name or not command.strip():
-        raise ValueError(f"--peer {text!r} is not NAME=COMMAND")
-    return name, command

@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
 
     from jaxsd.bulk.drawing import draw
     from jaxsd.executables import Executables
-    from jaxsd.folders import cache_folder, private
+    from jaxsd.folders import writable_cache
     from jaxsd.training.signals import Stop
 
     join_hosts(args, patience=WEEK)
@@ -62,9 +62,10 @@ def main(args: argparse.Namespace) -> None:
             shown = tqdm(total=total, initial=done, unit="image", desc=desc)
             return stack.enter_context(shown).update
 
+        cache = writable_cache(say)
         manifest = draw(
             work,
-            Executables(private(cache_folder()) / "programs", say),
+            Executables(cache and cache / "programs", say),
             host=host,
             hosts=hosts,
             stop=lambda: stop.asked,

@@ -19,11 +19,11 @@ def main(args: argparse.Namespace) -> None:
 
     from tqdm import tqdm
 
-    from jaxsd.folders import cache_folder, private
+    from jaxsd.folders import writable_cache
     from jaxsd.jax_cache import keep_compiled
     from jaxsd.training.latents import cache_latents
 
-    keep_compiled(private(cache_folder()), announce=tqdm.write)
+    keep_compiled(writable_cache(tqdm.write), announce=tqdm.write)
     place = Path(args.output or f"{Path(config.data)}-latents")
     index = cache_latents(config, place)
     pictures, captions = (

@@ -5,7 +5,7 @@ import sys
 import time
 
 from jaxsd.canvases import read_pictures
-from jaxsd.cli.options import add_model, add_settings, given_settings, opened
+from jaxsd.cli.options import add_model, add_settings, given_settings, opened, reading
 from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.settings import checked, settings_from, with_sides
 
@@ -62,7 +62,7 @@ def main(args: argparse.Namespace) -> None:
     keep_compiled(folder, announce=_say)
     programs = Executables(folder / "programs", _say)
     opening = load if names else outline  # a ControlNet may be a change of the U-Net's weights
-    pipe = opening(args.model, args.dtype, args.prediction, programs=programs, taesd=args.taesd)
+    pipe = opening(args.model, args.dtype, programs=programs, taesd=args.taesd, **reading(args))
     for name in names:
         pipe = with_controlnet(pipe, name)
     for first, *others in wanted:
@@ -71,6 +71,8 @@ def main(args: argparse.Namespace) -> None:
             pipe.prepare_parts(pipe.order([first] * count, pictures=pictures))
             for settings in others:
                 pipe.prepare(pipe.order([settings] * count, pictures=pictures))
+            if programs.folder is None:
+                raise OSError(f"the programs could not be written to {folder}")
             seconds = time.perf_counter() - started
             size = f"{first.drawn_size[1]}x{first.drawn_size[0]}"
             print(f"{size}, batch {count}: ready in {seconds:.1f} s")

@@ -2,6 +2,8 @@
 
 import argparse
 
+from jaxsd.cli.options import add_reading, reading
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
@@ -14,14 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", help="float32, float16 or bfloat16; without it every tensor stays as it is"
     )
-    parser.add_argument(
-        "--ema",
-        action=argparse.BooleanOptionalAction,
-        help="which U-Net to take where there are two: the average of training, or the last",
-    )
-    parser.add_argument(
-        "--prediction", help="epsilon, v or sample, for files that do not say it (SD 2)"
-    )
+    add_reading(parser)
     parser.add_argument("--force", action="store_true", help="overwrite DST")
 
 
@@ -35,9 +30,8 @@ def main(args: argparse.Namespace) -> None:
         args.source,
         args.destination,
         dtype=args.dtype,
-        ema=args.ema,
-        prediction=args.prediction,
         overwrite=args.force,
+        **reading(args),
     )
     with tqdm(total=conversion.nbytes, unit="B", unit_scale=True, desc="converting") as bar:
         conversion.run(lambda count: bar.update(count) and None)

@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> None:
     """
     from jaxsd.training.exports import place_of
     from jaxsd.training.loop import averaged_weights
-    from jaxsd.training.record import read_run
+    from jaxsd.training.resuming import read_run
     from jaxsd.training.tasks import task_of
 
     config = read_run(Path(args.run))

@@ -1,6 +1,7 @@
 """`jaxsd generate PROMPT [PROMPT ...] -o OUT`: pictures of prompts."""
 
 import argparse
+import contextlib
 import gc
 import sys
 import time
@@ -13,9 +14,10 @@ import numpy as np
 
 import jaxsd
 from jaxsd.canvases import Pictures, canvas_of, read_pictures
-from jaxsd.cli.options import add_model, add_settings, given_settings, opened
+from jaxsd.cli.options import add_model, add_settings, given_settings, opened, reading
 from jaxsd.cli.progress import StepBar, one_line_warnings, steps_shown
 from jaxsd.convert.controlnet import controlnet_place
+from jaxsd.memory import check_drawing
 from jaxsd.outputs import model_hash, output_paths, saved
 from jaxsd.settings import Recipe, Settings, checked, settings_from, tableau_of
 from jaxsd.types import Array
@@ -46,6 +48,8 @@ def main(args: argparse.Namespace) -> None:
         raise ValueError(f"--num-images {args.num_images} is not at least 1")
     spec = opened(args).spec
     first = settings_from(given_settings(args))
+    count = len(args.prompts) * args.num_images
+    check_drawing(checked(first, spec), spec, images=count, together=min(count, LARGEST_BATCH))
     prompts = [text for text in args.prompts for _ in range(args.num_images)]
     settings = [
         checked(replace(first, prompt=prompt, seed=first.seed + i), spec)
@@ -76,8 +80,11 @@ def main(args: argparse.Namespace) -> None:
             )
             for one in settings
         ]
-        for path in saved(paths, sheet, images, recipes):
-            print(path)
+        written: list[Path] = []
+        try:
+            written.extend(saved(paths, sheet, images, recipes))
+        finally:
+            print("".join(f"{path}\n" for path in written), end="")
     seconds = time.perf_counter() - started
     print(f"{len(images)} drawn in {seconds:.1f} s", file=sys.stderr)
 
@@ -94,14 +101,14 @@ def draw(
     gc.disable()
     # Imported here because these import jax: wrong arguments are reported without that delay.
     from jaxsd.executables import Executables
-    from jaxsd.folders import cache_folder, private
+    from jaxsd.folders import writable_cache
     from jaxsd.jax_cache import keep_compiled
     from jaxsd.pipeline import Pipeline, with_controlnet
 
-    folder = private(cache_folder())
-    keep_compiled(folder, announce=progress.write)
-    introduce(args.model, folder, progress.write)
-    programs = Executables(folder / "programs", progress.write)
+    cache = writable_cache(progress.write)
+    keep_compiled(cache, announce=progress.write)
+    introduce(args.model, cache, progress.write)
+    programs = Executables(cache and cache / "programs", progress.write)
     counts = batches(len(settings))
     names = dict.fromkeys(control.model for control in settings[0].control)
 
@@ -112,10 +119,10 @@ def draw(
     pipe = jaxsd.load(
         args.model,
         dtype=args.dtype,
-        prediction=args.prediction,
         taesd=args.taesd,
         programs=programs,
         ahead=prepare,
+        **reading(args),
     )
     for name in names:
         pipe = with_controlnet(pipe, name)
@@ -140,12 +147,13 @@ def batches(count: int) -> list[int]:
     return [LARGEST_BATCH] * whole + powers
 
 
-def introduce(model: str, folder: Path, say: Callable[[str], None]) -> None:
-    """Says what the built-in model is, the first time that it is used; `folder` remembers it."""
-    told = folder / "introduced"
-    if model == "emoji" and not told.exists():
+def introduce(model: str, cache: Path | None, say: Callable[[str], None]) -> None:
+    """Says what the built-in model is, the first time that it is used; `cache` remembers it."""
+    told = cache and cache / "introduced"
+    if model == "emoji" and told and not told.exists():
         say(
             "the built-in model draws emoji; for other pictures pass --model: a diffusers folder, "
             "a .safetensors or .ckpt file, or a hub id of SD 1, 2 or XL"
         )
-        told.touch()
+        with contextlib.suppress(OSError):  # a full disk
+            told.touch()

@@ -1,59 +1,42 @@
-"""`jaxsd COMMAND ...`: finds the command's file and runs it."""
+"""The `jaxsd` program: how it begins and how it ends.
+
+Little is imported here, so that Ctrl-C is caught from the first moments on.
+"""
 
 import argparse
 import sys
-import warnings
 from collections.abc import Sequence
-from importlib import import_module
-from types import ModuleType
 from typing import NoReturn
 
-from absl import app, logging
-from absl.flags import argparse_flags
-
-import jaxsd
-
-COMMANDS = {
-    "bench": "how long the parts of models take here",
-    "bulk": "the images of a table of rows, on many devices",
-    "cache-latents": "pictures and captions as a training run's networks see them",
-    "compile": "programs for a model and sizes, before they are needed",
-    "convert": "a model from one of PyTorch's layouts to another",
-    "export": "what a run has learnt, for other programs",
-    "generate": "pictures of prompts",
-    "info": "what a model, or any other file of weights, is",
-    "pack": "an image folder as ArrayRecord files, to train on",
-    "score": "numbers of quality over a folder of pictures",
-    "train": "run or resume a training run",
-}
-"""Name of the file in `jaxsd.cli`, with `-` for `_` -> what it does."""
+from jaxsd.cli import streams
+from jaxsd.terminal import printable
 
 
-class Parser(argparse_flags.ArgumentParser):
-    """An argument parser that also takes absl's logging flags, and reports errors in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Ends the program with status 2."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} -h\n")
-
-
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments after the name of the program.
-
-    Only the file of the named command is imported, which keeps `--help` quick.
-    """
-    parser = Parser(prog="jaxsd", description="Stable Diffusion in JAX")
-    parser.add_argument("--version", action="version", version=f"jaxsd {jaxsd.__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text)
-        if name in argv:
-            _file(name).configure(command)
-    return parser.parse_args(argv[1:])
+def run(argv: Sequence[str] | None = None) -> NoReturn:
+    """The `jaxsd` program; `argv` is what follows its name. Ends with `SystemExit`."""
+    streams.begin()
+    try:
+        _run(["jaxsd", *(sys.argv[1:] if argv is None else argv)])
+    except KeyboardInterrupt:
+        print("jaxsd: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(streams.BROKEN_PIPE)
+    finally:
+        streams.end()
 
 
-def _file(command: str) -> ModuleType:
-    return import_module(f"jaxsd.cli.{command.replace('-', '_')}")
+def _run(argv: Sequence[str]) -> NoReturn:
+    import warnings
+
+    from absl import app, logging
+
+    from jaxsd.cli.arguments import parse
+
+    # Without this absl shows jax's notes on missing accelerators; with `-v 0` it still does.
+    logging.set_verbosity(logging.WARNING)
+    warnings.formatwarning = lambda message, *_, **__: printable(f"jaxsd: {message}") + "\n"
+    app.run(main, argv, flags_parser=parse)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -62,20 +45,19 @@ def main(args: argparse.Namespace) -> None:
     Status 1 is for numbers that went wrong (latents that are not finite). With `-v 1` the
     traceback is logged too.
     """
+    from absl import logging
+
+    from jaxsd.cli.arguments import file_of
+    from jaxsd.cli.ending import ending
+
     try:
-        _file(args.command).main(args)
-    except (ValueError, OSError, FloatingPointError) as error:
+        file_of(args.command).main(args)
+    except BrokenPipeError:
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        end = ending(error)
+        if end is None:
+            raise
         logging.debug("jaxsd %s failed", args.command, exc_info=True)
-        print(f"jaxsd {args.command}: {error}", file=sys.stderr)
-        sys.exit(1 if isinstance(error, FloatingPointError) else 2)
-    except KeyboardInterrupt:
-        print(f"jaxsd {args.command}: interrupted", file=sys.stderr)
-        sys.exit(130)
-
-
-def run(argv: Sequence[str] | None = None) -> NoReturn:
-    """The `jaxsd` program; `argv` is what follows its name. Ends with `SystemExit`."""
-    # Without this absl shows jax's notes on missing accelerators; with `-v 0` it still does.
-    logging.set_verbosity(logging.WARNING)
-    warnings.formatwarning = lambda message, *_, **__: f"jaxsd: {message}\n"
-    app.run(main, ["jaxsd", *(sys.argv[1:] if argv is None else argv)], flags_parser=parse)
+        print(printable(f"jaxsd {args.command}: {end.line}"), file=sys.stderr)
+        sys.exit(end.status)

@@ -2,15 +2,15 @@
 
 import argparse
 import shlex
-from dataclasses import Field
+from dataclasses import Field, fields
 from typing import Any
 
 from jaxsd.convert import open_model
 from jaxsd.convert.files.tensors import dtype_named
+from jaxsd.convert.reading import Reading
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.settings import OPTIONS, SIZE
-from jaxsd.types import PREDICTIONS
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -62,11 +62,21 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="tiny autoencoder (diffusers' AutoencoderTiny) to decode with, faster and coarser",
     )
-    parser.add_argument(
-        "--prediction",
-        choices=PREDICTIONS,
-        help="what the U-Net predicts, for SD 2 single files, which do not say",
-    )
+    add_reading(parser)
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `open_model`."""
+    for option in fields(Reading):
+        switch = option.type in (bool, bool | None)
+        form = {"action": argparse.BooleanOptionalAction} if switch else {}
+        told = {"default": option.default, "help": option.metadata["help"]}
+        parser.add_argument(f"--{option.name}", **told, **form)
+
+
+def reading(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of `open_model` that were given."""
+    return {option.name: getattr(args, option.name) for option in fields(Reading)}
 
 
 def opened(args: argparse.Namespace) -> StoredModel:
@@ -77,7 +87,7 @@ def opened(args: argparse.Namespace) -> StoredModel:
       FileNotFoundError: no such model.
     """
     dtype_named(args.dtype)
-    model = open_model(args.model, prediction=args.prediction)
+    model = open_model(args.model, **reading(args))
     if args.taesd is not None and model.spec.vae is not None:
         return with_tiny_vae(model, args.taesd)
     return model

@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from jaxsd.terminal import printable
+
 
 class StepBar:
     """A bar of steps on stderr, with the time left; nothing where stderr is not a terminal."""
@@ -44,6 +46,6 @@ def one_line_warnings(command: str) -> Iterator[None]:
     """Shows warnings as `jaxsd COMMAND: ...` without the place in the code."""
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(
-            f"jaxsd {command}: {message}", file=sys.stderr
+            printable(f"jaxsd {command}: {message}"), file=sys.stderr
         )
         yield

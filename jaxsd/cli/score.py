@@ -92,11 +92,11 @@ def networks_of(asked: Asked) -> tuple[dict[str, Any], str]:
     """
     if not (asked.inception or asked.clip):
         return {}, ""
-    from jaxsd.folders import cache_folder, private
+    from jaxsd.folders import writable_cache
     from jaxsd.jax_cache import keep_compiled
     from jaxsd.score.devices import loaded
 
-    keep_compiled(private(cache_folder()), announce=say)
+    keep_compiled(writable_cache(say), announce=say)
     return loaded(asked.inception, asked.clip, asked.batch_size, say)
 
 

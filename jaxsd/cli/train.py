@@ -15,18 +15,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Trains to the last step of the run; resumes from the latest checkpoint if there is one."""
     from jaxsd.training.config import read_config
+    from jaxsd.training.resuming import refuse_other_run
 
     config = read_config(args.config, args.overrides)
+    refuse_other_run(config)
 
     from tqdm import tqdm
 
-    from jaxsd.folders import cache_folder, private
+    from jaxsd.folders import writable_cache
     from jaxsd.jax_cache import keep_compiled
     from jaxsd.training.loop import train
     from jaxsd.training.sheets import sheets
     from jaxsd.training.tasks import task_of
 
-    keep_compiled(private(cache_folder()), announce=tqdm.write)
+    keep_compiled(writable_cache(tqdm.write), announce=tqdm.write)
     join_hosts(args)
     task = task_of(config)
     train(config, task, sheets(config, task))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jaxsd.convert.api import open_model
 from jaxsd.convert.diffusers.write import save_diffusers
@@ -38,13 +39,12 @@ def open_conversion(
     destination: str,
     *,
     dtype: str | None = None,
-    ema: bool | None = None,
-    prediction: str | None = None,
     overwrite: bool = False,
+    **reading: Any,
 ) -> Conversion:
     """Open a source to convert it; nothing is written yet.
 
-    `dtype`, `ema` and `prediction` are as in `jaxsd.convert.read`.
+    `dtype` is as in `jaxsd.convert.read`, `reading` are options of `open_model`.
 
     Raises:
       ValueError: if the source cannot be read, or the destination has a suffix that is not written.
@@ -56,5 +56,5 @@ def open_conversion(
             f"{path}: pickles are read but not written; name it {path.stem}.safetensors"
         )
     check_free(path, overwrite)
-    model = open_model(source, ema=ema, prediction=prediction)
+    model = open_model(source, **reading)
     return Conversion(model.converted(dtype and dtype_named(dtype)), path, overwrite)

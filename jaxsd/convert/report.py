@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +25,10 @@ _PARTS = {
 _SHOWN = 8
 
 
-def report(source: str, *, ema: bool | None, prediction: str | None) -> Lines:
+def report(source: str, **reading: Any) -> Lines:
     """Lines about a model or any other file of weights; no weights are read.
+
+    `reading` are options of `open_model`.
 
     Raises:
       ValueError: if it is damaged, or a whole model that is not supported.
@@ -35,7 +38,7 @@ def report(source: str, *, ema: bool | None, prediction: str | None) -> Lines:
         tensors, facts = open_weights(path)
         if f"{UNET}input_blocks.0.0.weight" not in tensors:
             return _about_tensors(tensors, facts)
-    return _about_model(open_model(source, ema=ema, prediction=prediction))
+    return _about_model(open_model(source, **reading))
 
 
 def _about_model(model: StoredModel) -> Lines:

@@ -11,14 +11,15 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from jaxsd.convert.files.tensors import FlatTree, LazyTensor, is_floating, one_line
+from jaxsd.convert.files.tensors import FlatTree, LazyTensor, is_floating
 from jaxsd.convert.parameters import Shapes
+from jaxsd.terminal import printable
 
 Kind = Literal["conv", "dense", "pointwise", "same"]
 """How a file stores a parameter: "conv", [O, I, H, W] for our [H, W, I, O]; "dense", [O, I] for our
 [I, O]; "pointwise", that as a 1x1 convolution [O, I, 1, 1]; "same", in our shape."""
 
-_REMEDY = "; to read it without them, set strict to false"
+_REMEDY = "; to read it without them, set strict to false (--no-strict)"
 _PROJECTION = re.compile(r"/attentions_\d+/proj_(in|out)/kernel$")
 
 
@@ -121,7 +122,7 @@ class Mismatch(ValueError):
     ) -> None:
         counts = (("missing", missing), ("unused", unused), ("misshapen", misshapen))
         parts = [f"{len(names)} {word}: {_some(names)}" for word, names in counts if names]
-        super().__init__(one_line(f"{where} does not fit: {'; '.join(parts)}") + remedy)
+        super().__init__(printable(f"{where} does not fit: {'; '.join(parts)}") + remedy)
 
 
 def _some(names: Iterable[str], limit: int = 6) -> str:
@@ -135,7 +136,7 @@ def tell_unused(where: str, names: Iterable[str]) -> None:
     names = list(names)
     if names:
         line = f"{where}: {len(names)} tensors are not used: {_some(names)}"
-        warnings.warn(one_line(line), stacklevel=3)
+        warnings.warn(printable(line), stacklevel=3)
 
 
 def fill(

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from jaxsd.images.opening import File, opened, upright_rgb
 from jaxsd.images.resize import covering, fitted
+from jaxsd.writing import replacing
 
 PARAMETERS = "parameters"
 """The text that webui and similar programs read."""
@@ -55,14 +55,9 @@ def decoded(files: Iterable[bytes]) -> np.ndarray:
 
 def write_png(path: str | Path, image: np.ndarray, texts: Mapping[str, str] | None = None) -> None:
     """Writes a PNG beside its place and renames it, so that no reader sees half a file."""
-    path = Path(path)
     packed = png_bytes(image, texts)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(Path(path)) as part:
         part.write_bytes(packed)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def picture_texts(path: File) -> dict[str, str]:

@@ -1,10 +1,11 @@
 """From a model's files to a pipeline."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,17 +18,18 @@ from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.parallel import place_param
 from jaxsd.parallel.sharing import path_name
 from jaxsd.pipeline.pipeline import Pipeline
-from jaxsd.types import Array, Prediction
+from jaxsd.types import Array
 
 
 def load(
     source: str | Path,
     dtype: str = "float32",
-    prediction: Prediction | None = None,
+    *,
     mesh: Mesh | None = None,
     programs: Executables = IN_MEMORY,
     taesd: str | Path | None = None,
     ahead: Callable[[Pipeline], None] = lambda outline: None,
+    **reading: Any,
 ) -> Pipeline:
     """Reads a model.
 
@@ -37,7 +39,6 @@ def load(
       dtype: "float32", "bfloat16" or "float16", which the networks compute in. Weights have it in
         memory too, but with "float32", weights that the files store in 16 bits stay so: it takes
         half the memory, and the pictures are the same.
-      prediction: "epsilon", "v" or "sample", for files that do not say what the U-Net predicts.
       mesh: devices that share the work, from `jaxsd.parallel.mesh_of`. Each device gets its
         piece of a tensor as it is read.
       programs: see `Pipeline`.
@@ -45,12 +46,13 @@ def load(
         work, coarser pictures.
       ahead: called with the model's `outline` in a second thread while weights are read, to
         prepare programs; its errors are raised here.
+      **reading: `prediction` and `ema`, see `jaxsd.convert.open_model`.
 
     Raises:
       ValueError: in one line, for anything wrong with the source, or a tensor that does not fit
         the mesh.
     """
-    model = _opened(source, prediction, taesd)
+    model = _opened(source, taesd, reading)
     unread = _unread(model, dtype, programs)
     place = on_device if mesh is None else partial(place_param, mesh)
     with ThreadPoolExecutor(1) as aside:
@@ -63,21 +65,22 @@ def load(
 def outline(
     source: str | Path,
     dtype: str = "float32",
-    prediction: Prediction | None = None,
+    *,
     programs: Executables = IN_MEMORY,
     taesd: str | Path | None = None,
+    **reading: Any,
 ) -> Pipeline:
     """A model with shapes instead of weights, which are not read.
 
     It cannot draw, but it can `prepare` programs. Arguments and errors are those of `load`.
     """
-    return _unread(_opened(source, prediction, taesd), dtype, programs)
+    return _unread(_opened(source, taesd, reading), dtype, programs)
 
 
 def _opened(
-    source: str | Path, prediction: Prediction | None, taesd: str | Path | None
+    source: str | Path, taesd: str | Path | None, reading: Mapping[str, Any]
 ) -> StoredModel:
-    model = open_model(source, prediction=prediction)
+    model = open_model(source, **reading)
     if model.spec.vae is None:
         raise ValueError(f"{source} has no VAE; pass a model that has one")
     return model if taesd is None else with_tiny_vae(model, taesd)

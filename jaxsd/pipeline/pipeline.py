@@ -13,6 +13,7 @@ from jaxsd.canvases import canvas_of, pasted_back
 from jaxsd.config import ControlNetConfig, ModelSpec, TinyVAEConfig
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.images import to_uint8
+from jaxsd.memory import check_drawing
 from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.parallel import images_per_step, own_share, share
@@ -216,9 +217,10 @@ class Pipeline:
             options["negative_prompt"] = negative_prompt
         settings, pictures, latents = request_of(self.spec, prompt, options)
         check_alike(settings)
-        canvases = [canvas_of(*one) for one in zip(settings, pictures, strict=True)]
         count = len(settings)
         batch = batch or self.batch(count)
+        check_drawing(settings[0], self.spec, images=count, together=-(-batch // self.batch(1)))
+        canvases = [canvas_of(*one) for one in zip(settings, pictures, strict=True)]
         height, width = settings[0].drawn_size
         unit = self.spec.vae.downscale
         shape = (height // unit, width // unit, self.spec.vae.latent_channels)

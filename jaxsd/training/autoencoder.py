@@ -36,7 +36,7 @@ def autoencoder_task(config: TrainConfig, fresh: VAEConfig) -> Task:
     Raises:
       ValueError: a crop that is not a multiple of the autoencoder's `downscale`.
     """
-    stored = open_model(config.model) if config.model else None
+    stored = open_model(config.model, **config.reading) if config.model else None
     vae = VAE(stored.spec.vae if stored else fresh, jnp.dtype(config.dtype))
     data = read_split(config, vae.config.downscale)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jaxsd.convert.reading import Reading
 from jaxsd.typed import read_toml
 
 
@@ -62,8 +63,8 @@ class EmbeddingConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """One run.
+class TrainConfig(Reading):
+    """One run. Options of `Reading` say how `model` is read.
 
     Attributes:
       task: a name of `jaxsd.training.tasks.TASKS`.

@@ -14,6 +14,7 @@ from jaxsd.adapters.embedding import with_embedding, with_token, write_embedding
 from jaxsd.adapters.lora import initial_lora, merged
 from jaxsd.config import ModelSpec
 from jaxsd.convert import open_model
+from jaxsd.memory import check_batch
 from jaxsd.models import VAE, TextEncoder, UNet
 from jaxsd.sampling.program import Networks
 from jaxsd.schedulers import NoiseSchedule
@@ -135,7 +136,7 @@ def opened(config: TrainConfig) -> Model:
     """
     if not config.model:
         raise ValueError(f"task {config.task!r} starts from a model: set model to a folder or file")
-    stored = open_model(config.model)
+    stored = open_model(config.model, **config.reading)
     spec = asked_for(stored.spec, config.loss)
     if spec.vae is None:
         raise ValueError(f"{config.model} has no VAE; pass a model that has one")
@@ -144,6 +145,9 @@ def opened(config: TrainConfig) -> Model:
             f"{config.model} is an inpainting model; only models that draw whole pictures can be "
             "trained"
         )
+    check_batch(
+        spec, config.resolution or spec.default_size, -(-config.batch_size // jax.device_count())
+    )
     return Model(spec, stored.params(np.dtype(np.float32)), stored.tokenizers)
 
 

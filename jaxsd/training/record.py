@@ -13,7 +13,8 @@ import numpy as np
 
 import jaxsd
 from jaxsd.training.config import TrainConfig
-from jaxsd.typed import built
+from jaxsd.training.resuming import refuse_other_run
+from jaxsd.writing import replacing
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 
@@ -22,17 +23,22 @@ class Record:
     """The folder of a run: run.json, metrics.jsonl, TensorBoard's events.
 
     Of several hosts only the first writes; on the others it only has the folder's name.
+
+    Raises:
+      ValueError: the folder holds another run.
     """
 
     def __init__(self, folder: Path, config: TrainConfig) -> None:
         # Imported here because it belongs to an extra.
         from tensorboardX import SummaryWriter
 
+        refuse_other_run(config)
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self._board = folder, None
         if jax.process_index() > 0:
             return
-        (folder / "run.json").write_text(json.dumps(description(config), indent=2) + "\n")
+        with replacing(folder / "run.json") as part:
+            part.write_text(json.dumps(description(config), indent=2) + "\n", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"))
 
     def log(self, step: int, numbers: dict[str, Any]) -> None:
@@ -63,23 +69,6 @@ def description(config: TrainConfig) -> dict[str, Any]:
         "devices": [device.device_kind for device in jax.devices()],
         "commit": commit(Path(__file__).parent),
     }
-
-
-def read_run(folder: Path) -> TrainConfig:
-    """The settings of a run, with `output` where the folder is now.
-
-    Raises:
-      FileNotFoundError: no run.json there.
-      ValueError: run.json is of another version, with other keys.
-    """
-    path = folder / "run.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"no {path}; give the output folder of a run")
-    values = json.loads(path.read_text())["config"]
-    try:
-        return built(TrainConfig, values | {"output": str(folder)})
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
 
 
 def commit(folder: Path) -> str:

@@ -70,7 +70,7 @@ def scratch_task(config: TrainConfig, spec: ModelSpec) -> Task:
 
     def start(key: Array) -> Leaves:
         if config.model:
-            params = _continued(open_model(config.model), tokenizer)
+            params = _continued(open_model(config.model, **config.reading), tokenizer)
         else:
             params = jax.jit(initial)(key)
         return split(params, [".*"]).trained

@@ -36,7 +36,7 @@ def tiny_autoencoder_task(config: TrainConfig) -> Task:
     """
     if not config.model:
         raise ValueError("task 'tiny-vae' needs a model whose autoencoder it learns from")
-    stored = open_model(config.model)
+    stored = open_model(config.model, **config.reading)
     dtype, scale = jnp.dtype(config.dtype), stored.spec.vae.scaling_factor
     large, shape = VAE(stored.spec.vae, dtype), tiny_shape(stored.spec.vae, config.tiny_channels)
     tiny, own = TinyVAE(shape, dtype), stored.params(np.dtype(np.float32))["vae"]

@@ -118,6 +118,8 @@ def test_the_built_in_model_is_introduced_once(tmp_path):
         (["-o", "/no/such/a.png"], "cannot write to /no/such/a.png: No such file or directory"),
         (["-o", "/no/such/folder"], "cannot write to /no/such/folder: No such file"),
         (["-o", "/proc/a.png"], "cannot write to /proc/a.png"),
+        (["-o", "n" * 255 + ".png"], "File name too long"),
+        (["--num-images", "9999999999"], "9999999999 pictures of"),
         (["-o", "a.jpg"], "output a.jpg is neither NAME.png nor a folder"),
     ],
 )
@@ -157,6 +159,10 @@ def test_names_of_files(tmp_path):
     assert output_paths(tmp_path, two, 5) == (names, tmp_path / "contact_sheet.png")
     assert file_name("!?") == "image"
     assert len(file_name("word " * 100)) <= 60
+    assert len(file_name("\U0001d49c" * 60).encode()) == 180
+    (tmp_path / "a_red_apple_5.png").mkdir()
+    with pytest.raises(ValueError, match=r"a_red_apple_5.png: it is a folder"):
+        output_paths(tmp_path, one, 5)
 
 
 def test_the_hash_of_a_model_is_webuis(tmp_path):

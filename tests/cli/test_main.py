@@ -9,7 +9,8 @@ import pytest
 
 import jaxsd
 from jaxsd.cli import info
-from jaxsd.cli.main import COMMANDS, run
+from jaxsd.cli.arguments import COMMANDS
+from jaxsd.cli.main import run
 
 
 def program(*argv: str) -> subprocess.CompletedProcess[str]:

@@ -111,7 +111,7 @@ def test_another_family_does_not_fit(spec):
 
 
 def test_sd2_needs_to_be_told_what_it_predicts():
-    with pytest.raises(ValueError, match=r"--prediction epsilon .* or --prediction v"):
+    with pytest.raises(ValueError, match=r"prediction to epsilon .* or to v"):
         spec_of(real_file("sd2"), {}, None)
     stated = {"modelspec.prediction_type": "v"}
     assert spec_of(real_file("sd2"), stated, None) == SD2_V

@@ -113,7 +113,7 @@ def test_sd2_as_stability_s_later_code_names_it(tmp_path):
 def test_sd2_does_not_say_what_it_predicts(tmp_path):
     path = tmp_path / "a.safetensors"
     bare_file(path, SD2, random_model(SD2))
-    with pytest.raises(ValueError, match=r"--prediction epsilon .* or --prediction v"):
+    with pytest.raises(ValueError, match=r"prediction to epsilon .* or to v"):
         convert.read(path)
 
 

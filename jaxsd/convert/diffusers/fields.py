@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jaxsd.convert.files.tensors import one_line
+from jaxsd.terminal import printable
 from jaxsd.text_files import read_text, table_of
 
 Config = Mapping[str, Any]
@@ -55,7 +55,9 @@ class Fields:
 
     def wrong(self, name: str, value: Any, why: str) -> ValueError:
         """The error to raise for a setting."""
-        return ValueError(one_line(f"{self.where}: {name} = {_shown(value)} {why}"))
+        return ValueError(
+            printable(f"{self.where}: {name} = {printable(repr(value), _SHOWN)} {why}")
+        )
 
     def build(self, kind: Callable[..., Made], names: Mapping[str, str], **numbers: Any) -> Made:
         """The `kind` that has these numbers; `names` are those that the settings have for them."""
@@ -65,7 +67,7 @@ class Fields:
             said = str(error)
             for ours, theirs in names.items():
                 said = said.replace(f"{ours} =", f"{theirs} =")
-            raise ValueError(one_line(f"{self.where}: {said}")) from error
+            raise ValueError(printable(f"{self.where}: {said}")) from error
 
     def require(self, wanted: Config) -> None:
         """Refuse a config with a setting that networks here do not support.
@@ -131,8 +133,3 @@ class Fields:
 
 def _counts(value: Any) -> bool:
     return type(value) is int and 0 < value < _LARGEST
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

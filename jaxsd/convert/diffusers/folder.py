@@ -152,8 +152,7 @@ def _unet_weights(folder: Path, ema: bool | None) -> tuple[str, bool]:
     both = averaged or any((folder / "unet").glob("*.non_ema*"))
     if ema is not None and not both:
         raise ValueError(
-            f"{folder} has one set of U-Net weights, not an average beside them; leave out "
-            f"{'--ema' if ema else '--no-ema'}"
+            f"{folder} has one set of U-Net weights, not an average beside them; leave out ema"
         )
     if ema is False:
         return "unet", True

@@ -18,7 +18,8 @@ import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from jaxsd.convert.files.tensors import MOST_AXES, FlatTree, LazyTensor, one_line
+from jaxsd.convert.files.tensors import MOST_AXES, FlatTree, LazyTensor
+from jaxsd.terminal import printable
 
 Progress = Callable[[int], None]
 """Called with the number of bytes written since its last call."""
@@ -74,7 +75,7 @@ def read_safetensors(path: Path) -> tuple[FlatTree, dict[str, str]]:
                 position += tensors[name].nbytes
             return tensors, file.metadata() or {}
     except SafetensorError as error:
-        raise ValueError(one_line(f"{path} {_reason(str(error))}")) from error
+        raise ValueError(printable(f"{path} {_reason(str(error))}")) from error
 
 
 def _start(path: Path) -> int:
@@ -110,10 +111,10 @@ def _reason(refusal: str) -> str:
 def _lazy(path: Path, name: str, code: str, shape: list[int], start: int) -> LazyTensor:
     if code not in CODES:
         known = f"which is not read, only {', '.join(CODES)}"
-        raise ValueError(one_line(f"{path}: {name!r} has dtype {code}, {known}"))
+        raise ValueError(printable(f"{path}: {name!r} has dtype {code}, {known}"))
     if len(shape) > MOST_AXES:
         raise ValueError(
-            one_line(f"{path}: {name!r} has {len(shape)} axes; at most {MOST_AXES} are read")
+            printable(f"{path}: {name!r} has {len(shape)} axes; at most {MOST_AXES} are read")
         )
     dtype, length = CODES[code], math.prod(shape) * CODES[code].itemsize
 

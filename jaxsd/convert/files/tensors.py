@@ -30,8 +30,6 @@ Arrays of 16 bits, 1280 x 2560 x 3 x 3 and 1280 x 10240, take 0.55 and 0.76 of t
 """
 MOST_AXES = 64
 """Axes of an array of NumPy."""
-LONGEST = 1000
-"""Characters of a line that shows texts of a file."""
 _NARROW = {
     np.dtype(kind)
     for kind in (
@@ -71,12 +69,6 @@ FlatTree = dict[str, LazyTensor]
 def in_memory(array: Array) -> LazyTensor:
     """A lazy tensor over an array that exists already (NumPy or JAX; copied to host when read)."""
     return LazyTensor(tuple(array.shape), np.dtype(array.dtype), lambda: np.asarray(array))
-
-
-def one_line(text: str) -> str:
-    """Text that may come from a file, fit for one line of a terminal."""
-    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def is_floating(dtype: np.dtype) -> bool:

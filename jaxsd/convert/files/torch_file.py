@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxsd.convert.files.pickle_names import TensorRecord
-from jaxsd.convert.files.tensors import FlatTree, LazyTensor, one_line
+from jaxsd.convert.files.tensors import FlatTree, LazyTensor
 from jaxsd.convert.files.torch_storages import (
     ZIP_DAMAGE,
     Place,
@@ -18,6 +18,7 @@ from jaxsd.convert.files.torch_storages import (
     read_legacy,
     read_zip,
 )
+from jaxsd.terminal import printable
 
 _WRAPPED_LIMIT = 8
 _DEPTH_LIMIT = 32
@@ -47,7 +48,7 @@ def read_torch(path: Path) -> tuple[FlatTree, dict[str, str]]:
     except ZIP_DAMAGE as error:
         raise ValueError(f"{path} is truncated or damaged; download it again") from error
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {one_line(str(error))}") from error
+        raise ValueError(f"{path} cannot be read: {printable(str(error))}") from error
 
 
 def _unwrapped(value: Any) -> tuple[Any, dict[str, str]]:

@@ -5,8 +5,9 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from jaxsd.convert.files.safetensors_file import read_safetensors
-from jaxsd.convert.files.tensors import FlatTree, one_line
+from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.torch_file import read_torch
+from jaxsd.terminal import printable
 from jaxsd.text_files import read_json
 
 _LFS = b"version https://git-lfs"
@@ -72,7 +73,7 @@ def _tell_left_aside(folder: Path, names: Collection[str], chosen: str) -> None:
     ]
     if others:
         line = f"{folder}: {chosen} is read, and left aside are {', '.join(others)}"
-        warnings.warn(one_line(line), stacklevel=2)
+        warnings.warn(printable(line), stacklevel=2)
 
 
 def open_folder(folder: Path, non_ema: bool = False) -> FlatTree:
@@ -103,10 +104,10 @@ def _open_shards(index: Path) -> FlatTree:
     tensors: FlatTree = {}
     for name in sorted(set(files.values())):
         if PurePosixPath(name).name != name or not (index.parent / name).is_file():
-            raise ValueError(one_line(f"{index} names {name!r}, which is not beside it"))
+            raise ValueError(printable(f"{index} names {name!r}, which is not beside it"))
         shard = open_weights(index.parent / name)[0]
         twice = next(iter(shard.keys() & tensors.keys()), None)
         if twice is not None:
-            raise ValueError(one_line(f"{index}: {twice!r} is in {name!r} and in another file"))
+            raise ValueError(printable(f"{index}: {twice!r} is in {name!r} and in another file"))
         tensors |= shard
     return tensors

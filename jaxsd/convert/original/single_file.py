@@ -8,6 +8,7 @@ else stays the same bit for bit. Files written here carry their spec as metadata
 """
 
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import numpy as np
 from jaxsd.config import ModelSpec
 from jaxsd.convert.files.output import check_free
 from jaxsd.convert.files.safetensors_file import Progress, write_safetensors
-from jaxsd.convert.files.tensors import FlatTree, in_memory, one_line, without
+from jaxsd.convert.files.tensors import FlatTree, in_memory, without
 from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.kinds import kind_of
 from jaxsd.convert.original.names import TEXT, UNET, VAE, single_file_slots
@@ -25,6 +26,7 @@ from jaxsd.convert.original.spec_json import KEY, from_json, to_json
 from jaxsd.convert.parameters import Shapes, parameters
 from jaxsd.convert.slots import Slot, fill, lay_out, tell_unused
 from jaxsd.convert.stored_model import StoredModel, check_together, family_name
+from jaxsd.terminal import printable
 from jaxsd.types import Prediction
 
 _CONDITIONER = r"(cond_stage_model|conditioner\.embedders\.\d+)\."
@@ -88,16 +90,18 @@ def _choose_ema(tensors: FlatTree, ema: bool | None) -> tuple[FlatTree, str]:
     }
     found = [tensor for tensor in averaged.values() if tensor is not None]
     if not found and ema is not None:
-        option = "--ema" if ema else "--no-ema"
-        raise ValueError(f"it has one set of U-Net weights, not an average too; leave out {option}")
+        raise ValueError("it has one set of U-Net weights, not an average too; leave out ema")
     if not found:
         return tensors, "single file"
     if ema is False:
         return tensors, "single file, weights without averaging chosen"
-    if len(found) < len(averaged):
-        raise ValueError(
-            f"its averaged U-Net lacks {len(averaged) - len(found)} tensors; read it with --no-ema"
-        )
+    missing = len(averaged) - len(found)
+    if missing and ema:
+        raise ValueError(f"its averaged U-Net lacks {missing} tensors; leave out ema")
+    if missing:
+        text = f"the file's averaged U-Net lacks {missing} tensors, so the other one is read"
+        warnings.warn(text, stacklevel=2)
+        return tensors, "single file, incomplete average left aside"
     return tensors | averaged, "single file, averaged weights (EMA) chosen"
 
 
@@ -138,7 +142,7 @@ def open_single_file(
         model = model_of(tensors, spec, str(path), strict=strict)
         check_together(model.spec)
     except ValueError as error:
-        raise ValueError(one_line(f"{path} cannot be read as a model: {error}")) from error
+        raise ValueError(printable(f"{path} cannot be read as a model: {error}")) from error
     return replace(model, files=files, facts=facts)
 
 

@@ -76,8 +76,8 @@ def _prediction(
         return "v"
     if naming == "v2" and unet.in_channels != _INPAINTING_CHANNELS and stated != "epsilon":
         raise ValueError(
-            "SD 2 came in two kinds that look alike, and the file does not say which it is; add "
-            "--prediction epsilon (512 pixel models) or --prediction v (768 pixel models)"
+            "SD 2 came in two kinds that look alike, and the file does not say which it is; set "
+            "prediction to epsilon (512 pixel models) or to v (768 pixel models)"
         )
     return "epsilon"
 

@@ -6,7 +6,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from jaxsd.config import ModelSpec
-from jaxsd.convert.files.tensors import one_line
+from jaxsd.terminal import printable
 from jaxsd.text_files import table_of
 
 KEY = "jaxsd.spec"
@@ -28,7 +28,7 @@ def from_json(text: str) -> ModelSpec:
     try:
         return _build(ModelSpec, table, "spec")
     except ValueError as error:
-        raise ValueError(one_line(str(error))) from error
+        raise ValueError(printable(str(error))) from error
 
 
 def _build(kind: Any, value: Any, where: str) -> Any:

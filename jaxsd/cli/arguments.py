@@ -1,0 +1,55 @@
+"""The commands, and their arguments."""
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import NoReturn
+
+from absl.flags import argparse_flags
+
+import jaxsd
+from jaxsd.terminal import printable
+
+COMMANDS = {
+    "bench": "how long the parts of models take here",
+    "bulk": "the images of a table of rows, on many devices",
+    "cache-latents": "pictures and captions as a training run's networks see them",
+    "compile": "programs for a model and sizes, before they are needed",
+    "convert": "a model from one of PyTorch's layouts to another",
+    "export": "what a run has learnt, for other programs",
+    "generate": "pictures of prompts",
+    "info": "what a model, or any other file of weights, is",
+    "pack": "an image folder as ArrayRecord files, to train on",
+    "score": "numbers of quality over a folder of pictures",
+    "train": "run or resume a training run",
+}
+"""Name of the file in `jaxsd.cli`, with `-` for `_` -> what it does."""
+
+
+class Parser(argparse_flags.ArgumentParser):
+    """An argument parser that also takes absl's logging flags, and reports errors in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with status 2."""
+        self.exit(2, printable(f"{self.prog}: {message}; see {self.prog} -h") + "\n")
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments after the name of the program.
+
+    Only the file of the named command is imported, which keeps `--help` quick.
+    """
+    parser = Parser(prog="jaxsd", description="Stable Diffusion in JAX")
+    parser.add_argument("--version", action="version", version=f"jaxsd {jaxsd.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name in argv:
+            file_of(name).configure(command)
+    return parser.parse_args(argv[1:])
+
+
+def file_of(command: str) -> ModuleType:
+    """The module of a command."""
+    return import_module(f"jaxsd.cli.{command.replace('-', '_')}")

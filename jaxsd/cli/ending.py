@@ -1,0 +1,39 @@
+"""What a command says when it can not go on, and its exit status."""
+
+import os
+from typing import NamedTuple
+
+
+class Ending(NamedTuple):
+    """How a command ends."""
+
+    status: int
+    line: str
+
+
+def ending(error: BaseException) -> Ending | None:
+    """The status and the line for an error that the user can repair; None for a defect of ours."""
+    line = str(error)
+    if _interrupted(error):
+        return Ending(130, "interrupted")
+    if isinstance(error, FloatingPointError):
+        return Ending(1, line)
+    if isinstance(error, ValueError | OSError):
+        return Ending(2, line)
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in line:
+        return Ending(
+            2, "out of memory; take fewer or smaller pictures at a time, or 16-bit dtypes"
+        )
+    if "nable to initialize backend" in line:
+        asked = f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}"
+        return Ending(2, f"{asked}: no such device for JAX here; unset it, or JAX_PLATFORMS=cpu")
+    return None
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether it is Ctrl-C, or an error that modules in C make of it while they are imported."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

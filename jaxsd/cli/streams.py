@@ -1,0 +1,41 @@
+"""Standard input, output and error, whatever they are connected to."""
+
+import os
+import sys
+from typing import NoReturn
+
+BROKEN_PIPE = 141
+"""Status of a program whose reader went away, as `head` does: 128 + SIGPIPE."""
+
+
+def begin() -> None:
+    """Opens streams that are closed, and makes texts printable that a stream's encoding lacks.
+
+    Without it the next file that is opened would be standard error, and get its lines.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            mode = "r" if number == 0 else "w"
+            setattr(sys, name, os.fdopen(nowhere, mode, encoding="utf-8", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def end() -> None:
+    """Writes out what was printed; with an exit status where that is not possible."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _leave(BROKEN_PIPE)
+    except OSError as error:
+        print(f"jaxsd: standard output can not be written: {error.strerror}", file=sys.stderr)
+        _leave(2)
+
+
+def _leave(status: int) -> NoReturn:
+    # Python writes out the rest once more when it ends.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    sys.exit(status)

@@ -1,0 +1,97 @@
+"""What a shell does to a program: pipes, closed and full streams, Ctrl-C, folders not writable."""
+
+import os
+import subprocess
+import sys
+from typing import IO
+
+import pytest
+
+from jaxsd.cli import main
+from jaxsd.cli.ending import ending
+
+PROGRAM = (sys.executable, "-c", "from jaxsd.cli.main import run; run()")
+
+
+def printing(place: int | IO[str]) -> tuple[int, bytes]:
+    """Status and errors of a program that prints to a place."""
+    done = subprocess.run(
+        [*PROGRAM, "--help"],
+        stdout=place,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": ""},
+        timeout=60,
+    )
+    return done.returncode, done.stderr
+
+
+def test_a_reader_that_went_away_ends_the_program_quietly():
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert printing(writer) == (141, b"")
+    os.close(writer)
+
+
+def test_output_to_a_full_disk_is_one_line():
+    with open("/dev/full", "w") as full:
+        line = b"jaxsd: standard output can not be written: No space left on device\n"
+        assert printing(full) == (2, line)
+
+
+def test_a_picture_is_drawn_whatever_the_terminal_and_the_home(tmp_path, model):
+    output = tmp_path / "\u00fc.png"
+    drawing = ("generate", "a", "--steps", "1", "--model", str(model), "-o", str(output))
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("XDG_")
+    } | {"HOME": "/proc", "PYTHONIOENCODING": "ascii"}
+    closed = ["sh", "-c", 'exec "$@" <&- 2>&-', "sh", *PROGRAM, *drawing]
+    done = subprocess.run(closed, stdout=subprocess.PIPE, env=environment, timeout=300)
+    assert done.returncode == 0
+    assert done.stdout.decode("ascii").strip() == str(output).replace("\u00fc", "\\xfc")
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
+    assert output.read_bytes().startswith(b"\x89PNG")
+
+
+def test_ctrl_c_before_a_command_is_known_is_a_line(monkeypatch, capsys):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "_run", interrupted)
+    with pytest.raises(SystemExit) as end:
+        main.run(["info", "x"])
+    assert (end.value.code, capsys.readouterr().err) == (130, "jaxsd: interrupted\n")
+
+
+def interrupted_import() -> ImportError:
+    error = ImportError("C extensions could not be imported")
+    error.__cause__ = KeyboardInterrupt()
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (interrupted_import(), 130, "interrupted"),
+        (MemoryError(), 2, "out of memory; take fewer or smaller"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nAllocator"), 2, "out of memory"),
+        (
+            RuntimeError("Unable to initialize backend 'cuda': no"),
+            2,
+            "JAX_PLATFORMS=cuda: no such device for JAX here; unset it, or JAX_PLATFORMS=cpu",
+        ),
+    ],
+)
+def test_errors_of_others_get_a_line_of_ours(error, status, line, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    end = ending(error)
+    assert end.status == status
+    assert end.line.startswith(line)
+    assert "\n" not in end.line
+
+
+def test_a_line_can_not_steer_a_terminal(capsys):
+    with pytest.raises(SystemExit):
+        main.run(["info", "no\x1b[31m\n" + "x" * 200])
+    line = capsys.readouterr().err
+    assert line.startswith("jaxsd info: no model at no\\x1b[31m\\n")
+    assert line.endswith(": no such file or folder\n")

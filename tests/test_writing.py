@@ -1,0 +1,41 @@
+"""Files are whole or absent, and errors name them."""
+
+import errno
+import os
+
+import pytest
+
+from jaxsd.writing import check_writable, replacing
+
+
+def test_a_file_is_replaced_when_all_went_well(tmp_path):
+    path = tmp_path / ("n" * 255)
+    path.write_text("old")
+    with replacing(path) as part:
+        part.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_full_disk_names_the_file_and_leaves_the_old_one(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("old")
+
+    def fill() -> None:
+        with replacing(path) as part:
+            part.write_text("ne")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'") as error:
+        fill()
+    assert error.value.errno == errno.ENOSPC
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_folder_that_is_none_is_named(tmp_path):
+    check_writable(tmp_path)
+    assert not os.listdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"'{tmp_path}/none'"):
+        check_writable(tmp_path / "none")
