@@ -171,6 +171,8 @@ SCHEDULER = "scheduler/scheduler_config.json"
         (UNET, {"sample_size": [64, 2**70]}),
         (UNET, {"sample_size": "64"}),
         (UNET, {"transformer_layers_per_block": 10**9}),
+        (UNET, {"use_linear_projection": "no"}),
+        ("model_index.json", {"force_zeros_for_empty_prompt": "no"}),
         (VAE, {"block_out_channels": [12, 16, 32, 32]}),
         (VAE, {"norm_num_groups": 5}),
         (VAE, {"scaling_factor": float("inf")}),

@@ -86,6 +86,13 @@ class Fields:
             raise self.wrong(name, value, f"is not one of {', '.join(filter(None, allowed))}")
         return value
 
+    def switch(self, name: str, *, default: bool) -> bool:
+        """A setting that is true or false."""
+        value = self.get(name, default)
+        if not isinstance(value, bool):
+            raise self.wrong(name, value, "should be true or false")
+        return value
+
     def number(self, name: str, default: int | None = None) -> int:
         """A setting that is a positive whole number."""
         value = self.get(name, default)

@@ -65,6 +65,8 @@ def open_diffusers(
         raise ValueError(f"{folder} is a {index.get('_class_name')}, which is not one of {known}")
     xl = index["_class_name"] in _XL
     texts, tokenizers = _texts(folder, index, hidden_layer=-2 if xl else -1, strict=strict)
+    fields = Fields(index, str(folder / "model_index.json"))
+    zeros = fields.switch("force_zeros_for_empty_prompt", default=True)
     where = folder / _SCHEDULER
     scheduler = read_json(where)
     schedule, stated = schedule_config(scheduler, str(where))
@@ -93,7 +95,7 @@ def open_diffusers(
         layout=layout_of(unet.config, configs, linear=is_linear(unet.settings)),
         default_size=size * (vae.config.downscale if vae else 1),
         guidance_scale=known.guidance_scale if known else ModelSpec.guidance_scale,
-        zero_empty_negative=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
+        zero_empty_negative=xl and zeros,
     )
     try:
         check_together(spec)

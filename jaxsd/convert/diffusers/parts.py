@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from jaxsd.config import ModelSpec
 from jaxsd.convert.diffusers.controlnet_settings import controlnet_config, controlnet_settings
-from jaxsd.convert.diffusers.fields import Config, read_json
+from jaxsd.convert.diffusers.fields import Config, Fields, read_json
 from jaxsd.convert.diffusers.names import (
     modern_projected_text,
     modern_text,
@@ -150,7 +150,7 @@ def open_part(
 
 def is_linear(settings: Config) -> bool:
     """Whether the transformers of a file begin and end with dense layers, as in `unet_kind`."""
-    return bool(settings.get("use_linear_projection", False))
+    return Fields(settings, "config.json").switch("use_linear_projection", default=False)
 
 
 def writer(
