@@ -67,8 +67,7 @@ def read_safetensors(path: Path) -> tuple[FlatTree, dict[str, str]]:
     try:
         with safe_open(path, "numpy") as file:
             names = file.offset_keys()  # one after the other, without gaps
-            if len(names) > _MOST_TENSORS:
-                raise ValueError(f"{path} has {len(names)} tensors, more than any weights have")
+            _check_count(path, len(names))
             for name in names:
                 entry = file.get_slice(name)
                 tensors[name] = _lazy(path, name, entry.get_dtype(), entry.get_shape(), position)
@@ -83,12 +82,20 @@ def _start(path: Path) -> int:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-    if size < 8 or length > _HEADER_LIMIT or 8 + length > size:
-        raise ValueError(
-            f"{path} is not a whole safetensors file: its header should be {length} bytes and the "
-            f"file has {size}; download it again"
-        )
+        if size < 8 or 8 + length > size:
+            raise ValueError(
+                f"{path} is not a whole safetensors file: its header should be {length} bytes and "
+                f"the file has {size}; download it again"
+            )
+        if length > _HEADER_LIMIT:
+            raise ValueError(f"{path}: its header has {length} bytes, at most {_HEADER_LIMIT}")
+        _check_count(path, file.read(length).count(b'"data_offsets"'))
     return 8 + length
+
+
+def _check_count(path: Path, tensors: int) -> None:
+    if tensors > _MOST_TENSORS:
+        raise ValueError(f"{path} has {tensors} tensors, more than any weights have")
 
 
 def _reason(refusal: str) -> str:
