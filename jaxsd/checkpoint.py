@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from jaxsd.parallel.sharing import path_name
+
 
 class Checkpoints:
     """The checkpoints of one run, by step, in `folder`."""
@@ -47,7 +49,7 @@ class Checkpoints:
             like,
         )
         try:
-            saved = _shapes(self._manager.item_metadata(self.latest))
+            saved = _shapes(self._manager.item_metadata(self.latest).tree)
             wanted = _shapes(abstract)
             if saved == wanted:
                 return self._manager.restore(self.latest, args=ocp.args.StandardRestore(abstract))
@@ -69,6 +71,6 @@ class Checkpoints:
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    """Path -> shape."""
+    """Path -> shape; the same for what Orbax makes of a tree, where tuples with names are dicts."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves}
+    return {path_name(path): tuple(leaf.shape) for path, leaf in leaves}

@@ -157,7 +157,11 @@ class ControlNetConfig:
 
 @dataclass(frozen=True)
 class VAEConfig:
-    """An autoencoder. Latents are multiplied by `scaling_factor` after encoding."""
+    """An autoencoder. Latents are multiplied by `scaling_factor` after encoding.
+
+    `force_upcast` is for those whose activations are too large for float16, such as XL's: where
+    float16 is asked for, they compute in float32.
+    """
 
     channels: tuple[int, ...]
     resnets: int = 2
@@ -165,6 +169,7 @@ class VAEConfig:
     norm_groups: int = 32
     scaling_factor: float = 0.18215
     image_channels: int = 3
+    force_upcast: bool = False
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
@@ -291,6 +296,29 @@ class ScheduleConfig:
     set_alpha_to_one: bool = False
     timestep_spacing: Literal["leading", "linspace", "trailing", None] = None
     steps_offset: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that make no schedule: they may come out of a file."""
+        if not 1 <= self.train_steps <= 100_000:
+            raise ValueError(f"train_steps = {self.train_steps} should be 1 to 100000")
+        for name in ("beta_start", "beta_end"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} should be above 0 and below 1")
+        if not 0 <= self.steps_offset < self.train_steps:
+            raise ValueError(
+                f"steps_offset = {self.steps_offset} should be 0 to {self.train_steps - 1}"
+            )
+
+    @property
+    def spacing(self) -> str | None:
+        """The spacing to use. Zero terminal SNR without a stated one asks for trailing.
+
+        The last timestep is what it was trained for (Lin et al. 2023, section 3.3), and leading
+        spacing never visits it.
+        """
+        if self.timestep_spacing is None and self.zero_terminal_snr:
+            return "trailing"
+        return self.timestep_spacing
 
 
 @dataclass(frozen=True)

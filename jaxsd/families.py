@@ -29,7 +29,7 @@ OPENCLIP_BIGG = TextConfig(
 )
 
 VAE_SD = VAEConfig(channels=(128, 256, 512, 512))
-VAE_XL = replace(VAE_SD, scaling_factor=0.13025)
+VAE_XL = replace(VAE_SD, scaling_factor=0.13025, force_upcast=True)
 
 UNET_SD1 = UNetConfig(
     levels=(Level(320, 2, 1, 8), Level(640, 2, 1, 8), Level(1280, 2, 1, 8), Level(1280, 2, 0, 8)),

@@ -34,7 +34,7 @@ def check_drawing(settings: Settings, spec: ModelSpec, images: int, together: in
     each = height * width
     need = images * each * vae.image_channels + together * each * channels * SMALLEST
     plural = "s" * (images > 1)
-    _check(need, f"{images} picture{plural} of {width} x {height}", "draw smaller or fewer ones")
+    _check(need, f"{images} picture{plural} of {width} x {height}", "take smaller or fewer")
 
 
 def check_batch(spec: ModelSpec, side: int, images: int) -> None:
@@ -56,8 +56,10 @@ def check_batch(spec: ModelSpec, side: int, images: int) -> None:
 def _check(need: int, what: str, remedy: str) -> None:
     if need <= host_bytes() or need <= (there := max(host_bytes(), _device_bytes())):
         return
-    size = f"{math.ceil(need / 1e9)} GB of memory, and there are {there / 1e9:.0f}"
-    raise ValueError(f"{what} take at least {size}; {remedy}")
+    raise ValueError(
+        f"{math.ceil(need / 1e9)} GB of memory are the least for {what}, and there are "
+        f"{there / 1e9:.0f}; {remedy}"
+    )
 
 
 def host_bytes() -> int:

@@ -102,7 +102,7 @@ def parameters_text(recipe: Recipe) -> str:
         "Sampler": SAMPLERS[name].webui if name in SAMPLERS else name,
         "Schedule type": sigmas,
         "CFG scale": f"{made.guidance_scale:g}",
-        "Seed": made.seed,
+        "Seed": str(made.seed),
         "Size": f"{width}x{height}",
         "Model hash": recipe.model_hash,
         # Other programs do not unquote this one.

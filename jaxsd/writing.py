@@ -21,6 +21,17 @@ def check_writable(folder: Path) -> None:
         raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
+def check_place(folder: Path) -> None:
+    """The same for a folder that may have to be made, with those above it; it is not made yet.
+
+    Raises:
+      OSError: as `check_writable`, for the lowest of these folders that is there.
+    """
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    check_writable(folder)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """The path of a file to write, which takes the place of `path` if no error is raised.

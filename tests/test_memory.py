@@ -24,9 +24,24 @@ def test_what_may_fit_is_not_refused():
 @pytest.mark.parametrize(
     ("side", "images", "together", "complaint"),
     [
-        (65536, 1, 1, "1 picture of 65536 x 65536 take at least 1113 GB of memory, and there are"),
-        (512, 10**8, 8, "100000000 pictures of 512 x 512 take at least 78644 GB of memory, and"),
-        (8192, 8, 8, "8 pictures of 8192 x 8192 take at least 140 GB of memory, and there are 16;"),
+        (
+            65536,
+            1,
+            1,
+            "1113 GB of memory are the least for 1 picture of 65536 x 65536, and there",
+        ),
+        (
+            512,
+            10**8,
+            8,
+            "78644 GB of memory are the least for 100000000 pictures of 512 x 512",
+        ),
+        (
+            8192,
+            8,
+            8,
+            "140 GB of memory are the least for 8 pictures of 8192 x 8192, and there are 16;",
+        ),
     ],
 )
 def test_what_can_not_fit_is_refused(side, images, together, complaint):

@@ -25,6 +25,8 @@ from jaxsd.settings import (
     Settings,
     bucket_of,
     checked,
+    is_guided,
+    scale_of,
     settings_from,
 )
 from jaxsd.webui import as_json, recipe_from
@@ -150,6 +152,7 @@ def test_no_number(name: str, number: float) -> None:
     [
         Control("", "canny", weight=math.nan),
         Control("", "canny", weight="1"),
+        Control("", "canny", weight=-1e39),
         Control("", "canny", first=0.6, last=0.5),
         Control("", "canny", first=-0.1),
         Control("", "canny", last=math.inf),
@@ -234,6 +237,21 @@ def test_size_is_width_and_height() -> None:
         with pytest.raises(ValueError, match="WIDTHxHEIGHT") as error:
             settings_from({"size": wrong})
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("scale", [0, "0", 0.5, 1.0, "1"])
+def test_a_scale_up_to_1_is_the_prompt_without_guidance(scale: Any) -> None:
+    for family in ("sd1", "lcm"):
+        one = checked(settings_from({"guidance_scale": scale}), TINY[family])
+        assert one.guidance_scale == float(scale), "the recipe has what was asked for"
+        assert scale_of(one) == 1
+        assert not is_guided(one, TINY[family])
+    assert is_guided(checked(settings_from({"guidance_scale": 1.01}), SPEC), SPEC)
+
+
+def test_models_that_take_the_scale_as_input_have_their_own() -> None:
+    assert checked(Settings(), TINY["lcm"]).guidance_scale == 8.5
+    assert checked(Settings(), SPEC).guidance_scale == 7.5
 
 
 # Buckets.

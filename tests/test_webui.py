@@ -82,6 +82,11 @@ def test_parameters_are_those_of_webui():
     )
 
 
+def test_zero_is_a_value():
+    text = parameters_text(made(seed=0, guidance_scale=0.0))
+    assert "CFG scale: 0, Seed: 0, Size" in text
+
+
 def test_parameters_leave_out_what_is_not_known():
     text = parameters_text(replace(made(negative_prompt=""), model_hash="", model="emoji"))
     assert "Negative" not in text

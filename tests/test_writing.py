@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from jaxsd.writing import check_writable, replacing
+from jaxsd.writing import check_place, check_writable, replacing
 
 
 def test_a_file_is_replaced_when_all_went_well(tmp_path):
@@ -35,7 +35,12 @@ def test_a_full_disk_names_the_file_and_leaves_the_old_one(tmp_path):
 
 
 def test_a_folder_that_is_none_is_named(tmp_path):
-    check_writable(tmp_path)
-    assert not os.listdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=f"'{tmp_path}/none'"):
         check_writable(tmp_path / "none")
+    (tmp_path / "file").touch()
+    for place in ("file", "file/below/it"):
+        with pytest.raises(NotADirectoryError, match=f"'{tmp_path}/file'"):
+            check_place(tmp_path / place)
+    check_writable(tmp_path)
+    check_place(tmp_path / "one/two")
+    assert os.listdir(tmp_path) == ["file"]

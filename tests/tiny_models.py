@@ -65,7 +65,8 @@ EMOJI_UNET = UNetConfig(
 
 
 def _tiny(spec: ModelSpec, unet: UNetConfig, *text: TextConfig) -> ModelSpec:
-    vae = replace(VAE_TINY, scaling_factor=spec.vae.scaling_factor)
+    own = spec.vae
+    vae = replace(VAE_TINY, scaling_factor=own.scaling_factor, force_upcast=own.force_upcast)
     return replace(spec, unet=unet, vae=vae, text=text, default_size=64)
 
 
@@ -80,7 +81,9 @@ TINY: dict[str, ModelSpec] = {
         replace(SMALL_UNET, in_channels=9),
         CLIP_L,
     ),
-    "lcm": _tiny(families.SD1, replace(SMALL_UNET, guidance_dim=20), CLIP_L),
+    "lcm": replace(
+        _tiny(families.SD1, replace(SMALL_UNET, guidance_dim=20), CLIP_L), guidance_scale=8.5
+    ),
     "emoji": _tiny(families.SD1, EMOJI_UNET, CLIP_L),
 }
 

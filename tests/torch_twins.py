@@ -79,6 +79,7 @@ def vae_twin(config: VAEConfig) -> AutoencoderKL:
         latent_channels=config.latent_channels,
         norm_num_groups=config.norm_groups,
         scaling_factor=config.scaling_factor,
+        force_upcast=config.force_upcast,
         down_block_types=["DownEncoderBlock2D"] * levels,
         up_block_types=["UpDecoderBlock2D"] * levels,
     ).eval()

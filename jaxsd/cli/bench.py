@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from jaxsd.benchmark.jobs import DTYPES, MODELS, OURS, PARTS, STORED, Job, jobs_of, peers_of
-from jaxsd.writing import check_writable, replacing
+from jaxsd.writing import check_place, replacing
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,32 +47,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Times every job with every worker, and prints and writes the results."""
     jobs, peers = _jobs(args), peers_of(args.peer)
-    if args.output:
-        folder = Path(args.output)
-        folder.mkdir(parents=True, exist_ok=True)
-        check_writable(folder)
+    folder = Path(args.output or ".")
+    check_place(folder)
 
     from jaxsd.benchmark.contest import COMMAND, contest
     from jaxsd.benchmark.report import add_section, as_json, document, machine, plot
 
     workers = {OURS: COMMAND} | peers
     facts, command = machine(), args.said or shlex.join(["jaxsd", *sys.argv[1:]])
-    contests = []
+    contests, say = [], lambda line: print(f"  {line}", file=sys.stderr)
     for job in jobs:
         print(f"{job.model} {job.part} {job.dtype}", file=sys.stderr)
-        contests.append(contest(job, workers, args.rounds, _say))
+        contests.append(contest(job, workers, args.rounds, say))
     text = document(facts, command, contests)
     print(text)
     if args.output:
+        folder.mkdir(parents=True, exist_ok=True)
         add_section(folder / "BENCHMARKS.md", text)
         with replacing(folder / "results.json") as part:
             part.write_text(as_json(facts, command, contests), encoding="utf-8")
         if not plot(contests, folder / "plot.png"):
             print("no plot: matplotlib is not installed", file=sys.stderr)
-
-
-def _say(line: str) -> None:
-    print(f"  {line}", file=sys.stderr)
 
 
 def _jobs(args: argparse.Namespace) -> list[Job]:

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from jaxsd.writing import check_place
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
@@ -16,6 +18,8 @@ def main(args: argparse.Namespace) -> None:
     from jaxsd.training.config import read_config
 
     config = read_config(args.config, args.overrides)
+    place = Path(args.output or f"{Path(config.data)}-latents")
+    check_place(place.parent)
 
     from tqdm import tqdm
 
@@ -24,7 +28,6 @@ def main(args: argparse.Namespace) -> None:
     from jaxsd.training.latents import cache_latents
 
     keep_compiled(writable_cache(tqdm.write), announce=tqdm.write)
-    place = Path(args.output or f"{Path(config.data)}-latents")
     index = cache_latents(config, place)
     pictures, captions = (
         sum(shard.count for shard in shards) for shards in (index.pictures, index.captions)

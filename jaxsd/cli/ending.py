@@ -1,32 +1,26 @@
 """What a command says when it can not go on, and its exit status."""
 
 import os
-from typing import NamedTuple
+import sys
 
 
-class Ending(NamedTuple):
-    """How a command ends."""
-
-    status: int
-    line: str
-
-
-def ending(error: BaseException) -> Ending | None:
+def ending(error: BaseException) -> tuple[int, str] | None:
     """The status and the line for an error that the user can repair; None for a defect of ours."""
     line = str(error)
     if _interrupted(error):
-        return Ending(130, "interrupted")
+        return 130, "interrupted"
     if isinstance(error, FloatingPointError):
-        return Ending(1, line)
+        return 1, line
     if isinstance(error, ValueError | OSError):
-        return Ending(2, line)
+        return 2, line
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in line:
-        return Ending(
-            2, "out of memory; take fewer or smaller pictures at a time, or 16-bit dtypes"
-        )
-    if "nable to initialize backend" in line:
-        asked = f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}"
-        return Ending(2, f"{asked}: no such device for JAX here; unset it, or JAX_PLATFORMS=cpu")
+        return (2, "out of memory; take fewer or smaller pictures at a time, or 16-bit dtypes")
+    if "jax" in sys.modules:
+        from jaxsd.parallel.devices import has_devices
+
+        if not has_devices():
+            asked = f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}"
+            return 2, f"{asked}: no such device for JAX here; unset it, or take cpu"
     return None
 
 

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from jaxsd.writing import check_place
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
@@ -36,7 +38,8 @@ def main(args: argparse.Namespace) -> None:
             f"task {config.task!r} can not be exported as {args.to!r}: choose one of "
             f"{', '.join(task.exports)}"
         )
-    step, trained = averaged_weights(config, task)
     place = Path(args.output or place_of(Path(args.run) / f"export-{args.to}", args.to))
+    check_place(place.parent)
+    step, trained = averaged_weights(config, task)
     task.exports[args.to](place, trained)
     print(f"{place}: step {step} of {config.steps}")

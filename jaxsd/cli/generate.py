@@ -15,7 +15,7 @@ import numpy as np
 import jaxsd
 from jaxsd.canvases import Pictures, canvas_of, read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, opened, reading
-from jaxsd.cli.progress import StepBar, one_line_warnings, steps_shown
+from jaxsd.cli.progress import StepBar, steps_shown
 from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.memory import check_drawing
 from jaxsd.outputs import model_hash, output_paths, saved
@@ -63,7 +63,6 @@ def main(args: argparse.Namespace) -> None:
     rows = tableau_of(settings[0], spec).rows
     with (
         ThreadPoolExecutor(1) as aside,
-        one_line_warnings("generate"),
         steps_shown(rows * len(batches(len(prompts)))) as progress,
     ):
         hashed = aside.submit(model_hash, Path(args.model))

@@ -5,6 +5,7 @@ Little is imported here, so that Ctrl-C is caught from the first moments on.
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -27,15 +28,13 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(argv: Sequence[str]) -> NoReturn:
-    import warnings
-
     from absl import app, logging
 
     from jaxsd.cli.arguments import parse
 
     # Without this absl shows jax's notes on missing accelerators; with `-v 0` it still does.
     logging.set_verbosity(logging.WARNING)
-    warnings.formatwarning = lambda message, *_, **__: printable(f"jaxsd: {message}") + "\n"
+    _name_warnings("jaxsd")
     app.run(main, argv, flags_parser=parse)
 
 
@@ -50,6 +49,7 @@ def main(args: argparse.Namespace) -> None:
     from jaxsd.cli.arguments import file_of
     from jaxsd.cli.ending import ending
 
+    _name_warnings(f"jaxsd {args.command}")
     try:
         file_of(args.command).main(args)
     except BrokenPipeError:
@@ -59,5 +59,15 @@ def main(args: argparse.Namespace) -> None:
         if end is None:
             raise
         logging.debug("jaxsd %s failed", args.command, exc_info=True)
-        print(printable(f"jaxsd {args.command}: {end.line}"), file=sys.stderr)
-        sys.exit(end.status)
+        if "jax" in sys.modules:
+            from jaxsd.parallel.devices import settle
+
+            settle()
+        status, line = end
+        print(printable(f"jaxsd {args.command}: {line}"), file=sys.stderr)
+        sys.exit(status)
+
+
+def _name_warnings(who: str) -> None:
+    """Shows warnings as one line, without the place in the code."""
+    warnings.formatwarning = lambda message, *_, **__: printable(f"{who}: {message}") + "\n"

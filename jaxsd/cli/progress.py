@@ -1,11 +1,8 @@
 """What a command shows on stderr while it works."""
 
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from jaxsd.terminal import printable
 
 
 class StepBar:
@@ -39,13 +36,3 @@ def steps_shown(rows: int) -> Iterator[StepBar]:
         yield shown
     finally:
         shown.bar.close()
-
-
-@contextmanager
-def one_line_warnings(command: str) -> Iterator[None]:
-    """Shows warnings as `jaxsd COMMAND: ...` without the place in the code."""
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: print(
-            printable(f"jaxsd {command}: {message}"), file=sys.stderr
-        )
-        yield

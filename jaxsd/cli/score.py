@@ -13,6 +13,7 @@ from jaxsd.score.pictures import Picture
 from jaxsd.score.report import table
 from jaxsd.score.scoring import Asked, numbers_of, reference_of, some_pictures, write
 from jaxsd.score.survey import survey
+from jaxsd.writing import check_place
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +52,7 @@ def main(args: argparse.Namespace) -> None:
     reference, others = reference_of(args.reference)
     place = Path(args.folder).resolve()
     output = Path(args.output or place.with_name(f"{place.name}-score"))
+    check_place(output)
     hosts = hosts_of(args, output)
     networks, weights = networks_of(asked)
     findings = look(pictures, hosts, "pictures", networks)

@@ -1,8 +1,10 @@
 """`jaxsd train CONFIG [key=value ...]`: runs or resumes a training run."""
 
 import argparse
+from pathlib import Path
 
 from jaxsd.cli.hosts import add_hosts, join_hosts
+from jaxsd.writing import check_place
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +21,7 @@ def main(args: argparse.Namespace) -> None:
 
     config = read_config(args.config, args.overrides)
     refuse_other_run(config)
+    check_place(Path(config.output))
 
     from tqdm import tqdm
 

@@ -11,6 +11,7 @@ from jaxsd.convert.files.safetensors_file import Progress
 from jaxsd.convert.files.tensors import dtype_named
 from jaxsd.convert.original.single_file import save_single_file
 from jaxsd.convert.stored_model import StoredModel
+from jaxsd.writing import check_place
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def open_conversion(
 
     Raises:
       ValueError: if the source cannot be read, or the destination has a suffix that is not written.
-      FileExistsError: if the destination exists and may not be overwritten.
+      OSError: if the destination exists and may not be overwritten, or can not be written.
     """
     path = Path(destination)
     if path.suffix in (".ckpt", ".bin", ".pt", ".pth"):
@@ -56,5 +57,6 @@ def open_conversion(
             f"{path}: pickles are read but not written; name it {path.stem}.safetensors"
         )
     check_free(path, overwrite)
+    check_place(path.parent)
     model = open_model(source, **reading)
     return Conversion(model.converted(dtype and dtype_named(dtype)), path, overwrite)

@@ -66,7 +66,7 @@ def _files(model: StoredModel) -> str:
 def _schedule(spec: ModelSpec) -> str:
     noise = spec.schedule
     zero = ", zero terminal SNR" if noise.zero_terminal_snr else ""
-    spacing = noise.timestep_spacing or "sampler's own"
+    spacing = noise.spacing or "sampler's own"
     return (
         f"{noise.beta_schedule} {noise.beta_start:g} to {noise.beta_end:g} in {noise.train_steps} "
         f"steps{zero}; spacing {spacing}, offset {noise.steps_offset}"

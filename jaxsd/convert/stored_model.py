@@ -126,6 +126,17 @@ def check_together(spec: ModelSpec) -> None:
         raise ValueError("its U-Net takes pooled text, and its text encoder has no projection")
 
 
+def usual_guidance(unet: UNetConfig, family: str) -> float:
+    """The guidance scale of a model whose files do not say it, and none does.
+
+    It is the family's, or 8.5 where the scale is an input of the U-Net (LCM), which is diffusers'.
+    Turbo, Lightning and other models that want no guidance can not be told from their originals.
+    """
+    if unet.guidance_dim is not None:
+        return 8.5
+    return FAMILIES[family].guidance_scale if family in FAMILIES else ModelSpec.guidance_scale
+
+
 def layout_of(unet: UNetConfig, text: Sequence[TextConfig], *, linear: bool) -> Layout:
     """The layout of a model's files, from the differences between the four families."""
     if unet.added is not None:

@@ -132,11 +132,17 @@ class VAE(nn.Module):
 
     def setup(self) -> None:
         """Names the four parts as diffusers does."""
-        channels = self.config.latent_channels
-        self.encoder = Encoder(self.config, self.dtype)
-        self.decoder = Decoder(self.config, self.dtype)
-        self.quant_conv = Pointwise(2 * channels, self.dtype)
-        self.post_quant_conv = Pointwise(channels, self.dtype)
+        channels, dtype = self.config.latent_channels, self.compute
+        self.encoder = Encoder(self.config, dtype)
+        self.decoder = Decoder(self.config, dtype)
+        self.quant_conv = Pointwise(2 * channels, dtype)
+        self.post_quant_conv = Pointwise(channels, dtype)
+
+    @property
+    def compute(self) -> jnp.dtype:
+        """The dtype it computes in: float32 in place of float16 with `config.force_upcast`."""
+        upcast = self.config.force_upcast and self.dtype == jnp.float16
+        return jnp.dtype(jnp.float32 if upcast else self.dtype)
 
     def encode(self, images: Array) -> tuple[Array, Array]:
         """Gives the posterior of images (Kingma and Welling 2014, equation 9).
@@ -148,13 +154,13 @@ class VAE(nn.Module):
           Mean and logarithm of the variance, each [B, h, w, latent_channels] float32; the latter
           clipped to [-30, 20].
         """
-        moments = self.quant_conv(self.encoder(images.astype(self.dtype)))
+        moments = self.quant_conv(self.encoder(images.astype(self.compute)))
         mean, log_variance = jnp.split(moments.astype(jnp.float32), 2, axis=-1)
         return mean, jnp.clip(log_variance, -30.0, 20.0)
 
     def decode(self, latents: Array) -> Array:
         """Unscaled latents [B, h, w, c] -> images [B, H, W, 3] float32 in about [-1, 1]."""
-        images = self.decoder(self.post_quant_conv(latents.astype(self.dtype)))
+        images = self.decoder(self.post_quant_conv(latents.astype(self.compute)))
         return images.astype(jnp.float32)
 
     def __call__(self, images: Array) -> Array:

@@ -176,6 +176,7 @@ class Pipeline:
         count = len(order.settings)
         if len(drawing.images) > count:
             drawing = Drawing(*(part[:count] for part in drawing[:2]), drawing.finite[:, :count])
+        jax.block_until_ready(drawing)  # a process that ends under a running program can crash
         self._check_finite(drawing)
         return drawing
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxsd.schedulers.given import given_sigmas, given_timesteps
 from jaxsd.schedulers.noise import NoiseSchedule
 from jaxsd.schedulers.spacing import SIGMAS, SPACINGS
 
@@ -183,6 +184,10 @@ def distillation_grid(
       ValueError: for more steps than `original_steps`.
     """
     if timesteps is None:
+        if type(original_steps) is not int or not 1 <= original_steps <= schedule.train_steps:
+            raise ValueError(
+                f"original_steps must be 1 to {schedule.train_steps}, not {original_steps}"
+            )
         if steps > original_steps:
             raise ValueError(
                 f"steps must be 1 to {original_steps}, the original_steps of a distilled model, "
@@ -220,6 +225,8 @@ def spaced_timesteps(
     if spacing not in SPACINGS:
         raise ValueError(f"spacing {spacing!r} is unknown: choose one of {', '.join(SPACINGS)}")
     offset = schedule.steps_offset if steps_offset is None else steps_offset
+    if type(offset) is not int or offset < 0:
+        raise ValueError(f"steps_offset must be a whole number of 0 or more, not {offset}")
     return SPACINGS[spacing](schedule.train_steps, steps, offset)
 
 
@@ -230,23 +237,3 @@ def named_sigmas(name: str, largest: float, smallest: float, steps: int) -> np.n
             f"sigmas {name!r} is unknown: choose one of {', '.join(SIGMAS)}, or give the levels"
         )
     return SIGMAS[name](largest, smallest, steps)
-
-
-def given_timesteps(schedule: NoiseSchedule, timesteps: Sequence[float], steps: int) -> np.ndarray:
-    """A user's timesteps, [n], if they decrease and lie within 0..T-1."""
-    t = np.asarray(timesteps, float)
-    if t.shape != (steps,) or np.any(np.diff(t) >= 0):
-        raise ValueError(f"timesteps must be {steps} falling numbers for {steps} steps")
-    if t[0] > schedule.train_steps - 1 or t[-1] < 0:
-        raise ValueError(f"timesteps must be within 0 to {schedule.train_steps - 1}")
-    return t
-
-
-def given_sigmas(sigmas: Sequence[float], steps: int) -> np.ndarray:
-    """A user's noise-over-signal levels, [n+1], if they decrease and are 0 or more."""
-    levels = np.asarray(sigmas, float)
-    if levels.shape != (steps + 1,) or np.any(np.diff(levels) >= 0) or levels[-1] < 0:
-        raise ValueError(
-            f"sigmas must be {steps + 1} falling numbers for {steps} steps, the last 0 or more"
-        )
-    return levels

@@ -46,7 +46,7 @@ class NoiseSchedule:
             alphas_cumprod = zero_terminal_snr(alphas_cumprod)
         return cls(
             alphas_cumprod,
-            spacing=config.timestep_spacing,
+            spacing=config.spacing,
             steps_offset=config.steps_offset,
             set_alpha_to_one=config.set_alpha_to_one,
         )

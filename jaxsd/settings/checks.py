@@ -8,6 +8,9 @@ from jaxsd.config import ModelSpec
 from jaxsd.settings.options import OPTIONS, Settings, option_value
 from jaxsd.settings.plans import tableau_of
 
+LARGEST_WEIGHT = 1000
+"""Of a ControlNet, either way."""
+
 
 def checked(settings: Settings, spec: ModelSpec) -> Settings:
     """The settings with every option filled in.
@@ -44,6 +47,11 @@ def in_range(settings: Settings) -> Settings:
     for control in settings.control:
         if not control.model:
             raise ValueError(f"control {str(control)!r} names no model, as in IMAGE:MODEL")
+        if not abs(control.weight) <= LARGEST_WEIGHT:
+            allowed = f"{-LARGEST_WEIGHT} to {LARGEST_WEIGHT}"
+            raise ValueError(
+                f"control WEIGHT {control.weight} is out of range; allowed is {allowed}"
+            )
         _check_interval("control FROM and TO", (control.first, control.last))
     _check_interval("guidance_interval", settings.guidance_interval)
     return settings

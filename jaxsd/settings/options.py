@@ -124,6 +124,7 @@ class Settings:
         1,
         "compute the U-Net's deep features in every N-th step alone, faster",
         low=1,
+        high=1000,
         shared=True,
         metavar="N",
     )

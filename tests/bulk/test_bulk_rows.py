@@ -48,6 +48,13 @@ def test_every_kind_of_file_says_the_same(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_a_guidance_scale_of_0_is_0(tmp_path: Path, form: str) -> None:
+    text = {"jsonl": '{"prompt": "a", "guidance_scale": 0}', "csv": "prompt,guidance_scale\na,0\n"}
+    rows, bad = read(write(tmp_path, f"a.{form}", text[form]))
+    assert ([row.settings.guidance_scale for row in rows], bad) == ([0.0], [])
+
+
 def test_parquet(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
@@ -120,7 +127,7 @@ def test_a_row_may_keep_away_from_nothing() -> None:
         ),
         (
             'output = "o"\nrows = "a.txt"\nreuse = 0',
-            "reuse 0 is out of range; allowed is at least 1",
+            "reuse 0 is out of range; allowed is 1 to 1000",
         ),
         (
             'output = "o"\nrows = "a.txt"\nguidance_interval = [0.5]',

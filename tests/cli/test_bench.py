@@ -15,12 +15,15 @@ from jaxsd.cli.main import run
     [
         (["--rounds", "0"], "--rounds 0 is not a number above 0"),
         (["--size", "100"], "--size 100 is not a multiple of 8 pixels above 0"),
-        (["--size", "800000"], "1 picture of 800000 x 800000 take at least 165760 GB of memory"),
+        (
+            ["--size", "800000"],
+            "165760 GB of memory are the least for 1 picture of 800000 x 800000",
+        ),
         (["--peer", "torch"], "--peer 'torch' is not NAME=COMMAND"),
         (["--peer", "a='b"], """--peer "a='b" has a quote that is not closed"""),
         (["--peer", "jaxsd=b"], "--peer 'jaxsd=b': the name 'jaxsd' is taken; choose another"),
         (["--peer", "a=b", "--peer", "a=c"], "--peer 'a=c': the name 'a' is taken; choose another"),
-        (["-o", "/dev/null/a"], "[Errno 20] Not a directory: '/dev/null/a'"),
+        (["-o", "/dev/null/a"], "[Errno 20] Not a directory: '/dev/null'"),
     ],
 )
 def test_a_mistake_is_one_line(arguments, complaint, capsys):

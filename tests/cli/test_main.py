@@ -11,6 +11,7 @@ import jaxsd
 from jaxsd.cli import info
 from jaxsd.cli.arguments import COMMANDS
 from jaxsd.cli.main import run
+from jaxsd.parallel.devices import settle
 
 
 def program(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -103,3 +104,15 @@ def test_absl_logging_flags_work_behind_the_command():
     assert done.returncode == 2
     assert "Traceback" in done.stderr
     assert "Traceback" not in program("info", "/no/such").stderr
+
+
+def test_an_error_waits_for_programs_that_still_run():
+    """A process that ends under one can crash."""
+    jax = pytest.importorskip("jax")
+    x = jax.numpy.ones((300, 300))
+    slow = jax.jit(lambda x: jax.lax.fori_loop(0, 100, lambda i, y: jax.numpy.tanh(y @ x), x))
+    slow(x).block_until_ready()
+    result = slow(x)
+    assert not result.is_ready()
+    settle()
+    assert result.is_ready()

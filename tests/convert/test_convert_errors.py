@@ -186,6 +186,10 @@ SCHEDULER = "scheduler/scheduler_config.json"
         (SCHEDULER, {"beta_schedule": "sigmoid"}),
         (SCHEDULER, {"timestep_spacing": "random"}),
         (SCHEDULER, {"trained_betas": [0.1, 0.2]}),
+        (SCHEDULER, {"sigma_max": 120.0}),
+        (SCHEDULER, {"_class_name": "EDMEulerScheduler"}),
+        ("model_index.json", {"scheduler": ["diffusers", "EDMEulerScheduler"]}),
+        (VAE, {"force_upcast": "yes"}),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else value.split("/")[0],
 )
@@ -309,6 +313,12 @@ def test_parts_that_do_not_fit_together(model):
     assert complaint(model / "model") == (
         f"{model}/model: its U-Net's context is 40 wide, and its text 32"
     )
+
+
+def test_only_xl_looks_at_force_upcast(model):
+    """As in diffusers, whose other pipelines decode in the dtype that they have."""
+    change(model / "model" / VAE, force_upcast=True)
+    assert not convert.open_model(model / "model").spec.vae.force_upcast
 
 
 def test_a_setting_that_is_off_is_no_matter(model):

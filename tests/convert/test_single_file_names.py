@@ -123,8 +123,15 @@ def test_markers_of_xl_models():
     spec = spec_of(marked, {}, None)
     assert (spec.family, spec.prediction) == ("sdxl-v", "v")
     assert spec.schedule.zero_terminal_snr
+    assert spec.schedule.spacing == "trailing"
+    assert spec_of(real_file("sdxl"), {}, None).schedule.spacing == "leading"
     model = model_of(marked, spec)
     assert {"v_pred", "ztsnr"} <= single_file_tensors(model)[0].keys()
+    named = spec_of(real_file("sdxl"), {"modelspec.prediction_type": "v_prediction"}, None)
+    assert (named.family, named.prediction) == ("sdxl-v", "v")
+    with pytest.raises(ValueError, match="'flow', which is not one of"):
+        spec_of(real_file("sdxl"), {"modelspec.prediction_type": "flow"}, None)
+    assert spec_of(real_file("sdxl"), {"modelspec.prediction_type": "flow"}, "v") == named
     for marker in ("edm_mean", "edm_vpred.sigma_max"):
         with pytest.raises(ValueError, match="not supported"):
             spec_of(real_file("sdxl") | unread({marker: ()}), {}, None)

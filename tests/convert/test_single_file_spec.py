@@ -26,7 +26,8 @@ XL = UNetConfig(
 
 
 def small(spec: ModelSpec, unet: UNetConfig, *text) -> ModelSpec:
-    vae = replace(VAE, scaling_factor=spec.vae.scaling_factor)
+    own = spec.vae
+    vae = replace(VAE, scaling_factor=own.scaling_factor, force_upcast=own.force_upcast)
     return replace(spec, family="custom", unet=unet, vae=vae, text=text)
 
 
@@ -41,7 +42,7 @@ SD2 = small(
 SMALL = {
     "sd1": SD1,
     "sd1-inpainting": replace(SD1, unet=replace(SD1.unet, in_channels=9)),
-    "sd1-lcm": replace(SD1, unet=replace(SD1.unet, guidance_dim=16)),
+    "sd1-lcm": replace(SD1, unet=replace(SD1.unet, guidance_dim=16), guidance_scale=8.5),
     "sd2": SD2,
     "sd2-v": replace(SD2, prediction="v"),
     "sdxl": small(families.SDXL, XL, replace(CLIP, hidden_layer=-2), BIGG),

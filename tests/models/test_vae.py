@@ -88,3 +88,35 @@ def test_every_parameter_has_a_finite_gradient() -> None:
         assert np.abs(leaf).max() > 1e-10, f"{jax.tree_util.keystr(path)} is not used"
     # The mean alone is decoded: what makes the variance has no gradient.
     np.testing.assert_array_equal(gradients["quant_conv"]["bias"][4:], 0)
+
+
+@pytest.mark.parametrize(
+    ("force_upcast", "dtype", "computes_in"),
+    [
+        (True, "float16", "float32"),
+        (True, "bfloat16", "bfloat16"),
+        (True, "float32", "float32"),
+        (False, "float16", "float16"),
+    ],
+)
+def test_force_upcast_is_about_float16(force_upcast: bool, dtype: str, computes_in: str) -> None:
+    vae = VAE(replace(VAE_TINY, force_upcast=force_upcast), jnp.dtype(dtype))
+    assert vae.compute == jnp.dtype(computes_in)
+
+
+def test_force_upcast_saves_what_float16_can_not_hold() -> None:
+    """Activations beyond 65504 are infinite in float16, as those of XL's autoencoder are."""
+    config = replace(VAE_TINY, channels=(8,), resnets=1)
+    params = random_params(abstract_vae(config))
+    decoder = params["decoder"]
+    decoder["conv_in"] = {name: 1e5 * leaf for name, leaf in decoder["conv_in"].items()}
+    plain, upcast, exact = (
+        apply(VAE(one, dtype), params, "decode", latents=LATENTS)
+        for one, dtype in (
+            (config, jnp.float16),
+            (replace(config, force_upcast=True), jnp.float16),
+            (config, jnp.float32),
+        )
+    )
+    assert not np.isfinite(plain).all()
+    np.testing.assert_array_equal(upcast, exact)

@@ -1,8 +1,10 @@
 """Text to image on tiny random models: what may not compile again, what an image depends on."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny_models import TINY, relative_error
@@ -11,6 +13,8 @@ from tiny_pipelines import SMALL, pipeline
 from jaxsd.config import Level, ModelSpec
 from jaxsd.executables import IN_MEMORY
 from jaxsd.pipeline import Pipeline
+from jaxsd.pipeline.drawing import finished
+from jaxsd.sampling.program import Drawing
 from jaxsd.schedulers import SAMPLERS
 
 
@@ -141,12 +145,32 @@ def test_bfloat16_is_near_float32(pipe: Pipeline) -> None:
     assert 0 < relative_error(half.latents, full.latents) < 0.05
 
 
-def test_non_finite_latents_name_the_step(pipe: Pipeline) -> None:
+def broken(pipe: Pipeline) -> Pipeline:
+    """A model whose first step is not finite."""
     unet = dict(pipe.params["unet"])
     unet["conv_out"] = {name: value * np.inf for name, value in unet["conv_out"].items()}
-    broken = replace(pipe, params=pipe.params | {"unet": unet})
+    return replace(pipe, params=pipe.params | {"unet": unet})
+
+
+def test_non_finite_latents_name_the_step(pipe: Pipeline) -> None:
     with pytest.raises(FloatingPointError, match="not finite after step 1 of 4"):
-        broken.draw("a cat", **SIZE)
+        broken(pipe).draw("a cat", **SIZE)
+
+
+def test_an_error_waits_for_the_decoder(pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends while it still runs can crash."""
+    slow = jax.jit(lambda x: jax.lax.fori_loop(0, 100, lambda _, y: jnp.tanh(y @ x), x))
+    images = []
+
+    def slowly(*arguments: Any) -> Drawing:
+        drawing = finished(*arguments)
+        images.append(drawing.images + slow(jnp.ones((300, 300)))[0, 0])
+        return drawing._replace(images=images[0])
+
+    monkeypatch.setattr("jaxsd.pipeline.pipeline.finished", slowly)
+    with pytest.raises(FloatingPointError, match="not finite after step 1 of 4"):
+        broken(pipe).draw("a cat", progress=lambda done, rows: None, **SIZE)
+    assert images[0].is_ready()
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,9 @@ def test_guidance_rescale() -> None:
     assert_same_pictures(drawn(pair, order_of(pair, "ddim", **options)), pair, want)
 
 
-def test_no_guidance_in_one_program() -> None:
+@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0])
+def test_no_guidance_in_one_program(scale: float) -> None:
     pair = pair_of("sd1")
-    want = draw_theirs(pair, StableDiffusionPipeline, "ddim", guidance_scale=1.0)
-    order = order_of(pair, "ddim", guidance_scale=1.0)
+    want = draw_theirs(pair, StableDiffusionPipeline, "ddim", guidance_scale=scale)
+    order = order_of(pair, "ddim", guidance_scale=scale)
     assert_same_pictures(pair.ours.drawn(order), pair, want)

@@ -32,7 +32,8 @@ def test_point_mass(name, steps, prediction):
         if schedule is ZERO_SNR and prediction == "epsilon":
             continue
         options = {"blend": "noise"} if name == "pndm" else {}
-        grid = sampler.grid(schedule, steps)
+        cannot_begin = name == "pndm" and schedule is ZERO_SNR
+        grid = sampler.grid(schedule, steps, **{"spacing": "leading"} if cannot_begin else {})
         table = sampler.builder(schedule, grid, prediction, **options)
         check(table)
         check_point_mass(table, prediction, 1e-4 if name == "lcm" else 1e-9)
@@ -165,6 +166,13 @@ def test_other_names(alias, name, sigmas):
         ("unipc", 20, "v", {"order": 0}, "unipc has orders 1 to 3, not 0"),
         ("pndm", 20, "v", {"blend": "x0"}, "blend 'x0' is unknown: choose output or noise"),
         ("deis", 2, "v", {"sigmas": [5.0, 1.0, 0.0]}, "deis cannot end at sigma 0"),
+        ("lcm", 4, "v", {"original_steps": 0}, "original_steps must be 1 to 1000, not 0"),
+        ("tcd", 4, "v", {"original_steps": 1001}, "original_steps must be 1 to 1000, not 1001"),
+        ("lcm", 4, "v", {"original_steps": 50.0}, "original_steps must be 1 to 1000, not 50.0"),
+        ("ddim", 4, "v", {"steps_offset": -5}, "steps_offset must be .* 0 or more, not -5"),
+        ("euler", 2, "v", {"timesteps": [9, float("nan")]}, "timesteps must be 2 falling numbers"),
+        ("euler", 2, "v", {"timesteps": "abc"}, "timesteps must be 2 falling numbers"),
+        ("euler", 1, "v", {"sigmas": [float("inf"), 0]}, "sigmas must be 2 falling numbers"),
         ("lcm", 60, "v", {}, "steps must be 1 to 50, the original_steps of a distilled model"),
     ],
 )
@@ -183,5 +191,15 @@ def test_epsilon_at_zero_terminal_snr_is_refused(name):
 
 def test_pndm_at_zero_terminal_snr_is_refused():
     with pytest.raises(ValueError, match="pndm cannot begin at zero terminal SNR"):
-        build("pndm", ZERO_SNR, 5, "v", spacing="trailing")
-    build("pndm", ZERO_SNR, 5, "v")  # leading does not begin there
+        build("pndm", ZERO_SNR, 5, "v")
+    build("pndm", ZERO_SNR, 5, "v", spacing="leading")  # does not begin there
+
+
+@pytest.mark.parametrize("steps", [1, 20, 50])
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "pndm"])
+def test_zero_terminal_snr_begins_at_the_noisiest_timestep(name, steps):
+    """By default, where the files say no spacing; and from noise without a trace of a picture."""
+    table = build(name, ZERO_SNR, steps, "v")
+    assert table.timestep[0] == 999
+    assert table.alpha[0] / table.sigma[0] < 3e-4
+    assert table.start[0] == 0

@@ -10,6 +10,7 @@ import pytest
 from slow_loop import relative_error, run_table
 
 from jaxsd.config import ScheduleConfig
+from jaxsd.convert.diffusers.schedule_settings import schedule_config
 from jaxsd.families import SD1, SDXL
 from jaxsd.schedulers import SAMPLERS, NoiseSchedule, build
 
@@ -119,6 +120,23 @@ def test_zero_terminal_snr_with_v_and_trailing(name, steps):
     want = runs.run_scheduler(reference, X, NOISES)
     got = run_table(build(name, ZERO_SNR, steps, "v", **ours), X, NOISES)
     assert relative_error(got, want) <= TOLERANCE
+
+
+@pytest.mark.parametrize("spacing", ["leading", "linspace"])
+@pytest.mark.parametrize("name", ["ddpm", "euler_a", "dpm++_2m", "unipc"])
+def test_zero_terminal_snr_in_a_folder_that_says_another_spacing(name, spacing):
+    """What the folder says is what diffusers does with it, although leading never sees T-1."""
+    with runs.in_float64():
+        file = {"rescale_betas_zero_snr": True, "timestep_spacing": spacing}
+        reference = runs.scheduler(name, "v", **file)
+        config, prediction = schedule_config(
+            dict(reference.config, _class_name=runs.CLASSES[name]), ""
+        )
+        reference.set_timesteps(20)
+        want = runs.run_scheduler(reference, X, NOISES)
+        table = build(name, NoiseSchedule.from_config(config), 20, prediction)
+        assert (table.timestep[0] == 999) == (spacing == "linspace")
+        assert relative_error(run_table(table, X, NOISES), want) <= IN_FLOAT64
 
 
 @pytest.mark.parametrize("name", ["ddim", "euler", "dpm++_2m"])

@@ -77,9 +77,9 @@ def test_a_checkpoint_of_other_arrays_and_a_damaged_one_are_named(tmp_path):
         return {name: jax.ShapeDtypeStruct(shape, "float32") for name, shape in shapes.items()}
 
     assert checkpoints.restore(like(a=(2, 3)))["a"].shape == (2, 3)
-    with pytest.raises(ValueError, match=r"\['a'\] was \(2, 3\) and is \(2, 4\); begin anew"):
+    with pytest.raises(ValueError, match=r"a was \(2, 3\) and is \(2, 4\); begin anew"):
         checkpoints.restore(like(a=(2, 4)))
-    with pytest.raises(ValueError, match=r"\['b'\] was not there and is \(1,\); begin anew"):
+    with pytest.raises(ValueError, match=r"b was not there and is \(1,\); begin anew"):
         checkpoints.restore(like(a=(2, 3), b=(1,)))
     for path in tmp_path.rglob("*"):
         if path.is_file() and path.stat().st_size and "metadata" not in path.name.lower():

@@ -20,7 +20,7 @@ _OF_EMA = {
     "use_ema_warmup",
 }
 """What diffusers' `EMAModel` writes into the config.json of the network that it averages."""
-_LARGEST = 2**32
+_LARGEST = 2**63
 _SHOWN = 200
 
 

@@ -16,9 +16,14 @@ from jaxsd.convert.diffusers.parts import (
     networks,
     open_part,
 )
-from jaxsd.convert.diffusers.schedule_settings import schedule_config
-from jaxsd.convert.stored_model import StoredModel, check_together, family_name, layout_of
-from jaxsd.families import FAMILIES
+from jaxsd.convert.diffusers.schedule_settings import check_class, schedule_config
+from jaxsd.convert.stored_model import (
+    StoredModel,
+    check_together,
+    family_name,
+    layout_of,
+    usual_guidance,
+)
 from jaxsd.text import Tokenizer, read_tokenizer
 from jaxsd.types import Prediction
 
@@ -69,6 +74,11 @@ def open_diffusers(
     zeros = fields.switch("force_zeros_for_empty_prompt", default=True)
     where = folder / _SCHEDULER
     scheduler = read_json(where)
+    if _present(index, "scheduler"):  # diffusers builds this class, whatever the other file says
+        built = index["scheduler"][-1]
+        check_class(built, str(folder / "model_index.json"))
+        check_class(scheduler.get("_class_name", built), str(where))
+        scheduler["_class_name"] = built
     schedule, stated = schedule_config(scheduler, str(where))
     prediction = prediction or stated
     weights, non_ema = _unet_weights(folder, ema)
@@ -81,9 +91,10 @@ def open_diffusers(
         pooled_dim=texts[-1].config.projection_dim,
     )
     vae = open_part(VAE, folder / "vae", strict=strict) if _present(index, "vae") else None
+    if vae and not xl:  # only XL's pipelines look at this setting
+        vae = vae._replace(config=replace(vae.config, force_upcast=False))
     configs = tuple(text.config for text in texts)
     family = family_name(unet.config, prediction)
-    known = FAMILIES.get(family)
     size = _sample_size(folder, unet.settings, default=128 if unet.config.added else 64)
     spec = ModelSpec(
         family=family,
@@ -94,7 +105,7 @@ def open_diffusers(
         prediction=prediction,
         layout=layout_of(unet.config, configs, linear=is_linear(unet.settings)),
         default_size=size * (vae.config.downscale if vae else 1),
-        guidance_scale=known.guidance_scale if known else ModelSpec.guidance_scale,
+        guidance_scale=usual_guidance(unet.config, family),
         zero_empty_negative=xl and zeros,
     )
     try:

@@ -16,7 +16,7 @@ _WANTED: dict[str, Any] = {
 }
 """Settings of diffusers' `AutoencoderKL` that have one value in Stable Diffusion."""
 
-_IGNORED = {"force_upcast", "sample_size"}  # the former is about float16 only
+_IGNORED = {"sample_size"}
 
 _SETTINGS = {
     "channels": "block_out_channels",
@@ -51,6 +51,7 @@ def vae_config(config: Config, where: str) -> VAEConfig:
         norm_groups=fields.number("norm_num_groups", default=32),
         scaling_factor=fields.fraction("scaling_factor", 0.18215),
         image_channels=images,
+        force_upcast=fields.switch("force_upcast", default=True),
     )
     fields.refuse_others(_IGNORED)
     return vae
@@ -63,7 +64,7 @@ def vae_settings(config: VAEConfig, sample_size: int) -> dict[str, Any]:
         "_class_name": "AutoencoderKL",
         "block_out_channels": list(config.channels),
         "down_block_types": ["DownEncoderBlock2D"] * count,
-        "force_upcast": True,
+        "force_upcast": config.force_upcast,
         "in_channels": config.image_channels,
         "latent_channels": config.latent_channels,
         "layers_per_block": config.resnets,

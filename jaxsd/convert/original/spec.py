@@ -7,13 +7,14 @@ U-Net are in `convert/encoder.py`).
 
 from dataclasses import replace
 
-from jaxsd.config import ModelSpec, TextConfig, UNetConfig, VAEConfig
+from jaxsd.config import ModelSpec, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
 from jaxsd.convert.encoder import HEAD_WIDTH, check_groups, encoder_config
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.original.modules import encoder_names
 from jaxsd.convert.original.names import TEXT, UNET, VAE
-from jaxsd.convert.stored_model import family_name, layout_of
+from jaxsd.convert.original.stated import stated_prediction, stated_zero_snr
+from jaxsd.convert.stored_model import family_name, layout_of, usual_guidance
 from jaxsd.families import (
     CLIP_L,
     FAMILIES,
@@ -33,7 +34,12 @@ _LIKE = {"v1": SD1, "v2": SD2, "xl": SDXL, "refiner": SDXL_REFINER}
 """Naming -> family whose noise schedule and size a model of no family gets."""
 _OTHERS = {5: "a depth-to-image model", 7: "an upscaler", 8: "an InstructPix2Pix model"}
 """What other numbers of input channels than 4 and 9 mean."""
-_MARKERS = {"edm_mean": "Playground 2.5", "edm_vpred.sigma_max": "CosXL"}
+_MARKERS = {
+    "edm_mean": "Playground 2.5",
+    "edm_std": "Playground 2.5",
+    "edm_vpred.sigma_max": "CosXL",
+    "edm_vpred.sigma_min": "CosXL",
+}
 """Tensors that say that a model's noise is not Stable Diffusion's."""
 
 
@@ -62,24 +68,32 @@ def spec_of(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | N
         unet=unet,
         vae=vae,
         text=texts,
-        schedule=replace(alike.schedule, zero_terminal_snr="ztsnr" in tensors),
+        schedule=_schedule(tensors, facts, alike.schedule),
         prediction=prediction,
         layout=layout,
+        guidance_scale=usual_guidance(unet, family),
     )
 
 
 def _prediction(
     tensors: FlatTree, facts: dict[str, str], unet: UNetConfig, naming: str
 ) -> Prediction:
-    stated = facts.get("modelspec.prediction_type")
-    if "v_pred" in tensors or stated == "v":
-        return "v"
-    if naming == "v2" and unet.in_channels != _INPAINTING_CHANNELS and stated != "epsilon":
+    stated = stated_prediction(tensors, facts)
+    if stated is not None:
+        return stated
+    if naming == "v2" and unet.in_channels != _INPAINTING_CHANNELS:
         raise ValueError(
             "SD 2 came in two kinds that look alike, and the file does not say which it is; set "
             "prediction to epsilon (512 pixel models) or to v (768 pixel models)"
         )
     return "epsilon"
+
+
+def _schedule(tensors: FlatTree, facts: dict[str, str], usual: ScheduleConfig) -> ScheduleConfig:
+    """The family's schedule; zero terminal SNR goes with a spacing that has the last timestep."""
+    if not stated_zero_snr(tensors, facts):
+        return usual
+    return replace(usual, zero_terminal_snr=True, timestep_spacing="trailing")
 
 
 def _unet(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool]:
