@@ -1,9 +1,38 @@
-"""What a model is made of, as frozen numbers. No model name and no block-type string here."""
+"""What a model is made of, as frozen numbers. No model name and no block-type string here.
 
+Numbers that no network can have are a `ValueError`, wherever they come from.
+"""
+
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from jaxsd.types import Prediction
+
+_WIDEST = 2**16
+_DEEPEST = 256
+_MOST_WORDS = 2**22
+
+
+def _check_range(config: Any, most: int, *names: str, least: int = 1) -> None:
+    """Refuses numbers outside of `least` to `most`, alone or in tuples; None is no number."""
+    for name in names:
+        value = getattr(config, name)
+        numbers = value if isinstance(value, tuple) else () if value is None else (value,)
+        if not all(least <= number <= most for number in numbers) or value == ():
+            raise ValueError(f"{name} = {value!r} is not {least} to {most}")
+
+
+def _check_divides(name: str, parts: int, whole: str, widths: Sequence[int]) -> None:
+    for width in widths:
+        if width % parts:
+            raise ValueError(f"{name} = {parts} does not divide {whole} = {width}")
+
+
+def _check_levels(count: int) -> None:
+    if not 1 <= count <= 8:
+        raise ValueError(f"{count} levels are not 1 to 8")
 
 
 @dataclass(frozen=True)
@@ -22,6 +51,12 @@ class Level:
     attention_depth: int
     heads: int
 
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _check_range(self, _WIDEST, "channels", "heads")
+        _check_range(self, 16, "resnets")
+        _check_range(self, 32, "attention_depth", least=0)
+
 
 @dataclass(frozen=True)
 class AddedConditions:
@@ -30,6 +65,12 @@ class AddedConditions:
     pooled_dim: int
     time_ids: int
     time_id_dim: int = 256
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _check_range(self, _WIDEST, "pooled_dim", "time_id_dim")
+        _check_range(self, 64, "time_ids")
+        _check_divides("2", 2, "time_id_dim", [self.time_id_dim])
 
     @property
     def features(self) -> int:
@@ -51,6 +92,19 @@ class UNetConfig:
     norm_groups: int = 32
     added: AddedConditions | None = None
     guidance_dim: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the numbers: groups divide all widths, heads those of levels with attention."""
+        _check_levels(len(self.levels))
+        names = ("context_dim", "in_channels", "out_channels", "norm_groups", "guidance_dim")
+        _check_range(self, _WIDEST, *names)
+        _check_range(self, 32, "mid_depth", least=0)
+        widths = [level.channels for level in self.levels]
+        _check_divides("norm_groups", self.norm_groups, "channels", widths)
+        _check_divides("2", 2, "channels", widths[:1])
+        for level in self.levels:
+            if level.attention_depth or (self.mid_depth and level is self.levels[-1]):
+                _check_divides("heads", level.heads, "channels", [level.channels])
 
     @property
     def time_dim(self) -> int:
@@ -87,6 +141,8 @@ class ControlNetConfig:
 
     def __post_init__(self) -> None:
         """Refuses a U-Net that takes the guidance scale as input: a ControlNet does not."""
+        _check_levels(len(self.hint_channels))
+        _check_range(self, _WIDEST, "condition_channels", "hint_channels")
         if self.unet.guidance_dim is not None:
             raise ValueError(
                 f"guidance_dim {self.unet.guidance_dim} is not of a ControlNet's U-Net; replace it "
@@ -115,6 +171,15 @@ class VAEConfig:
     image_channels: int = 3
     force_upcast: bool = False
 
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _check_levels(len(self.channels))
+        _check_range(self, _WIDEST, "channels", "latent_channels", "norm_groups", "image_channels")
+        _check_range(self, 16, "resnets")
+        _check_divides("norm_groups", self.norm_groups, "channels", self.channels)
+        if not 0 < self.scaling_factor < math.inf:
+            raise ValueError(f"scaling_factor = {self.scaling_factor!r} is not above 0 and finite")
+
     @property
     def downscale(self) -> int:
         """Pixels per latent along one side."""
@@ -137,6 +202,12 @@ class TinyVAEConfig:
     latent_channels: int = 4
     image_channels: int = 3
     scaling_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _check_levels(len(self.encoder_blocks))
+        _check_range(self, _WIDEST, "channels", "latent_channels", "image_channels")
+        _check_range(self, 64, "encoder_blocks", "decoder_blocks", least=0)
 
     @property
     def downscale(self) -> int:
@@ -169,6 +240,14 @@ class TextConfig:
     pad_token: int = 49407
     added_tokens: int = 0
 
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _check_range(self, _WIDEST, "width", "heads", "mlp_width", "max_length", "projection_dim")
+        _check_range(self, _DEEPEST, "layers")
+        _check_range(self, _MOST_WORDS, "vocab_size")
+        _check_range(self, self.vocab_size - 1, "added_tokens", least=0)
+        _check_divides("heads", self.heads, "width", [self.width])
+
 
 @dataclass(frozen=True)
 class VisionConfig:
@@ -186,6 +265,13 @@ class VisionConfig:
     image_size: int
     patch_size: int
     projection_dim: int
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _check_range(self, _WIDEST, "width", "heads", "mlp_width", "image_size", "projection_dim")
+        _check_range(self, _DEEPEST, "layers")
+        _check_range(self, self.image_size, "patch_size")
+        _check_divides("heads", self.heads, "width", [self.width])
 
     @property
     def patches(self) -> int:
@@ -272,3 +358,7 @@ class ModelSpec:
     default_size: int
     guidance_scale: float = 7.5
     zero_empty_negative: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the size."""
+        _check_range(self, _WIDEST, "default_size")

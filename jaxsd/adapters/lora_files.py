@@ -5,6 +5,7 @@ alpha is the rank.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from jaxsd.convert.files.tensors import FlatTree, LazyTensor, in_memory
 from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.parameters import Shapes
 from jaxsd.convert.slots import Mismatch, Slot, fill, lay_out
+from jaxsd.terminal import printable
 
 _KEY = re.compile(
     r"(?P<module>.+?)\.(?:"
@@ -118,10 +120,13 @@ def _ranks(keys: Keys, tensors: FlatTree) -> dict[str, int]:
 
 
 def _scalar(path: Path, key: str, tensors: FlatTree) -> float:
-    value = tensors[key].read()
-    if value.size != 1:
-        raise ValueError(f"{path}: {key} has {value.size} numbers instead of one")
-    return float(value.reshape(()))
+    shape = tensors[key].shape
+    if math.prod(shape) != 1:
+        raise ValueError(printable(f"{path}: {key} is {list(shape)} instead of one number"))
+    value = float(tensors[key].read().reshape(()))
+    if not math.isfinite(value):
+        raise ValueError(printable(f"{path}: {key} is {value}, which is not a finite number"))
+    return value
 
 
 def _layout(

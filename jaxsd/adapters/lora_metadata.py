@@ -19,6 +19,7 @@ _BASE = {
     "xl": "sdxl_base_v1-0",
     "refiner": "sdxl_base_v1-0",
 }
+_MOST_PATTERNS = 2000
 _NOT_PLAIN = ("use_rslora", "use_dora", "lora_bias")
 
 
@@ -68,12 +69,20 @@ def stated_alphas(
     try:
         table = table_of(facts[ADAPTER], ADAPTER)
         return {
-            kernel.path: float(alpha)
+            kernel.path: _number(alpha)
             for kernel in kernels
             if (alpha := _alpha(table, kernel)) is not None
         }
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"{path}: its metadata {ADAPTER} is no table of PEFT's") from error
+    except ValueError as error:
         raise ValueError(f"{path}: its metadata {ADAPTER} cannot be used: {error}") from error
+
+
+def _number(alpha: Any) -> float:
+    if type(alpha) not in (int, float) or not abs(alpha) < 1e30:
+        raise ValueError(f"alpha {str(alpha)[:40]!r} is not a finite number")
+    return float(alpha)
 
 
 def _alpha(table: Mapping[str, Any], kernel: AdaptedKernel) -> float | None:
@@ -81,7 +90,10 @@ def _alpha(table: Mapping[str, Any], kernel: AdaptedKernel) -> float | None:
         if table.get(f"{kernel.part}.{setting}"):
             raise ValueError(f"{setting} is not supported")
     name = f".{kernel.module}"
-    for pattern, alpha in table.get(f"{kernel.part}.alpha_pattern", {}).items():
+    patterns = table.get(f"{kernel.part}.alpha_pattern", {})
+    if len(patterns) > _MOST_PATTERNS:
+        raise ValueError(f"it has {len(patterns)} patterns, more than a model has kernels")
+    for pattern, alpha in patterns.items():
         if name.endswith(f".{pattern.removeprefix('^')}"):
             return alpha
     return table.get(f"{kernel.part}.lora_alpha")

@@ -68,8 +68,10 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def add_reading(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `open_model`."""
     for option in fields(Reading):
-        form = {"action": argparse.BooleanOptionalAction} if option.type == bool | None else {}
-        parser.add_argument(f"--{option.name}", help=option.metadata["help"], **form)
+        switch = option.type in (bool, bool | None)
+        form = {"action": argparse.BooleanOptionalAction} if switch else {}
+        told = {"default": option.default, "help": option.metadata["help"]}
+        parser.add_argument(f"--{option.name}", **told, **form)
 
 
 def reading(args: argparse.Namespace) -> dict[str, Any]:

@@ -21,7 +21,11 @@ BUILT_IN = ("emoji",)
 
 
 def open_model(
-    source: str | Path, *, ema: bool | None = None, prediction: str | None = None
+    source: str | Path,
+    *,
+    ema: bool | None = None,
+    prediction: str | None = None,
+    strict: bool = True,
 ) -> StoredModel:
     """Open a model without reading its weights.
 
@@ -31,6 +35,8 @@ def open_model(
       ema: which U-Net weights to take where there are two sets: the average of training (`True`,
         and `None`) or the last (`False`).
       prediction: "epsilon", "v" or "sample", for files that do not say it, or say it wrongly.
+      strict: whether tensors of a part that the model does not have are an error; `False` leaves
+        them aside.
 
     Raises:
       ValueError: one line that says what is wrong with the source.
@@ -41,12 +47,12 @@ def open_model(
         raise ValueError(f"prediction {prediction!r} is not one of {allowed}")
     path = Path(str(files("jaxsd") / "assets" / source)) if source in BUILT_IN else Path(source)
     if path.is_file():
-        return open_single_file(path, ema, prediction)
+        return open_single_file(path, ema, prediction, strict=strict)
     if not path.is_dir():
         if not is_hub_id(str(source)):
             raise FileNotFoundError(f"no model at {source}: no such file or folder")
         path = download(str(source))
-    return open_diffusers(path, ema, prediction)
+    return open_diffusers(path, ema, prediction, strict=strict)
 
 
 def read(
@@ -55,16 +61,17 @@ def read(
     dtype: str | None = "float32",
     ema: bool | None = None,
     prediction: str | None = None,
+    strict: bool = True,
 ) -> tuple[ModelSpec, Params]:
     """A model's spec and its parameters as NumPy arrays, one tensor at a time.
 
-    `source`, `ema` and `prediction` are as in `open_model`; `dtype` is "float32", "float16" or
-    "bfloat16", and `None` keeps what is stored.
+    `source`, `ema`, `prediction` and `strict` are as in `open_model`; `dtype` is "float32",
+    "float16" or "bfloat16", and `None` keeps what is stored.
 
     Returns:
       The spec and `{"unet": tree, "vae": tree, "text": [tree, ...]}`.
     """
-    model = open_model(source, ema=ema, prediction=prediction)
+    model = open_model(source, ema=ema, prediction=prediction, strict=strict)
     return model.spec, model.params(dtype and dtype_named(dtype))
 
 

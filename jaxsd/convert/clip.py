@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from jaxsd.config import TextConfig, VisionConfig
 from jaxsd.convert.diffusers.fields import Fields, read_json
 from jaxsd.convert.diffusers.parts import PARTS, PROJECTED_TEXT, PROJECTED_VISION
-from jaxsd.convert.files.tensors import DTYPES, FlatTree, cast, load, without
+from jaxsd.convert.diffusers.text_settings import tower
+from jaxsd.convert.files.tensors import DTYPES, FlatTree, cast, load
 from jaxsd.convert.files.weight_files import open_folder, open_weights
 from jaxsd.text import Tokenizer, clip_tokenizer, read_tokenizer
 from jaxsd.types import Params
@@ -16,7 +17,6 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 """Their standard deviations."""
 
-_VISION = ("vision_model.", "visual_projection.")
 _CLIP_WORDS = 49408
 
 
@@ -47,11 +47,9 @@ def read_clip(source: str | Path) -> ClipModel:
     text, vision = clip_configs(read_json(folder / "config.json"), str(folder / "config.json"))
     _check_preprocessing(folder)
     tensors = open_folder(source) if source.is_dir() else open_weights(source)[0]
-    seen = {name: tensor for name, tensor in tensors.items() if name.startswith(_VISION)}
-    said = without(tensors, (*seen, "logit_scale"))
     params = {
-        "text": _params(PROJECTED_TEXT, text, said, f"{source} (text)"),
-        "vision": _params(PROJECTED_VISION, vision, seen, f"{source} (vision)"),
+        "text": _params(PROJECTED_TEXT, text, tensors, f"{source} (text)"),
+        "vision": _params(PROJECTED_VISION, vision, tensors, f"{source} (vision)"),
     }
     return ClipModel(text, vision, params, _tokenizer(folder, text))
 
@@ -65,10 +63,8 @@ def clip_configs(settings: dict[str, Any], where: str) -> tuple[TextConfig, Visi
     if settings.get("model_type") != "clip":
         raise ValueError(f"{where}: model_type = {settings.get('model_type')!r} is not 'clip'")
     shared = {"projection_dim": Fields(settings, where).number("projection_dim", 512)}
-    # Early files have each table twice, and transformers takes the second.
     text, vision = (
-        (settings.get(name) or {}) | (settings.get(f"{name}_dict") or {}) | shared
-        for name in ("text_config", "vision_config")
+        tower(settings | shared, name, where) for name in ("text_config", "vision_config")
     )
     said = PARTS[PROJECTED_TEXT].config(text, hidden_layer=-1, where=f"{where}, text_config")
     return said, PARTS[PROJECTED_VISION].config(vision, where=f"{where}, vision_config")

@@ -8,6 +8,7 @@ from jaxsd.config import ControlNetConfig, UNetConfig
 from jaxsd.convert.diffusers import controlnet_shapes
 from jaxsd.convert.diffusers.controlnet_settings import linear_by_heads
 from jaxsd.convert.diffusers.parts import CONTROLNET, PARTS, open_part, save_part
+from jaxsd.convert.encoder import check_groups
 from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree, cast, dtype_named, flatten, load, without
@@ -124,6 +125,8 @@ def whole(tensors: FlatTree, unet: UNetConfig | None) -> tuple[ControlNetConfig,
         config = _with_heads(config, unet)
     elif not original and config.unet.added is None:
         config = _with_known_heads(config)
+    else:
+        check_groups(config.unet)
     if original:
         slots = original_slots(config, linear=linear)
         return config, fill(slots, controlnet_parameters(config), tensors, "it")

@@ -4,7 +4,7 @@ Shapes do not tell all numbers. The others never varied in the original code's c
 constant here: 32 groups in every norm, 8 heads in SD 1, and 64 channels per head in all others.
 """
 
-import re
+import math
 from typing import NamedTuple
 
 from jaxsd.config import Level, UNetConfig
@@ -14,6 +14,7 @@ from jaxsd.convert.files.shapes import FileShapes
 HEAD_WIDTH = 64
 _TIME_ID_WIDTH = 256
 _SD1_HEADS = 8
+_GROUPS = 32
 
 Resnets = list[tuple[str, str]]
 """Names of each resnet of a level and of the attention after it, which may be missing."""
@@ -59,16 +60,27 @@ def encoder_config(
             pooled = pooled_dim(features, _TIME_ID_WIDTH, where)
         added = added_conditions(features, pooled, _TIME_ID_WIDTH, where)
     sd1 = not linear and added is None
+    levels = tuple(_level(shapes, names, resnets, sd1=sd1) for resnets in names.levels if resnets)
     config = UNetConfig(
-        levels=tuple(
-            _level(shapes, names, resnets, sd1=sd1) for resnets in names.levels if resnets
-        ),
+        levels=levels,
         context_dim=shapes.size(key, 1),
         mid_depth=_depth(shapes, names.middle),
         in_channels=shapes.size(f"{names.conv_in}.weight", 1),
+        norm_groups=math.gcd(_GROUPS, *(level.channels for level in levels)),
         added=added,
     )
     return config, linear
+
+
+def check_groups(config: UNetConfig) -> None:
+    """Refuses a U-Net that is not made of 32 groups of channels, where nothing else says of what.
+
+    Raises:
+      ValueError: naming the widths.
+    """
+    widths = [level.channels for level in config.levels]
+    if config.norm_groups != _GROUPS:
+        raise ValueError(f"its U-Net has {widths} channels, which are not multiples of {_GROUPS}")
 
 
 def _level(shapes: FileShapes, names: EncoderNames, resnets: Resnets, *, sd1: bool) -> Level:
@@ -78,9 +90,9 @@ def _level(shapes: FileShapes, names: EncoderNames, resnets: Resnets, *, sd1: bo
             f"its U-Net has attention of depths {depths} in one level, which is not supported"
         )
     channels = shapes.size(f"{resnets[0][0]}.{names.conv1}.weight", 0)
-    heads = _SD1_HEADS if sd1 else channels // HEAD_WIDTH
+    heads = _SD1_HEADS if sd1 else max(1, channels // HEAD_WIDTH)
     return Level(channels, len(resnets), depths[0], heads)
 
 
 def _depth(shapes: FileShapes, place: str) -> int:
-    return shapes.count(re.escape(place) + r"\.transformer_blocks\.(\d+)\.")
+    return shapes.count(f"{place}.transformer_blocks.")

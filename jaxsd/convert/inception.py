@@ -42,7 +42,7 @@ def read_inception(path: str | Path, steps: Steps = INCEPTION) -> InceptionFile:
     if not path.is_file():
         raise FileNotFoundError(f"no Inception weights at {path}: no such file")
     tensors, _ = open_weights(path)
-    classes = tensors[_CLASSIFIER].shape[0] if _CLASSIFIER in tensors else 0
+    classes = next(iter(tensors[_CLASSIFIER].shape), 0) if _CLASSIFIER in tensors else 0
     paths = [path for path, _, _ in convolutions(steps)]
     shapes, slots = _layout(steps)
     tree = load(fill(slots, shapes, _used(tensors), str(path)))

@@ -12,6 +12,8 @@ class Reading:
       prediction: "epsilon", "v" or "sample", for files that do not say it, or say it wrongly.
       ema: which U-Net to read where there are two: the average of training (`True`, and `None`), or
         the last (`False`).
+      strict: whether tensors inside of a part that it does not have are an error; `False` leaves
+        them aside.
     """
 
     prediction: str | None = field(
@@ -21,6 +23,10 @@ class Reading:
     ema: bool | None = field(
         default=None,
         metadata={"help": "the U-Net to read where there are two: training's average, or the last"},
+    )
+    strict: bool = field(
+        default=True,
+        metadata={"help": "refuse files with tensors that their networks do not have (yes)"},
     )
 
     @property

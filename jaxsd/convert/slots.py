@@ -5,18 +5,21 @@ generated from a model's numbers; reading and writing are the two directions of 
 """
 
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from jaxsd.convert.files.tensors import FlatTree, LazyTensor, is_floating, one_line
+from jaxsd.convert.files.tensors import FlatTree, LazyTensor, is_floating
 from jaxsd.convert.parameters import Shapes
+from jaxsd.terminal import printable
 
 Kind = Literal["conv", "dense", "pointwise", "same"]
 """How a file stores a parameter: "conv", [O, I, H, W] for our [H, W, I, O]; "dense", [O, I] for our
 [I, O]; "pointwise", that as a 1x1 convolution [O, I, 1, 1]; "same", in our shape."""
 
+_REMEDY = "; to read it without them, set strict to false (--no-strict)"
 _PROJECTION = re.compile(r"/attentions_\d+/proj_(in|out)/kernel$")
 
 
@@ -110,11 +113,16 @@ class Mismatch(ValueError):
     """Tensors that are missing, unused or of the wrong shape, listed in one line."""
 
     def __init__(
-        self, where: str, missing: Sequence[str], unused: Sequence[str], misshapen: Sequence[str]
+        self,
+        where: str,
+        missing: Sequence[str],
+        unused: Sequence[str],
+        misshapen: Sequence[str],
+        remedy: str = "",
     ) -> None:
         counts = (("missing", missing), ("unused", unused), ("misshapen", misshapen))
         parts = [f"{len(names)} {word}: {_some(names)}" for word, names in counts if names]
-        super().__init__(one_line(f"{where} does not fit: {'; '.join(parts)}"))
+        super().__init__(printable(f"{where} does not fit: {'; '.join(parts)}") + remedy)
 
 
 def _some(names: Iterable[str], limit: int = 6) -> str:
@@ -123,11 +131,30 @@ def _some(names: Iterable[str], limit: int = 6) -> str:
     return ", ".join(names[:limit]) + rest
 
 
-def fill(slots: Sequence[Slot], shapes: Shapes, tensors: FlatTree, where: str) -> FlatTree:
+def tell_unused(where: str, names: Iterable[str]) -> None:
+    """Says in one line which tensors of a file are left aside, if there are any."""
+    names = list(names)
+    if names:
+        line = f"{where}: {len(names)} tensors are not used: {_some(names)}"
+        warnings.warn(printable(line), stacklevel=3)
+
+
+def fill(
+    slots: Sequence[Slot],
+    shapes: Shapes,
+    tensors: FlatTree,
+    where: str,
+    *,
+    strict: bool | None = None,
+) -> FlatTree:
     """Path -> parameter, from a file's tensors. Every parameter is filled once, every tensor used.
 
-    `slots` is the file's layout, one for each path of `shapes`; `tensors` are the file's by name,
-    without those that are no parameters; `where` is what to call the file in an error.
+    Args:
+      slots: the file's layout, one for each path of `shapes`.
+      tensors: the file's by name, without those that are no parameters.
+      where: what to call the file in an error.
+      strict: False leaves tensors aside that belong to no parameter, and says so; None where
+        nobody can choose that.
 
     Raises:
       Mismatch: naming what is missing, unused or of the wrong shape.
@@ -152,8 +179,10 @@ def fill(slots: Sequence[Slot], shapes: Shapes, tensors: FlatTree, where: str) -
             shapes[slot.path], lambda array, kind=slot.kind: _from_file(array, kind)
         )
     unused = tensors.keys() - {slot.name for slot in slots}
-    if missing or misshapen or unused:
-        raise Mismatch(where, sorted(set(missing)), sorted(unused), misshapen)
+    if missing or misshapen or (unused and strict is not False):
+        remedy = "" if missing or misshapen or strict is None else _REMEDY
+        raise Mismatch(where, sorted(set(missing)), sorted(unused), misshapen, remedy)
+    tell_unused(where, unused)
     return tree
 
 

@@ -106,6 +106,26 @@ def family_name(unet: UNetConfig, prediction: Prediction) -> str:
     return (own or [f"{name}-{prediction}" for name in names] or ["custom"])[0]
 
 
+def check_together(spec: ModelSpec) -> None:
+    """Checks that the parts of a model fit together.
+
+    Raises:
+      ValueError: naming the two that do not.
+    """
+    unet, texts = spec.unet, sum(text.width for text in spec.text)
+    pooled = spec.text[-1].projection_dim
+    pairs = [
+        ("context", unet.context_dim, "text", texts),
+        ("output", unet.out_channels, "autoencoder", spec.vae and spec.vae.latent_channels),
+        ("pooled text", unet.added and unet.added.pooled_dim, "text projection", pooled),
+    ]
+    for taken, wide, given, width in pairs:
+        if None not in (wide, width) and wide != width:
+            raise ValueError(f"its U-Net's {taken} is {wide} wide, and its {given} {width}")
+    if unet.added and pooled is None:
+        raise ValueError("its U-Net takes pooled text, and its text encoder has no projection")
+
+
 def usual_guidance(unet: UNetConfig, family: str) -> float:
     """The guidance scale of a model whose files do not say it, and none does.
 

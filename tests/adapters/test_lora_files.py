@@ -180,7 +180,10 @@ PAIR = {
             PAIR | {f"{STEM}.lora_up.weight": np.zeros((32, 3), np.float32)},
             r"1 misshapen: .*lora_down.weight \[2, 32\] instead of \[3, 32\]",
         ),
-        (PAIR | {f"{STEM}.alpha": np.zeros(2, np.float32)}, "alpha has 2 numbers instead of one"),
+        (
+            PAIR | {f"{STEM}.alpha": np.zeros(2, np.float32)},
+            r"alpha is \[2\] instead of one number",
+        ),
         (
             PAIR | {f"unet.{BLOCK}.attn1.to_q.lora_A.weight": np.zeros((2, 32), np.float32)},
             "twice, also as",

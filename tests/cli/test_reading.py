@@ -17,6 +17,8 @@ from jaxsd.pipeline import load, outline
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.tasks import task_of
 
+FLAGS = ["--no-ema", "--no-strict", "--prediction=v"]
+READING = {"prediction": "v", "ema": False, "strict": False}
 OPTIONS = [one.name for one in fields(Reading)]
 
 
@@ -24,8 +26,8 @@ OPTIONS = [one.name for one in fields(Reading)]
     "command", [["generate", "a"], ["compile"], ["info", "a"], ["convert", "a", "b"]]
 )
 def test_commands_have_the_options_of_reading(command):
-    given = parse(["jaxsd", *command, "--no-ema", "--prediction", "v"])
-    assert {name: getattr(given, name) for name in OPTIONS} == {"ema": False, "prediction": "v"}
+    given = parse(["jaxsd", *command, *FLAGS])
+    assert {name: getattr(given, name) for name in OPTIONS} == READING
 
 
 @pytest.mark.parametrize("config", [BulkConfig, TrainConfig])
@@ -37,9 +39,6 @@ def test_open_model_has_them():
     assert set(OPTIONS) == set(inspect.signature(open_model).parameters) - {"source"}
 
 
-READING = {"prediction": "v", "ema": False}
-
-
 def run_of(task: str) -> TrainConfig:
     return TrainConfig(task, "", "", 1, 1, 1.0, warmup_steps=0, model="a", **READING)
 
@@ -49,7 +48,7 @@ def run_of(task: str) -> TrainConfig:
     [
         ("pipeline.loading", lambda: load("a", **READING)),
         ("pipeline.loading", lambda: outline("a", **READING)),
-        ("cli.options", lambda: opened(parse(["jaxsd", "compile", "--no-ema", "--prediction=v"]))),
+        ("cli.options", lambda: opened(parse(["jaxsd", "compile", *FLAGS]))),
         ("convert.report", lambda: report("a", **READING)),
         ("convert.conversion", lambda: open_conversion("a", "b", **READING)),
         ("training.finetune", lambda: task_of(run_of("lora"))),

@@ -2,14 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
-from convert_fakes import random_model
+from convert_fakes import assert_same, random_model
 from real_files import EMBEDDING, LORA, larger
 from test_round_trip import FAMILIES, rewrite, write_folder
 
 from jaxsd import convert
 from jaxsd.cli import convert as convert_command
 from jaxsd.cli import info as info_command
+from jaxsd.convert.files.safetensors_file import read_safetensors, write_safetensors
+from jaxsd.convert.files.tensors import in_memory
 
 SD1 = FAMILIES["sd1"]
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:6ce0161689b3853a\nsize 4265146304\n"
@@ -157,7 +160,29 @@ SCHEDULER = "scheduler/scheduler_config.json"
         (TEXT, {"hidden_act": "relu"}),
         (TEXT, {"layer_norm_eps": 1e-6}),
         (TEXT, {"model_type": "t5"}),
+        (UNET, {"attention_head_dim": 7}),
+        (UNET, {"attention_head_dim": 10**9}),
+        (UNET, {"block_out_channels": [2**70, 64]}),
+        (UNET, {"block_out_channels": [36, 64]}),
+        (UNET, {"down_block_types": None}),
+        (UNET, {"layers_per_block": 10**9}),
+        (UNET, {"norm_num_groups": 10**300}),
+        (UNET, {"sample_size": {}}),
+        (UNET, {"sample_size": 0}),
+        (UNET, {"sample_size": [64, 2**70]}),
+        (UNET, {"sample_size": "64"}),
+        (UNET, {"transformer_layers_per_block": 10**9}),
+        (UNET, {"use_linear_projection": "no"}),
+        ("model_index.json", {"force_zeros_for_empty_prompt": "no"}),
+        (VAE, {"block_out_channels": [12, 16, 32, 32]}),
+        (VAE, {"norm_num_groups": 5}),
+        (VAE, {"scaling_factor": float("inf")}),
+        (VAE, {"scaling_factor": 10**399}),
+        (VAE, {"scaling_factor": [1]}),
+        (VAE, {"scaling_factor": 0}),
         (TEXT, {"hidden_size": "wide"}),
+        (TEXT, {"num_attention_heads": 7}),
+        (TEXT, {"num_hidden_layers": 10**9}),
         (SCHEDULER, {"prediction_type": "flow"}),
         (SCHEDULER, {"beta_schedule": "sigmoid"}),
         (SCHEDULER, {"timestep_spacing": "random"}),
@@ -174,6 +199,121 @@ def test_settings_that_are_not_supported_are_named(model, file, settings):
     message = complaint(model / "model")
     name, value = next(iter(settings.items()))
     assert name in message or str(value) in message
+
+
+def test_the_key_of_a_number_that_does_not_divide_is_named(model):
+    change(model / "model" / UNET, attention_head_dim=7)
+    assert complaint(model / "model") == (
+        f"{model}/model/unet/config.json: attention_head_dim = 7 does not divide "
+        "block_out_channels = 32"
+    )
+
+
+@pytest.mark.parametrize("file", [UNET, VAE, TEXT, SCHEDULER, "model_index.json"])
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, "[]", "\x00", '{"a":1,"a":2}'])
+def test_json_that_is_no_table(model, file, text):
+    (model / "model" / file).write_text(text)
+    assert complaint(model / "model").startswith(f"{model}/model/{file} ")
+
+
+def test_a_byte_order_mark_is_no_matter(model):
+    path = model / "model" / UNET
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert convert.read(model / "model")[0] == SD1
+
+
+def test_what_ema_model_writes_is_no_matter(model):
+    """diffusers' `EMAModel.save_pretrained`."""
+    told = {"decay": 0.9999, "inv_gamma": 1.0, "min_decay": 0.0, "optimization_step": 10}
+    told |= {"power": 0.67, "update_after_step": 0, "use_ema_warmup": False}
+    change(model / "model" / UNET, **told)
+    assert convert.read(model / "model")[0] == SD1
+
+
+def test_spec_in_metadata_is_checked(model):
+    tensors, facts = read_safetensors(model / "model.safetensors")
+    path = model / "changed.safetensors"
+    for old, new in (
+        ('"heads":4', '"heads":7'),
+        ('"resnets":2', '"resnets":1000000000'),
+        ('"family":', '"family":' + "[" * 100_000),
+        ('"scaling_factor":0.18215', '"scaling_factor":1e999'),
+        ('"single_file":"v1"', '"single_file":"xl"'),
+    ):
+        assert old in facts["jaxsd.spec"]
+        write_safetensors(path, tensors, {"jaxsd.spec": facts["jaxsd.spec"].replace(old, new)})
+        assert "jaxsd.spec" in complaint(path)
+
+
+STRAYS = ("scale_factor", "control_model.x", "safety_checker.x", "lora_te_x.alpha", "foo.bar")
+
+
+def test_tensors_of_other_parts_are_listed(model):
+    path = model / "model.safetensors"
+    rewrite(path, lambda tensors: tensors | dict.fromkeys(STRAYS, next(iter(tensors.values()))))
+    with pytest.warns(UserWarning, match="5 tensors are not used: control_model.x, foo.bar"):
+        assert convert.read(path)[0] == SD1
+
+
+@pytest.mark.parametrize(
+    ("opened", "file", "name"),
+    [
+        ("model.safetensors", "model.safetensors", "model.diffusion_model.surprise"),
+        ("model", "model/vae/diffusion_pytorch_model.safetensors", "surprise"),
+    ],
+)
+def test_unknown_tensors_of_a_part_can_be_allowed(model, opened, file, name):
+    rewrite(model / file, lambda tensors: tensors | {name: next(iter(tensors.values()))})
+    message = complaint(model / opened)
+    assert message.endswith(
+        f"1 unused: {name}; to read it without them, set strict to false (--no-strict)"
+    )
+    with pytest.warns(UserWarning, match=f"1 tensors are not used: {name}"):
+        assert convert.read(model / opened, strict=False)[0] == SD1
+
+
+WHOLE_CLIP = (
+    "logit_scale",
+    "text_projection.weight",
+    "vision_model.embeddings.class_embedding",
+    "visual_projection.weight",
+)
+
+
+def test_a_whole_clip_as_text_encoder(model):
+    """Files of transformers' `CLIPModel`, and single files that were made from them."""
+    before = convert.read(model / "model")[1]["text"][0]
+    some = {"x": np.ones(2, np.float32)}
+
+    def add(prefix):
+        more = {prefix + name: in_memory(some["x"]) for name in WHOLE_CLIP}
+        return lambda tensors: tensors | more
+
+    rewrite(model / "model/text_encoder/model.safetensors", add(""))
+    settings = json.loads((model / "model" / TEXT).read_text())
+    whole = {"model_type": "clip", "text_config": settings, "vision_config": {}}
+    (model / "model" / TEXT).write_text(json.dumps(whole))
+    rewrite(model / "model.safetensors", add("cond_stage_model.transformer."))
+    for source in ("model", "model.safetensors"):
+        spec, params = convert.read(model / source)
+        assert spec == SD1
+        assert_same(params["text"][0], before)
+
+
+def test_parts_that_do_not_fit_together(model):
+    change(model / "model" / UNET, cross_attention_dim=40)
+    rewrite(
+        model / "model/unet/diffusion_pytorch_model.safetensors",
+        lambda tensors: {
+            name: in_memory(np.ones((tensor.shape[0], 40), np.float32))
+            if name.endswith(("attn2.to_k.weight", "attn2.to_v.weight"))
+            else tensor
+            for name, tensor in tensors.items()
+        },
+    )
+    assert complaint(model / "model") == (
+        f"{model}/model: its U-Net's context is 40 wide, and its text 32"
+    )
 
 
 def test_only_xl_looks_at_force_upcast(model):

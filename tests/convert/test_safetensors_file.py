@@ -5,7 +5,7 @@ import json
 import ml_dtypes
 import numpy as np
 import pytest
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from jaxsd.convert.files.safetensors_file import CODES, read_safetensors, write_safetensors
@@ -114,11 +114,66 @@ def test_truncated(tmp_path, cut):
         {"x": entry(offsets=(8, 16))},
         {"x": entry(), "y": entry()},
         {"x": entry(), "y": entry(offsets=(4, 12))},
+        {"x": entry(shape=(1,) * 100_000, offsets=(0, 4))},
+        b'{"x":' + b"[" * 1_000_000,
+        b"\xef\xbb\xbf{}",
     ],
-    ids=str,
+    ids=lambda header: str(header)[:60],
 )
 def test_damaged_headers(tmp_path, header):
     path = tmp_path / "a.safetensors"
     with_header(path, header, bytes(8))
     with pytest.raises(ValueError, match=r"a\.safetensors"):
         read_safetensors(path)
+
+
+PLAIN = b'{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        PLAIN.replace(b"[2]", b"[2.0]"),
+        PLAIN.replace(b"[2]", b'["2"]'),
+        PLAIN.replace(b"[2]", b"[true]"),
+        PLAIN.replace(b"8]", b"8e0]"),
+        PLAIN.replace(b"8]", b"1e999]"),
+        PLAIN.replace(b"[0,8]", b"[0,18446744073709551624]"),
+        PLAIN.replace(b"{", b'{"__metadata__":null,', 1),
+        PLAIN.replace(b"{", b'{"__metadata__":{"a":1},', 1),
+        PLAIN.replace(b'"shape"', b'"shape":[2],"shape"'),
+        PLAIN.replace(b'"shape"', b'"more":NaN,"shape"'),
+        PLAIN.replace(b'"shape"', b'"more":[1.5],"shape"'),
+        b" " + PLAIN,
+        PLAIN + b" \n",
+        PLAIN + b"\0",
+        PLAIN[:-1] + b"," + PLAIN[1:],
+        PLAIN.replace(b"x", b"\\ud800"),
+        PLAIN.replace(b"x", b"\xff"),
+    ],
+)
+def test_headers_are_right_where_the_library_says_so(tmp_path, header):
+    path = tmp_path / "a.safetensors"
+    with_header(path, header, np.float32([1, 2]).tobytes())
+    try:
+        wanted = load_file(path)
+    except SafetensorError:
+        with pytest.raises(ValueError, match=r"not a safetensors file|is damaged"):
+            read_safetensors(path)
+    else:
+        found = read_safetensors(path)[0]
+        assert found.keys() == wanted.keys()
+        np.testing.assert_array_equal(found["x"].read(), wanted["x"])
+
+
+def test_dtypes_that_are_not_read_are_named(tmp_path):
+    with_header(tmp_path / "a.safetensors", {"x": entry((8,), (0, 8), "F8_E8M0")}, bytes(8))
+    with pytest.raises(ValueError, match="'x' has dtype F8_E8M0, which is not read, only F64"):
+        read_safetensors(tmp_path / "a.safetensors")
+
+
+def test_more_tensors_than_weights_have(tmp_path):
+    empty = {f"{i}": entry((0,), (0, 0)) for i in range(50_001)}
+    with_header(tmp_path / "a.safetensors", empty)
+    with pytest.raises(ValueError, match="50001 tensors, more than any weights have"):
+        read_safetensors(tmp_path / "a.safetensors")

@@ -49,7 +49,9 @@ def controlnet_config(config: Config, where: str) -> ControlNetConfig:
     down = config.get("down_block_types")
     if isinstance(down, list):
         unet["up_block_types"] = [str(name).replace("Down", "Up") for name in reversed(down)]
-    return ControlNetConfig(
+    return fields.build(
+        ControlNetConfig,
+        {"hint_channels": "conditioning_embedding_out_channels"},
         unet=unet_config(unet, pooled_dim=_pooled_dim(fields), where=where),
         condition_channels=fields.number("conditioning_channels", default=3),
         hint_channels=fields.numbers(

@@ -17,13 +17,13 @@ def configuration(shapes: FileShapes) -> tuple[ControlNetConfig, bool]:
     levels = [
         [
             (f"down_blocks.{i}.resnets.{j}", f"down_blocks.{i}.attentions.{j}")
-            for j in range(shapes.count(rf"down_blocks\.{i}\.resnets\.(\d+)\."))
+            for j in range(shapes.count(f"down_blocks.{i}.resnets."))
         ]
-        for i in range(shapes.count(r"down_blocks\.(\d+)\."))
+        for i in range(shapes.count("down_blocks."))
     ]
     modules = ("conv_in", "add_embedding.linear_1", "mid_block.attentions.0", "conv1")
     unet, linear = encoder_config(shapes, EncoderNames(*modules, levels), None)
-    widening = range(1, shapes.count(rf"{HINT}\.blocks\.(\d+)\."), 2)
+    widening = range(1, shapes.count(f"{HINT}.blocks."), 2)
     widths = [shapes.size(f"{HINT}.blocks.{i}.weight", 0) for i in widening]
     hint = (shapes.size(SIGN, 0), *widths)
     return ControlNetConfig(unet, shapes.size(SIGN, 1), hint), linear

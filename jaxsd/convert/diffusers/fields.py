@@ -1,11 +1,27 @@
 """Strict reading of config.json: settings that are not supported are refused by name."""
 
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from jaxsd.terminal import printable
+from jaxsd.text_files import read_text, table_of
 
 Config = Mapping[str, Any]
+Made = TypeVar("Made")
+
+_OF_EMA = {
+    "decay",
+    "inv_gamma",
+    "min_decay",
+    "optimization_step",
+    "power",
+    "update_after_step",
+    "use_ema_warmup",
+}
+"""What diffusers' `EMAModel` writes into the config.json of the network that it averages."""
+_LARGEST = 2**63
+_SHOWN = 200
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -16,13 +32,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise ValueError(f"{path.parent} has no {path.name}, which every diffusers model has")
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(table, dict):
-        raise ValueError(f"{path} is not a table of settings")
-    return table
+    # Some schedulers' infinite settings are written as such.
+    return table_of(read_text(path), path, finite=False)
 
 
 class Fields:
@@ -44,7 +55,19 @@ class Fields:
 
     def wrong(self, name: str, value: Any, why: str) -> ValueError:
         """The error to raise for a setting."""
-        return ValueError(f"{self.where}: {name} = {value!r} {why}")
+        return ValueError(
+            printable(f"{self.where}: {name} = {printable(repr(value), _SHOWN)} {why}")
+        )
+
+    def build(self, kind: Callable[..., Made], names: Mapping[str, str], **numbers: Any) -> Made:
+        """The `kind` that has these numbers; `names` are those that the settings have for them."""
+        try:
+            return kind(**numbers)
+        except ValueError as error:
+            said = str(error)
+            for ours, theirs in names.items():
+                said = said.replace(f"{ours} =", f"{theirs} =")
+            raise ValueError(printable(f"{self.where}: {said}")) from error
 
     def require(self, wanted: Config) -> None:
         """Refuse a config with a setting that networks here do not support.
@@ -59,7 +82,7 @@ class Fields:
     def one_of(self, name: str, allowed: Collection[str | None], default: str | None) -> Any:
         """A setting that has one of a few values."""
         value = self.get(name, default)
-        if value not in allowed:
+        if value not in tuple(allowed):
             raise self.wrong(name, value, f"is not one of {', '.join(filter(None, allowed))}")
         return value
 
@@ -76,6 +99,20 @@ class Fields:
         if not _counts(value):
             raise self.wrong(name, value, "should be a positive whole number")
         return value
+
+    def fraction(self, name: str, default: float) -> float:
+        """A setting that is a number above 0."""
+        value = self.get(name, default)
+        if type(value) not in (int, float) or not 0 < value < 1e30:
+            raise self.wrong(name, value, "should be a number above 0")
+        return float(value)
+
+    def words(self, name: str, default: list[str]) -> list[str]:
+        """A setting that is a list of texts."""
+        values = self.get(name, default)
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise self.wrong(name, values, "should be a list of texts")
+        return values
 
     def numbers(self, name: str, default: list[int]) -> tuple[int, ...]:
         """A setting that is a list of positive whole numbers."""
@@ -96,10 +133,10 @@ class Fields:
     def refuse_others(self, ignored: set[str]) -> None:
         """Refuse settings that were not read, unless they are `ignored` or off (null, false)."""
         for name, value in self._config.items():
-            known = name in self._known or name in ignored or name.startswith("_")
+            known = name in self._known or name in ignored | _OF_EMA or name.startswith("_")
             if not known and value not in (None, False):
                 raise self.wrong(name, value, "is not known here")
 
 
 def _counts(value: Any) -> bool:
-    return type(value) is int and value > 0
+    return type(value) is int and 0 < value < _LARGEST

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsd.config import ModelSpec
-from jaxsd.convert.diffusers.fields import read_json
+from jaxsd.convert.diffusers.fields import Config, Fields, read_json
 from jaxsd.convert.diffusers.parts import (
     PROJECTED_TEXT,
     TEXT,
@@ -17,11 +17,18 @@ from jaxsd.convert.diffusers.parts import (
     open_part,
 )
 from jaxsd.convert.diffusers.schedule_settings import check_class, schedule_config
-from jaxsd.convert.stored_model import StoredModel, family_name, layout_of, usual_guidance
+from jaxsd.convert.stored_model import (
+    StoredModel,
+    check_together,
+    family_name,
+    layout_of,
+    usual_guidance,
+)
 from jaxsd.text import Tokenizer, read_tokenizer
 from jaxsd.types import Prediction
 
 _SCHEDULER = Path("scheduler", "scheduler_config.json")
+_LARGEST_SIZE = 4096
 _TASKS = ("", "Img2Img", "Inpaint")
 _XL = tuple(f"StableDiffusionXL{task}Pipeline" for task in _TASKS)
 _PIPELINES = (
@@ -42,12 +49,17 @@ def part_folder(part: str, spec: ModelSpec) -> str:
 
 
 def open_diffusers(
-    folder: Path, ema: bool | None = None, prediction: Prediction | None = None
+    folder: Path,
+    ema: bool | None = None,
+    prediction: Prediction | None = None,
+    *,
+    strict: bool = True,
 ) -> StoredModel:
     """Open a diffusers folder.
 
     `ema` says which of two sets of U-Net weights to read, where the folder has both: the average
     (`None` and `True`), or what was trained (`False`). `prediction` overrules the folder's.
+    `strict` is as in `open_model`.
 
     Raises:
       ValueError: if a part is missing, damaged, or not supported by the networks here.
@@ -57,7 +69,9 @@ def open_diffusers(
         known = ", ".join(_PIPELINES)
         raise ValueError(f"{folder} is a {index.get('_class_name')}, which is not one of {known}")
     xl = index["_class_name"] in _XL
-    texts, tokenizers = _texts(folder, index, hidden_layer=-2 if xl else -1)
+    texts, tokenizers = _texts(folder, index, hidden_layer=-2 if xl else -1, strict=strict)
+    fields = Fields(index, str(folder / "model_index.json"))
+    zeros = fields.switch("force_zeros_for_empty_prompt", default=True)
     where = folder / _SCHEDULER
     scheduler = read_json(where)
     if _present(index, "scheduler"):  # diffusers builds this class, whatever the other file says
@@ -73,14 +87,15 @@ def open_diffusers(
         folder / "unet",
         weights=folder / weights,
         non_ema=non_ema,
+        strict=strict,
         pooled_dim=texts[-1].config.projection_dim,
     )
-    vae = open_part(VAE, folder / "vae") if _present(index, "vae") else None
+    vae = open_part(VAE, folder / "vae", strict=strict) if _present(index, "vae") else None
     if vae and not xl:  # only XL's pipelines look at this setting
         vae = vae._replace(config=replace(vae.config, force_upcast=False))
     configs = tuple(text.config for text in texts)
     family = family_name(unet.config, prediction)
-    size = _sample_size(unet.settings, default=128 if unet.config.added else 64)
+    size = _sample_size(folder, unet.settings, default=128 if unet.config.added else 64)
     spec = ModelSpec(
         family=family,
         unet=unet.config,
@@ -91,8 +106,12 @@ def open_diffusers(
         layout=layout_of(unet.config, configs, linear=is_linear(unet.settings)),
         default_size=size * (vae.config.downscale if vae else 1),
         guidance_scale=usual_guidance(unet.config, family),
-        zero_empty_negative=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
+        zero_empty_negative=xl and zeros,
     )
+    try:
+        check_together(spec)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
     opened = (unet, *([vae] if vae else ()), *texts)
     return StoredModel(
         spec=spec,
@@ -108,13 +127,21 @@ def _present(index: dict[str, Any], name: str) -> bool:
     return isinstance(entry, list) and bool(entry) and entry[0] is not None
 
 
-def _sample_size(config: dict[str, Any], *, default: int) -> int:
-    size = config.get("sample_size") or default
-    return int(max(size) if isinstance(size, list) else size)
+def _sample_size(folder: Path, settings: Config, *, default: int) -> int:
+    """Latents along the longer side."""
+    fields = Fields(settings, str(folder / "unet" / "config.json"))
+    size = fields.get("sample_size")
+    if size is None:
+        return default
+    listed = isinstance(size, list)
+    longest = max(fields.numbers("sample_size", [])) if listed else fields.number("sample_size")
+    if longest > _LARGEST_SIZE:
+        raise fields.wrong("sample_size", size, f"is above {_LARGEST_SIZE}")
+    return longest
 
 
 def _texts(
-    folder: Path, index: dict[str, Any], hidden_layer: int
+    folder: Path, index: dict[str, Any], hidden_layer: int, *, strict: bool
 ) -> tuple[tuple[StoredPart, ...], tuple[Tokenizer, ...]]:
     """The text encoders and their tokenizers, which say what pads a prompt."""
     texts, tokenizers = [], []
@@ -122,7 +149,7 @@ def _texts(
         if not _present(index, name):
             continue
         kind = PROJECTED_TEXT if index[name][-1] == PROJECTED_TEXT else TEXT
-        text = open_part(kind, folder / name, hidden_layer=hidden_layer)
+        text = open_part(kind, folder / name, strict=strict, hidden_layer=hidden_layer)
         config = text.config
         tokenizer = read_tokenizer(folder / name.replace("text_encoder", "tokenizer"), config)
         texts.append(text._replace(config=replace(config, pad_token=tokenizer.pad_token)))

@@ -7,7 +7,7 @@ from jaxsd.convert.files.tensors import FlatTree, without
 from jaxsd.convert.names import PROJECTIONS, torch_slots
 
 _TEXT, _VISION = "text_model.", "vision_model."
-_BUFFERS = ("logit_scale", "embeddings.position_ids")
+_BUFFER = "embeddings.position_ids"
 
 # What early conversions called the VAE's attention; SD 1.x repositories on the hub still do.
 _OLD_VAE_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -27,18 +27,23 @@ def modern_vae(tensors: FlatTree) -> FlatTree:
     }
 
 
-def modern_clip(tensors: FlatTree, *, prefix: str) -> FlatTree:
+def modern_clip(tensors: FlatTree, *, prefix: str, projection: str) -> FlatTree:
     """The tensors of a text encoder or a vision tower with their `prefix`, without buffers.
 
-    transformers >= 5.6 writes `CLIPTextModel` without the prefix.
+    transformers >= 5.6 writes `CLIPTextModel` without the prefix. A file may have a whole CLIP, of
+    which only this half is kept; `projection` is the name of its last layer, "" for none.
     """
+    other = _VISION if prefix == _TEXT else _TEXT
+    others = (other, "logit_scale", *(name for name in PROJECTIONS if name != projection))
+    tensors = {name: own for name, own in tensors.items() if not name.startswith(others)}
     prefixed = any(name.startswith(prefix) for name in tensors)
     named = {
         name if prefixed or name.startswith(PROJECTIONS) else prefix + name: tensor
         for name, tensor in tensors.items()
     }
-    return without(named, (prefix + name for name in _BUFFERS))
+    return without(named, [prefix + _BUFFER, f"{prefix}logit_scale"])
 
 
-modern_text = partial(modern_clip, prefix=_TEXT)
-modern_vision = partial(modern_clip, prefix=_VISION)
+modern_text = partial(modern_clip, prefix=_TEXT, projection="")
+modern_projected_text = partial(modern_clip, prefix=_TEXT, projection=PROJECTIONS[0])
+modern_vision = partial(modern_clip, prefix=_VISION, projection=PROJECTIONS[1])

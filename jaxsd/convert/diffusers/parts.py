@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from jaxsd.config import ModelSpec
 from jaxsd.convert.diffusers.controlnet_settings import controlnet_config, controlnet_settings
-from jaxsd.convert.diffusers.fields import Config, read_json
+from jaxsd.convert.diffusers.fields import Config, Fields, read_json
 from jaxsd.convert.diffusers.names import (
+    modern_projected_text,
     modern_text,
     modern_vae,
     modern_vision,
@@ -66,19 +67,29 @@ class Part(NamedTuple):
     modern: Callable[[FlatTree], FlatTree] = dict
     stem: str = "diffusion_pytorch_model"
 
-    def fill(self, config: Any, tensors: FlatTree, where: str, *, linear: bool = True) -> FlatTree:
-        """Path -> parameter, from a file's tensors by name.
+    def fill(
+        self,
+        config: Any,
+        tensors: FlatTree,
+        where: str,
+        *,
+        linear: bool = True,
+        strict: bool | None = None,
+    ) -> FlatTree:
+        """Path -> parameter, from a file's tensors by name; `strict` as in `slots.fill`.
 
         Raises:
           Mismatch: if they are not exactly those of `config`.
         """
         shapes = self.shapes(config)
-        return fill(self.slots(shapes, linear=linear), shapes, self.modern(tensors), where)
+        slots = self.slots(shapes, linear=linear)
+        return fill(slots, shapes, self.modern(tensors), where, strict=strict)
 
 
 def _text(*, projected: bool) -> Part:
     config = partial(text_config, projected=projected)
-    return Part(config, text_settings, text_parameters, text_slots, modern_text, "model")
+    modern = modern_projected_text if projected else modern_text
+    return Part(config, text_settings, text_parameters, text_slots, modern, "model")
 
 
 PARTS: dict[str, Part] = {
@@ -104,7 +115,13 @@ class StoredPart(NamedTuple):
 
 
 def open_part(
-    kind: str, folder: Path, *, weights: Path | None = None, non_ema: bool = False, **facts: Any
+    kind: str,
+    folder: Path,
+    *,
+    weights: Path | None = None,
+    non_ema: bool = False,
+    strict: bool | None = None,
+    **facts: Any,
 ) -> StoredPart:
     """Open the network in a folder without reading its weights.
 
@@ -112,6 +129,7 @@ def open_part(
       kind: its class, of `PARTS`.
       weights: the folder of its weights, where that is another one.
       non_ema: as in `open_folder`.
+      strict: as in `slots.fill`.
       facts: what its config.json does not say.
 
     Raises:
@@ -125,13 +143,14 @@ def open_part(
     config = PARTS[kind].config(settings, where=str(where), **facts)
     weights = weights or folder
     tensors = open_folder(weights, non_ema)
-    tree = PARTS[kind].fill(config, tensors, str(weights), linear=is_linear(settings))
+    linear = is_linear(settings)
+    tree = PARTS[kind].fill(config, tensors, str(weights), linear=linear, strict=strict)
     return StoredPart(config, settings, tree)
 
 
 def is_linear(settings: Config) -> bool:
     """Whether the transformers of a file begin and end with dense layers, as in `unet_kind`."""
-    return bool(settings.get("use_linear_projection", False))
+    return Fields(settings, "config.json").switch("use_linear_projection", default=False)
 
 
 def writer(

@@ -6,6 +6,32 @@ from jaxsd.config import TextConfig
 from jaxsd.convert.diffusers.fields import Config, Fields
 
 ACTIVATIONS = ("quick_gelu", "gelu")
+SETTINGS = {
+    "heads": "num_attention_heads",
+    "layers": "num_hidden_layers",
+    "max_length": "max_position_embeddings",
+    "mlp_width": "intermediate_size",
+    "width": "hidden_size",
+}
+"""Our names of numbers -> transformers'."""
+
+
+def tower(config: Config, name: str, where: str) -> Config:
+    """The settings of one half of a CLIP: `name` of a whole CLIP's, or all there are.
+
+    Raises:
+      ValueError: if they are no table.
+    """
+    if config.get("model_type") != "clip":
+        return config
+    # Early files have each table twice, and transformers takes the second.
+    half: dict[str, Any] = {}
+    for key in (name, f"{name}_dict"):
+        table = config.get(key) or {}
+        if not isinstance(table, dict):
+            raise Fields(config, where).wrong(key, table, "should be a table of settings")
+        half |= table
+    return half | {key: config[key] for key in ("projection_dim",) if key in config}
 
 
 def text_config(
@@ -19,10 +45,12 @@ def text_config(
     Raises:
       ValueError: naming a setting that the encoder here does not have.
     """
-    fields = Fields(config, where)
+    fields = Fields(tower(config, "text_config", where), where)
     fields.require({"model_type": "clip_text_model", "layer_norm_eps": 1e-5})
     vocabulary = fields.number("vocab_size", 49408)
-    return TextConfig(
+    return fields.build(
+        TextConfig,
+        SETTINGS,
         width=fields.number("hidden_size", 512),
         layers=fields.number("num_hidden_layers", 12),
         heads=fields.number("num_attention_heads", 8),

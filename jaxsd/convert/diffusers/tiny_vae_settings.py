@@ -42,7 +42,9 @@ def tiny_vae_config(config: Config, where: str) -> TinyVAEConfig:
             f"{where}: num_decoder_blocks = {list(decoder)} has not as many levels as "
             f"num_encoder_blocks = {list(encoder)}"
         )
-    vae = TinyVAEConfig(
+    vae = fields.build(
+        TinyVAEConfig,
+        {"encoder_blocks": "num_encoder_blocks", "decoder_blocks": "num_decoder_blocks"},
         channels=widths[0],
         encoder_blocks=encoder,
         decoder_blocks=decoder,

@@ -48,6 +48,17 @@ _IGNORED = {
     "upcast_attention",  # about float16 only; softmax here is always float32
     "use_linear_projection",
 }
+_SETTINGS = {
+    "attention_depth": "transformer_layers_per_block",
+    "channels": "block_out_channels",
+    "context_dim": "cross_attention_dim",
+    "guidance_dim": "time_cond_proj_dim",
+    "heads": "attention_head_dim",
+    "mid_depth": "transformer_layers_per_block",
+    "norm_groups": "norm_num_groups",
+    "resnets": "layers_per_block",
+}
+"""Our names of numbers -> diffusers'."""
 _CROSS, _PLAIN = "CrossAttn{}Block2D", "{}Block2D"
 _SD1_DOWN = ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"]
 _SD1_UP = ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3
@@ -72,11 +83,20 @@ def unet_config(config: Config, *, pooled_dim: int | None, where: str) -> UNetCo
     heads = fields.per_level("attention_head_dim", count, default=8)
     resnets = fields.per_level("layers_per_block", count, default=2)
     levels = tuple(
-        Level(channels[i], resnets[i], depths[i] if crossed[i] else 0, heads[i])
+        fields.build(
+            Level,
+            _SETTINGS,
+            channels=channels[i],
+            resnets=resnets[i],
+            attention_depth=depths[i] if crossed[i] else 0,
+            heads=heads[i],
+        )
         for i in range(count)
     )
     guidance = fields.get("time_cond_proj_dim")
-    unet = UNetConfig(
+    unet = fields.build(
+        UNetConfig,
+        _SETTINGS,
         levels=levels,
         context_dim=fields.number("cross_attention_dim", default=1280),
         mid_depth=depths[-1],
@@ -92,8 +112,8 @@ def unet_config(config: Config, *, pooled_dim: int | None, where: str) -> UNetCo
 
 def _crossed(fields: Fields, count: int) -> list[bool]:
     """Which levels have attention, from the names of the blocks; the way up must mirror it."""
-    down = list(fields.get("down_block_types", _SD1_DOWN))
-    up = list(fields.get("up_block_types", _SD1_UP))
+    down = fields.words("down_block_types", _SD1_DOWN)
+    up = fields.words("up_block_types", _SD1_UP)
     for direction, types in (("Down", down), ("Up", up)):
         known = (_CROSS.format(direction), _PLAIN.format(direction))
         for name in types:

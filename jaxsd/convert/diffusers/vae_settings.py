@@ -18,6 +18,13 @@ _WANTED: dict[str, Any] = {
 
 _IGNORED = {"sample_size"}
 
+_SETTINGS = {
+    "channels": "block_out_channels",
+    "norm_groups": "norm_num_groups",
+    "resnets": "layers_per_block",
+}
+"""Our names of numbers -> diffusers'."""
+
 
 def vae_config(config: Config, where: str) -> VAEConfig:
     """The numbers of a diffusers `AutoencoderKL`.
@@ -35,12 +42,14 @@ def vae_config(config: Config, where: str) -> VAEConfig:
         "out_channels": images,
     }
     fields.require(blocks)
-    vae = VAEConfig(
+    vae = fields.build(
+        VAEConfig,
+        _SETTINGS,
         channels=channels,
         resnets=fields.number("layers_per_block", default=1),
         latent_channels=fields.number("latent_channels", default=4),
         norm_groups=fields.number("norm_num_groups", default=32),
-        scaling_factor=float(fields.get("scaling_factor", 0.18215)),
+        scaling_factor=fields.fraction("scaling_factor", 0.18215),
         image_channels=images,
         force_upcast=fields.switch("force_upcast", default=True),
     )

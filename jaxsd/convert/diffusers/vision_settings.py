@@ -2,7 +2,7 @@
 
 from jaxsd.config import VisionConfig
 from jaxsd.convert.diffusers.fields import Config, Fields
-from jaxsd.convert.diffusers.text_settings import ACTIVATIONS
+from jaxsd.convert.diffusers.text_settings import ACTIVATIONS, SETTINGS
 
 
 def vision_config(config: Config, where: str) -> VisionConfig:
@@ -14,7 +14,9 @@ def vision_config(config: Config, where: str) -> VisionConfig:
     wanted = {"model_type": "clip_vision_model", "layer_norm_eps": 1e-5, "num_channels": 3}
     fields = Fields(config, where)
     fields.require(wanted)
-    return VisionConfig(
+    return fields.build(
+        VisionConfig,
+        SETTINGS,
         width=fields.number("hidden_size", 768),
         layers=fields.number("num_hidden_layers", 12),
         heads=fields.number("num_attention_heads", 12),

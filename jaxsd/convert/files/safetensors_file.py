@@ -1,20 +1,25 @@
 """The safetensors format: an 8-byte header length, a JSON header, and the numbers.
 
-Read and written one tensor at a time, in every dtype that weights come in (NumPy has no bfloat16
-and no float8; `ml_dtypes` has). Format: https://github.com/huggingface/safetensors#format.
+The format's library checks headers; tensors are read and written here, one at a time, in every
+dtype that weights come in (NumPy has no bfloat16 and no float8; `ml_dtypes` has), and without a
+copy. Format: https://github.com/huggingface/safetensors#format.
 """
 
 import json
+import math
 import mmap
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
-from jaxsd.convert.files.tensors import FlatTree, LazyTensor
+from jaxsd.convert.files.tensors import MOST_AXES, FlatTree, LazyTensor
+from jaxsd.terminal import printable
 
 Progress = Callable[[int], None]
 """Called with the number of bytes written since its last call."""
@@ -26,6 +31,8 @@ CODES: dict[str, np.dtype] = {
     "BF16": np.dtype(ml_dtypes.bfloat16),
     "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
     "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
+    "F8_E4M3FNUZ": np.dtype(ml_dtypes.float8_e4m3fnuz),
+    "F8_E5M2FNUZ": np.dtype(ml_dtypes.float8_e5m2fnuz),
     "I64": np.dtype(np.int64),
     "I32": np.dtype(np.int32),
     "I16": np.dtype(np.int16),
@@ -37,7 +44,9 @@ CODES: dict[str, np.dtype] = {
     "BOOL": np.dtype(np.bool_),
 }
 _CODE_OF = {dtype: code for code, dtype in CODES.items()}
-_HEADER_LIMIT = 100_000_000
+_HEADER_LIMIT = 16 * 2**20
+_MOST_TENSORS = 50_000
+"""Whole models have some 3,000; the library itself allows headers of 100 MB."""
 
 
 def silent(count: int) -> None:
@@ -47,51 +56,79 @@ def silent(count: int) -> None:
 def read_safetensors(path: Path) -> tuple[FlatTree, dict[str, str]]:
     """The tensors of a file by name, and its `__metadata__`.
 
+    Which headers are right is for the format's own library to say: it refuses gaps, overlaps, and
+    shapes that are not those of the bytes.
+
     Raises:
       ValueError: if the file is truncated, or its header does not describe it.
     """
-    header, start = _header(path)
-    metadata = header.pop("__metadata__", {})
-    size = path.stat().st_size - start
-    tensors = {name: _entry(path, name, entry, start) for name, entry in header.items()}
-    _check_extents(path, [entry["data_offsets"] for entry in header.values()], size)
-    return tensors, {str(key): str(value) for key, value in metadata.items()}
+    position = _start(path)
+    tensors: FlatTree = {}
+    try:
+        with safe_open(path, "numpy") as file:
+            names = file.offset_keys()  # one after the other, without gaps
+            _check_count(path, len(names))
+            for name in names:
+                entry = file.get_slice(name)
+                tensors[name] = _lazy(path, name, entry.get_dtype(), entry.get_shape(), position)
+                position += tensors[name].nbytes
+            return tensors, file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(printable(f"{path} {_reason(str(error))}")) from error
 
 
-def _header(path: Path) -> tuple[dict[str, Any], int]:
-    """The JSON header and the offset where the numbers start."""
+def _start(path: Path) -> int:
+    """The offset where the numbers start."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > _HEADER_LIMIT or 8 + length > size:
+        if size < 8 or 8 + length > size:
             raise ValueError(
                 f"{path} is not a whole safetensors file: its header should be {length} bytes and "
                 f"the file has {size}; download it again"
             )
-        try:
-            header = json.loads(file.read(length))
-        except ValueError as error:
-            raise ValueError(f"{path} is not a safetensors file: {error}") from error
-    if not isinstance(header, dict) or not isinstance(header.get("__metadata__", {}), dict):
-        raise ValueError(f"{path} is not a safetensors file: its header is not a table")
-    return header, 8 + length
+        if length > _HEADER_LIMIT:
+            raise ValueError(f"{path}: its header has {length} bytes, at most {_HEADER_LIMIT}")
+        _check_count(path, file.read(length).count(b'"data_offsets"'))
+    return 8 + length
 
 
-def _entry(path: Path, name: str, entry: Any, start: int) -> LazyTensor:
-    try:
-        dtype = CODES[entry["dtype"]]
-        shape = tuple(int(n) for n in entry["shape"])
-        begin, end = (int(n) for n in entry["data_offsets"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: the header's entry for {name!r} is damaged: {entry}") from error
-    count = int(np.prod(shape, dtype=object)) if shape else 1
-    if min(shape, default=0) < 0 or begin < 0 or end - begin != count * dtype.itemsize:
-        raise ValueError(f"{path}: the header's entry for {name!r} is damaged: {entry}")
+def _check_count(path: Path, tensors: int) -> None:
+    if tensors > _MOST_TENSORS:
+        raise ValueError(f"{path} has {tensors} tensors, more than any weights have")
+
+
+def _reason(refusal: str) -> str:
+    """What is wrong with a file, from what the library says of it."""
+    named = re.search(r"tensor `(.*)`$", refusal, re.DOTALL)
+    if named:
+        return (
+            f"is damaged: {named[1]!r} overlaps another tensor or leaves a gap; download it again"
+        )
+    if "not fully covered" in refusal:
+        return (
+            "is truncated or damaged: its header describes another number of bytes than the file "
+            "has; download it again"
+        )
+    if "JSON" in refusal or "UTF-8" in refusal:
+        return "is not a safetensors file: its header is not a JSON table of tensors"
+    return "is damaged: its header has a tensor whose shape, dtype and place do not fit"
+
+
+def _lazy(path: Path, name: str, code: str, shape: list[int], start: int) -> LazyTensor:
+    if code not in CODES:
+        known = f"which is not read, only {', '.join(CODES)}"
+        raise ValueError(printable(f"{path}: {name!r} has dtype {code}, {known}"))
+    if len(shape) > MOST_AXES:
+        raise ValueError(
+            printable(f"{path}: {name!r} has {len(shape)} axes; at most {MOST_AXES} are read")
+        )
+    dtype, length = CODES[code], math.prod(shape) * CODES[code].itemsize
 
     def read() -> np.ndarray:
-        return _mapped(path, start + begin, count * dtype.itemsize).view(dtype).reshape(shape)
+        return _mapped(path, start, length).view(dtype).reshape(shape)
 
-    return LazyTensor(shape, dtype, read)
+    return LazyTensor(tuple(shape), dtype, read)
 
 
 def _mapped(path: Path, start: int, length: int) -> np.ndarray:
@@ -103,24 +140,12 @@ def _mapped(path: Path, start: int, length: int) -> np.ndarray:
     before = start % mmap.ALLOCATIONGRANULARITY
     with path.open("rb") as file:
         whole = before + length
+        if os.fstat(file.fileno()).st_size < start + length:
+            raise ValueError(f"{path} became shorter while it was read")
         pages = mmap.mmap(file.fileno(), whole, access=mmap.ACCESS_READ, offset=start - before)
     if hasattr(mmap, "MADV_WILLNEED"):
         pages.madvise(mmap.MADV_WILLNEED)
     return np.frombuffer(pages, np.uint8, length, before)
-
-
-def _check_extents(path: Path, extents: list[list[int]], size: int) -> None:
-    """Every byte belongs to one tensor: no gap, no overlap, nothing past the end."""
-    position = 0
-    for begin, end in sorted(map(tuple, extents)):
-        if begin != position:
-            raise ValueError(f"{path}: tensors overlap or leave a gap at byte {begin}")
-        position = end
-    if position != size:
-        raise ValueError(
-            f"{path} is truncated or damaged: its header describes {position} bytes of numbers "
-            f"and the file has {size}; download it again"
-        )
 
 
 def write_safetensors(

@@ -1,8 +1,9 @@
 """Questions about the names and shapes of a file's tensors."""
 
-import re
-
 from jaxsd.convert.files.tensors import FlatTree
+
+_MOST = 100
+"""Layers of a kind."""
 
 
 class FileShapes:
@@ -34,12 +35,19 @@ class FileShapes:
         """Number of axes of a tensor; 0 where there is none."""
         return len(self._shapes.get(name, ()))
 
-    def count(self, pattern: str) -> int:
-        """How many numbers 0, 1, 2, ... without a gap the group in a pattern of names matches."""
-        found = {match[1] for name in self._shapes if (match := re.match(pattern, name))}
+    def count(self, before: str) -> int:
+        """How many numbers 0, 1, 2, ... without a gap follow `before` in names, with a dot behind.
+
+        Raises:
+          ValueError: if they are more than any network has.
+        """
+        start = len(before)
+        found = {name[start:].split(".", 1)[0] for name in self._shapes if name.startswith(before)}
         number = 0
         while str(number) in found:
             number += 1
+        if number > _MOST:
+            raise ValueError(f"it has {number} times {self._prefix}{before}, at most {_MOST}")
         return number
 
     def ending(self, suffix: str) -> str | None:

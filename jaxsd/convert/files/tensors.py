@@ -28,8 +28,17 @@ TILE = 64
 """Rows and columns that are transposed at a time: what is read and written then stays in the cache.
 Arrays of 16 bits, 1280 x 2560 x 3 x 3 and 1280 x 10240, take 0.55 and 0.76 of the time without it.
 """
+MOST_AXES = 64
+"""Axes of an array of NumPy."""
 _NARROW = {
-    np.dtype(kind) for kind in (ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2)
+    np.dtype(kind)
+    for kind in (
+        ml_dtypes.bfloat16,
+        ml_dtypes.float8_e4m3fn,
+        ml_dtypes.float8_e5m2,
+        ml_dtypes.float8_e4m3fnuz,
+        ml_dtypes.float8_e5m2fnuz,
+    )
 }
 
 
@@ -60,11 +69,6 @@ FlatTree = dict[str, LazyTensor]
 def in_memory(array: Array) -> LazyTensor:
     """A lazy tensor over an array that exists already (NumPy or JAX; copied to host when read)."""
     return LazyTensor(tuple(array.shape), np.dtype(array.dtype), lambda: np.asarray(array))
-
-
-def one_line(text: str) -> str:
-    """Text that may come from a file, fit for one line of a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def is_floating(dtype: np.dtype) -> bool:

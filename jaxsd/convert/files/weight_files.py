@@ -1,11 +1,14 @@
 """Opening files of weights in any known format, and choosing among those of a folder."""
 
-import json
+import warnings
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from jaxsd.convert.files.safetensors_file import read_safetensors
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.torch_file import read_torch
+from jaxsd.terminal import printable
+from jaxsd.text_files import read_json
 
 _LFS = b"version https://git-lfs"
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
@@ -32,24 +35,45 @@ def open_weights(path: Path) -> tuple[FlatTree, dict[str, str]]:
     raise ValueError(f"{path} holds no weights in a format known here (safetensors or PyTorch's)")
 
 
-def choose(names: set[str], non_ema: bool = False) -> str | None:
+def choose(names: Collection[str], non_ema: bool = False) -> str | None:
     """Which of a folder's file names to read: full precision before fp16, safetensors before bin.
 
+    Of shards and a whole file diffusers' networks take the shards, and transformers' the whole one.
     `non_ema` prefers the trained weights over their average (EMA), where a folder has both.
     """
+    return next(iter(_candidates(names, non_ema)), None)
+
+
+def _candidates(names: Collection[str], non_ema: bool) -> list[str]:
+    """The files that `choose` chooses from, best first."""
     variants = ("non_ema", "", "fp16") if non_ema else ("", "fp16")
-    for variant in variants:
-        for stem in _STEMS:
-            for suffix in ("safetensors", "bin"):
-                dot = f".{variant}" if variant else ""
-                for name in (
-                    f"{stem}{dot}.{suffix}",
-                    f"{stem}.{suffix}.index{dot}.json",
-                    f"{stem}{dot}.{suffix}.index.json",
-                ):
-                    if name in names:
-                        return name
-    return None
+    return [
+        name
+        for variant in variants
+        for stem in _STEMS
+        for suffix in ("safetensors", "bin")
+        for name in _spellings(stem, suffix, f".{variant}" if variant else "")
+        if name in names
+    ]
+
+
+def _spellings(stem: str, suffix: str, dot: str) -> tuple[str, ...]:
+    whole = f"{stem}{dot}.{suffix}"
+    shards = (f"{stem}.{suffix}.index{dot}.json", f"{stem}{dot}.{suffix}.index.json")
+    return (*shards, whole) if stem == _STEMS[0] else (whole, *shards)
+
+
+def _tell_left_aside(folder: Path, names: Collection[str], chosen: str) -> None:
+    """Says which files of the same weights are not read."""
+    non_ema = ".non_ema" in chosen
+    others = [
+        name
+        for name in _candidates(names, non_ema)
+        if name != chosen and (".non_ema" in name) == non_ema
+    ]
+    if others:
+        line = f"{folder}: {chosen} is read, and left aside are {', '.join(others)}"
+        warnings.warn(printable(line), stacklevel=2)
 
 
 def open_folder(folder: Path, non_ema: bool = False) -> FlatTree:
@@ -67,19 +91,23 @@ def open_folder(folder: Path, non_ema: bool = False) -> FlatTree:
             + (f" but {flax}, Flax's old format, which is not read" if flax else "")
             + "; expected a .safetensors or .bin file"
         )
+    _tell_left_aside(folder, names, name)
     if name.endswith(".json"):
         return _open_shards(folder / name)
     return open_weights(folder / name)[0]
 
 
 def _open_shards(index: Path) -> FlatTree:
-    try:
-        files = set(json.loads(index.read_text())["weight_map"].values())
-    except (ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f"{index} is not an index of weights: {error!r}") from error
+    files = read_json(index).get("weight_map")
+    if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
+        raise ValueError(f"{index} has no weight_map, a table of tensors and the files they are in")
     tensors: FlatTree = {}
-    for name in sorted(map(str, files)):
+    for name in sorted(set(files.values())):
         if PurePosixPath(name).name != name or not (index.parent / name).is_file():
-            raise ValueError(f"{index} names {name!r}, which is not beside it")
-        tensors |= open_weights(index.parent / name)[0]
+            raise ValueError(printable(f"{index} names {name!r}, which is not beside it"))
+        shard = open_weights(index.parent / name)[0]
+        twice = next(iter(shard.keys() & tensors.keys()), None)
+        if twice is not None:
+            raise ValueError(printable(f"{index}: {twice!r} is in {name!r} and in another file"))
+        tensors |= shard
     return tensors

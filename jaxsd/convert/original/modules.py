@@ -110,7 +110,7 @@ def _output_blocks(config: UNetConfig) -> Modules:
 def encoder_names(shapes: FileShapes) -> EncoderNames:
     """Input blocks in order: resnets, and a downsampling after each level but the last."""
     levels: list[Resnets] = [[]]
-    for number in range(1, shapes.count(r"input_blocks\.(\d+)\.")):
+    for number in range(1, shapes.count("input_blocks.")):
         block = f"input_blocks.{number}"
         if f"{block}.0.op.weight" in shapes:
             levels.append([])

@@ -17,15 +17,16 @@ import numpy as np
 from jaxsd.config import ModelSpec
 from jaxsd.convert.files.output import check_free
 from jaxsd.convert.files.safetensors_file import Progress, write_safetensors
-from jaxsd.convert.files.tensors import FlatTree, in_memory
+from jaxsd.convert.files.tensors import FlatTree, in_memory, without
 from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.kinds import kind_of
 from jaxsd.convert.original.names import TEXT, UNET, VAE, single_file_slots
 from jaxsd.convert.original.spec import spec_of
 from jaxsd.convert.original.spec_json import KEY, from_json, to_json
 from jaxsd.convert.parameters import Shapes, parameters
-from jaxsd.convert.slots import Slot, fill, lay_out
-from jaxsd.convert.stored_model import StoredModel, family_name
+from jaxsd.convert.slots import Slot, fill, lay_out, tell_unused
+from jaxsd.convert.stored_model import StoredModel, check_together, family_name
+from jaxsd.terminal import printable
 from jaxsd.types import Prediction
 
 _CONDITIONER = r"(cond_stage_model|conditioner\.embedders\.\d+)\."
@@ -35,9 +36,13 @@ _NO_PARAMETER = re.compile(
     r"|ztsnr$|model_ema\.|embedding_manager\.|first_stage_model\.(loss|model_ema)\."
     # Buffers of text encoders, and CLIP's other half, which no image depends on.
     rf"|{_CONDITIONER}.*(position_ids|attn_mask)$"
+    rf"|{_CONDITIONER}(.*\.)?(vision_model|visual|visual_projection)\."
     rf"|{_CONDITIONER}(.*\.)?(logit_scale|text_projection(\.weight)?)$)"
 )
 """Tensors of real files that are no parameters; they are not kept."""
+
+_PARTS = (UNET, VAE, "cond_stage_model.", "conditioner.")
+"""What the names of a model's parts begin with."""
 
 _ALIASES = (
     # transformers' encoder without its outer module, as some tools save it.
@@ -113,12 +118,17 @@ def table(spec: ModelSpec) -> tuple[list[Slot], Shapes]:
 
 
 def open_single_file(
-    path: Path, ema: bool | None = None, prediction: Prediction | None = None
+    path: Path,
+    ema: bool | None = None,
+    prediction: Prediction | None = None,
+    *,
+    strict: bool = True,
 ) -> StoredModel:
     """Open a single file.
 
     `ema` says which U-Net to read where the file has two: the average of training (`None` and
-    `True`), or the last (`False`). `prediction` overrules what the file says.
+    `True`), or the last (`False`). `prediction` overrules what the file says. `strict` is as in
+    `open_model`.
 
     Raises:
       ValueError: if it is not a whole model of a kind that is supported, or damaged.
@@ -129,9 +139,10 @@ def open_single_file(
     try:
         tensors, files = _choose_ema(_usual_names(stored), ema)
         spec = _spec(tensors, facts, prediction)
-        model = model_of(tensors, spec)
+        model = model_of(tensors, spec, str(path), strict=strict)
+        check_together(model.spec)
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read as a model: {error}") from error
+        raise ValueError(printable(f"{path} cannot be read as a model: {error}")) from error
     return replace(model, files=files, facts=facts)
 
 
@@ -139,13 +150,20 @@ def _spec(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | Non
     if KEY not in facts:
         return spec_of(tensors, facts, prediction)
     spec = from_json(facts[KEY])
+    if len(spec.text) != len(TEXT[spec.layout.single_file]):
+        naming = spec.layout.single_file
+        raise ValueError(f"{KEY}: {len(spec.text)} text encoders are not those of {naming} files")
     if prediction is None:
         return spec
     return replace(spec, prediction=prediction, family=family_name(spec.unet, prediction))
 
 
-def model_of(tensors: FlatTree, spec: ModelSpec) -> StoredModel:
+def model_of(
+    tensors: FlatTree, spec: ModelSpec, where: str = "the file", *, strict: bool = True
+) -> StoredModel:
     """The model that consists of a single file's tensors.
+
+    Tensors of parts that no model here has are left aside, with a line that begins with `where`.
 
     Raises:
       Mismatch: if they are not exactly those of the spec, apart from known non-parameters.
@@ -157,7 +175,9 @@ def model_of(tensors: FlatTree, spec: ModelSpec) -> StoredModel:
         for name, tensor in tensors.items()
         if name in names or not (_NO_PARAMETER.search(name) or _beyond(name, spec))
     }
-    tree = fill(slots, shapes, tensors, f"as {spec.family} it")
+    strays = [name for name in tensors if not name.startswith(_PARTS)]
+    tell_unused(where, strays)
+    tree = fill(slots, shapes, without(tensors, strays), f"as {spec.family} it", strict=strict)
     parts = {part: _below(tree, part) for part in parameters(spec)}
     return StoredModel(spec=spec, tensors=parts)
 

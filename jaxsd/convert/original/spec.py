@@ -8,7 +8,7 @@ U-Net are in `convert/encoder.py`).
 from dataclasses import replace
 
 from jaxsd.config import ModelSpec, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
-from jaxsd.convert.encoder import HEAD_WIDTH, encoder_config
+from jaxsd.convert.encoder import HEAD_WIDTH, check_groups, encoder_config
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.original.modules import encoder_names
@@ -103,6 +103,7 @@ def _unet(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool]:
     if inputs in _OTHERS:
         raise ValueError(f"it is {_OTHERS[inputs]} ({inputs} channels in), which is not supported")
     config, linear = encoder_config(shapes, encoder_names(shapes), pooled_dim)
+    check_groups(config)
     guidance_dim = None
     if "time_embedding.cond_proj.weight" in shapes:
         guidance_dim = shapes.size("time_embedding.cond_proj.weight", 1)
@@ -113,13 +114,13 @@ def _unet(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool]:
 def _vae(tensors: FlatTree, alike: VAEConfig) -> VAEConfig:
     """The autoencoder; its scaling factor is that of the family, `alike`."""
     shapes = FileShapes(tensors, VAE)
-    levels = shapes.count(r"encoder\.down\.(\d+)\.")
+    levels = shapes.count("encoder.down.")
     return replace(
         alike,
         channels=tuple(
             shapes.size(f"encoder.down.{i}.block.0.conv1.weight", 0) for i in range(levels)
         ),
-        resnets=shapes.count(r"encoder\.down\.0\.block\.(\d+)\."),
+        resnets=shapes.count("encoder.down.0.block."),
         latent_channels=shapes.size("decoder.conv_in.weight", 1),
         image_channels=shapes.size("encoder.conv_in.weight", 1),
     )
@@ -157,7 +158,7 @@ def _clip(tensors: FlatTree, prefix: str, alike: TextConfig) -> TextConfig:
     return replace(
         alike,
         width=width,
-        layers=shapes.count(r"encoder\.layers\.(\d+)\."),
+        layers=shapes.count("encoder.layers."),
         heads=width // HEAD_WIDTH,
         mlp_width=shapes.size("encoder.layers.0.mlp.fc1.weight", 0),
         vocab_size=shapes.size("embeddings.token_embedding.weight", 0),
@@ -171,7 +172,7 @@ def _openclip(tensors: FlatTree, prefix: str, alike: TextConfig) -> TextConfig:
     """
     shapes = FileShapes(tensors, prefix)
     width = shapes.size("token_embedding.weight", 1)
-    layers = shapes.count(r"transformer\.resblocks\.(\d+)\.")
+    layers = shapes.count("transformer.resblocks.")
     projection_dim = None
     if alike.projection_dim is not None:
         projection_dim = shapes.size("text_projection", 1)

@@ -6,8 +6,11 @@ from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from jaxsd.config import ModelSpec
+from jaxsd.terminal import printable
+from jaxsd.text_files import table_of
 
 KEY = "jaxsd.spec"
+_LARGEST = 1e30
 
 
 def to_json(spec: ModelSpec) -> str:
@@ -21,7 +24,11 @@ def from_json(text: str) -> ModelSpec:
     Raises:
       ValueError: if the text is not that of a spec.
     """
-    return _build(ModelSpec, json.loads(text), "spec")
+    table = table_of(text, f"its metadata {KEY}")
+    try:
+        return _build(ModelSpec, table, "spec")
+    except ValueError as error:
+        raise ValueError(printable(str(error))) from error
 
 
 def _build(kind: Any, value: Any, where: str) -> Any:
@@ -39,7 +46,7 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         return tuple(_build(options[0], item, where) for item in value)
     if get_origin(kind) is Literal and value in options:
         return value
-    if kind is float and type(value) in (int, float):
+    if kind is float and type(value) in (int, float) and abs(value) < _LARGEST:
         return float(value)
     if kind in (int, str, bool) and type(value) is kind:
         return value
@@ -51,9 +58,10 @@ def _build_table(kind: type, table: dict[str, Any], where: str) -> Any:
     unknown = table.keys() - {field.name for field in fields(kind)}
     if unknown:
         raise ValueError(f"{KEY}: {where} has unknown settings {', '.join(sorted(unknown))}")
+    values = {name: _build(hints[name], value, f"{where}.{name}") for name, value in table.items()}
     try:
-        return kind(
-            **{name: _build(hints[name], value, f"{where}.{name}") for name, value in table.items()}
-        )
+        return kind(**values)
     except TypeError as error:
-        raise ValueError(f"{KEY}: {where} is incomplete: {error}") from error
+        raise ValueError(f"{KEY}: {where} is incomplete") from error
+    except ValueError as error:
+        raise ValueError(f"{KEY}: {where}: {error}") from error

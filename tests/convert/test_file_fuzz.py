@@ -1,0 +1,272 @@
+"""Random wrong files: each is read, or refused in one line, soon, and in little memory.
+
+`JAXSD_FUZZ=20000` tries that many of each kind instead of the few of a normal run.
+"""
+
+import json
+import os
+import random
+import resource
+import time
+import warnings
+
+import numpy as np
+import pytest
+from convert_fakes import unread
+from tiny_models import TINY
+from torch_bytes import WRITERS, call, dict_of, name, number, of_array, storage, tensor, text
+
+from jaxsd.adapters.embedding import read_embedding
+from jaxsd.adapters.lora_metadata import ADAPTER, stated_alphas
+from jaxsd.adapters.lora_names import adapted_kernels
+from jaxsd.convert.diffusers.fields import read_json
+from jaxsd.convert.diffusers.parts import PARTS, networks
+from jaxsd.convert.diffusers.unet_settings import unet_settings
+from jaxsd.convert.files.weight_files import open_folder, open_weights
+from jaxsd.convert.original.single_file import model_of, table
+from jaxsd.convert.original.spec import spec_of
+from jaxsd.convert.original.spec_json import from_json, to_json
+from jaxsd.convert.report import report
+from jaxsd.convert.slots import _file_shape
+
+CASES = int(os.environ.get("JAXSD_FUZZ", "150"))
+SECONDS = 2
+MEGABYTES = 400
+DEEP = "@deep@"
+"""Stands for a text that JSON cannot hold in other ways: lists within lists."""
+NUMBERS = (-1, 0, 1, 2, 3, 7, 64, 2**31, 2**40, 2**63, 2**64, 2**70, 10**399)
+HOSTILE = (
+    *NUMBERS,
+    *(None, True, False, 1.5, -0.0, 1e300, float("inf"), float("nan")),
+    *("", "x", "2", "F32", "F8_E8M0", "\x1b[2J", "a" * 100_000, "/", "..", DEEP),
+    *([], {}, [[]], {"x": 1}, [0, 2**70], ["x"], [1] * 100_000, [2**40] * 70, [None, 3]),
+)
+
+pytestmark = pytest.mark.parametrize("part", range(4))
+"""Each kind in four tests, so that a failure says more and workers can share them."""
+
+
+def seeds(part):
+    return range(part, CASES, 4)
+
+
+def attempt(read, seed):
+    """Runs `read`, which may refuse what it gets, but in no other way than ours."""
+    start = time.process_time()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read()
+    except (ValueError, OSError) as error:
+        message = str(error)
+        assert message.isprintable(), (seed, message[:300])
+        assert len(message) < 5000, seed
+    assert time.process_time() - start < SECONDS, seed
+
+
+@pytest.fixture(autouse=True)
+def bounded_memory():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown < MEGABYTES
+
+
+def mutated(rng, value):
+    """A JSON value with one of its inner values changed, removed or repeated."""
+    if isinstance(value, dict) and value and rng.random() < 0.9:
+        key = rng.choice(list(value))
+        match rng.randrange(12):
+            case 0:
+                return {k: v for k, v in value.items() if k != key}
+            case 1:
+                return value | {rng.choice(["", "x", "a" * 10_000, key + ".x"]): value[key]}
+        return value | {key: mutated(rng, value[key])}
+    if isinstance(value, list) and value and rng.random() < 0.7:
+        place = rng.randrange(len(value))
+        return [*value[:place], mutated(rng, value[place]), *value[place + rng.randrange(2) :]]
+    return rng.choice(HOSTILE)
+
+
+def as_json(rng, value):
+    deep = rng.choice(["[", '{"a":']) * 50_000
+    packed = json.dumps(value).replace(f'"{DEEP}"', deep).encode()
+    return scrambled(rng, packed) if rng.random() < 0.3 else packed
+
+
+def scrambled(rng, packed):
+    """Bytes of which some are changed, cut out, repeated, or end too soon."""
+    packed = bytearray(packed)
+    for _ in range(rng.choice((1, 1, 2, 8))):
+        place = rng.randrange(len(packed) + 1)
+        length = rng.choice((1, 1, 2, 8, 100))
+        match rng.randrange(4):
+            case 0:
+                packed[place : place + length] = rng.randbytes(length)
+            case 1:
+                del packed[place : place + length]
+            case 2:
+                packed[place:place] = packed[place : place + length] * rng.choice((1, 3))
+            case 3:
+                packed[place : place + 1] = bytes([rng.choice(b'"{}[],:.0129-e\xff\0')])
+    return bytes(packed[: rng.randrange(len(packed) + 1)] if rng.random() < 0.1 else packed)
+
+
+def read_file(path):
+    """Opens a file in all the ways there are, and reads what numbers it has."""
+    tensors, _ = open_weights(path)
+    report(str(path), ema=None, prediction=None)
+    for one in tensors.values():
+        assert one.read().shape == one.shape
+    read_embedding(path)
+
+
+HEADER = {
+    "__metadata__": {"format": "pt", "token": "x"},
+    "emb_params": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+    "b": {"dtype": "F16", "shape": [4], "data_offsets": [24, 32]},
+}
+
+
+def test_safetensors(tmp_path, part):
+    path = tmp_path / "x.safetensors"
+    for seed in seeds(part):
+        rng = random.Random(seed)
+        value = HEADER
+        for _ in range(rng.randrange(3)):
+            value = mutated(rng, value)
+        header = as_json(rng, value)
+        length = rng.choice([len(header)] * 8 + [0, 2**63])
+        whole = length.to_bytes(8, "little") + header + bytes(rng.choice((32, 32, 31, 0)))
+        path.write_bytes(scrambled(rng, whole) if rng.random() < 0.2 else whole)
+        attempt(lambda: read_file(path), seed)
+
+
+NAMES = (
+    ("collections", "OrderedDict"),
+    ("torch", "Size"),
+    ("torch", "FloatStorage"),
+    ("torch", "float8_e5m2"),
+    ("torch.storage", "UntypedStorage"),
+    ("torch._utils", "_rebuild_tensor_v2"),
+    ("torch._utils", "_rebuild_tensor_v3"),
+    ("torch._utils", "_rebuild_parameter"),
+    ("torch._tensor", "_rebuild_from_type_v2"),
+    ("torch.nn.modules.container", "ParameterDict"),
+    ("builtins", "set"),
+    ("os", "system"),
+)
+# Opcodes without arguments: marks, tuples, lists, tables, calls, states, copies, memo.
+PLAIN = [
+    bytes([code])
+    for code in b"(0120}]){tlde\x85\x86\x87abesuRb\x81oQNI\x88\x89\x8f\x90\x91\x92\x93\x94"
+]
+ARRAY = np.arange(6, dtype=np.float32)
+
+
+def some_value(rng, depth=3):
+    """Opcodes that make a value, or something like one."""
+    items = [some_value(rng, depth - 1) for _ in range(rng.randrange(4))] if depth else []
+    kinds = [
+        lambda: number(rng.choice(NUMBERS[:-3])),
+        lambda: text(rng.choice(["0", "*", "x", "state_dict", "a" * 100])),
+        lambda: name(*rng.choice(NAMES)),
+        lambda: b"h" + bytes([rng.randrange(4)]),
+        lambda: rng.choice(PLAIN),
+        lambda: b"(" + b"".join(items) + rng.choice((b"t", b"l", b"d", b"\x90", b"\x91")),
+        lambda: dict_of({str(k): item for k, item in enumerate(items)}),
+        lambda: call(name(*rng.choice(NAMES)), *items),
+        lambda: b"".join(items) + b"q" + bytes([rng.randrange(4)]),
+        lambda: (b"h\x01" * 2 + b"\x86q\x01") * rng.choice((1, 40)),
+        lambda: rng.choice((b"K\x010", b"]", b"(", b"h\x00a", b"N\x85")) * 3000,
+        lambda: tensor(
+            some_value(rng, depth - 1) if depth else storage("FloatStorage", "0", 6),
+            tuple(rng.choice(NUMBERS[:9]) for _ in range(rng.randrange(3))),
+            tuple(rng.choice(NUMBERS[:9]) for _ in range(rng.randrange(3))),
+            rng.choice(NUMBERS[:9]),
+        ),
+    ]
+    return rng.choice(kinds)()
+
+
+def test_pickles(tmp_path, part):
+    path = tmp_path / "x.pt"
+    for seed in seeds(part):
+        rng = random.Random(seed)
+        state = {"string_to_param": dict_of({"*": of_array(ARRAY, "0")}), "x": some_value(rng)}
+        write = rng.choice(list(WRITERS.values()))
+        value = some_value(rng) if rng.random() < 0.3 else dict_of(state)
+        write(path, value, {"0": ARRAY})
+        if rng.random() < 0.5:
+            path.write_bytes(scrambled(rng, path.read_bytes()))
+        attempt(lambda: read_file(path), seed)
+
+
+SPEC = TINY["sdxl"]
+UNET = unet_settings(SPEC.unet, linear_projection=True, sample_size=64, upcast_attention=False)
+
+
+def test_configs(tmp_path, part):
+    path = tmp_path / "config.json"
+    kinds = dict(networks(SPEC).values())
+    facts = {
+        "UNet2DConditionModel": {"pooled_dim": SPEC.text[-1].projection_dim},
+        "CLIPTextModel": {"hidden_layer": -2},
+        "CLIPTextModelWithProjection": {"hidden_layer": -2},
+    }
+    for seed in seeds(part):
+        rng = random.Random(seed)
+        kind = rng.choice(list(kinds))
+        settings = (
+            UNET
+            if "UNet" in kind
+            else PARTS[kind].settings(
+                kinds[kind], **({"sample_size": 64} if kind == "AutoencoderKL" else {})
+            )
+        )
+        path.write_bytes(as_json(rng, mutated(rng, settings)))
+
+        def read(kind=kind):
+            config = PARTS[kind].config(read_json(path), where=str(path), **facts.get(kind, {}))
+            PARTS[kind].shapes(config)
+
+        attempt(read, seed)
+
+
+def test_indexes_and_metadata(tmp_path, part):
+    kernels = list(adapted_kernels(SPEC).values())
+    alphas = {"unet.lora_alpha": 4, "unet.alpha_pattern": {"conv_in": 2.0}, "unet.r": 4}
+    index = {"metadata": {}, "weight_map": {"x": "a.safetensors", "y": "a.safetensors"}}
+    for seed in seeds(part):
+        rng = random.Random(seed)
+        spec = as_json(rng, mutated(rng, json.loads(to_json(SPEC)))).decode(errors="replace")
+        attempt(lambda spec=spec: from_json(spec), seed)
+        facts = {ADAPTER: as_json(rng, mutated(rng, alphas)).decode(errors="replace")}
+        attempt(lambda facts=facts: stated_alphas(tmp_path, facts, kernels), seed)
+        path = tmp_path / "model.safetensors.index.json"
+        path.write_bytes(as_json(rng, mutated(rng, index)))
+        attempt(lambda: open_folder(tmp_path), seed)
+
+
+def test_names_and_shapes_of_single_files(part):
+    slots, shapes = table(SPEC)
+    whole = {slot.name: _file_shape(shapes[slot.path], slot.kind) for slot in slots}
+    names = list(whole)
+    for seed in list(seeds(part))[: CASES // 12]:
+        rng = random.Random(seed)
+        changed = dict(whole)
+        for one in rng.sample(names, rng.choice((1, 2, 20))):
+            match rng.randrange(3):
+                case 0:
+                    del changed[one]
+                case 1:
+                    changed[one] = tuple(rng.choice(NUMBERS[1:9]) for _ in range(rng.randrange(5)))
+                case 2:
+                    start, end = one.split(".", 1)
+                    number = rng.choice((0, 1, 99, 10**9))
+                    changed |= {f"{start}.{number}.{end}": (3,), f"{one}.{number}.x": (3,)}
+        if rng.random() < 0.1:
+            block = "model.diffusion_model.input_blocks"
+            changed |= {f"{block}.{k}.0.in_layers.2.weight": (64, 64) for k in range(20_000)}
+        tensors = unread(changed)
+        attempt(lambda tensors=tensors: model_of(tensors, spec_of(tensors, {}, "v")), seed)
