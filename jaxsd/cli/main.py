@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
-from jaxsd.cli import streams
+from jaxsd import streams
 from jaxsd.terminal import printable
 
 
