@@ -35,7 +35,7 @@ class BulkConfig(Reading, Settings):
       format: "folder" of pictures, "webdataset" tar files, or "arrayrecord".
       picture: "png", or lossless "webp".
       images_per_shard: about how many images a folder or a file has.
-      taesd: diffusers folder of a tiny autoencoder to decode with; empty for the model's own.
+      taesd: tiny autoencoder to decode with, as for `jaxsd.load`; empty for the model's own.
     """
 
     output: str

@@ -59,8 +59,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
     parser.add_argument(
         "--taesd",
-        metavar="FOLDER",
-        help="tiny autoencoder (diffusers' AutoencoderTiny) to decode with, faster and coarser",
+        metavar="TAESD",
+        help="tiny autoencoder to decode with, faster and coarser: a folder of diffusers' "
+        "AutoencoderTiny, or its file of weights",
     )
     add_reading(parser)
 

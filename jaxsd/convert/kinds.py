@@ -14,7 +14,7 @@ _SIGNS = (
     (r"^(ip_adapter|image_proj)\.", "an IP-Adapter"),
     (r"(^|\.)joint_blocks\.", "a Stable Diffusion 3"),
     (r"(^|\.)(double|single)_blocks\.", "a Flux"),
-    (r"^\d+\.conv\.\d+\.", "a tiny autoencoder (TAESD)"),
+    (r"^((encoder|decoder)\.layers\.)?\d+\.conv\.\d+\.", "a tiny autoencoder (TAESD)"),
     (r"^model\.diffusion_model\.", "a U-Net in the original code's names"),
     (r"^(down_blocks|conv_in)\.", "a U-Net or ControlNet in diffusers' names"),
     (r"^(first_stage_model\.|vae\.)?(encoder|decoder)\.conv_in\.", "an autoencoder"),

@@ -1,23 +1,28 @@
-"""A tiny autoencoder (TAESD), alone in a folder of diffusers, or in place of a model's own."""
+"""A tiny autoencoder (TAESD), alone in a folder or a file, or in place of a model's own."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 from jaxsd.config import TinyVAEConfig, VAEConfig
-from jaxsd.convert.diffusers.parts import TINY_VAE, open_part, save_part
+from jaxsd.convert.diffusers.parts import PARTS, TINY_VAE, open_part, save_part
 from jaxsd.convert.files.tensors import FlatTree
+from jaxsd.convert.files.weight_files import open_weights
+from jaxsd.convert.kinds import kind_of
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.types import Params
 
+_FIRST = "layers.0.weight"
 
-def with_tiny_vae(model: StoredModel, folder: str | Path) -> StoredModel:
+
+def with_tiny_vae(model: StoredModel, source: str | Path) -> StoredModel:
     """The model with a tiny autoencoder in place of its own.
 
     Raises:
-      ValueError: not a folder of one, or one for other latents than the model's.
-      FileNotFoundError: no such folder.
+      ValueError: not one, or one for other latents than the model's.
+      FileNotFoundError: no such folder or file.
     """
-    config, tensors = open_tiny_vae(Path(folder))
+    config, tensors = open_tiny_vae(Path(source))
     own: VAEConfig = model.spec.vae
     for what, got, wanted in (
         ("channels in its latents", config.latent_channels, own.latent_channels),
@@ -25,24 +30,53 @@ def with_tiny_vae(model: StoredModel, folder: str | Path) -> StoredModel:
     ):
         if got != wanted:
             raise ValueError(
-                f"{folder} has {got} {what}, the model has {wanted}; take a tiny autoencoder that "
+                f"{source} has {got} {what}, the model has {wanted}; take a tiny autoencoder that "
                 "was made for it, such as taesd for SD 1 and 2 or taesdxl for XL"
             )
     spec = replace(model.spec, vae=config)
     return replace(model, spec=spec, tensors={**model.tensors, "vae": tensors})
 
 
-def open_tiny_vae(folder: Path) -> tuple[TinyVAEConfig, FlatTree]:
-    """The numbers and the tensors of a diffusers `AutoencoderTiny`.
+def open_tiny_vae(source: Path) -> tuple[TinyVAEConfig, FlatTree]:
+    """The numbers and the tensors of a diffusers `AutoencoderTiny`: a folder, or weights alone.
 
     Raises:
-      ValueError: one line that says what is wrong with the folder.
-      FileNotFoundError: no such folder.
+      ValueError: one line that says what is wrong with it.
+      FileNotFoundError: no such folder or file.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no tiny autoencoder at {folder}: no such folder")
-    part = open_part(TINY_VAE, folder)
-    return part.config, part.tensors
+    if source.is_dir():
+        part = open_part(TINY_VAE, source)
+        return part.config, part.tensors
+    if not source.is_file():
+        raise FileNotFoundError(f"no tiny autoencoder at {source}: no such folder or file")
+    tensors, _ = open_weights(source)
+    if f"encoder.{_FIRST}" not in tensors or f"decoder.{_FIRST}" not in tensors:
+        raise ValueError(
+            f"{source} is {kind_of(tensors)}; a tiny autoencoder's file has encoder.{_FIRST} and "
+            f"decoder.{_FIRST}, as diffusers names them"
+        )
+    config = _config_of(tensors)
+    return config, PARTS[TINY_VAE].fill(config, tensors, str(source))
+
+
+def _config_of(tensors: FlatTree) -> TinyVAEConfig:
+    """The numbers of an `AutoencoderTiny`, from the names and shapes of its tensors."""
+    channels, image_channels = tensors[f"encoder.{_FIRST}"].shape[:2]
+    return TinyVAEConfig(
+        channels=channels,
+        encoder_blocks=_blocks(tensors, "encoder"),
+        decoder_blocks=_blocks(tensors, "decoder"),
+        latent_channels=tensors[f"decoder.{_FIRST}"].shape[1],
+        image_channels=image_channels,
+    )
+
+
+def _blocks(tensors: FlatTree, half: str) -> tuple[int, ...]:
+    """How many residual blocks follow each other between single convolutions."""
+    found = (re.match(rf"{half}\.layers\.(\d+)\.(conv\.0\.)?weight$", name) for name in tensors)
+    layers = sorted((int(match[1]), match[2] is not None) for match in found if match)
+    signs = "".join("b" if is_block else " " for _, is_block in layers)
+    return tuple(map(len, signs.split()))
 
 
 def write_tiny_vae(

@@ -42,8 +42,8 @@ def load(
       mesh: devices that share the work, from `jaxsd.parallel.mesh_of`. Each device gets its
         piece of a tensor as it is read.
       programs: see `Pipeline`.
-      taesd: diffusers folder of a tiny autoencoder that decodes instead of the model's own: less
-        work, coarser pictures.
+      taesd: diffusers folder or file of a tiny autoencoder that decodes instead of the model's
+        own: less work, coarser pictures.
       ahead: called with the model's `outline` in a second thread while weights are read, to
         prepare programs; its errors are raised here.
       **reading: `prediction` and `ema`, see `jaxsd.convert.open_model`.

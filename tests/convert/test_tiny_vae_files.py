@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from real_files import LORA, larger
 from tiny_models import TINY, apply, pipeline_params, uniform
 from tiny_vaes import tiny_vae_folder, tiny_vae_weights
 
 import jaxsd
 from jaxsd.config import Level, TinyVAEConfig
 from jaxsd.convert import write_diffusers, write_tiny_vae
-from jaxsd.convert.files.tensors import flatten
+from jaxsd.convert.files.tensors import flatten, load
 from jaxsd.convert.names import torch_slots
 from jaxsd.convert.parameters import tiny_vae_parameters
 from jaxsd.convert.tiny_vae import open_tiny_vae
@@ -107,6 +108,31 @@ def test_what_was_written_is_read_again_and_not_written_over(tmp_path: Path) -> 
         np.testing.assert_array_equal(tensor.read(), wanted[path].read())
     with pytest.raises(FileExistsError):
         write_tiny_vae(folder, CONFIG, tiny_vae_weights(CONFIG))
+
+
+def test_a_file_of_its_weights_says_its_numbers(tmp_path: Path) -> None:
+    folder = tiny_vae_folder(tmp_path / "taesd", CONFIG)
+    weights = folder / "diffusion_pytorch_model.safetensors"
+    config, tensors = open_tiny_vae(weights)
+    assert config == CONFIG
+    assert tensors.keys() == tiny_vae_parameters(CONFIG).keys()
+    with pytest.raises(
+        ValueError, match=r"is a LoRA; a tiny autoencoder's file has encoder\.layers"
+    ):
+        open_tiny_vae(LORA)
+
+
+@pytest.mark.parametrize("name", ["taesd_f8", "taesdxl_f8"])
+def test_real_files_give_a_picture_back(name: str) -> None:
+    config, tensors = open_tiny_vae(larger(f"taesd_sd/{name}.safetensors"))
+    assert config == TinyVAEConfig()
+    y, x = np.mgrid[:128, :128] / 128
+    waves = np.stack([0.8 * np.sin(6 * x), 0.8 * np.cos(5 * y), 0.6 * np.sin(4 * (x + y))], axis=-1)
+    image = waves[None].astype(np.float32)
+    params = load(tensors, lambda path, leaf: leaf.astype(np.float32))
+    latents, _ = apply(TinyVAE(config), params, "encode", images=image)
+    again = np.clip(apply(TinyVAE(config), params, "decode", latents=latents), -1, 1)
+    assert 10 * np.log10(4 / np.mean((again - image) ** 2)) > 28  # dB
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
