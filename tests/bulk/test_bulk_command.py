@@ -219,7 +219,7 @@ def test_bad_rows_are_refused_before_anything_is_loaded(start: Start, tmp_path: 
     said = ended(start(f"rows={rows}", f"output={tmp_path / 'out'}"), status=2)
     assert said.splitlines() == [
         "line 2: the prompt is empty",
-        "line 3: seed -1 is out of range; allowed is 0 to 4294967295",
+        "line 3: seed -1 is out of range; allowed is 0 to 9223372036854775807",
         "jaxsd bulk: 2 of 3 rows cannot be drawn; mend them, or --skip-bad-rows",
     ]
     assert not (tmp_path / "out").exists()

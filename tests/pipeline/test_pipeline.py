@@ -179,7 +179,7 @@ def test_an_error_waits_for_the_decoder(pipe: Pipeline, monkeypatch: pytest.Monk
         ({"height": 7}, "height 7 is not a multiple of 2 pixels"),
         ({"sampler": "dimm"}, "dimm"),
         ({"steps": 0}, "steps"),
-        ({"seed": -1}, "seed -1 is out of range; allowed is 0 to 4294967295"),
+        ({"seed": -1}, "seed -1 is out of range; allowed is 0 to 9223372036854775807"),
         ({"seed": [1, 2]}, "seed has 2 values for 1 images"),
         ({"guidance_scale": [1.0, 2.0]}, "guidance_scale has 2 values for 1 images"),
         ({"num_images": 0}, "no images"),
