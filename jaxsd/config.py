@@ -30,6 +30,11 @@ def _check_divides(name: str, parts: int, whole: str, widths: Sequence[int]) -> 
             raise ValueError(f"{name} = {parts} does not divide {whole} = {width}")
 
 
+def _check_even(name: str, width: int) -> None:
+    if width % 2:
+        raise ValueError(f"{name} = {width} is odd")
+
+
 def _check_levels(count: int) -> None:
     if not 1 <= count <= 8:
         raise ValueError(f"{count} levels are not 1 to 8")
@@ -70,7 +75,7 @@ class AddedConditions:
         """Checks the numbers."""
         _check_range(self, _WIDEST, "pooled_dim", "time_id_dim")
         _check_range(self, 64, "time_ids")
-        _check_divides("2", 2, "time_id_dim", [self.time_id_dim])
+        _check_even("time_id_dim", self.time_id_dim)
 
     @property
     def features(self) -> int:
@@ -101,7 +106,7 @@ class UNetConfig:
         _check_range(self, 32, "mid_depth", least=0)
         widths = [level.channels for level in self.levels]
         _check_divides("norm_groups", self.norm_groups, "channels", widths)
-        _check_divides("2", 2, "channels", widths[:1])
+        _check_even("channels", widths[0])
         for level in self.levels:
             if level.attention_depth or (self.mid_depth and level is self.levels[-1]):
                 _check_divides("heads", level.heads, "channels", [level.channels])
@@ -208,6 +213,11 @@ class TinyVAEConfig:
         _check_levels(len(self.encoder_blocks))
         _check_range(self, _WIDEST, "channels", "latent_channels", "image_channels")
         _check_range(self, 64, "encoder_blocks", "decoder_blocks", least=0)
+        if len(self.decoder_blocks) != len(self.encoder_blocks):
+            raise ValueError(
+                f"decoder_blocks = {list(self.decoder_blocks)} has not as many levels as "
+                f"encoder_blocks = {list(self.encoder_blocks)}"
+            )
 
     @property
     def downscale(self) -> int:

@@ -50,12 +50,16 @@ def open_tiny_vae(source: Path) -> tuple[TinyVAEConfig, FlatTree]:
     if not source.is_file():
         raise FileNotFoundError(f"no tiny autoencoder at {source}: no such folder or file")
     tensors, _ = open_weights(source)
-    if f"encoder.{_FIRST}" not in tensors or f"decoder.{_FIRST}" not in tensors:
+    first = [tensors.get(f"{half}.{_FIRST}") for half in ("encoder", "decoder")]
+    if not all(tensor is not None and len(tensor.shape) == 4 for tensor in first):
         raise ValueError(
             f"{source} is {kind_of(tensors)}; a tiny autoencoder's file has encoder.{_FIRST} and "
             f"decoder.{_FIRST}, as diffusers names them"
         )
-    config = _config_of(tensors)
+    try:
+        config = _config_of(tensors)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
     return config, PARTS[TINY_VAE].fill(config, tensors, str(source))
 
 

@@ -46,7 +46,7 @@ def load(
         own: less work, coarser pictures.
       ahead: called with the model's `outline` in a second thread while weights are read, to
         prepare programs; its errors are raised here.
-      **reading: `prediction` and `ema`, see `jaxsd.convert.open_model`.
+      **reading: options of `jaxsd.convert.open_model`: `prediction`, `ema`, `strict`.
 
     Raises:
       ValueError: in one line, for anything wrong with the source, or a tensor that does not fit

@@ -37,11 +37,6 @@ def tiny_vae_config(config: Config, where: str) -> TinyVAEConfig:
     fields.require({"out_channels": images, "encoder_block_out_channels": same})
     fields.require({"decoder_block_out_channels": same})
     decoder = fields.numbers("num_decoder_blocks", default=[3, 3, 3, 1])
-    if len(decoder) != len(encoder):
-        raise ValueError(
-            f"{where}: num_decoder_blocks = {list(decoder)} has not as many levels as "
-            f"num_encoder_blocks = {list(encoder)}"
-        )
     vae = fields.build(
         TinyVAEConfig,
         {"encoder_blocks": "num_encoder_blocks", "decoder_blocks": "num_decoder_blocks"},
