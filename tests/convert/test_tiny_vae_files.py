@@ -12,7 +12,8 @@ from tiny_vaes import tiny_vae_folder, tiny_vae_weights
 import jaxsd
 from jaxsd.config import Level, TinyVAEConfig
 from jaxsd.convert import write_diffusers, write_tiny_vae
-from jaxsd.convert.files.tensors import flatten, load
+from jaxsd.convert.files.safetensors_file import read_safetensors, write_safetensors
+from jaxsd.convert.files.tensors import flatten, in_memory, load
 from jaxsd.convert.names import torch_slots
 from jaxsd.convert.parameters import tiny_vae_parameters
 from jaxsd.convert.tiny_vae import open_tiny_vae
@@ -116,6 +117,13 @@ def test_a_file_of_its_weights_says_its_numbers(tmp_path: Path) -> None:
     config, tensors = open_tiny_vae(weights)
     assert config == CONFIG
     assert tensors.keys() == tiny_vae_parameters(CONFIG).keys()
+    tensors, _ = read_safetensors(weights)
+    first = {name: tensor for name, tensor in tensors.items() if "layers.0.weight" in name}
+    for wrong in ({name: in_memory(np.zeros(3, np.float32)) for name in first}, first):
+        write_safetensors(tmp_path / "wrong.safetensors", wrong, {})
+        with pytest.raises(ValueError, match=r"wrong\.safetensors") as error:
+            open_tiny_vae(tmp_path / "wrong.safetensors")
+        assert "\n" not in str(error.value)
     with pytest.raises(
         ValueError, match=r"is a LoRA; a tiny autoencoder's file has encoder\.layers"
     ):
