@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +23,14 @@ from jaxsd.config import (
     UNetConfig,
     VAEConfig,
 )
-from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
+from jaxsd.convert.files.tensors import nested
+from jaxsd.convert.parameters import (
+    Shapes,
+    controlnet_parameters,
+    text_parameters,
+    unet_parameters,
+    vae_parameters,
+)
 from jaxsd.types import Array, Params
 
 CLIP_L = TextConfig(
@@ -93,14 +101,24 @@ CONTROLNETS: dict[str, ControlNetConfig] = {
 }
 
 
+BAND = 1 << 16
+"""Values that are made at once: few enough to stay in a processor's cache."""
+
+
 def uniform(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Values of mean 0 and variance 1 that depend on the name alone.
 
     NumPy promises the raw stream of a bit generator for ever, unlike its distributions.
     """
-    raw = np.random.PCG64(zlib.crc32(name.encode())).random_raw(int(np.prod(shape)))
-    unit = (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    return ((2 * unit - 1) * 3**0.5).astype(np.float32).reshape(shape)
+    stream = np.random.PCG64(zlib.crc32(name.encode()))
+    values = np.empty(math.prod(shape), np.float32)
+    for first in range(0, values.size, BAND):
+        part = values[first : first + BAND]
+        unit = (stream.random_raw(part.size) >> np.uint64(11)).astype(np.float64)
+        unit *= 2.0**-52
+        unit -= 1
+        part[:] = np.multiply(unit, 3**0.5, out=unit)
+    return values.reshape(shape)
 
 
 def random_params(abstract: Params, prefix: str = "") -> Params:
@@ -114,7 +132,9 @@ def random_params(abstract: Params, prefix: str = "") -> Params:
         draw = uniform(path, value.shape)
         fan_in = int(np.prod(value.shape[:-1]))
         gain = {"kernel": fan_in**-0.5, "bias": 0.2, "scale": 0.2, "embedding": 0.5}[name]
-        tree[name] = (draw * np.float32(gain) + np.float32(name == "scale")).astype(np.float32)
+        draw *= np.float32(gain)
+        draw += np.float32(name == "scale")
+        tree[name] = draw
     return tree
 
 
@@ -150,11 +170,15 @@ def unet_inputs(
     return inputs
 
 
-@functools.cache
+def tree_of(shapes: Shapes) -> Params:
+    """A tree of shapes for a table of them."""
+    leaves = ((path, jax.ShapeDtypeStruct(shape, jnp.float32)) for path, shape in shapes.items())
+    return nested(leaves)
+
+
 def abstract_unet(config: UNetConfig) -> Params:
-    """Shapes of a U-Net's parameters, without computing any."""
-    inputs = unet_inputs(config, batch=1)
-    return jax.eval_shape(UNet(config).init, jax.random.key(0), **inputs)["params"]
+    """Shapes of a U-Net's parameters, from the table that `test_parameters.py` checks."""
+    return tree_of(unet_parameters(config))
 
 
 def controlnet_inputs(
@@ -167,11 +191,9 @@ def controlnet_inputs(
     return unet_inputs(config.unet, batch, size) | {"condition": image * half / 3**half + half}
 
 
-@functools.cache
 def abstract_controlnet(config: ControlNetConfig) -> Params:
     """Shapes of a ControlNet's parameters."""
-    inputs = controlnet_inputs(config, batch=1, size=(8, 8))
-    return jax.eval_shape(ControlNet(config).init, jax.random.key(0), **inputs)["params"]
+    return tree_of(controlnet_parameters(config))
 
 
 def controlnet_params(config: ControlNetConfig) -> Params:
@@ -179,19 +201,14 @@ def controlnet_params(config: ControlNetConfig) -> Params:
     return random_params(abstract_controlnet(config), "controlnet")
 
 
-@functools.cache
 def abstract_vae(config: VAEConfig) -> Params:
     """Shapes of an autoencoder's parameters."""
-    size = config.downscale
-    images = jax.ShapeDtypeStruct((1, size, size, config.image_channels), jnp.float32)
-    return jax.eval_shape(VAE(config).init, jax.random.key(0), images)["params"]
+    return tree_of(vae_parameters(config))
 
 
-@functools.cache
 def abstract_text(config: TextConfig) -> Params:
     """Shapes of a text encoder's parameters."""
-    ids = jax.ShapeDtypeStruct((1, config.max_length), jnp.int32)
-    return jax.eval_shape(TextEncoder(config).init, jax.random.key(0), ids)["params"]
+    return tree_of(text_parameters(config))
 
 
 def pipeline_params(spec: ModelSpec) -> Params:

@@ -3,19 +3,16 @@
 import json
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-from tiny_models import random_params
+from tiny_models import random_params, tree_of
 
 from jaxsd.config import TinyVAEConfig
 from jaxsd.convert import write_tiny_vae
-from jaxsd.models.tiny_vae import TinyVAE
+from jaxsd.convert.parameters import tiny_vae_parameters
 from jaxsd.types import Params
 
 
 def tiny_vae_weights(config: TinyVAEConfig) -> Params:
-    images = jax.ShapeDtypeStruct((1, 16, 16, config.image_channels), jnp.float32)
-    return random_params(jax.eval_shape(TinyVAE(config).init, jax.random.key(0), images)["params"])
+    return random_params(tree_of(tiny_vae_parameters(config)))
 
 
 def tiny_vae_folder(folder: Path, config: TinyVAEConfig, **settings: object) -> Path:

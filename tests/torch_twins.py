@@ -1,7 +1,9 @@
 """The same tiny models in diffusers and transformers, built without jaxsd's converter."""
 
 from collections.abc import Callable
+from unittest import mock
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from module_parity import tree_path
@@ -12,7 +14,14 @@ from jaxsd.types import Array, Params
 
 torch.set_num_threads(1)
 
+INITIALIZERS = ("kaiming_uniform_", "uniform_", "normal_")
+UNFILLED = mock.patch.multiple(
+    torch.nn.init, **{name: lambda *_, **__: None for name in INITIALIZERS}
+)
+"""Around the making of a module whose first weights are not used."""
 
+
+@UNFILLED
 def unet_twin(
     config: UNetConfig, *, linear_projection: bool, upcast_attention: bool = False
 ) -> UNet2DConditionModel:
@@ -44,6 +53,7 @@ def unet_twin(
     ).eval()
 
 
+@UNFILLED
 def controlnet_twin(config: ControlNetConfig, *, linear_projection: bool) -> ControlNetModel:
     """A ControlNet by the settings that its family's config.json has."""
     levels, added = config.unet.levels, config.unet.added
@@ -70,6 +80,7 @@ def controlnet_twin(config: ControlNetConfig, *, linear_projection: bool) -> Con
     ).eval()
 
 
+@UNFILLED
 def vae_twin(config: VAEConfig) -> AutoencoderKL:
     """An autoencoder by the settings of Stable Diffusion's."""
     levels = len(config.channels)
@@ -85,6 +96,7 @@ def vae_twin(config: VAEConfig) -> AutoencoderKL:
     ).eval()
 
 
+@UNFILLED
 def text_twin(config: TextConfig) -> CLIPTextModel | CLIPTextModelWithProjection:
     """A text encoder, with a projection where the config has one."""
     numbers = CLIPTextConfig(
@@ -111,12 +123,14 @@ def load(module: torch.nn.Module, tree: Params) -> torch.nn.Module:
     for name, tensor in module.state_dict().items():
         path = tree_path(name.removesuffix(".weight").removesuffix(".bias"))
         leaf = f"{path}/{_leaf(name, tensor.ndim)}"
-        value = torch.from_numpy(leaves.pop(leaf).copy())
+        value = torch.from_numpy(np.asarray(leaves.pop(leaf)))
         if leaf.endswith("/kernel"):
             value = value.permute(3, 2, 0, 1) if value.ndim == 4 else value.T
-        state[name] = value.reshape(tensor.shape) if "proj_" in name else value
+        if "proj_" in name:
+            value = value.reshape(tensor.shape)
+        state[name] = value.clone(memory_format=torch.contiguous_format)
     assert not leaves, f"no tensor takes {sorted(leaves)}"
-    module.load_state_dict(state)
+    module.load_state_dict(state, assign=True)
     return module
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from absl import app
 from absl.flags import argparse_flags
 from emoji import compose, glyphs, packages, pictures
-from emoji.concepts import CONCEPTS, Concept
+from emoji.concepts import Concept, concepts
 from emoji.folders import SPLITS, Job, Lines, save_metadata, save_pictures
 from emoji.pictures import Picture
 from emoji.vocabulary import caption_tokenizer
@@ -68,9 +68,11 @@ def chosen_concepts(count: int, sources: Sources) -> list[Concept]:
     Raises:
         ValueError: there are fewer, or one has no drawing in a package.
     """
-    if not 1 <= count <= len(CONCEPTS):
-        raise ValueError(f"--concepts {count}: there are 1 to {len(CONCEPTS)} in emoji/concepts.py")
-    chosen = list(CONCEPTS[:count])
+    if not 1 <= count <= len(concepts()):
+        raise ValueError(
+            f"--concepts {count}: there are 1 to {len(concepts())} in emoji/concepts.py"
+        )
+    chosen = list(concepts()[:count])
     drawn = set.intersection(*map(set, [*sources.glyphs.values(), sources.silhouettes]))
     missing = [concept.glyph for concept in chosen if concept.glyph not in drawn]
     if missing:

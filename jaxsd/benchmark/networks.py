@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxsd.benchmark.jobs import Job
+from jaxsd.convert.files.tensors import nested
+from jaxsd.convert.parameters import Shapes, text_parameters, unet_parameters, vae_parameters
 from jaxsd.models import VAE, TextEncoder, UNet
 from jaxsd.sampling import Step, rows_of
 from jaxsd.sampling.program import Given, Networks, Texts, draw
@@ -16,15 +17,13 @@ from jaxsd.schedulers import NoiseSchedule, build
 from jaxsd.schedulers.guidance import classifier_free, together
 from jaxsd.types import Array, Params
 
-Shapes = Any
 
-
-def work(job: Job) -> tuple[Callable[..., Array], tuple[Shapes, ...]]:
+def work(job: Job) -> tuple[Callable[..., Array], tuple[Params, ...]]:
     """A job as a pure function, and the shapes of its arguments, parameters first."""
     return {"unet": _unet, "vae": _vae, "text": _text, "image": _image}[job.part](job)
 
 
-def filled(shapes: Shapes) -> Params:
+def filled(shapes: Params) -> Params:
     """Arrays of these shapes: small numbers that repeat, since drawing a billion takes minutes."""
     pattern = np.random.default_rng(0).uniform(-1, 1, 65537).astype(np.float32)
 
@@ -43,7 +42,7 @@ def _float(*shape: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
-def _unet_inputs(job: Job, images: int) -> dict[str, Shapes]:
+def _unet_inputs(job: Job, images: int) -> Params:
     config, side = job.spec.unet, job.size // job.spec.vae.downscale
     inputs = {
         "x": _float(images, side, side, config.in_channels),
@@ -56,34 +55,33 @@ def _unet_inputs(job: Job, images: int) -> dict[str, Shapes]:
     return inputs
 
 
-def _weights(job: Job, module: Any, *inputs: Any, **more: Any) -> Shapes:
-    shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs, **more)["params"]
+def _weights(job: Job, shapes: Shapes) -> Params:
+    """Parameters of these shapes, in the dtype that they are kept in."""
     stored, dtype = jnp.dtype(job.stored), jnp.dtype(job.dtype)
     kept = stored if stored.itemsize < dtype.itemsize else dtype
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, kept), shapes)
+    return nested((path, jax.ShapeDtypeStruct(shape, kept)) for path, shape in shapes.items())
 
 
-def _unet(job: Job) -> tuple[Callable[..., Array], tuple[Shapes, ...]]:
+def _unet(job: Job) -> tuple[Callable[..., Array], tuple[Params, ...]]:
     unet, inputs = UNet(job.spec.unet, jnp.dtype(job.dtype)), _unet_inputs(job, 2 * job.batch)
-    params = _weights(job, unet, **_unet_inputs(job, 1))
+    params = _weights(job, unet_parameters(job.spec.unet))
     return lambda params, inputs: unet.apply({"params": params}, **inputs), (params, inputs)
 
 
-def _vae(job: Job) -> tuple[Callable[..., Array], tuple[Shapes, ...]]:
+def _vae(job: Job) -> tuple[Callable[..., Array], tuple[Params, ...]]:
     vae, spec = VAE(job.spec.vae, jnp.dtype(job.dtype)), job.spec.vae
     side = job.size // spec.downscale
-    pixels = _float(1, 8 * spec.downscale, 8 * spec.downscale, spec.image_channels)
-    params = _weights(job, vae, pixels)
+    params = _weights(job, vae_parameters(spec))
     decode = partial(vae.apply, method=VAE.decode)
     latents = _float(job.batch, side, side, spec.latent_channels)
     return lambda params, latents: decode({"params": params}, latents), (params, latents)
 
 
-def _text(job: Job) -> tuple[Callable[..., Array], tuple[Shapes, ...]]:
+def _text(job: Job) -> tuple[Callable[..., Array], tuple[Params, ...]]:
     encoders = [TextEncoder(config, jnp.dtype(job.dtype)) for config in job.spec.text]
     shape = (2 * job.batch, job.spec.text[0].max_length)
     ids = jax.ShapeDtypeStruct(shape, jnp.int32)
-    params = [_weights(job, encoder, ids) for encoder in encoders]
+    params = [_weights(job, text_parameters(config)) for config in job.spec.text]
 
     def encode(params: Params, ids: Array) -> list[Array]:
         pairs = zip(encoders, params, strict=True)
@@ -92,7 +90,7 @@ def _text(job: Job) -> tuple[Callable[..., Array], tuple[Shapes, ...]]:
     return encode, (params, ids)
 
 
-def _image(job: Job) -> tuple[Callable[..., Array], tuple[Shapes, ...]]:
+def _image(job: Job) -> tuple[Callable[..., Array], tuple[Params, ...]]:
     spec, dtype, images = job.spec, jnp.dtype(job.dtype), job.batch
     encoders = tuple(TextEncoder(config, dtype) for config in spec.text)
     networks = Networks(UNet(spec.unet, dtype), VAE(spec.vae, dtype), encoders)

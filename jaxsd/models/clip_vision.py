@@ -6,11 +6,12 @@ from flax import linen as nn
 from jaxsd.config import VisionConfig
 from jaxsd.models.text import Transformer
 from jaxsd.nn.dense import dense
+from jaxsd.nn.layers import Conv, Embed, ShapeChecked
 from jaxsd.nn.normalization import layer_norm
 from jaxsd.types import Array
 
 
-class PatchEmbeddings(nn.Module):
+class PatchEmbeddings(ShapeChecked, nn.Module):
     """A class token, and the patches of pictures, each with its position."""
 
     config: VisionConfig
@@ -22,7 +23,7 @@ class PatchEmbeddings(nn.Module):
         config, sides = self.config, (self.config.patch_size,) * 2
         init = nn.initializers.normal(config.width**-0.5)
         first = self.param("class_embedding", init, (config.width,)).astype(self.dtype)
-        patches = nn.Conv(
+        patches = Conv(
             config.width,
             sides,
             sides,
@@ -34,7 +35,7 @@ class PatchEmbeddings(nn.Module):
         batch, rows = images.shape[0], config.patches + 1
         first = jnp.broadcast_to(first, (batch, 1, config.width))
         x = jnp.concatenate([first, patches.reshape(batch, -1, config.width)], axis=1)
-        table = nn.Embed(
+        table = Embed(
             rows, config.width, dtype=self.dtype, embedding_init=init, name="position_embedding"
         )
         return x + table(jnp.arange(rows))[None]

@@ -12,6 +12,7 @@ from flax import linen as nn
 from jaxsd.config import TextConfig, VisionConfig
 from jaxsd.nn.attention import attention
 from jaxsd.nn.dense import dense
+from jaxsd.nn.layers import Embed
 from jaxsd.nn.normalization import layer_norm
 from jaxsd.types import Array
 
@@ -34,9 +35,9 @@ class Embeddings(nn.Module):
         """[B, L] int32 -> [B, L, width]."""
         config = self.config
 
-        def table(rows: int, deviation: float, name: str) -> nn.Embed:
+        def table(rows: int, deviation: float, name: str) -> Embed:
             init = nn.initializers.normal(deviation)
-            return nn.Embed(rows, config.width, dtype=self.dtype, embedding_init=init, name=name)
+            return Embed(rows, config.width, dtype=self.dtype, embedding_init=init, name=name)
 
         tokens = table(config.vocab_size, 0.3, "token_embedding")(ids)
         positions = table(config.max_length, 0.1, "position_embedding")(jnp.arange(ids.shape[1]))

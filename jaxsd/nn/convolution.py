@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from jaxsd.nn.cpu_convolution import convolution_of_doubled, fast_form
 from jaxsd.nn.dense import dot_general, in_dtype
+from jaxsd.nn.layers import Conv, ShapeChecked
 from jaxsd.types import Array
 
 Padding = Sequence[tuple[int, int]]
@@ -19,7 +20,7 @@ SMALL = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
 """Keeps a residual branch small at the start of training without cutting its gradient."""
 
 
-class Pointwise(nn.Module):
+class Pointwise(ShapeChecked, nn.Module):
     """A 1x1 convolution as a matrix product: faster on every backend, above all for gradients.
 
     The kernel keeps the shape [1, 1, in, out] of a convolution, as in files.
@@ -49,7 +50,7 @@ def convolution(
     use_bias: bool = True,
     kernel_init: Initializer = nn.linear.default_kernel_init,
     form: Form | None = None,
-) -> nn.Conv:
+) -> Conv:
     """A 3x3 convolution, padded with zeros.
 
     Args:
@@ -62,7 +63,7 @@ def convolution(
       kernel_init: initializer of its kernel.
       form: function that computes the result from input and kernel; None for their convolution.
     """
-    return nn.Conv(
+    return Conv(
         channels,
         (3, 3),
         strides=(stride, stride),

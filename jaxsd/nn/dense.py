@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 
+from jaxsd.nn.layers import Dense
 from jaxsd.nn.processor import multiplies_bfloat16
 from jaxsd.types import Array
 
@@ -47,9 +48,9 @@ def dense(
     *,
     use_bias: bool = True,
     kernel_init: Initializer = nn.linear.default_kernel_init,
-) -> nn.Dense:
+) -> Dense:
     """A dense layer over the last axis; its parameters have this name."""
-    return nn.Dense(
+    return Dense(
         width,
         use_bias=use_bias,
         dtype=dtype,

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxsd.nn.layers import LayerNorm, ShapeChecked
 from jaxsd.types import Array
 
 
-class GroupNorm(nn.Module):
+class GroupNorm(ShapeChecked, nn.Module):
     """Group normalisation over channels in groups (Wu and He 2018, equation 1).
 
     Sums run over pixels first, channel by channel, and over the channels of a group last. For
@@ -45,6 +46,6 @@ def group_norm(groups: int, epsilon: float, name: str, dtype: jnp.dtype) -> Grou
     return GroupNorm(groups, epsilon, dtype, name=name)
 
 
-def layer_norm(name: str, dtype: jnp.dtype) -> nn.LayerNorm:
+def layer_norm(name: str, dtype: jnp.dtype) -> LayerNorm:
     """Layer normalisation with epsilon 1e-5, as everywhere in Stable Diffusion."""
-    return nn.LayerNorm(epsilon=1e-5, dtype=dtype, use_fast_variance=False, name=name)
+    return LayerNorm(epsilon=1e-5, dtype=dtype, use_fast_variance=False, name=name)

@@ -1,51 +1,101 @@
 """The table of parameters against the networks themselves, and against published totals."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_models import TINY, abstract_text, abstract_unet, abstract_vae
+from flax import linen as nn
+from tiny_models import CONTROLNETS, TINY, VAE_TINY, controlnet_inputs, unet_inputs
 
 from jaxsd import families
-from jaxsd.convert.parameters import parameters, text_parameters, unet_parameters, vae_parameters
+from jaxsd.config import ControlNetConfig, TextConfig, TinyVAEConfig, UNetConfig, VAEConfig
+from jaxsd.convert.files.tensors import flatten
+from jaxsd.convert.parameters import (
+    Shapes,
+    controlnet_parameters,
+    parameters,
+    text_parameters,
+    tiny_vae_parameters,
+    unet_parameters,
+    vae_parameters,
+)
+from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
+from jaxsd.models.tiny_vae import TinyVAE
 
 TOTALS = {
     ("sd1", "unet"): 859_520_964,
     ("sd2", "unet"): 865_910_724,
     ("sdxl", "unet"): 2_567_463_684,
+    ("sdxl-refiner", "unet"): 2_259_526_660,
     ("sd1", "vae"): 83_653_863,
     ("sd1", "text_0"): 123_060_480,
+    ("sd2", "text_0"): 340_387_840,
+    ("sdxl", "text_1"): 694_659_840,
 }
 
 
 @pytest.mark.parametrize(("family", "part"), TOTALS)
-def test_published_totals(family, part):
+def test_published_totals(family: str, part: str) -> None:
     shapes = parameters(families.FAMILIES[family])[part]
     assert sum(int(np.prod(shape)) for shape in shapes.values()) == TOTALS[family, part]
 
 
-def of_network(abstract):
-    return {path.removeprefix("/"): array.shape for path, array in leaves_of(abstract).items()}
+def of_network(network: nn.Module, *args: object, **inputs: object) -> Shapes:
+    tree = jax.eval_shape(network.init, jax.random.key(0), *args, **inputs)["params"]
+    return {path: tuple(leaf.shape) for path, leaf in flatten(tree).items()}
 
 
-def leaves_of(tree, path=""):
-    if not isinstance(tree, dict):
-        return {path: tree}
-    return {p: x for name, v in tree.items() for p, x in leaves_of(v, f"{path}/{name}").items()}
+def of_unet(config: UNetConfig) -> Shapes:
+    return of_network(UNet(config), **unet_inputs(config, batch=1))
 
 
-@pytest.mark.parametrize("family", TINY)
-def test_tiny_networks(family):
-    spec = TINY[family]
-    assert unet_parameters(spec.unet) == of_network(abstract_unet(spec.unet))
-    assert vae_parameters(spec.vae) == of_network(abstract_vae(spec.vae))
+def of_vae(network: nn.Module, config: VAEConfig | TinyVAEConfig) -> Shapes:
+    return of_network(network, jnp.zeros((1, 16, 16, config.image_channels)))
+
+
+def of_text(config: TextConfig) -> Shapes:
+    return of_network(TextEncoder(config), jnp.zeros((1, config.max_length), jnp.int32))
+
+
+UNETS = {spec.unet: family for family, spec in reversed(TINY.items())}
+
+
+@pytest.mark.parametrize("config", UNETS, ids=UNETS.values())
+def test_unets(config: UNetConfig) -> None:
+    assert unet_parameters(config) == of_unet(config)
+
+
+def test_vae() -> None:
+    assert vae_parameters(VAE_TINY) == of_vae(VAE(VAE_TINY), VAE_TINY)
+
+
+def test_text_encoders() -> None:
+    for config in {text for spec in TINY.values() for text in spec.text}:
+        assert text_parameters(config) == of_text(config)
+
+
+@pytest.mark.parametrize("family", CONTROLNETS)
+def test_controlnets(family: str) -> None:
+    config = CONTROLNETS[family]
+    found = of_network(ControlNet(config), **controlnet_inputs(config, batch=1, size=(8, 8)))
+    assert controlnet_parameters(config) == found
+
+
+@pytest.mark.parametrize("config", [TinyVAEConfig(channels=8), TinyVAEConfig()])
+def test_tiny_autoencoders(config: TinyVAEConfig) -> None:
+    assert tiny_vae_parameters(config) == of_vae(TinyVAE(config), config)
+
+
+def test_a_whole_model() -> None:
+    """The largest; the others have the same parts in other numbers."""
+    spec = families.SDXL
+    assert unet_parameters(spec.unet) == of_unet(spec.unet)
+    assert vae_parameters(spec.vae) == of_vae(VAE(spec.vae), spec.vae)
     for text in spec.text:
-        assert text_parameters(text) == of_network(abstract_text(text))
+        assert text_parameters(text) == of_text(text)
 
 
-# Those whose shapes tests/models counts too: tracing a network takes seconds, once per session.
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
-def test_real_networks(family):
-    spec = families.FAMILIES[family]
-    assert unet_parameters(spec.unet) == of_network(abstract_unet(spec.unet))
-    assert vae_parameters(spec.vae) == of_network(abstract_vae(spec.vae))
-    for text in spec.text:
-        assert text_parameters(text) == of_network(abstract_text(text))
+def test_a_whole_controlnet() -> None:
+    config = ControlNetConfig(families.UNET_SD1)
+    found = of_network(ControlNet(config), **controlnet_inputs(config, batch=1, size=(8, 8)))
+    assert controlnet_parameters(config) == found

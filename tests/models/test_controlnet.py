@@ -21,7 +21,6 @@ from tiny_models import (
     unet_inputs,
 )
 
-from jaxsd import families
 from jaxsd.config import ControlNetConfig, Level
 from jaxsd.models import ControlNet, Residuals, UNet, controlnet_from_unet
 from jaxsd.models.unet import UpBlock
@@ -197,8 +196,3 @@ def test_a_residual_that_is_left_out_is_an_error() -> None:
     inputs = unet_inputs(SMALL.unet) | {"residuals": Residuals(down[:-1], mid)}
     with pytest.raises(ValueError, match="shorter than argument 1"):
         jax.eval_shape(UNet(SMALL.unet).init, jax.random.key(0), **inputs)
-
-
-def test_published_number_of_parameters() -> None:
-    abstract = abstract_controlnet(ControlNetConfig(families.UNET_SD1))
-    assert sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(abstract)) == 361_279_120

@@ -8,11 +8,19 @@ Where the label is enough, only the label is given. Rows are in order of importa
 concepts takes the first N.
 """
 
-from typing import NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
-import inflect
+if TYPE_CHECKING:
+    from inflect import engine
 
-ENGLISH = inflect.engine()
+
+@cache
+def english() -> "engine":
+    """What knows plurals and articles. It takes seconds to import."""
+    import inflect
+
+    return inflect.engine()
 
 
 class Concept(NamedTuple):
@@ -25,17 +33,17 @@ class Concept(NamedTuple):
     @property
     def countable(self) -> bool:
         """Whether people say `a NOUN`; false for `french fries` and for `cheese`."""
-        return ENGLISH.a(self.noun).lower() in {phrase.lower() for phrase in self.phrases}
+        return english().a(self.noun).lower() in {phrase.lower() for phrase in self.phrases}
 
     @property
     def plural(self) -> str:
         """The noun after a number of two or more."""
-        return ENGLISH.plural(self.noun)
+        return english().plural(self.noun)
 
 
 def _concept(*row: str) -> Concept:
     """A row as a concept; from a label alone, the label with its article."""
-    glyph, noun, *phrases = row if len(row) > 1 else (*row, *row, ENGLISH.a(row[0]))
+    glyph, noun, *phrases = row if len(row) > 1 else (*row, *row, english().a(row[0]))
     return Concept(glyph, noun, tuple(phrases))
 
 
@@ -274,8 +282,9 @@ _MORE = (
     ("soap", "soap", "a bar of soap", "soap"),
 )
 
-CONCEPTS = tuple(
-    [_concept(*row) for row in _NAMED]
-    + [_concept(*row) for row in _MORE]
-    + [_concept(label) for label in " ".join(_LABELS.split()).split(", ")]
-)
+
+@cache
+def concepts() -> tuple[Concept, ...]:
+    """All of them, in order of importance."""
+    labels = " ".join(_LABELS.split()).split(", ")
+    return tuple(_concept(*row) for row in (*_NAMED, *_MORE, *((label,) for label in labels)))
