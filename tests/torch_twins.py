@@ -18,10 +18,9 @@ INITIALIZERS = ("kaiming_uniform_", "uniform_", "normal_")
 UNFILLED = mock.patch.multiple(
     torch.nn.init, **{name: lambda *_, **__: None for name in INITIALIZERS}
 )
-"""Around the making of a module whose first weights are not used."""
+"""Around the making of a large module whose first weights are not used."""
 
 
-@UNFILLED
 def unet_twin(
     config: UNetConfig, *, linear_projection: bool, upcast_attention: bool = False
 ) -> UNet2DConditionModel:
@@ -53,7 +52,6 @@ def unet_twin(
     ).eval()
 
 
-@UNFILLED
 def controlnet_twin(config: ControlNetConfig, *, linear_projection: bool) -> ControlNetModel:
     """A ControlNet by the settings that its family's config.json has."""
     levels, added = config.unet.levels, config.unet.added
@@ -80,7 +78,6 @@ def controlnet_twin(config: ControlNetConfig, *, linear_projection: bool) -> Con
     ).eval()
 
 
-@UNFILLED
 def vae_twin(config: VAEConfig) -> AutoencoderKL:
     """An autoencoder by the settings of Stable Diffusion's."""
     levels = len(config.channels)
@@ -96,7 +93,6 @@ def vae_twin(config: VAEConfig) -> AutoencoderKL:
     ).eval()
 
 
-@UNFILLED
 def text_twin(config: TextConfig) -> CLIPTextModel | CLIPTextModelWithProjection:
     """A text encoder, with a projection where the config has one."""
     numbers = CLIPTextConfig(

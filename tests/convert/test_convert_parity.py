@@ -1,6 +1,11 @@
 """Live against torch, diffusers and transformers: their files in, and their loaders on ours."""
 
+import functools
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -18,6 +23,7 @@ from jaxsd import convert
 from jaxsd.config import ModelSpec
 from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.text import clip_tokenizer, write_tokenizer
+from jaxsd.types import Params
 
 pytestmark = pytest.mark.parity
 
@@ -83,6 +89,29 @@ def pipeline(family: str, folder) -> "diffusers.DiffusionPipeline":
     )
 
 
+class Saved(NamedTuple):
+    """A pipeline, its folder by diffusers, and that folder as we read it."""
+
+    pipe: "diffusers.DiffusionPipeline"
+    folder: Path
+    spec: ModelSpec
+    params: Params
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Callable[[str], Saved]:
+    """Makes one of a family, once."""
+
+    @functools.cache
+    def of(family: str) -> Saved:
+        parent = tmp_path_factory.mktemp(family)
+        pipe = pipeline(family, parent / "tokenizers")
+        pipe.save_pretrained(parent / "theirs")
+        return Saved(pipe, parent / "theirs", *convert.read(parent / "theirs"))
+
+    return of
+
+
 def modules(pipe) -> dict[str, torch.nn.Module]:
     names = ("unet", "vae", "text_encoder", "text_encoder_2")
     return {name: getattr(pipe, name) for name in names if getattr(pipe, name, None) is not None}
@@ -144,10 +173,8 @@ def assert_unchanged(got, want) -> None:
 
 
 @families
-def test_folder_round_trip(tmp_path, family):
-    pipe = pipeline(family, tmp_path / "tokenizers")
-    pipe.save_pretrained(tmp_path / "theirs")
-    spec, params = convert.read(tmp_path / "theirs")
+def test_folder_round_trip(tmp_path, saved, family):
+    pipe, _, spec, params = saved(family)
     assert spec == spec_of(family)
     convert.write_diffusers(tmp_path / "ours", spec, params)
     again = diffusers.DiffusionPipeline.from_pretrained(tmp_path / "ours")
@@ -164,11 +191,9 @@ def test_folder_round_trip(tmp_path, family):
 
 
 @families
-def test_trees_are_the_twins(tmp_path, family):
+def test_trees_are_the_twins(saved, family):
     """Every parameter is where the twins' own mapping, which is not the converter's, has it."""
-    pipe = pipeline(family, tmp_path / "tokenizers")
-    pipe.save_pretrained(tmp_path / "theirs")
-    _, params = convert.read(tmp_path / "theirs")
+    pipe, _, _, params = saved(family)
     texts = [part for name, part in modules(pipe).items() if name.startswith("text")]
     pairs = [(pipe.unet, params["unet"]), (pipe.vae, params["vae"])]
     pairs += list(zip(texts, params["text"], strict=True))
@@ -180,33 +205,30 @@ def test_trees_are_the_twins(tmp_path, family):
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])
 @pytest.mark.parametrize("kind", ["bin", "fp16", "sharded"])
-def test_other_files_of_a_folder(tmp_path, family, kind):
-    pipe = pipeline(family, tmp_path / "tokenizers")
-    pipe.save_pretrained(tmp_path / "plain")
-    want = convert.read(tmp_path / "plain")[1]
+def test_other_files_of_a_folder(tmp_path, saved, family, kind):
+    pipe, plain, _, want = saved(family)
     if kind == "sharded":
         pipe.save_pretrained(tmp_path / "other", max_shard_size="300KB")
         assert list((tmp_path / "other/unet").glob("*-of-*"))
     elif kind == "fp16":
-        want = convert.read(tmp_path / "plain", dtype="float16")[1]
-        pipe.to(dtype=torch.float16).save_pretrained(tmp_path / "other", variant="fp16")
+        want = convert.read(plain, dtype="float16")[1]
+        half = diffusers.DiffusionPipeline.from_pretrained(plain, dtype=torch.float16)
+        half.save_pretrained(tmp_path / "other", variant="fp16")
         assert not list((tmp_path / "other").rglob("*model.safetensors"))
     else:
+        shutil.copytree(plain, tmp_path / "other")
         for name, module in modules(pipe).items():
             stem = "pytorch_model" if name.startswith("text") else "diffusion_pytorch_model"
-            weights = next((tmp_path / "plain" / name).glob("*.safetensors"))
+            weights = next((tmp_path / "other" / name).glob("*.safetensors"))
             torch.save(module.state_dict(), weights.with_name(f"{stem}.bin"))
             weights.unlink()
-        (tmp_path / "plain").rename(tmp_path / "other")
     assert_same(convert.read(tmp_path / "other", dtype=None)[1], want)
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sd2-v", "sdxl", "sdxl-refiner"])
-def test_diffusers_loads_single_files(tmp_path, family):
+def test_diffusers_loads_single_files(tmp_path, saved, family):
     """`from_single_file`, with the configs of our folder, since there is no network."""
-    pipe = pipeline(family, tmp_path / "tokenizers")
-    pipe.save_pretrained(tmp_path / "theirs")
-    spec, params = convert.read(tmp_path / "theirs")
+    pipe, _, spec, params = saved(family)
     convert.write_diffusers(tmp_path / "ours", spec, params)
     convert.write_single_file(tmp_path / "model.safetensors", spec, params)
     again = type(pipe).from_single_file(

@@ -37,7 +37,7 @@ from tiny_models import (
     unet_inputs,
     uniform,
 )
-from torch_twins import load, text_twin, unet_twin, vae_twin
+from torch_twins import UNFILLED, load, text_twin, unet_twin, vae_twin
 
 from jaxsd import families
 from jaxsd.config import TextConfig, UNetConfig
@@ -141,6 +141,7 @@ def test_text_encoder_of_early_files_ends_at_the_highest_id() -> None:
 
 
 @pytest.mark.slow
+@UNFILLED
 def test_sd15_unet_at_full_size() -> None:
     config = families.UNET_SD1
     params = random_params(abstract_unet(config))
@@ -153,6 +154,7 @@ def test_sd15_unet_at_full_size() -> None:
 
 
 @pytest.mark.slow
+@UNFILLED
 def test_sd15_vae_and_text_encoder_at_full_size() -> None:
     config = families.VAE_SD
     params = random_params(abstract_vae(config))

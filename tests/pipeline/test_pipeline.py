@@ -217,7 +217,7 @@ def test_guidance_in_an_interval(pipe: Pipeline) -> None:
 @pytest.fixture(scope="module")
 def deep_pipe() -> Pipeline:
     """Two levels, so that something lies below the outermost."""
-    levels = (Level(32, 1, 1, 4), Level(48, 1, 0, 4))
+    levels = (Level(16, 1, 0, 4), Level(32, 1, 0, 4))
     return pipeline(replace(SMALL, unet=replace(SMALL.unet, levels=levels)))
 
 
