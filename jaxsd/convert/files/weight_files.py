@@ -11,6 +11,7 @@ from jaxsd.terminal import printable
 from jaxsd.text_files import read_json
 
 _LFS = b"version https://git-lfs"
+_ENDINGS = (".safetensors", ".bin")
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 
 
@@ -60,6 +61,7 @@ def _candidates(names: Collection[str], non_ema: bool) -> list[str]:
 def _spellings(stem: str, suffix: str, dot: str) -> tuple[str, ...]:
     whole = f"{stem}{dot}.{suffix}"
     shards = (f"{stem}.{suffix}.index{dot}.json", f"{stem}{dot}.{suffix}.index.json")
+    shards = shards if dot else shards[:1]
     return (*shards, whole) if stem == _STEMS[0] else (whole, *shards)
 
 
@@ -86,10 +88,12 @@ def open_folder(folder: Path, non_ema: bool = False) -> FlatTree:
     name = choose(names, non_ema)
     if name is None:
         flax = next((n for n in names if n.endswith(".msgpack")), None)
+        other = next((n for n in sorted(names) if n.endswith(_ENDINGS)), None)
+        remedy = f"if {other} has them, name it {_STEMS[0]}{Path(other or '').suffix}"
         raise ValueError(
             f"{folder} has no weights"
             + (f" but {flax}, Flax's old format, which is not read" if flax else "")
-            + "; expected a .safetensors or .bin file"
+            + f"; {remedy if other else 'expected a .safetensors or .bin file'}"
         )
     _tell_left_aside(folder, names, name)
     if name.endswith(".json"):
