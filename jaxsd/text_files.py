@@ -8,6 +8,7 @@ carriage return: not at the other characters that `str.splitlines` knows. Every 
 import csv
 import json
 import math
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ DEEPEST = 100
 """Lists and tables within each other; no file of this field comes near it."""
 LONGEST_NUMBER = 400
 """Digits of a number; the largest float64 has 309."""
+_INDEX = "Unnamed: 0"
+"""What pandas calls the index of a table that it wrote and read again."""
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -124,15 +127,20 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def read_csv(path: str | Path) -> Iterator[tuple[int, dict[str, str] | str]]:
     """(number of its last line, fields by column, or what is wrong with them) of each CSV row.
 
-    A first column without a name, which pandas makes of an index, is left out if it has numbers.
+    A first column that pandas makes of an index, without a name or with one of its own, is left out
+    if it has numbers.
 
     Raises:
-      ValueError: it is not UTF-8, not CSV, or two columns have the same name.
+      ValueError: it is not UTF-8, not CSV with commas, or two columns have the same name.
       OSError: it can not be read.
     """
     reader = csv.reader((line for _, line in _whole_lines(path)), strict=True)
     try:
-        columns = next(reader, [])
+        columns = [name.strip() for name in next(reader, [])]
+        if len(columns) == 1 and (other := re.search(r"[;\t]", columns[0])):
+            raise ValueError(f"{path} line 1 has {other[0]!r} between names; save it with commas")
+        if columns and columns[0] == _INDEX:
+            columns[0] = ""
         if len(set(columns)) != len(columns):
             raise ValueError(f"{path} line 1 has a column twice: {', '.join(columns)}")
         for fields in filter(None, reader):

@@ -99,12 +99,20 @@ def test_csv_as_pandas_and_spreadsheets_write_it(tmp_path: Path) -> None:
     ]
 
 
+def test_an_index_that_pandas_named_and_blanks_before_names(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("Unnamed: 0, a\n0,x\n")
+    assert list(read_csv(path)) == [(2, {"a": "x"})]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         ('a,b\n"1,2\n', "line 2 is not CSV: unexpected end of data"),
         ("a,b\r1,2\r", "line 1 is not CSV: a line ends at a carriage return alone"),
         ("a,a\n", "line 1 has a column twice"),
+        ("a;b\n1;2\n", "line 1 has ';' between names; save it with commas"),
+        ("a\tb\n1\t2\n", r"line 1 has '\\t' between names; save it with commas"),
     ],
 )
 def test_csv_that_is_refused(tmp_path: Path, text: str, why: str) -> None:

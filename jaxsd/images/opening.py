@@ -14,6 +14,8 @@ from jaxsd.images.png import SIGNATURE, bare, size_in
 File = str | Path | bytes | BinaryIO
 """A picture file on disk or in memory."""
 
+ENDINGS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+"""How the names of picture files end, in lower case."""
 MAX_PIXELS = 2**26
 """Pixels of a picture, at most: 8192 x 8192. A file of 20 kB can have many more."""
 

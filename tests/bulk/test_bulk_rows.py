@@ -59,7 +59,7 @@ def test_parquet(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
-    columns = [CAT | {"size": "32x16"}, {"prompt": "a dog"}]
+    columns = [CAT | {"size": "32x16", "__index_level_0__": 3}, {"prompt": "a dog"}]
     parquet.write_table(pyarrow.Table.from_pylist(columns), tmp_path / "a.parquet")
     assert facts(read(tmp_path / "a.parquet")[0]) == WANT
 
