@@ -21,6 +21,8 @@ LONGEST_NUMBER = 400
 """Digits of a number; the largest float64 has 309."""
 _INDEX = "Unnamed: 0"
 """What pandas calls the index of a table that it wrote and read again."""
+POINTER = b"version https://git-lfs"
+"""How a file begins that git-lfs left in place of another, which is fetched later."""
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -37,6 +39,11 @@ def decoded(packed: bytes, where: object) -> str:
         raise ValueError(
             f"{where} is not UTF-8 text: byte 0x{byte:02x} at {error.start}; save it as UTF-8"
         ) from None
+
+
+def pointer_line(path: object) -> str:
+    """What to say of a file that is a pointer of git-lfs."""
+    return f"{path} is a git-lfs pointer, not the file itself; fetch it with `git lfs pull`"
 
 
 def read_text(path: str | Path) -> str:
@@ -65,6 +72,8 @@ def _whole_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     """(number from 1, line with its end) of a file, without its byte-order mark."""
     with Path(path).open("rb") as file:
         for number, packed in enumerate(file, 1):
+            if packed.startswith(POINTER):
+                raise ValueError(pointer_line(path))
             line = decoded(packed, f"{path} line {number}")
             yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
 

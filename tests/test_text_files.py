@@ -99,6 +99,14 @@ def test_csv_as_pandas_and_spreadsheets_write_it(tmp_path: Path) -> None:
     ]
 
 
+def test_a_pointer_of_git_lfs_is_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:a\nsize 3\n")
+    for read in (read_csv, read_jsonl, lines_in):
+        with pytest.raises(ValueError, match="rows is a git-lfs pointer, not the file itself"):
+            list(read(path))
+
+
 def test_an_index_that_pandas_named_and_blanks_before_names(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("Unnamed: 0, a\n0,x\n")

@@ -59,7 +59,7 @@ def change(path, **settings):
 def test_git_lfs_pointer(model, name):
     (model / name).write_text(LFS)
     message = complaint(model / "model" if "unet" in name else model / name)
-    assert "is a git-lfs pointer, not the weights; fetch them with `git lfs pull`" in message
+    assert "is a git-lfs pointer, not the file itself; fetch it with `git lfs pull`" in message
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,8 @@ from jaxsd.convert.files.safetensors_file import read_safetensors
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.torch_file import read_torch
 from jaxsd.terminal import printable
-from jaxsd.text_files import read_json
+from jaxsd.text_files import POINTER, pointer_line, read_json
 
-_LFS = b"version https://git-lfs"
 _ENDINGS = (".safetensors", ".bin")
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 
@@ -24,10 +23,8 @@ def open_weights(path: Path) -> tuple[FlatTree, dict[str, str]]:
     """
     with path.open("rb") as file:
         head = file.read(64)
-    if head.startswith(_LFS):
-        raise ValueError(
-            f"{path} is a git-lfs pointer, not the weights; fetch them with `git lfs pull`"
-        )
+    if head.startswith(POINTER):
+        raise ValueError(pointer_line(path))
     pickled = head.startswith((b"PK\x03\x04", b"\x80"))
     if head[8:9] == b"{" or (path.suffix == ".safetensors" and not pickled):
         return read_safetensors(path)
