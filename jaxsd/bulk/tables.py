@@ -64,7 +64,11 @@ def _parquet(path: Path) -> Iterator[Record]:
 
 def _text(path: Path) -> Iterator[Record]:
     for number, line in lines_in(path):
-        yield number, {"prompt": line.strip()}
+        prompt = line.strip()
+        if prompt.startswith("--"):  # webui's prompts from a file
+            yield number, f"{prompt[:40]!r} has options, which need a table: .jsonl or .csv"
+        else:
+            yield number, {"prompt": prompt}
 
 
 READERS = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet, ".txt": _text}

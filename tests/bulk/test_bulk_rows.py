@@ -119,6 +119,14 @@ def test_bad_rows_are_all_told_with_their_lines(tmp_path: Path) -> None:
         assert "\n" not in one.error
 
 
+def test_options_in_lines_of_text_are_no_prompts(tmp_path: Path) -> None:
+    """webui's prompts from a file."""
+    rows, bad = read(write(tmp_path, "a.txt", 'a cat\n--prompt "a dog" --steps 3\n'))
+    assert [row.settings.prompt for row in rows] == ["a cat"]
+    assert [one.line for one in bad] == [2]
+    assert "has options, which need a table: .jsonl or .csv" in bad[0].error
+
+
 def test_a_table_of_pandas_says_the_same(tmp_path: Path) -> None:
     table = "\ufeff,id,prompt,seed,steps\r\n0,7,a\u2028b,7.0,5.0\r\n1,8,,,\r\n2,9,c,,\r\n"
     rows, bad = read(write(tmp_path, "a.csv", table))

@@ -195,4 +195,7 @@ def _unet_weights(folder: Path, ema: bool | None) -> tuple[str, bool]:
         )
     if ema is False:
         return "unet", True
+    if averaged and ema is None:
+        line = f"{folder}: unet_ema is read, and unet left aside; --no-ema (ema false) reads it"
+        warnings.warn(line, stacklevel=2)
     return ("unet_ema" if averaged else "unet"), False
