@@ -32,7 +32,7 @@ CAPTIONED = ("finetune", "lora", "embedding", "controlnet")
 
 
 def check_run(config: TrainConfig) -> None:
-    """Checks devices and image folders, which takes no time, before a model is read.
+    """Checks devices, and image folders without their pictures, before a model is read.
 
     Raises:
       FileNotFoundError: no such folder, or a picture of its table that is not there.
