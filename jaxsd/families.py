@@ -124,7 +124,7 @@ EMOJI = ModelSpec(
         ),
     ),
     schedule=ScheduleConfig(
-        zero_terminal_snr=True, timestep_spacing="trailing", steps_offset=0, set_alpha_to_one=True
+        zero_terminal_snr=True, timestep_spacing="trailing", set_alpha_to_one=True
     ),
     prediction="v",
     layout=Layout(linear_projection=True, single_file="v1"),

@@ -8,6 +8,7 @@ carriage return: not at the other characters that `str.splitlines` knows. Every 
 import csv
 import json
 import math
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +19,10 @@ DEEPEST = 100
 """Lists and tables within each other; no file of this field comes near it."""
 LONGEST_NUMBER = 400
 """Digits of a number; the largest float64 has 309."""
+_INDEX = "Unnamed: 0"
+"""What pandas calls the index of a table that it wrote and read again."""
+POINTER = b"version https://git-lfs"
+"""How a file begins that git-lfs left in place of another, which is fetched later."""
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -34,6 +39,11 @@ def decoded(packed: bytes, where: object) -> str:
         raise ValueError(
             f"{where} is not UTF-8 text: byte 0x{byte:02x} at {error.start}; save it as UTF-8"
         ) from None
+
+
+def pointer_line(path: object) -> str:
+    """What to say of a file that is a pointer of git-lfs."""
+    return f"{path} is a git-lfs pointer, not the file itself; fetch it with `git lfs pull`"
 
 
 def read_text(path: str | Path) -> str:
@@ -62,6 +72,8 @@ def _whole_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     """(number from 1, line with its end) of a file, without its byte-order mark."""
     with Path(path).open("rb") as file:
         for number, packed in enumerate(file, 1):
+            if packed.startswith(POINTER):
+                raise ValueError(pointer_line(path))
             line = decoded(packed, f"{path} line {number}")
             yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
 
@@ -124,15 +136,20 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def read_csv(path: str | Path) -> Iterator[tuple[int, dict[str, str] | str]]:
     """(number of its last line, fields by column, or what is wrong with them) of each CSV row.
 
-    A first column without a name, which pandas makes of an index, is left out if it has numbers.
+    A first column that pandas makes of an index, without a name or with one of its own, is left out
+    if it has numbers.
 
     Raises:
-      ValueError: it is not UTF-8, not CSV, or two columns have the same name.
+      ValueError: it is not UTF-8, not CSV with commas, or two columns have the same name.
       OSError: it can not be read.
     """
     reader = csv.reader((line for _, line in _whole_lines(path)), strict=True)
     try:
-        columns = next(reader, [])
+        columns = [name.strip() for name in next(reader, [])]
+        if len(columns) == 1 and (other := re.search(r"[;\t]", columns[0])):
+            raise ValueError(f"{path} line 1 has {other[0]!r} between names; save it with commas")
+        if columns and columns[0] == _INDEX:
+            columns[0] = ""
         if len(set(columns)) != len(columns):
             raise ValueError(f"{path} line 1 has a column twice: {', '.join(columns)}")
         for fields in filter(None, reader):

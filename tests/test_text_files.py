@@ -99,12 +99,28 @@ def test_csv_as_pandas_and_spreadsheets_write_it(tmp_path: Path) -> None:
     ]
 
 
+def test_a_pointer_of_git_lfs_is_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:a\nsize 3\n")
+    for read in (read_csv, read_jsonl, lines_in):
+        with pytest.raises(ValueError, match="rows is a git-lfs pointer, not the file itself"):
+            list(read(path))
+
+
+def test_an_index_that_pandas_named_and_blanks_before_names(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("Unnamed: 0, a\n0,x\n")
+    assert list(read_csv(path)) == [(2, {"a": "x"})]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         ('a,b\n"1,2\n', "line 2 is not CSV: unexpected end of data"),
         ("a,b\r1,2\r", "line 1 is not CSV: a line ends at a carriage return alone"),
         ("a,a\n", "line 1 has a column twice"),
+        ("a;b\n1;2\n", "line 1 has ';' between names; save it with commas"),
+        ("a\tb\n1\t2\n", r"line 1 has '\\t' between names; save it with commas"),
     ],
 )
 def test_csv_that_is_refused(tmp_path: Path, text: str, why: str) -> None:

@@ -20,6 +20,7 @@ from jaxsd.config import (
     Level,
     ModelSpec,
     TextConfig,
+    TinyVAEConfig,
     UNetConfig,
     VAEConfig,
 )
@@ -28,6 +29,7 @@ from jaxsd.convert.parameters import (
     Shapes,
     controlnet_parameters,
     text_parameters,
+    tiny_vae_parameters,
     unet_parameters,
     vae_parameters,
 )
@@ -201,9 +203,10 @@ def controlnet_params(config: ControlNetConfig) -> Params:
     return random_params(abstract_controlnet(config), "controlnet")
 
 
-def abstract_vae(config: VAEConfig) -> Params:
+def abstract_vae(config: VAEConfig | TinyVAEConfig) -> Params:
     """Shapes of an autoencoder's parameters."""
-    return tree_of(vae_parameters(config))
+    table = tiny_vae_parameters if isinstance(config, TinyVAEConfig) else vae_parameters
+    return tree_of(table(config))
 
 
 def abstract_text(config: TextConfig) -> Params:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from tiny_models import TINY, pipeline_params
 
-from jaxsd.config import Level, ModelSpec, TextConfig
+from jaxsd.config import Level, ModelSpec, TextConfig, TinyVAEConfig
 from jaxsd.pipeline import Pipeline
 
 
@@ -43,3 +43,8 @@ SMALL = replace(
     vae=replace(TINY["sd1"].vae, channels=(8, 16)),
     text=(replace(TINY["sd1"].text[0], layers=1),),
 )
+
+SMALLEST = replace(
+    SMALL, vae=TinyVAEConfig(channels=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
+)
+"""Where it does not matter how pictures are decoded."""

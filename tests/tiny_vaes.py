@@ -3,16 +3,15 @@
 import json
 from pathlib import Path
 
-from tiny_models import random_params, tree_of
+from tiny_models import abstract_vae, random_params
 
 from jaxsd.config import TinyVAEConfig
 from jaxsd.convert import write_tiny_vae
-from jaxsd.convert.parameters import tiny_vae_parameters
 from jaxsd.types import Params
 
 
 def tiny_vae_weights(config: TinyVAEConfig) -> Params:
-    return random_params(tree_of(tiny_vae_parameters(config)))
+    return random_params(abstract_vae(config))
 
 
 def tiny_vae_folder(folder: Path, config: TinyVAEConfig, **settings: object) -> Path:

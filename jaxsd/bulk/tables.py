@@ -10,6 +10,8 @@ from jaxsd.text_files import lines_in, read_csv, table_of
 
 Record = tuple[int, dict[str, Any] | str]
 """(line, from 1; its values by column, or what is wrong with it)."""
+_INDEX = "__index_level_0__"
+"""A column that pandas makes of an index."""
 
 
 def records(config: BulkConfig) -> Iterator[Record]:
@@ -52,7 +54,9 @@ def _parquet(path: Path) -> Iterator[Record]:
         raise ValueError(f"reading {path} needs pyarrow: pip install 'jaxsd[bulk]'") from None
     try:
         batches = parquet.ParquetFile(path).iter_batches()
-        yield from enumerate((row for batch in batches for row in batch.to_pylist()), 1)
+        rows = (row for batch in batches for row in batch.to_pylist())
+        for number, row in enumerate(rows, 1):
+            yield number, {name: one for name, one in row.items() if name != _INDEX}
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{path} can not be read as Parquet: {reason}") from None
@@ -60,7 +64,11 @@ def _parquet(path: Path) -> Iterator[Record]:
 
 def _text(path: Path) -> Iterator[Record]:
     for number, line in lines_in(path):
-        yield number, {"prompt": line.strip()}
+        prompt = line.strip()
+        if prompt.startswith("--"):  # webui's prompts from a file
+            yield number, f"{prompt[:40]!r} has options, which need a table: .jsonl or .csv"
+        else:
+            yield number, {"prompt": prompt}
 
 
 READERS = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet, ".txt": _text}

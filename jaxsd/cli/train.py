@@ -29,9 +29,10 @@ def main(args: argparse.Namespace) -> None:
     from jaxsd.jax_cache import keep_compiled
     from jaxsd.training.loop import train
     from jaxsd.training.sheets import sheets
-    from jaxsd.training.tasks import task_of
+    from jaxsd.training.tasks import check_run, task_of
 
     keep_compiled(writable_cache(tqdm.write), announce=tqdm.write)
     join_hosts(args)
+    check_run(config)
     task = task_of(config)
     train(config, task, sheets(config, task))

@@ -20,6 +20,8 @@ Kind = Literal["conv", "dense", "pointwise", "same"]
 [I, O]; "pointwise", that as a 1x1 convolution [O, I, 1, 1]; "same", in our shape."""
 
 _REMEDY = "; to read it without them, set strict to false (--no-strict)"
+_SCALE = re.compile(r"\.(scale_weight|weight_scale(_2)?)$")
+"""Tensors that weights of 8 or 4 bits are multiplied with, in ComfyUI's files and others."""
 _PROJECTION = re.compile(r"/attentions_\d+/proj_(in|out)/kernel$")
 
 
@@ -158,6 +160,7 @@ def fill(
 
     Raises:
       Mismatch: naming what is missing, unused or of the wrong shape.
+      ValueError: weights that are not numbers without a scale beside them.
     """
     tree: FlatTree = {}
     missing, misshapen = [], []
@@ -179,6 +182,11 @@ def fill(
             shapes[slot.path], lambda array, kind=slot.kind: _from_file(array, kind)
         )
     unused = tensors.keys() - {slot.name for slot in slots}
+    if scale := next(filter(_SCALE.search, sorted(unused)), None):
+        raise ValueError(
+            printable(f"{where} has weights with scales ({scale}), which are not read; take them")
+            + " as float16 or bfloat16"
+        )
     if missing or misshapen or (unused and strict is not False):
         remedy = "" if missing or misshapen or strict is None else _REMEDY
         raise Mismatch(where, sorted(set(missing)), sorted(unused), misshapen, remedy)

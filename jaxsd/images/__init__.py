@@ -11,7 +11,7 @@ from jaxsd.images.files import (
     write_png,
 )
 from jaxsd.images.masks import binary, feathered, latent_mask, read_mask
-from jaxsd.images.opening import File, is_picture
+from jaxsd.images.opening import ENDINGS, File, is_picture
 from jaxsd.images.pixels import from_uint8, to_uint8
 from jaxsd.images.resize import clean_resize, clip_resize, fitted, thumbnail
 from jaxsd.images.sheet import GAP, contact_sheet
@@ -19,6 +19,7 @@ from jaxsd.images.stealth import hidden_text
 from jaxsd.images.texts import PARAMETERS, picture_texts
 
 __all__ = [
+    "ENDINGS",
     "GAP",
     "PARAMETERS",
     "File",

@@ -10,10 +10,13 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from jaxsd.images.png import SIGNATURE, bare, size_in
+from jaxsd.text_files import POINTER, pointer_line
 
 File = str | Path | bytes | BinaryIO
 """A picture file on disk or in memory."""
 
+ENDINGS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+"""How the names of picture files end, in lower case."""
 MAX_PIXELS = 2**26
 """Pixels of a picture, at most: 8192 x 8192. A file of 20 kB can have many more."""
 
@@ -87,7 +90,9 @@ def _read(file: BinaryIO, header: bool) -> Image.Image:
         if not header:
             image.load()
     except UnidentifiedImageError:
-        raise OSError("no picture of a known kind") from None
+        file.seek(0)
+        pointer = file.read(len(POINTER)) == POINTER
+        raise OSError(pointer_line("it") if pointer else "no picture of a known kind") from None
     except Image.DecompressionBombError:
         raise OSError(f"no picture: {_LIMIT}") from None
     except Exception as error:  # Pillow's readers let errors of every kind pass

@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxsd.images import read_image
+from jaxsd.images import ENDINGS, read_image
 from jaxsd.metadata import prompt_of
 from jaxsd.records import count, read_one, unpacked
 from jaxsd.text_files import decoded, read_jsonl
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SHEET = "contact_sheet.png"
 """A file that jaxsd's commands write next to pictures, and that does not count as one."""
 MANIFEST = "manifest.jsonl"

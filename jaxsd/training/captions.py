@@ -9,12 +9,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxsd.images import ENDINGS
 from jaxsd.text_files import lines_in, read_csv, read_jsonl
 from jaxsd.typed import value_of
 
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+OTHER_PICTURES = (".avif", ".heic", ".heif", ".jp2", ".jxl", ".psd", ".svg", ".tga")
+MASKS = ("-masklabel", "-condlabel")
+"""How the names of OneTrainer's masks and conditions end, which lie beside its pictures."""
 TABLES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
-ENDINGS = (".jsonl", ".csv", ".tsv", ".json", ".parquet")
+OTHER_TABLES = (".jsonl", ".csv", ".tsv", ".json", ".parquet")
 FILE = ("file_name", "filename", "file", "image", "image_path", "path")
 TEXT = ("text", "caption", "prompt")
 TEXTS = ("texts", "captions")
@@ -47,19 +50,19 @@ def pictures_in(folder: Path) -> list[Listed]:
     if not folder.is_dir():
         raise FileNotFoundError(f"no data folder {folder}")
     files = [file for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
-    there = [file.name for file in files if file.suffix.lower() in PICTURES]
+    there = [
+        file.name
+        for file in files
+        if file.suffix.lower() in ENDINGS and not file.stem.endswith(MASKS)
+    ]
     table = _table_of(folder)
     found = list(_rows(table)) if table else list(map(Listed, there))
     if not found:
         below = [file.name for file in files if file.is_dir()]
         hint = f"; folders in it are not read: {_shown(below)}" if below else ""
-        endings = ", ".join(sorted(PICTURES))
+        endings = ", ".join(ENDINGS)
         raise ValueError(f"no pictures in {table or folder}; give a folder of {endings}{hint}")
-    others = {file.name for file in files if file.suffix in ENDINGS and file != table}
-    _say_unused(folder, "tables with other names", others)
-    if table:
-        named = {Path(name).as_posix() for row in found for name in (row.name, row.condition or "")}
-        _say_unused(folder, f"pictures that {table.name} does not name", set(there) - named)
+    _say_unused_files(folder, files, table, found)
     return _with_texts_beside(folder, found)
 
 
@@ -160,9 +163,27 @@ def _texts_beside(picture: Path) -> list[Path]:
     return [path for path in names if path.is_file()]
 
 
+def _say_unused_files(
+    folder: Path, files: Sequence[Path], table: Path | None, found: Sequence[Listed]
+) -> None:
+    """Names the tables, pictures and texts of a folder that no picture of the run has."""
+    named = {Path(name).as_posix() for row in found for name in (row.name, row.condition or "")}
+    owners = named | {Path(row.name).with_suffix("").as_posix() for row in found}
+    used = {file.name for file in files if file.suffix in BESIDE and file.stem in owners} | named
+    pictures = f"pictures that {table.name} does not name" if table else "masks, and other pictures"
+    for what, endings in (
+        ("tables with other names", OTHER_TABLES),
+        (pictures, (*ENDINGS, *OTHER_PICTURES)),
+        ("texts that no picture has", BESIDE),
+    ):
+        of_kind = {file.name for file in files if file.suffix.lower() in endings and file != table}
+        _say_unused(folder, what, of_kind - used)
+
+
 def _say_unused(place: Path, what: str, names: set[str]) -> None:
     if names:
-        warnings.warn(f"{place}: {what} are not used: {_shown(names)}", stacklevel=3)
+        # At this line, so that a folder that is read twice is told about once.
+        warnings.warn(f"{place}: {what} are not used: {_shown(names)}", stacklevel=1)
 
 
 def _shown(names: Collection[str]) -> str:

@@ -63,13 +63,7 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
       ValueError: the batch cannot be split equally.
       FloatingPointError: the loss or the gradient is not finite.
     """
-    mesh = mesh_of(config.mesh)
-    copies = images_per_step(mesh)
-    if config.batch_size % copies:
-        raise ValueError(
-            f"batch_size {config.batch_size} can not be shared out to {copies} devices; the mesh "
-            f"is {dict(mesh.shape)}"
-        )
+    mesh = mesh_for(config)
     rule, batch_of = optimizer(config), task.batches()
     shared = NamedSharding(mesh, IMAGES_SECOND)
     first_host = jax.process_index() == 0
@@ -128,6 +122,22 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
         average, (form, write_model) = on_host(state.average), next(iter(task.exports.items()))
         if first_host:
             write_model(place_of(record.folder / "model", form), average)
+
+
+def mesh_for(config: TrainConfig) -> Mesh:
+    """The devices of a run.
+
+    Raises:
+      ValueError: a mesh that they do not fit, or a batch that cannot be split equally.
+    """
+    mesh = mesh_of(config.mesh)
+    copies = images_per_step(mesh)
+    if config.batch_size % copies:
+        raise ValueError(
+            f"batch_size {config.batch_size} can not be shared out to {copies} devices; the mesh "
+            f"is {dict(mesh.shape)}"
+        )
+    return mesh
 
 
 def _refuse_nonsense(step: int, metrics: dict[str, Array], saved: int | None) -> None:

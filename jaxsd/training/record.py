@@ -14,7 +14,7 @@ import numpy as np
 import jaxsd
 from jaxsd.text_files import lines_in, table_of
 from jaxsd.training.config import TrainConfig
-from jaxsd.training.resuming import refuse_other_run
+from jaxsd.training.resuming import places_of, refuse_other_run
 from jaxsd.writing import replacing
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
@@ -65,6 +65,7 @@ def description(config: TrainConfig) -> dict[str, Any]:
     """Everything needed to repeat a run, except the data."""
     return {
         "config": asdict(config),
+        "places": places_of(config),
         "versions": {"jaxsd": jaxsd.__version__} | {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "devices": [device.device_kind for device in jax.devices()],

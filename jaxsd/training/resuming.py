@@ -1,5 +1,6 @@
 """Whether a run can go on in its folder: what run.json says that it began with."""
 
+import hashlib
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +19,12 @@ MAY_CHANGE = (
 """Keys that a run may change when it goes on. The others decide what its checkpoint is, or which
 pictures a step sees.
 """
+PLACES = ("model", "controlnet")
+"""Keys of files that may lie elsewhere than before."""
+READ = (".json", ".txt", ".safetensors", ".bin")
+"""Files of a folder that make up a model."""
+PIECES, PIECE = 1024, 4096
+"""Of a file, so many pieces of so many bytes are looked at: all of one that is small."""
 
 
 def read_run(folder: Path) -> TrainConfig:
@@ -50,10 +57,12 @@ def refuse_other_run(config: TrainConfig) -> None:
     done = _steps_done(folder / "checkpoints")
     if not (folder / "run.json").is_file() or not done:
         return
-    before = read_run(folder)
+    before, known = read_run(folder), read_json(folder / "run.json").get("places")
     for one in fields(TrainConfig):
         old, new = getattr(before, one.name), getattr(config, one.name)
         if one.name in MAY_CHANGE or old == new:
+            continue
+        if one.name in PLACES and _moved(known, one.name, new):
             continue
         name, old, new = _innermost(one.name, old, new)
         raise ValueError(
@@ -63,6 +72,34 @@ def refuse_other_run(config: TrainConfig) -> None:
         )
     if done > config.steps:
         raise ValueError(f"{folder} has done {done} steps already; raise steps {config.steps}")
+
+
+def _moved(known: Any, name: str, place: str) -> bool:
+    """Whether files hold what they held when a run began, as its run.json says."""
+    held = known.get(name) if isinstance(known, dict) else None
+    return bool(held) and held == contents(place)
+
+
+def places_of(config: TrainConfig) -> dict[str, str]:
+    """What the files of a run hold, to know them again when they were moved."""
+    return {name: contents(getattr(config, name)) for name in PLACES}
+
+
+def contents(place: str) -> str:
+    """A hash of the sizes and of many pieces of a model's files; empty if there are none here."""
+    path = Path(place)
+    files = [path] if path.is_file() else sorted(path.rglob("*")) if place else []
+    digest, any_read = hashlib.sha256(), False
+    for file in files:
+        if not file.is_file() or (file != path and file.suffix not in READ):
+            continue
+        size, any_read = file.stat().st_size, True
+        digest.update(f"{file.relative_to(path).as_posix()} {size}\n".encode())
+        with file.open("rb") as opened:
+            for start in range(0, size, max(PIECE, size // PIECES)):
+                opened.seek(start)
+                digest.update(opened.read(PIECE))
+    return digest.hexdigest() if any_read else ""
 
 
 def _steps_done(checkpoints: Path) -> int:

@@ -1,15 +1,19 @@
 """The table of tasks: the only place to add one."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from jaxsd.families import EMOJI
 from jaxsd.models.remat import REMAT
 from jaxsd.training.autoencoder import autoencoder_task
+from jaxsd.training.cached import is_cache
+from jaxsd.training.captions import check_captions, pictures_in
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.controlnet import controlnet_task
 from jaxsd.training.finetune import embedding_task, finetune_task, lora_task
-from jaxsd.training.loop import Task
+from jaxsd.training.loop import Task, mesh_for
 from jaxsd.training.optimizer import OPTIMIZERS
+from jaxsd.training.packed import record_files
 from jaxsd.training.scratch import scratch_task
 from jaxsd.training.tiny_autoencoder import tiny_autoencoder_task
 
@@ -22,6 +26,25 @@ TASKS: dict[str, Callable[[TrainConfig], Task]] = {
     "controlnet": controlnet_task,
     "tiny-vae": tiny_autoencoder_task,
 }
+
+CAPTIONED = ("finetune", "lora", "embedding", "controlnet")
+"""Tasks whose pictures have captions."""
+
+
+def check_run(config: TrainConfig) -> None:
+    """Checks devices, and image folders without their pictures, before a model is read.
+
+    Raises:
+      FileNotFoundError: no such folder, or a picture of its table that is not there.
+      ValueError: a mesh or a batch that does not fit the devices, or few captions.
+    """
+    mesh_for(config)
+    folders = {config.data: config.caption, config.prior_data: config.prior_caption}
+    for place, caption in folders.items() if config.task in CAPTIONED else ():
+        if not place or is_cache(place) or record_files(Path(place)):
+            continue
+        texts = [row.texts or (caption,) for row in pictures_in(Path(place))]
+        check_captions(place, texts, config.uncaptioned)
 
 
 def task_of(config: TrainConfig) -> Task:

@@ -59,7 +59,7 @@ def test_parquet(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
-    columns = [CAT | {"size": "32x16"}, {"prompt": "a dog"}]
+    columns = [CAT | {"size": "32x16", "__index_level_0__": 3}, {"prompt": "a dog"}]
     parquet.write_table(pyarrow.Table.from_pylist(columns), tmp_path / "a.parquet")
     assert facts(read(tmp_path / "a.parquet")[0]) == WANT
 
@@ -117,6 +117,14 @@ def test_bad_rows_are_all_told_with_their_lines(tmp_path: Path) -> None:
     for one, (_, error) in zip(bad, wanted, strict=True):
         assert error in one.error
         assert "\n" not in one.error
+
+
+def test_options_in_lines_of_text_are_no_prompts(tmp_path: Path) -> None:
+    """webui's prompts from a file."""
+    rows, bad = read(write(tmp_path, "a.txt", 'a cat\n--prompt "a dog" --steps 3\n'))
+    assert [row.settings.prompt for row in rows] == ["a cat"]
+    assert [one.line for one in bad] == [2]
+    assert "has options, which need a table: .jsonl or .csv" in bad[0].error
 
 
 def test_a_table_of_pandas_says_the_same(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def change(path, **settings):
 def test_git_lfs_pointer(model, name):
     (model / name).write_text(LFS)
     message = complaint(model / "model" if "unet" in name else model / name)
-    assert "is a git-lfs pointer, not the weights; fetch them with `git lfs pull`" in message
+    assert "is a git-lfs pointer, not the file itself; fetch it with `git lfs pull`" in message
 
 
 @pytest.mark.parametrize(
@@ -228,6 +228,37 @@ def test_what_ema_model_writes_is_no_matter(model):
     told |= {"power": 0.67, "update_after_step": 0, "use_ema_warmup": False}
     change(model / "model" / UNET, **told)
     assert convert.read(model / "model")[0] == SD1
+
+
+def test_the_offset_of_timesteps_is_that_of_stable_diffusion(model):
+    """As in diffusers, whose SD 1 and 2 pipelines set it, and whose LCM pipelines do not."""
+    place, index = model / "model" / SCHEDULER, model / "model/model_index.json"
+    change(place, steps_offset="absent")
+    assert convert.open_model(model / "model").spec.schedule.steps_offset == 1
+    change(place, steps_offset=0)
+    with pytest.warns(UserWarning, match="steps_offset = 0 is read as 1, as diffusers does"):
+        assert convert.open_model(model / "model").spec.schedule.steps_offset == 1
+    change(index, _class_name="LatentConsistencyModelPipeline")
+    assert convert.open_model(model / "model").spec.schedule.steps_offset == 0
+
+
+def test_sizes_that_early_releases_wrote_are_too_small(model):
+    change(model / "model" / UNET, _diffusers_version="0.6.0.dev0", sample_size=32)
+    with pytest.warns(UserWarning, match="sample_size = 32 is read as 64"):
+        early = convert.open_model(model / "model").spec.default_size
+    change(model / "model" / UNET, _diffusers_version="0.10.2")
+    assert early == 2 * convert.open_model(model / "model").spec.default_size
+
+
+@pytest.mark.parametrize("name", ["scale_weight", "weight_scale"])
+def test_scaled_weights_are_refused_whatever_is_asked(model, name):
+    """ComfyUI's files of 8 bits: without the scales they would be noise."""
+    name = f"model.diffusion_model.out.2.{name}"
+    some = in_memory(np.ones((), np.float32))
+    rewrite(model / "model.safetensors", lambda tensors: tensors | {name: some})
+    for strict in (True, False):
+        message = complaint(model / "model.safetensors", strict=strict)
+        assert f"has weights with scales ({name}), which are not read" in message
 
 
 def test_spec_in_metadata_is_checked(model):

@@ -293,6 +293,9 @@ def test_averages_in_a_folder(tmp_path, where):
         (tmp_path / "other/unet/diffusion_pytorch_model.safetensors").rename(unet)
     for ema, want in ((None, average), (True, average), (False, last)):
         assert_same(convert.read(tmp_path / "model", ema=ema)[1]["unet"], want["unet"])
+    if where == "unet_ema":  # which diffusers does not read
+        with pytest.warns(UserWarning, match="unet_ema is read, and unet left aside"):
+            convert.open_model(tmp_path / "model")
 
 
 @pytest.mark.parametrize("ema", [True, False])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsd.convert.diffusers.fields import read_json
+from jaxsd.convert.diffusers.folder import _PIPELINES, _SD
 from jaxsd.convert.diffusers.schedule_settings import CLASSES, schedule_config
 from jaxsd.schedulers import NoiseSchedule
 
@@ -39,6 +40,15 @@ def test_every_class_reads_as_diffusers_has_it(name, settings, tmp_path):
         schedule.beta_end,
         schedule.set_alpha_to_one,
     )
+
+
+@pytest.mark.parametrize("kind", _PIPELINES)
+def test_the_offset_is_set_by_the_same_pipelines(kind):
+    made = getattr(diffusers, kind)
+    parts = inspect.signature(made).parameters.values()
+    none = {one.name: None for one in parts if one.default is one.empty}
+    whole = made(**none | {"scheduler": diffusers.DDIMScheduler(steps_offset=0)})
+    assert (whole.scheduler.config.steps_offset == 1) == (kind in _SD)
 
 
 def test_all_other_classes_are_refused():

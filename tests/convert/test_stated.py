@@ -7,6 +7,7 @@ import pytest
 from jaxsd.convert.original.stated import stated_prediction, stated_zero_snr
 
 STATED = "modelspec.prediction_type"
+COMFY = "modelspec.predict_key"
 V = "ss_v_parameterization"
 
 
@@ -22,6 +23,8 @@ V = "ss_v_parameterization"
         ((), {STATED: "sample"}, "sample"),
         ((), {STATED: "None"}, None),
         ((), {STATED: ""}, None),
+        ((), {COMFY: "v"}, "v"),
+        ((), {COMFY: "epsilon", STATED: "eps"}, "epsilon"),
         ((), {V: "True"}, "v"),
         ((), {V: "False"}, "epsilon"),
         ((), {V: "None", STATED: "v"}, "v"),
@@ -38,6 +41,7 @@ def test_prediction(tensors, facts, want):
     ("tensors", "facts", "why"),
     [
         ((), {STATED: "flow"}, f"{STATED} = 'flow', which is not one of epsilon, eps, v, "),
+        ((), {COMFY: "edm"}, f"{COMFY} = 'edm', which is not one of epsilon, eps, v, "),
         ((), {V: "maybe"}, f"{V} = 'maybe', which is not one of True, False"),
         (("v_pred",), {STATED: "epsilon"}, f"two things .* v_pred and {STATED} = 'epsilon'"),
         ((), {STATED: "v", V: "False"}, f"two things .* {STATED} = 'v' and {V} = 'False'"),

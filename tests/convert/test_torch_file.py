@@ -148,7 +148,7 @@ EVIL = [
     ("subprocess", "Popen"),
     ("torch", "load"),
     ("torch.hub", "load"),
-    ("collections", "Counter"),
+    ("collections", "ChainMap"),
     ("numpy", "fromfile"),
 ]
 
@@ -268,6 +268,9 @@ LEFT_OVERS = [
     ("argparse", "Namespace"),
     ("builtins", "set"),
     ("__builtin__", "set"),
+    ("collections", "Counter"),
+    ("collections", "deque"),
+    ("builtins", "slice"),
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
     ("numpy", "ndarray"),

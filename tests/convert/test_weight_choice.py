@@ -47,6 +47,20 @@ def test_shards_beside_an_older_whole_file(tmp_path):
     np.testing.assert_array_equal(tensors["x"].read(), [2, 2])
 
 
+def test_each_file_is_named_once(tmp_path):
+    index(tmp_path, {"x": "a.safetensors"})
+    (tmp_path / f"{NET}.safetensors.index.json").rename(tmp_path / f"{CLIP}.safetensors.index.json")
+    write(tmp_path / f"{CLIP}.safetensors", 1)
+    with pytest.warns(UserWarning, match=rf"left aside are {CLIP}.safetensors.index.json$"):
+        open_folder(tmp_path)
+
+
+def test_weights_of_another_name_are_named(tmp_path):
+    write(tmp_path / f"{NET}.bf16.safetensors", 1)
+    with pytest.raises(ValueError, match=f"if {NET}.bf16.safetensors has them, name it {NET}.safe"):
+        open_folder(tmp_path)
+
+
 def test_nothing_is_said_where_nothing_is_left_aside(tmp_path):
     """The trained weights beside their average are another set, which an option chooses."""
     write(tmp_path / f"{NET}.safetensors", 1)

@@ -79,9 +79,16 @@ def test_values_beyond_white_are_refused(wrong: np.float32) -> None:
         read_mask(file)
 
 
-def test_no_picture_is_an_os_error() -> None:
-    with pytest.raises(OSError, match="no picture of a known kind"):
-        read_mask(b"GIF89a but no more")
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"GIF89a but no more", "no picture of a known kind"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer, not the file itself"),
+    ],
+)
+def test_no_picture_is_an_os_error(content: bytes, why: str) -> None:
+    with pytest.raises(OSError, match=why):
+        read_mask(content)
 
 
 def test_no_blur_is_the_mask() -> None:

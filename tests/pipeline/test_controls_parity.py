@@ -107,7 +107,7 @@ def test_image_to_image(family: str, sampler: str) -> None:
     kind = xl if family == "sdxl" else diffusers.StableDiffusionControlNetImg2ImgPipeline
     image = pictures("source")
     theirs = {"image": pil(image), "purposes": [SOURCE]}
-    compare(family, kind, sampler, PART, ours={"image": image}, theirs=theirs, strength=0.6)
+    compare(family, kind, sampler, TWO, ours={"image": image}, theirs=theirs, strength=0.6)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny_models import TINY, relative_error
-from tiny_pipelines import SMALL, pipeline
+from tiny_pipelines import SMALLEST, pipeline
 
 from jaxsd.config import Level, ModelSpec
 from jaxsd.executables import IN_MEMORY
@@ -24,7 +24,7 @@ def programs_ready() -> int:
 
 @pytest.fixture(scope="module")
 def pipe() -> Pipeline:
-    return pipeline(SMALL)
+    return pipeline(SMALLEST)
 
 
 SIZE = {"height": 8, "width": 8, "steps": 4}
@@ -34,9 +34,7 @@ def quick(spec: ModelSpec) -> ModelSpec:
     """A tiny family with the first level of its U-Net that has attention, for less to compile."""
     unet = spec.unet
     levels = (next(level for level in unet.levels if level.attention_depth),)
-    return replace(
-        spec, unet=replace(unet, levels=levels), vae=replace(spec.vae, channels=(16, 32))
-    )
+    return replace(spec, unet=replace(unet, levels=levels), vae=SMALLEST.vae)
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -138,7 +136,7 @@ def test_empty_negative_of_xl_is_zeros() -> None:
 
 
 def test_bfloat16_is_near_float32(pipe: Pipeline) -> None:
-    half = pipeline(SMALL, "bfloat16").draw("a cat", **SIZE)
+    half = pipeline(SMALLEST, "bfloat16").draw("a cat", **SIZE)
     full = pipe.draw("a cat", **SIZE)
     assert half.images.dtype == np.float32
     # bfloat16 keeps 8 bits, 0.4%; guidance of 7.5 and four steps of random weights amplify it.
@@ -218,7 +216,7 @@ def test_guidance_in_an_interval(pipe: Pipeline) -> None:
 def deep_pipe() -> Pipeline:
     """Two levels, so that something lies below the outermost."""
     levels = (Level(16, 1, 0, 4), Level(32, 1, 0, 4))
-    return pipeline(replace(SMALL, unet=replace(SMALL.unet, levels=levels)))
+    return pipeline(replace(SMALLEST, unet=replace(SMALLEST.unet, levels=levels)))
 
 
 def test_deep_features_are_used_again(deep_pipe: Pipeline) -> None:

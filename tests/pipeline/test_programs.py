@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tiny_models import relative_error
-from tiny_pipelines import SMALL, pipeline
+from tiny_pipelines import SMALLEST, pipeline
 
 from jaxsd.executables import Executables
 from jaxsd.pipeline import Pipeline
@@ -19,7 +19,7 @@ SAMPLERS = ("ddim", "euler_a", "dpm++_2m_karras", "unipc", "heun")
 @pytest.fixture(scope="module")
 def pipe() -> Iterator[Pipeline]:
     """With programs of its own, to be counted."""
-    return replace(pipeline(SMALL), programs=Executables())
+    return replace(pipeline(SMALLEST), programs=Executables())
 
 
 def row_by_row(done: int, rows: int) -> None:

@@ -29,13 +29,20 @@ def test_kohyas_texts_lie_beside_pictures(folder: Path) -> None:
     assert found == [("a cat",), ("a dog", "a bog"), ("x",)]
 
 
+def test_the_masks_of_onetrainer_are_no_pictures(folder: Path) -> None:
+    (folder / "1.png").rename(folder / "0-masklabel.png")
+    (folder / "2.png").rename(folder / "2.jfif")
+    with pytest.warns(UserWarning, match=r"masks, and other pictures are not used: 0-masklabel"):
+        assert [row.name for row in pictures_in(folder)] == ["0.png", "2.jfif"]
+
+
 def test_hidden_files_of_other_systems_are_no_pictures(folder: Path) -> None:
     (folder / "._0.png").write_bytes(b"not a picture")
     assert [row.name for row in pictures_in(folder)] == ["0.png", "1.png", "2.png"]
 
 
 TABLE = """\
-file_name,text
+file_name, text
 0.png,a cat
 1.png,"a dog, ""x""\u2028y"
 2.png,
@@ -72,6 +79,9 @@ def test_a_row_has_more_than_a_caption(folder: Path) -> None:
     [
         ({"metadata_csv": TABLE.replace("text", "legend")}, "columns are not used: legend$"),
         ({"captions_json": "{}"}, r"tables with other names are not used: captions\.json$"),
+        ({"captions_JSON": "{}"}, r"tables with other names are not used: captions\.JSON$"),
+        ({"a-masklabel_png": b"", "a_avif": b""}, r"are not used: a-masklabel\.png, a\.avif$"),
+        ({"0_TXT": "a", "9_txt": "b"}, r"texts that no picture has are not used: 0\.TXT, 9\.txt$"),
         ({"_0_txt": "a", "_0_caption": "b"}, r"not used: 0\.caption$"),
         ({"metadata_csv": TABLE, "_0_txt": "b"}, r"that have captions are not used: 0\.txt$"),
         ({"metadata_csv": TABLE.replace("2.png", "1.png")}, r"name are not used: 2\.png$"),
@@ -118,7 +128,7 @@ def test_a_wrong_row_is_named_with_its_line(folder: Path, row: str | bytes, why:
     [
         ({"metadata_csv": TABLE, "metadata_jsonl": ROW}, "metadata.jsonl and metadata.csv; remove"),
         ({"metadata_parquet": b"PAR1"}, "parquet is not read; write it as metadata.jsonl"),
-        ({"metadata_csv": TABLE.replace(",", ";")}, "line 2 has no file_name; it has file_name;te"),
+        ({"metadata_csv": TABLE.replace(",", ";")}, "line 1 has ';' between names; save it with"),
         ({"metadata_csv": "file_name,text\n0.png\n"}, "csv line 2: 1 fields, the first line has 2"),
         ({"metadata_jsonl": "\n"}, "no pictures in .*metadata.jsonl"),
         ({"_0_txt": "ä".encode("utf-16")}, "0.txt line 1 is not UTF-8 text"),

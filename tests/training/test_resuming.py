@@ -10,7 +10,7 @@ import pytest
 
 from jaxsd.checkpoint import Checkpoints
 from jaxsd.training.config import LoraConfig, TrainConfig
-from jaxsd.training.resuming import MAY_CHANGE, read_run, refuse_other_run
+from jaxsd.training.resuming import MAY_CHANGE, places_of, read_run, refuse_other_run
 
 
 @pytest.fixture
@@ -57,6 +57,28 @@ def test_a_run_that_was_moved_is_where_it_is_now(begun, tmp_path):
     (tmp_path / "run").rename(tmp_path / "moved")
     assert read_run(tmp_path / "moved") == replace(begun, output=str(tmp_path / "moved"))
     refuse_other_run(replace(begun, output=str(tmp_path / "moved")))
+
+
+def test_a_model_that_was_moved_is_the_same_one(begun, tmp_path):
+    """A folder or a file, wherever it lies; changed in place or elsewhere, it is another."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    (old / "config.json").write_text("{}")
+    weights = np.random.default_rng(0).bytes(10**7)
+    (old / "model.safetensors").write_bytes(weights)
+    (old / "README.md").write_text("of no matter")
+    config = replace(begun, model=str(old), controlnet=str(old / "model.safetensors"))
+    record = {"config": asdict(config), "places": places_of(config)}
+    (tmp_path / "run/run.json").write_text(json.dumps(record))
+    old.rename(new)
+    (new / "README.md").unlink()
+    moved = replace(config, model=str(new), controlnet=str(new / "model.safetensors"))
+    refuse_other_run(moved)
+    (new / "model.safetensors").write_bytes(bytes(10**6) + weights[10**6 :])
+    with pytest.raises(ValueError, match=r"holds a run with model .*old"):
+        refuse_other_run(moved)
+    with pytest.raises(ValueError, match=r"with model .*old.* is now .*nowhere"):
+        refuse_other_run(replace(moved, model=str(tmp_path / "nowhere")))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"config": 3}', '{"config": {"taks": "lora"}}'])

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_folder import save
 from tiny_runs import curve
 
 from jaxsd.checkpoint import Checkpoints
@@ -18,6 +19,7 @@ from jaxsd.training.config import TrainConfig
 from jaxsd.training.data import generator
 from jaxsd.training.loop import Task, initial_state, optimizer, train
 from jaxsd.training.step import TrainState
+from jaxsd.training.tasks import check_run
 from jaxsd.types import Array, Params
 
 KERNEL = "unet/time_embedding/linear_1/kernel"  # a path that the rules of sharding know
@@ -138,6 +140,17 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoint(
     with pytest.raises(FloatingPointError, match=message):
         train(replace(config, log_every=100), task_with(growing))
     assert int(final_state(config).step) == 2
+
+
+def test_devices_and_captions_are_checked_without_the_model(tmp_path: Path) -> None:
+    save(tmp_path, "0.png", 8, 8)
+    run = TrainConfig("lora", "o", str(tmp_path), 9, 2, 0.1, model="nowhere", warmup_steps=0)
+    check_run(replace(run, caption="a"))
+    check_run(replace(run, task="tiny-vae"))
+    with pytest.raises(ValueError, match="0 of 1 pictures in"):
+        check_run(run)
+    with pytest.raises(ValueError, match=r"mesh \[7, 1, 1\] does not fit"):
+        check_run(replace(run, mesh=(7, 1, 1)))
 
 
 def test_a_batch_that_can_not_be_shared_out_is_one_line(

@@ -1,10 +1,12 @@
 """Reading a diffusers folder: model_index.json and a folder for each part."""
 
+import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jaxsd.config import ModelSpec
+from jaxsd.config import ModelSpec, ScheduleConfig
 from jaxsd.convert.diffusers.fields import Config, Fields, read_json
 from jaxsd.convert.diffusers.parts import (
     PROJECTED_TEXT,
@@ -30,9 +32,10 @@ from jaxsd.types import Prediction
 _SCHEDULER = Path("scheduler", "scheduler_config.json")
 _LARGEST_SIZE = 4096
 _TASKS = ("", "Img2Img", "Inpaint")
+_SD = tuple(f"StableDiffusion{task}Pipeline" for task in _TASKS)
 _XL = tuple(f"StableDiffusionXL{task}Pipeline" for task in _TASKS)
 _PIPELINES = (
-    *(f"StableDiffusion{task}Pipeline" for task in _TASKS),
+    *_SD,
     "LatentConsistencyModelPipeline",
     "LatentConsistencyModelImg2ImgPipeline",
     *_XL,
@@ -80,6 +83,8 @@ def open_diffusers(
         check_class(scheduler.get("_class_name", built), str(where))
         scheduler["_class_name"] = built
     schedule, stated = schedule_config(scheduler, str(where))
+    if index["_class_name"] in _SD:
+        schedule = _with_offset(schedule, scheduler, str(where))
     prediction = prediction or stated
     weights, non_ema = _unet_weights(folder, ema)
     unet = open_part(
@@ -95,7 +100,8 @@ def open_diffusers(
         vae = vae._replace(config=replace(vae.config, force_upcast=False))
     configs = tuple(text.config for text in texts)
     family = family_name(unet.config, prediction)
-    size = _sample_size(folder, unet.settings, default=128 if unet.config.added else 64)
+    least = 1 if xl or not _is_early(unet.settings) else 64
+    size = _sample_size(folder, unet.settings, least, default=128 if unet.config.added else 64)
     spec = ModelSpec(
         family=family,
         unet=unet.config,
@@ -122,13 +128,30 @@ def open_diffusers(
     )
 
 
+def _with_offset(schedule: ScheduleConfig, config: Config, where: str) -> ScheduleConfig:
+    """The schedule with the offset that Stable Diffusion was made for, whatever the file says.
+
+    diffusers' pipelines of SD 1 and 2 set it too; those of XL and LCM do not.
+    """
+    if config.get("steps_offset", 1) != 1:
+        line = f"{where}: steps_offset = {schedule.steps_offset} is read as 1, as diffusers does"
+        warnings.warn(line, stacklevel=2)
+    return replace(schedule, steps_offset=1)
+
+
 def _present(index: dict[str, Any], name: str) -> bool:
     entry = index.get(name)
     return isinstance(entry, list) and bool(entry) and entry[0] is not None
 
 
-def _sample_size(folder: Path, settings: Config, *, default: int) -> int:
-    """Latents along the longer side."""
+def _is_early(settings: Config) -> bool:
+    """Whether a diffusers before 0.9 wrote a config: its sizes are too small, and corrected."""
+    version = re.match(r"0\.([0-8])\.", str(settings.get("_diffusers_version", "")))
+    return version is not None
+
+
+def _sample_size(folder: Path, settings: Config, least: int, *, default: int) -> int:
+    """Latents along the longer side, at least `least` if one number is stated."""
     fields = Fields(settings, str(folder / "unet" / "config.json"))
     size = fields.get("sample_size")
     if size is None:
@@ -137,7 +160,10 @@ def _sample_size(folder: Path, settings: Config, *, default: int) -> int:
     longest = max(fields.numbers("sample_size", [])) if listed else fields.number("sample_size")
     if longest > _LARGEST_SIZE:
         raise fields.wrong("sample_size", size, f"is above {_LARGEST_SIZE}")
-    return longest
+    if listed or longest >= least:
+        return longest
+    warnings.warn(f"{fields.where}: sample_size = {size} is read as {least}", stacklevel=2)
+    return least
 
 
 def _texts(
@@ -169,4 +195,7 @@ def _unet_weights(folder: Path, ema: bool | None) -> tuple[str, bool]:
         )
     if ema is False:
         return "unet", True
+    if averaged and ema is None:
+        line = f"{folder}: unet_ema is read, and unet left aside; --no-ema (ema false) reads it"
+        warnings.warn(line, stacklevel=2)
     return ("unet_ema" if averaged else "unet"), False

@@ -146,8 +146,12 @@ _STUBS = {
     "argparse": ("Namespace",),
     **dict.fromkeys(
         ("builtins", "__builtin__"),
-        ("bool", "bytearray", "complex", "dict", "float", "frozenset", "int", "list", "set", "str"),
+        (
+            *("bool", "bytearray", "complex", "dict", "float", "frozenset", "int", "list"),
+            *("range", "set", "slice", "str", "xrange"),
+        ),
     ),
+    "collections": ("Counter", "deque"),
     "datetime": ("date", "datetime", "timedelta", "timezone"),
     "numpy": ("dtype", "ndarray"),
     **dict.fromkeys(

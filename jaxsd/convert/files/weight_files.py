@@ -8,9 +8,9 @@ from jaxsd.convert.files.safetensors_file import read_safetensors
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.torch_file import read_torch
 from jaxsd.terminal import printable
-from jaxsd.text_files import read_json
+from jaxsd.text_files import POINTER, pointer_line, read_json
 
-_LFS = b"version https://git-lfs"
+_ENDINGS = (".safetensors", ".bin")
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 
 
@@ -23,10 +23,8 @@ def open_weights(path: Path) -> tuple[FlatTree, dict[str, str]]:
     """
     with path.open("rb") as file:
         head = file.read(64)
-    if head.startswith(_LFS):
-        raise ValueError(
-            f"{path} is a git-lfs pointer, not the weights; fetch them with `git lfs pull`"
-        )
+    if head.startswith(POINTER):
+        raise ValueError(pointer_line(path))
     pickled = head.startswith((b"PK\x03\x04", b"\x80"))
     if head[8:9] == b"{" or (path.suffix == ".safetensors" and not pickled):
         return read_safetensors(path)
@@ -60,6 +58,7 @@ def _candidates(names: Collection[str], non_ema: bool) -> list[str]:
 def _spellings(stem: str, suffix: str, dot: str) -> tuple[str, ...]:
     whole = f"{stem}{dot}.{suffix}"
     shards = (f"{stem}.{suffix}.index{dot}.json", f"{stem}{dot}.{suffix}.index.json")
+    shards = shards if dot else shards[:1]
     return (*shards, whole) if stem == _STEMS[0] else (whole, *shards)
 
 
@@ -86,10 +85,12 @@ def open_folder(folder: Path, non_ema: bool = False) -> FlatTree:
     name = choose(names, non_ema)
     if name is None:
         flax = next((n for n in names if n.endswith(".msgpack")), None)
+        other = next((n for n in sorted(names) if n.endswith(_ENDINGS)), None)
+        remedy = f"if {other} has them, name it {_STEMS[0]}{Path(other or '').suffix}"
         raise ValueError(
             f"{folder} has no weights"
             + (f" but {flax}, Flax's old format, which is not read" if flax else "")
-            + "; expected a .safetensors or .bin file"
+            + f"; {remedy if other else 'expected a .safetensors or .bin file'}"
         )
     _tell_left_aside(folder, names, name)
     if name.endswith(".json"):

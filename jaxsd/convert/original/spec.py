@@ -113,6 +113,8 @@ def _unet(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool]:
 
 def _vae(tensors: FlatTree, alike: VAEConfig) -> VAEConfig:
     """The autoencoder; its scaling factor is that of the family, `alike`."""
+    if not any(name.startswith(VAE) for name in tensors):
+        raise ValueError(f"it has no autoencoder ({VAE}); only whole models are read")
     shapes = FileShapes(tensors, VAE)
     levels = shapes.count("encoder.down.")
     return replace(

@@ -1,18 +1,15 @@
 """What a single file says about its training, in empty tensors and in metadata.
 
-The empty tensors `v_pred` and `ztsnr` are ComfyUI's; `modelspec.*` is the metadata of Stability's
-ModelSpec, and `ss_*` that of kohya's trainer.
+The empty tensors `v_pred` and `ztsnr` are ComfyUI's, as is `modelspec.predict_key`; the other
+`modelspec.*` is the metadata of Stability's ModelSpec, and `ss_*` that of kohya's trainer.
 """
 
 from collections.abc import Collection, Mapping
 
 from jaxsd.types import PREDICTIONS, Prediction
 
-_PREDICTION, _V, _ZERO_SNR = (
-    "modelspec.prediction_type",
-    "ss_v_parameterization",
-    "ss_zero_terminal_snr",
-)
+_PREDICTIONS = ("modelspec.prediction_type", "modelspec.predict_key")
+_V, _ZERO_SNR = "ss_v_parameterization", "ss_zero_terminal_snr"
 _WORDS: dict[str, Prediction] = {
     "epsilon": "epsilon",
     "eps": "epsilon",
@@ -38,11 +35,12 @@ def stated_prediction(tensors: Collection[str], facts: Mapping[str, str]) -> Pre
     said: dict[str, Prediction] = {}
     if "v_pred" in tensors:
         said["the tensor v_pred"] = "v"
-    if word := _stated(facts, _PREDICTION):
-        plain = word.replace("-", "_").replace(" ", "_")
-        if plain not in _WORDS:
-            raise _wrong(facts, _PREDICTION, ", ".join(_WORDS))
-        said[f"{_PREDICTION} = {facts[_PREDICTION]!r}"] = _WORDS[plain]
+    for name in _PREDICTIONS:
+        if word := _stated(facts, name):
+            plain = word.replace("-", "_").replace(" ", "_")
+            if plain not in _WORDS:
+                raise _wrong(facts, name, ", ".join(_WORDS))
+            said[f"{name} = {facts[name]!r}"] = _WORDS[plain]
     if (v := _switch(facts, _V)) is not None:
         said[f"{_V} = {facts[_V]!r}"] = "v" if v else "epsilon"
     if len(set(said.values())) > 1:
