@@ -24,7 +24,6 @@ class Chip(NamedTuple):
 
 
 CHIPS: dict[str, Chip] = {
-    "v4": Chip(275e12, 1228e9, 32e9),
     "v5e": Chip(197e12, 819e9, 16e9),
     "v5p": Chip(459e12, 2765e9, 95e9),
     "v6e": Chip(918e12, 1640e9, 32e9),
@@ -102,14 +101,14 @@ def table(programs: Sequence[Facts], chip: Chip) -> str:
 COLUMNS: dict[str, Callable[[Facts, Chip], str]] = {
     "program": lambda one, chip: one.name,
     "compiled in s": lambda one, chip: f"{one.seconds:.0f}",
-    "GB of arguments": lambda one, chip: f"{one.arguments / 1e9:.2f}",
-    "temporaries": lambda one, chip: f"{one.temporaries / 1e9:.3f}",
-    "code": lambda one, chip: f"{one.code / 1e9:.3f}",
+    "GB of arguments": lambda one, chip: f"{one.arguments / 1e9:.3g}",
+    "temporaries": lambda one, chip: f"{one.temporaries / 1e9:.3g}",
+    "code": lambda one, chip: f"{one.code / 1e9:.3g}",
     "of memory": lambda one, chip: f"{one.memory / chip.memory:.0%}",
-    "TFLOP": lambda one, chip: f"{one.flops / 1e12:.3f}",
-    "GB accessed": lambda one, chip: f"{one.accessed / 1e9:.1f}",
-    "ms by TFLOP": lambda one, chip: f"{one.flops / chip.flops * 1e3:.1f}",
-    "ms by GB": lambda one, chip: f"{one.accessed / chip.bandwidth * 1e3:.1f}",
+    "TFLOP": lambda one, chip: f"{one.flops / 1e12:.3g}",
+    "GB accessed": lambda one, chip: f"{one.accessed / 1e9:.3g}",
+    "ms by TFLOP": lambda one, chip: f"{one.flops / chip.flops * 1e3:.3g}",
+    "ms by GB": lambda one, chip: f"{one.accessed / chip.bandwidth * 1e3:.3g}",
     "loops": lambda one, chip: str(one.loops),
     "kernels": lambda one, chip: _counted(one.kernels),
     "collectives": lambda one, chip: _counted(one.collectives),

@@ -28,6 +28,13 @@ from jaxsd.settings import Settings
 from jaxsd.text import clip_tokenizer
 from jaxsd.types import Params
 
+NO_TPU_HERE = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+}
+"""Answers what libtpu asks about this machine, and then complains about."""
+
 
 def chip_of(target: str) -> str:
     """The chip of a topology such as `v5e:2x2`.
@@ -51,7 +58,8 @@ def devices_of(target: str) -> Sequence[jax.Device]:
     chip_of(target)
     if importlib.util.find_spec("libtpu") is None:
         raise ValueError(f"programs for {target} need libtpu: pip install 'jaxsd[tpu]'")
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # else libtpu asks which TPU this machine is
+    for name, value in NO_TPU_HERE.items():
+        os.environ.setdefault(name, value)
     try:
         return topologies.get_topology_desc(platform="tpu", topology_name=target).devices
     except Exception as error:  # libtpu raises what it likes
@@ -98,7 +106,7 @@ def reports(
 
 
 def lowered(pipe: Pipeline, order: Order, mesh: Mesh) -> Iterator[tuple[str, jax.stages.Lowered]]:
-    """`encode`, `denoise` with all rows, and `decode`, for the devices of a mesh.
+    """`encode`, `denoise` with all rows of each run, and `decode`, for the devices of a mesh.
 
     Args:
       pipe: with weights or with their shapes.
@@ -123,10 +131,11 @@ def lowered(pipe: Pipeline, order: Order, mesh: Mesh) -> Iterator[tuple[str, jax
         ),
         pipe.params,
     )
-    given, (run, *_) = at(IMAGES, order.given), order.runs
+    given = at(IMAGES, order.given)
     yield "encode", lower(encode, params, given)
     conditions, state = at(IMAGES, jax.eval_shape(partial(encode, networks), params, given))
     state = state._replace(memory={})
-    run = at(IMAGES_SECOND, run)
-    yield "denoise", lower(denoise, params, run, conditions, state, given.keys)
+    for run in order.runs:
+        steps = at(IMAGES_SECOND, run)
+        yield "denoise", lower(denoise, params, steps, conditions, state, given.keys)
     yield "decode", lower(decode, {"vae": params["vae"]}, given.noise)
