@@ -14,13 +14,14 @@ from typing import Any, TypeVar, get_args, get_origin
 from jaxsd.text_files import read_text, toml_of
 
 Kind = TypeVar("Kind")
+_LONGEST_NAME = 100
 EXACT = 2**53
 """Largest whole number up to which every whole number is a float64."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known names nearest to an unknown one, up to three, as a part of an error message."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.0)
+    close = difflib.get_close_matches(name[:_LONGEST_NAME], list(known), n=3, cutoff=0.0)
     return f"nearest are {', '.join(close)}"
 
 
