@@ -22,6 +22,8 @@ _DEEP_KEY = re.compile(rf"(?:^|[\[{{,])(?:{_PART}){{{DEEPEST}}}", re.MULTILINE)
 """A key `a.b.c` of TOML, where each part is a table. For long ones `tomllib` takes for ever."""
 LONGEST_NUMBER = 400
 """Digits of a number; the largest float64 has 309."""
+LONGEST_TEXT = 100_000
+"""Characters of a prompt or another text in a table; a network sees some 300 of a prompt."""
 BYTE_ORDER_MARK = "\ufeff"
 _DEEP = f"has more than {DEEPEST} lists or tables within each other"
 

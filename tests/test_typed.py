@@ -81,6 +81,9 @@ def test_values(kind: Any, value: object, want: object) -> None:
         (float, 10**400),
         (str, 3),
         (str, "\ud800"),
+        (str, "a" * 100_001),
+        (int, "a" * 100_001),
+        (Inner, {"a" * 1_000_000: 3}),
         (bool, 1),
         (bool, "true"),
         (tuple[int, ...], 3),
@@ -98,6 +101,7 @@ def test_a_value_of_another_type_is_one_line(kind: Any, value: object) -> None:
     with pytest.raises(ValueError, match=r"^(key|unknown key 'key\.)") as error:
         value_of(kind, value, "key")
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 300
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Turns the arguments of a Python caller into settings and pictures for each image."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +49,8 @@ def request_of(
         unit = spec.vae.downscale
         options |= {"height": height * unit, "width": width * unit}
     num_images = value_of(int, options.pop("num_images", 1), "num_images")
+    if not isinstance(prompt, str | Settings | Iterable):
+        raise ValueError(f"prompt is {prompt!r}, it must be a text, or several")
     prompts = [prompt] if isinstance(prompt, str | Settings) else list(prompt)
     count = len(prompts) * num_images
     if not 1 <= count <= MOST_IMAGES:

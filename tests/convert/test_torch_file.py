@@ -371,6 +371,12 @@ def test_sizes_of_members_are_compared_with_the_file(tmp_path):
     path.write_bytes(path.read_bytes().replace(size, b"\xfe\xff\xff\xff" * 2))
     with pytest.raises(ValueError, match=r"ends beyond its \d+ bytes|damaged"):
         read_torch(path)
+    write_zip(path, value, {"0": BASE})
+    size = len(program(value)).to_bytes(4, "little") * 2
+    assert path.read_bytes().count(size) == 2
+    path.write_bytes(path.read_bytes().replace(size, (2**20).to_bytes(4, "little") * 2))
+    with pytest.raises(ValueError, match="truncated or damaged"):
+        read_torch(path)
 
 
 def test_more_members_than_weights_have(tmp_path):

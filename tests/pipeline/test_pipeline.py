@@ -188,13 +188,16 @@ def test_an_error_waits_for_the_decoder(pipe: Pipeline, monkeypatch: pytest.Monk
         ({"latents": np.zeros((1, 2, 2, 4))}, "latents have shape"),
         ({"stepz": 3}, "no option 'stepz'"),
         ({"negative_prompt": ["a", "b"]}, "negative_prompt has 2 values"),
+        ({"guidance_scale": b"1"}, "guidance_scale is b'1', it must be of type float"),
+        ({"eta": None}, "sampler_options eta=None: a text stands where ddim takes a number"),
+        ({"prompt": 5}, "prompt is 5, it must be a text, or several"),
     ],
 )
 def test_what_does_not_fit_is_one_line(
     pipe: Pipeline, options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message) as error:
-        pipe.draw("a cat", **SIZE | options)
+        pipe.draw(**{"prompt": "a cat"} | SIZE | options)
     assert "\n" not in str(error.value)
 
 

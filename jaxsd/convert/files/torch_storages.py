@@ -31,6 +31,7 @@ ZIP_DAMAGE = (
     NotImplementedError,
     RuntimeError,
     OSError,
+    EOFError,
     OverflowError,
     KeyError,
     struct.error,
