@@ -148,7 +148,7 @@ EVIL = [
     ("subprocess", "Popen"),
     ("torch", "load"),
     ("torch.hub", "load"),
-    ("collections", "Counter"),
+    ("collections", "ChainMap"),
     ("numpy", "fromfile"),
 ]
 
@@ -268,6 +268,8 @@ LEFT_OVERS = [
     ("argparse", "Namespace"),
     ("builtins", "set"),
     ("__builtin__", "set"),
+    ("collections", "Counter"),
+    ("torch.torch_version", "TorchVersion"),
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
     ("numpy", "ndarray"),
@@ -469,6 +471,10 @@ def test_other_zips_and_pickles(tmp_path):
         read_torch(path)
     write_zip(path, STATE, STORED, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(ValueError, match="compressed"):
+        read_torch(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("archive/constants.pkl", b"")
+    with pytest.raises(ValueError, match="it is TorchScript, a program; save the state_dict"):
         read_torch(path)
     write_zip(path, STATE, {"0": BASE})
     with pytest.raises(ValueError, match="storages is missing"):

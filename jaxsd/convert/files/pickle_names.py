@@ -148,6 +148,7 @@ _STUBS = {
         ("builtins", "__builtin__"),
         ("bool", "bytearray", "complex", "dict", "float", "frozenset", "int", "list", "set", "str"),
     ),
+    "collections": ("Counter", "deque"),
     "datetime": ("date", "datetime", "timedelta", "timezone"),
     "numpy": ("dtype", "ndarray"),
     **dict.fromkeys(
@@ -159,6 +160,7 @@ _STUBS = {
     ),
     "torch": ("device", "Tensor", "Generator"),
     "torch.nn.parameter": ("Parameter",),
+    "torch.torch_version": ("TorchVersion",),
 }
 """Module -> what may be named and called in it, without any effect."""
 _FRAMEWORKS = (
