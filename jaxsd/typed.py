@@ -18,7 +18,7 @@ Kind = TypeVar("Kind")
 _LONGEST_NAME = 100
 _SHOWN = 200
 EXACT = 2**53
-"""Largest whole number up to which every whole number is a float64."""
+"""A float64 below it that is a whole number was written as that number."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -106,7 +106,7 @@ def is_whole(value: Any) -> bool:
         return False
     if isinstance(value, numbers.Integral):
         return True
-    return abs(value) <= EXACT and float(value).is_integer()
+    return abs(value) < EXACT and float(value).is_integer()
 
 
 _NAMES = {tuple: "list", dict: "table", int: "int, a whole number"}
