@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxsd.terminal import printable
 from jaxsd.text_files import decoded, table_of
+
+_SHOWN = 200
 
 
 def packed(header: Mapping[str, Any], body: bytes) -> bytes:
@@ -46,9 +49,9 @@ def read_all(path: Path) -> list[bytes]:
     """The records of a file.
 
     Raises:
-      ValueError: as `writer`.
+      ValueError: as `writer`, or the file is damaged.
     """
-    with contextlib.closing(_module().ArrayRecordReader(str(path))) as file:
+    with _opened(path) as file:
         return file.read_all()
 
 
@@ -56,9 +59,9 @@ def count(path: Path) -> int:
     """How many records a file has.
 
     Raises:
-      ValueError: as `writer`.
+      ValueError: as `writer`, or the file is damaged.
     """
-    with contextlib.closing(_module().ArrayRecordReader(str(path))) as file:
+    with _opened(path) as file:
         return file.num_records()
 
 
@@ -66,10 +69,20 @@ def read_one(path: Path, index: int) -> bytes:
     """A record by its number; any thread may call this.
 
     Raises:
-      ValueError: as `writer`.
+      ValueError: as `writer`, or the file is damaged.
     """
-    with contextlib.closing(_module().ArrayRecordReader(str(path))) as file:
+    with _opened(path) as file:
         return file.read([index])[0]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with contextlib.closing(_module().ArrayRecordReader(str(path))) as file:
+            yield file
+    except RuntimeError as error:
+        reason = printable(str(error), _SHOWN)
+        raise ValueError(f"{path} is not a whole ArrayRecord file: {reason}") from None
 
 
 def _module() -> Any:

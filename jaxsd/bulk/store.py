@@ -27,7 +27,7 @@ from typing import Any
 
 from jaxsd.bulk.plan import Unit
 from jaxsd.bulk.shards import WRITERS, add, read_pictures
-from jaxsd.text_files import read_json, read_jsonl
+from jaxsd.text_files import decoded, json_of, read_json, read_jsonl
 
 RECORDS = "records.json"
 Records = list[dict[str, Any]]
@@ -117,7 +117,7 @@ class Store:
     def finish(self, shard: int) -> None:
         """Makes a shard and its manifest from its parts."""
         units = self.shards[shard]
-        records = [record for unit in units for record in self._records(unit)]
+        records = [record for unit in units for record in self._done(unit)[0]]
         if self.kind != "folder":
             self._write_shard(shard, units)
         write_whole(self._manifest(shard), lines_of(records))
@@ -158,18 +158,34 @@ class Store:
         try:
             with writer(part, self.picture) as write:
                 for unit in units:
-                    with tarfile.open(self._part(unit)) as tar:
-                        for record in json.load(tar.extractfile(RECORDS)):
-                            if "file" in record:
-                                write(record, tar.extractfile(record["id"]).read())
+                    records, pictures = self._done(unit)
+                    for record in records:
+                        if "file" in record:
+                            write(record, pictures[record["id"]])
             synced(part)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
 
-    def _records(self, unit: Unit) -> Records:
-        with tarfile.open(self._part(unit)) as tar:
-            return json.load(tar.extractfile(RECORDS))
+    def _done(self, unit: Unit) -> tuple[Records, dict[str, bytes]]:
+        """What `commit` saved: lines of the manifest, and pictures by id.
+
+        Raises:
+          ValueError: it is damaged.
+        """
+        path = self._part(unit)
+        try:
+            with tarfile.open(path, "r:") as tar:
+                files = {member.name: tar.extractfile(member).read() for member in tar}
+            records = json_of(decoded(files.pop(RECORDS), RECORDS), RECORDS)
+            drawn = {record["id"] for record in records if "file" in record}
+            if self.kind != "folder" and drawn != files.keys():
+                raise ValueError
+        except (tarfile.TarError, KeyError, TypeError, ValueError):
+            raise ValueError(
+                f"{path} is damaged; remove it, and its pictures are drawn again"
+            ) from None
+        return records, files
 
     def _place(self, shard: int, name: str) -> str:
         if self.kind == "folder":

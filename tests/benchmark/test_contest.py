@@ -25,10 +25,12 @@ for line in sys.stdin:
         if fails == "dies" and runs == 1 or fails == "tires" and runs == 3:
             sys.exit("out of memory")
         runs += 1
+        if fails == "talks" and runs == 3:
+            print("Loading ...", flush=True)
         answer = {"seconds": float(runs)}
         open(log, "a").write(name)
     else:
-        answer = {"peak": 7}
+        answer = {} if fails == "forgets" else {"peak": 7}
     print(json.dumps(answer), flush=True)
 """
 
@@ -60,6 +62,8 @@ def test_workers_take_turns_after_two_runs_of_warming_up(log):
         ("says", "not installed"),
         ("dies", "out of memory"),
         ("tires", "out of memory"),
+        ("talks", "its answer is not JSON: Expecting value at column 1: Loading ..."),
+        ("forgets", "peak is None, it must be of type float: {}"),
         ("missing", ""),
     ],
 )
