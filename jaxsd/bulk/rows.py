@@ -13,6 +13,8 @@ from jaxsd.settings import OPTIONS, SIZE, Settings, checked, settings_from
 from jaxsd.typed import is_whole, nearest
 
 COLUMNS = ("id", *OPTIONS, SIZE)
+LARGEST_ID = 200
+"""Bytes of an id: file systems take 255 for a name, and some letters are four."""
 LISTED = 50
 """Bad rows that are listed; the rest are only counted."""
 
@@ -102,6 +104,8 @@ def _id(value: Any, used: set[str]) -> str:
     row_id = str(int(value)) if is_whole(value) else value
     if not isinstance(row_id, str) or not re.fullmatch(r"[\w-]{1,100}", row_id):
         raise ValueError(f"id {value!r} is not 1 to 100 letters, digits, '_' or '-'")
+    if len(row_id.encode()) > LARGEST_ID:
+        raise ValueError(f"id {row_id!r} has more than {LARGEST_ID} bytes, as the name of a file")
     if row_id in used:
         raise ValueError(f"id {row_id!r} was used before")
     return row_id

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from jaxsd.benchmark.jobs import DTYPES, MODELS, OURS, PARTS, STORED, Job, jobs_of, peers_of
+from jaxsd.terminal import printable
 from jaxsd.writing import check_place, replacing
 
 
@@ -55,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
 
     workers = {OURS: COMMAND} | peers
     facts, command = machine(), args.said or shlex.join(["jaxsd", *sys.argv[1:]])
-    contests, say = [], lambda line: print(f"  {line}", file=sys.stderr)
+    contests, say = [], lambda line: print(f"  {printable(line)}", file=sys.stderr)
     for job in jobs:
         print(f"{job.model} {job.part} {job.dtype}", file=sys.stderr)
         contests.append(contest(job, workers, args.rounds, say))

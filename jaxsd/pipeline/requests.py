@@ -8,7 +8,15 @@ import numpy as np
 from jaxsd.canvases import Pictures
 from jaxsd.config import ModelSpec
 from jaxsd.pipeline.batches import per_image
-from jaxsd.settings import OPTIONS, SIZE, Settings, checked, option_value, settings_from
+from jaxsd.settings import (
+    OPTIONS,
+    SIZE,
+    Settings,
+    checked,
+    image_count,
+    option_value,
+    settings_from,
+)
 from jaxsd.types import Array
 
 GIVEN = "given"
@@ -47,10 +55,10 @@ def request_of(
         options |= {"height": height * unit, "width": width * unit}
     num_images = options.pop("num_images", 1)
     each = [prompt] if isinstance(prompt, str | Settings) else list(prompt)
-    each = [one for one in each for _ in range(num_images)]
     if not each:
-        raise ValueError(f"no images: num_images is {num_images} and prompts are {prompt!r}")
-    count = len(each)
+        raise ValueError(f"no images: prompts are {prompt!r}")
+    count = image_count("num_images", num_images, len(each))
+    each = [one for one in each for _ in range(int(num_images))]
     pictures = pictures_for(options, count)
     columns = {
         name: [value] * count if name in _LISTS else per_image(name, value, count)

@@ -203,6 +203,7 @@ def test_overrides(tmp_path: Path) -> None:
         ({"axes": {"a": [1]}, "prompt": "{a:99999999999}"}, "more in braces"),
         ({"axes": {"a": [1]}, "prompt": "{a!r}"}, "more in braces"),
         ({"axes": {"a": [1], "0": [2]}, "prompt": "{0}"}, "more in braces"),
+        ({"axes": {"a": ["x" * 10**4]}, "prompt": "{a}" * 99}, "has up to 990297 characters"),
         ({"axes": {"a": [1]}, "prompt": "{}"}, "more in braces"),
         ({"axes": {"a": [1]}, "prompt": "{a"}, "is no template: expected '}'"),
         ({"axes": {"a": [[1]]}, "prompt": "{a}"}, r"axis 'a' has \[1\], which is no text or"),
