@@ -41,22 +41,25 @@ def check_drawing(settings: Settings, spec: ModelSpec, images: int, together: in
     _check(kept, drawn, f"{images} picture{plural} of {width} x {height}", "take smaller or fewer")
 
 
-def check_batch(spec: ModelSpec, side: int, images: int, accumulate: int) -> None:
-    """Refuses batches of which memory can not hold the latents and one layer of the U-Net.
+def check_batch(spec: ModelSpec, side: int, images: int, accumulate: int, *, latents: bool) -> None:
+    """Refuses batches of which memory can not hold the input and one layer of the U-Net.
 
     Args:
       spec: of the model that is trained.
       side: of the pictures, in pixels.
       images: in a batch, of one device.
-      accumulate: batches that are on the device together, one of them in work.
+      accumulate: batches that are in memory together, one of them in work.
+      latents: whether a batch has latents, or else pictures.
 
     Raises:
       ValueError: they do not fit.
     """
     vae, area = spec.vae, (side // spec.vae.downscale) ** 2
-    each = accumulate * vae.latent_channels + spec.unet.levels[0].channels
+    given = area * vae.latent_channels * SMALLEST if latents else side**2 * vae.image_channels
+    layer = area * spec.unet.levels[0].channels * SMALLEST
     what = f"{accumulate} x {images} pictures of {side} x {side} on a device"
-    _check(0, images * area * each * SMALLEST, what, "lower batch_size, accumulate or resolution")
+    need = images * (accumulate * given + layer)
+    _check(0, need, what, "lower batch_size, accumulate or resolution")
 
 
 def check_crops(vae: VAEConfig | TinyVAEConfig, side: int, images: int, accumulate: int) -> None:

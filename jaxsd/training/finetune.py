@@ -150,7 +150,7 @@ def opened(config: TrainConfig) -> Model:
         )
     side = config.resolution or spec.default_size
     images = -(-config.batch_size // jax.device_count())
-    check_batch(spec, side, images, config.accumulate)
+    check_batch(spec, side, images, config.accumulate, latents=is_cache(config.data))
     return Model(spec, stored.params(np.dtype(np.float32)), stored.tokenizers)
 
 

@@ -52,7 +52,7 @@ def scratch_task(config: TrainConfig, spec: ModelSpec) -> Task:
     same networks, they start with its weights; the vocabulary may differ.
     """
     images = -(-config.batch_size // jax.device_count())
-    check_batch(spec, spec.default_size, images, config.accumulate)
+    check_batch(spec, spec.default_size, images, config.accumulate, latents=True)
     tokenizer = read_tokenizer(Path(config.data).parent / "tokenizer", spec.text[0])
     autoencoder = read_autoencoder(config.autoencoder, spec.vae)
     dtype = jnp.dtype(config.dtype)
