@@ -9,6 +9,9 @@ from jaxsd.benchmark.jobs import DTYPES, MODELS, OURS, PARTS, STORED, Job, jobs_
 from jaxsd.terminal import printable
 from jaxsd.writing import check_place, replacing
 
+TRAINED_STEPS = 1000
+"""Noise levels of the models, which samplers choose their steps from."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
@@ -80,6 +83,8 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
     for name in ("batch", "steps", "rounds"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} {getattr(args, name)} is not a number above 0")
+    if args.steps > TRAINED_STEPS:
+        raise ValueError(f"--steps {args.steps} is more than {TRAINED_STEPS}, the models' own")
     if args.quick:
         args.rounds = 3
         small = jobs_of(["emoji"], list(PARTS), ["float32"], args.batch, None, args.steps)
