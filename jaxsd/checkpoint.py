@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,13 @@ class Checkpoints:
     def save(self, step: int, state: Any) -> None:
         """Writes a pytree of arrays; a step is saved completely or not at all. Returns before the
         write ends: `close` or the next save waits for it.
+
+        Raises:
+          OSError: this one has no room, or the one before could not be written.
         """
+        with self._writing():
+            self._manager.wait_until_finished()
+        self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
         with self._writing():
             self._manager.save(step, args=ocp.args.StandardSave(state), force=True)
 
@@ -80,6 +87,16 @@ class Checkpoints:
         with self._writing():
             self._manager.wait_until_finished()
         self._manager.close()
+
+    def _check_room(self, need: int) -> None:
+        """TensorStore can keep a program from ending whose disk was full under it."""
+        free = shutil.disk_usage(self._manager.directory).free
+        if need > free:
+            raise OSError(
+                f"a checkpoint in {self._manager.directory} needs {need / 1e6:.1f} MB, and "
+                f"{free / 1e6:.1f} are free; make room, and the same command goes on from the one "
+                "before"
+            )
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

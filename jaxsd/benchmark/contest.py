@@ -12,6 +12,8 @@ from threading import Thread
 from typing import Any
 
 from jaxsd.benchmark.jobs import OURS, Job
+from jaxsd.terminal import printable
+from jaxsd.text_files import table_of
 
 COMMAND = f"{shlex.quote(sys.executable)} -m jaxsd.benchmark.worker"
 
@@ -63,13 +65,18 @@ class Worker:
         except BrokenPipeError:
             return self._last_words()
         line = self.process.stdout.readline()
-        return json.loads(line) if line else self._last_words()
+        if not line:
+            return self._last_words()
+        try:
+            return table_of(line, "its answer")
+        except ValueError as error:
+            return {"left_out": printable(str(error))}
 
     def _last_words(self) -> dict[str, str]:
         status = self.process.wait()
         self.reader.join()
         lines = [line.strip() for line in self.said if line.strip()]
-        return {"left_out": lines[-1] if lines else f"it ended with status {status}"}
+        return {"left_out": printable(lines[-1]) if lines else f"it ended with status {status}"}
 
     def close(self) -> None:
         """Ends the process."""

@@ -1,5 +1,6 @@
 """What to draw: one row per image, checked before anything is compiled."""
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -52,7 +53,7 @@ def rows_from(
     """Rows of (line number, values), or of (line number, what is wrong with the line)."""
     rows, bad, ids = [], [], set()
     defaults, folder = config.settings, Path(config.inputs)
-    is_file = cache(lambda name: (folder / name).is_file())
+    is_file = cache(lambda name: os.path.isfile(folder / name))  # also for names that are too long
     for index, (line, values) in enumerate(lines):
         try:
             if isinstance(values, str):

@@ -40,14 +40,14 @@ def tiny_autoencoder_task(config: TrainConfig) -> Task:
     stored = open_model(config.model, **config.reading)
     dtype, scale = jnp.dtype(config.dtype), stored.spec.vae.scaling_factor
     large, shape = VAE(stored.spec.vae, dtype), tiny_shape(stored.spec.vae, config.tiny_channels)
-    pixels = jnp.zeros((1, config.crop, config.crop, 3))
+    pixels = jax.ShapeDtypeStruct((1, config.crop, config.crop, 3), jnp.float32)
     tiny, own = TinyVAE(shape, dtype), stored.params(np.dtype(np.float32))["vae"]
     new = jax.eval_shape(tiny.init, jax.random.key(0), pixels)
     check_trained(jax.tree.leaves(new), "lower tiny_channels")
     data = read_split(config, large.config)
 
     def start(key: Array) -> Params:
-        return jax.jit(tiny.init)(key, pixels)["params"]
+        return jax.jit(tiny.init)(key, jnp.zeros(pixels.shape))["params"]
 
     def batches() -> Callable[[int, slice], np.ndarray]:
         return random_crops(config, data()[0])

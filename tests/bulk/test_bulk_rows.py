@@ -99,6 +99,11 @@ def test_bad_rows_are_all_told_with_their_lines(tmp_path: Path) -> None:
         ("[1]", "not a table"),
         ('{"prompt": "\\ud800"}', "not Unicode"),
         ('{"prompt": "a", "id": ""}', "id '' is not"),
+        (
+            '{"prompt": "a", "id": "' + "\u732b" * 67 + '"}',
+            "has more than 200 bytes, as the name of",
+        ),
+        ('{"prompt": "a", "image": "' + "n" * 5000 + '"}', "there is no file"),
         ('{"prompt": "a", "id": true}', "id True is not"),
         ('{"prompt": "a", "id": [1]}', "id [1] is not"),
         ('{"prompt": "a", "seed": 9223372036854775808}', "seed 9223372036854775808 is out of"),

@@ -4,6 +4,7 @@ import json
 import logging
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -81,6 +82,9 @@ def test_a_checkpoint_that_can_not_be_written_is_one_line(tmp_path, monkeypatch,
     log = logging.getLogger("absl")
     log.handle(log.makeRecord("absl", logging.ERROR, "/orbax/x.py", 1, "traceback", (), None))
     assert "traceback" not in caplog.text
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=10**6))
+    with pytest.raises(OSError, match=r"needs 1\.2 MB, and 1\.0 are free; make room, and"):
+        checkpoints.save(3, {"a": np.zeros(150_000)})
     checkpoints.close()
 
 
