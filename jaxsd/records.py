@@ -4,7 +4,9 @@ A record is the length of the text in four bytes, little-endian, the text in UTF
 """
 
 import contextlib
+import errno
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,9 +42,31 @@ def writer(path: Path, options: str = "group_size:1") -> Iterator[Callable[[byte
 
     Raises:
       ValueError: the package that writes them is not installed.
+      OSError: the file can not be written.
     """
-    with contextlib.closing(_module().ArrayRecordWriter(str(path), options)) as file:
-        yield file.write
+    file = _module().ArrayRecordWriter(str(path), options)
+
+    def write(record: bytes) -> None:
+        with _system_errors(path):
+            file.write(record)
+
+    try:
+        yield write
+    finally:
+        with _system_errors(path):
+            file.close()
+
+
+@contextlib.contextmanager
+def _system_errors(path: Path) -> Iterator[None]:
+    """The package reports what the system says as a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        full = os.strerror(errno.ENOSPC)
+        if full in str(error):
+            raise OSError(errno.ENOSPC, full, str(path)) from None
+        raise OSError(f"{path} can not be written: {error}") from None
 
 
 def read_all(path: Path) -> list[bytes]:

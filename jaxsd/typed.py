@@ -43,6 +43,8 @@ def read_toml(kind: type[Kind], path: str | Path, overrides: Sequence[str], exam
     for override in overrides:
         values = _merged(values, _override(override))
     try:
+        if values.get("output") == "":  # of every run the folder, which here would be this one
+            raise ValueError("output is empty; give the folder of the run")
         return built(kind, values)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

@@ -173,6 +173,13 @@ def test_three_names_are_nearest() -> None:
     assert nearest("zzz", ["a", "b"]).count(",") == 1
 
 
+def test_an_empty_output_is_no_folder(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('output = "runs"', encoding="utf-8")
+    with pytest.raises(ValueError, match=f"^{path}: output is empty"):
+        read_toml(Outer, path, ['output=""'], "")
+
+
 def test_a_file_and_its_overrides(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text('output = "runs"\n[inner]\nrank = 2\nname = "kept"\n', encoding="utf-8")

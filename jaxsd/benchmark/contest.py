@@ -87,7 +87,7 @@ class Worker:
         status = self.process.wait()
         self.reader.join()
         lines = [line.strip() for line in self.said if line.strip()]
-        return {"left_out": lines[-1] if lines else f"it ended with status {status}"}
+        return {"left_out": printable(lines[-1]) if lines else f"it ended with status {status}"}
 
     def close(self) -> None:
         """Ends the process."""

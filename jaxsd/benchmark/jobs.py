@@ -117,7 +117,7 @@ def peers_of(texts: Sequence[str]) -> dict[str, str]:
     peers: dict[str, str] = {}
     for text in texts:
         name, _, command = text.partition("=")
-        if not name or not command.strip():
+        if not name or not name.isprintable() or not command.strip():
             raise ValueError(f"--peer {text!r} is not NAME=COMMAND")
         if name == OURS or name in peers:
             raise ValueError(f"--peer {text!r}: the name {name!r} is taken; choose another")

@@ -28,6 +28,7 @@ from typing import Any
 from jaxsd.bulk.plan import Unit
 from jaxsd.bulk.shards import WRITERS, add, read_pictures
 from jaxsd.text_files import decoded, json_of, read_json, read_jsonl
+from jaxsd.writing import replacing
 
 RECORDS = "records.json"
 Records = list[dict[str, Any]]
@@ -147,15 +148,14 @@ class Store:
 
     def _write_shared(self, name: str, packed: bytes) -> None:
         """Writes a file that other hosts may write at the same time, with the same content."""
-        own = self.folder / f".{name}.{self.host}"
-        write_whole(own, packed)
-        own.replace(self.folder / name)
+        with replacing(self.folder / name, self.folder / f".{name}.{self.host}") as own:
+            own.write_bytes(packed)
+            synced(own)
 
     def _write_shard(self, shard: int, units: Sequence[Unit]) -> None:
         ending, writer = WRITERS[self.kind]
         path = self.folder / f"shards/{shard:05d}.{ending}"
-        part = path.with_name(f".{path.name}.part")
-        try:
+        with replacing(path, _beside(path)) as part:
             with writer(part, self.picture) as write:
                 for unit in units:
                     records, pictures = self._done(unit)
@@ -163,9 +163,6 @@ class Store:
                         if "file" in record:
                             write(record, pictures[record["id"]])
             synced(part)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
 
     def _done(self, unit: Unit) -> tuple[Records, dict[str, bytes]]:
         """What `commit` saved: lines of the manifest, and pictures by id.
@@ -206,13 +203,14 @@ def lines_of(records: Records) -> bytes:
 
 def write_whole(path: Path, packed: bytes) -> None:
     """Writes a temporary file, and renames it once it is on the disk."""
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with replacing(path, _beside(path)) as part:
         part.write_bytes(packed)
         synced(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    """Where a file is written: the same name again after a kill, so that nothing is left."""
+    return path.with_name(f".{path.name}.part")
 
 
 def synced(path: Path) -> None:

@@ -6,7 +6,11 @@ import sys
 from pathlib import Path
 
 from jaxsd.benchmark.jobs import DTYPES, MODELS, OURS, PARTS, STORED, Job, jobs_of, peers_of
+from jaxsd.terminal import printable
 from jaxsd.writing import check_place, replacing
+
+TRAINED_STEPS = 1000
+"""Noise levels of the models, which samplers choose their steps from."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +59,7 @@ def main(args: argparse.Namespace) -> None:
 
     workers = {OURS: COMMAND} | peers
     facts, command = machine(), args.said or shlex.join(["jaxsd", *sys.argv[1:]])
-    contests, say = [], lambda line: print(f"  {line}", file=sys.stderr)
+    contests, say = [], lambda line: print(f"  {printable(line)}", file=sys.stderr)
     for job in jobs:
         print(f"{job.model} {job.part} {job.dtype}", file=sys.stderr)
         contests.append(contest(job, workers, args.rounds, say))
@@ -79,6 +83,8 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
     for name in ("batch", "steps", "rounds"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} {getattr(args, name)} is not a number above 0")
+    if args.steps > TRAINED_STEPS:
+        raise ValueError(f"--steps {args.steps} is more than {TRAINED_STEPS}, the models' own")
     if args.quick:
         args.rounds = 3
         small = jobs_of(["emoji"], list(PARTS), ["float32"], args.batch, None, args.steps)

@@ -1,6 +1,8 @@
 """`jaxsd cache-latents CONFIG [key=value ...] [-o FOLDER]`: encodes a run's data once."""
 
 import argparse
+import sys
+from functools import partial
 from pathlib import Path
 
 from jaxsd.writing import check_place
@@ -27,7 +29,8 @@ def main(args: argparse.Namespace) -> None:
     from jaxsd.jax_cache import keep_compiled
     from jaxsd.training.latents import cache_latents
 
-    keep_compiled(writable_cache(tqdm.write), announce=tqdm.write)
+    say = partial(tqdm.write, file=sys.stderr)
+    keep_compiled(writable_cache(say), announce=say)
     index = cache_latents(config, place)
     pictures, captions = (
         sum(shard.count for shard in shards) for shards in (index.pictures, index.captions)

@@ -7,7 +7,8 @@ import time
 from jaxsd.canvases import read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, opened, reading
 from jaxsd.convert.controlnet import controlnet_place
-from jaxsd.settings import checked, settings_from, with_sides
+from jaxsd.memory import check_drawing
+from jaxsd.settings import checked, image_count, settings_from, with_sides
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Compiles programs into the cache folder; prints a line for each size and batch."""
     for count in args.batch:
-        if count < 1:
-            raise ValueError(f"--batch {count} is not at least 1")
+        image_count("--batch", count, prompts=1)
     spec = opened(args).spec
     given = given_settings(args)
     sizes = [{"size": size} for size in args.sizes] or [{}]
@@ -48,6 +48,8 @@ def main(args: argparse.Namespace) -> None:
         ]
         for size in sizes
     ]
+    for first, *_ in wanted:
+        check_drawing(first, spec, images=max(args.batch), together=max(args.batch))
     names = dict.fromkeys(control.model for control in wanted[0][0].control)
     for name in names:
         controlnet_place(name)

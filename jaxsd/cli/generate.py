@@ -19,7 +19,14 @@ from jaxsd.cli.progress import StepBar, steps_shown
 from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.memory import check_drawing
 from jaxsd.outputs import model_hash, output_paths, saved
-from jaxsd.settings import Recipe, Settings, checked, settings_from, tableau_of
+from jaxsd.settings import (
+    Recipe,
+    Settings,
+    checked,
+    image_count,
+    settings_from,
+    tableau_of,
+)
 from jaxsd.types import Array
 
 LARGEST_BATCH = 8
@@ -44,11 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Checks all that can be checked before a weight is read, then loads, draws and writes."""
     started = time.perf_counter()
-    if args.num_images < 1:
-        raise ValueError(f"--num-images {args.num_images} is not at least 1")
+    count = image_count("--num-images", args.num_images, len(args.prompts))
     spec = opened(args).spec
     first = settings_from(given_settings(args))
-    count = len(args.prompts) * args.num_images
     check_drawing(checked(first, spec), spec, images=count, together=min(count, LARGEST_BATCH))
     prompts = [text for text in args.prompts for _ in range(args.num_images)]
     settings = [

@@ -1,6 +1,8 @@
 """`jaxsd train CONFIG [key=value ...]`: runs or resumes a training run."""
 
 import argparse
+import sys
+from functools import partial
 from pathlib import Path
 
 from jaxsd.cli.hosts import add_hosts, join_hosts
@@ -31,7 +33,8 @@ def main(args: argparse.Namespace) -> None:
     from jaxsd.training.sheets import sheets
     from jaxsd.training.tasks import check_run, task_of
 
-    keep_compiled(writable_cache(tqdm.write), announce=tqdm.write)
+    say = partial(tqdm.write, file=sys.stderr)
+    keep_compiled(writable_cache(say), announce=say)
     join_hosts(args)
     check_run(config)
     task = task_of(config)

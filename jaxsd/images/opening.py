@@ -59,6 +59,8 @@ def is_picture(path: str | Path) -> bool:
 def in_file(path: File) -> Iterator[BinaryIO]:
     """The bytes of a picture file; one that is open already stays open."""
     if isinstance(path, str | Path):
+        if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
+            raise OSError(f"{path} is no file")
         with Path(path).open("rb") as file:
             yield file
     else:

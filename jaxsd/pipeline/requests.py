@@ -8,12 +8,17 @@ import numpy as np
 from jaxsd.canvases import Pictures
 from jaxsd.config import ModelSpec
 from jaxsd.pipeline.batches import per_image
-from jaxsd.settings import OPTIONS, SIZE, Settings, checked, option_value, settings_from
-from jaxsd.typed import value_of
+from jaxsd.settings import (
+    OPTIONS,
+    SIZE,
+    Settings,
+    checked,
+    image_count,
+    option_value,
+    settings_from,
+)
 from jaxsd.types import Array
 
-MOST_IMAGES = 10_000
-"""Images of one call, which draws them all at a time."""
 GIVEN = "given"
 """Stands for a picture's file where the picture itself is given."""
 
@@ -48,17 +53,14 @@ def request_of(
         height, width = latents.shape[1:3]
         unit = spec.vae.downscale
         options |= {"height": height * unit, "width": width * unit}
-    num_images = value_of(int, options.pop("num_images", 1), "num_images")
     if not isinstance(prompt, str | Settings | Iterable):
         raise ValueError(f"prompt is {prompt!r}, it must be a text, or several")
-    prompts = [prompt] if isinstance(prompt, str | Settings) else list(prompt)
-    count = len(prompts) * num_images
-    if not 1 <= count <= MOST_IMAGES:
-        raise ValueError(
-            f"num_images {num_images} of {len(prompts)} prompts are {count} images; 1 to "
-            f"{MOST_IMAGES} are allowed in a call"
-        )
-    each = [one for one in prompts for _ in range(num_images)]
+    each = [prompt] if isinstance(prompt, str | Settings) else list(prompt)
+    if not each:
+        raise ValueError(f"no images: prompts are {prompt!r}")
+    num_images = options.pop("num_images", 1)
+    count = image_count("num_images", num_images, len(each))
+    each = [one for one in each for _ in range(int(num_images))]
     pictures = pictures_for(options, count)
     columns = {
         name: [value] * count if name in _LISTS else per_image(name, value, count)

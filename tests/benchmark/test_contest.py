@@ -21,6 +21,10 @@ for line in sys.stdin:
     if "job" in message:
         answer = {"compile": 1.5, "versions": "0", "size": message["job"]["size"]}
         answer = {"left_out": "not installed"} if fails == "says" else answer
+        if fails == "jokes":
+            answer = print("ready")
+        if fails == "steers":
+            sys.exit("\\x1b[31mred")
     elif "run" in message:
         if fails == "dies" and runs == 1 or fails == "tires" and runs == 3:
             sys.exit("out of memory")
@@ -64,6 +68,8 @@ def test_workers_take_turns_after_two_runs_of_warming_up(log):
         ("tires", "out of memory"),
         ("talks", "its answer is not JSON: Expecting value at column 1: Loading ..."),
         ("forgets", "peak is None, it must be of type float: {}"),
+        ("jokes", "its answer is not JSON"),
+        ("steers", r"\x1b[31mred"),
         ("missing", ""),
     ],
 )

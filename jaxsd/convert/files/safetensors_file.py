@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from jaxsd.convert.files.tensors import MOST_AXES, FlatTree, LazyTensor
 from jaxsd.terminal import printable
+from jaxsd.writing import replacing
 
 Progress = Callable[[int], None]
 """Called with the number of bytes written since its last call."""
@@ -182,16 +183,11 @@ def write_safetensors(
         position = extent[1]
     encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(len(encoded).to_bytes(8, "little"))
-            file.write(encoded)
-            for name in order:
-                array = tensors[name].read()
-                assert (array.shape, array.dtype) == (tensors[name].shape, tensors[name].dtype)
-                file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
-                progress(array.nbytes)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        file.write(len(encoded).to_bytes(8, "little"))
+        file.write(encoded)
+        for name in order:
+            array = tensors[name].read()
+            assert (array.shape, array.dtype) == (tensors[name].shape, tensors[name].dtype)
+            file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+            progress(array.nbytes)
