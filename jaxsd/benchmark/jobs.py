@@ -83,6 +83,10 @@ class Job:
         }
 
 
+TRAINED_STEPS = 1000
+"""Noise levels of the models, which samplers choose their steps from."""
+
+
 def jobs_of(
     models: list[str],
     parts: list[str],
@@ -95,8 +99,16 @@ def jobs_of(
     """Every part of every model in every dtype; `size` None is what suits the model.
 
     Raises:
-      ValueError: memory can not hold such a batch.
+      ValueError: a number is not allowed, or memory can not hold such a batch.
     """
+    for name, count in {"batch": batch, "steps": steps}.items():
+        if count < 1:
+            raise ValueError(f"--{name} {count} is not a number above 0")
+    if steps > TRAINED_STEPS:
+        raise ValueError(f"--steps {steps} is more than {TRAINED_STEPS}, the models' own")
+    for unit in (MODELS[model].vae.downscale for model in models):
+        if size is not None and (size < unit or size % unit):
+            raise ValueError(f"--size {size} is not a multiple of {unit} pixels above 0")
     sizes = {model: size or MODELS[model].default_size for model in models}
     for model, side in sizes.items():
         check_drawing(Settings(width=side, height=side), MODELS[model], batch, batch)

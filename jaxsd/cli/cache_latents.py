@@ -1,10 +1,9 @@
 """`jaxsd cache-latents CONFIG [key=value ...] [-o FOLDER]`: encodes a run's data once."""
 
 import argparse
-import sys
-from functools import partial
 from pathlib import Path
 
+from jaxsd.cli.progress import keep_programs
 from jaxsd.writing import check_place
 
 
@@ -23,14 +22,9 @@ def main(args: argparse.Namespace) -> None:
     place = Path(args.output or f"{Path(config.data)}-latents")
     check_place(place.parent)
 
-    from tqdm import tqdm
-
-    from jaxsd.folders import writable_cache
-    from jaxsd.jax_cache import keep_compiled
     from jaxsd.training.latents import cache_latents
 
-    say = partial(tqdm.write, file=sys.stderr)
-    keep_compiled(writable_cache(say), announce=say)
+    keep_programs()
     index = cache_latents(config, place)
     pictures, captions = (
         sum(shard.count for shard in shards) for shards in (index.pictures, index.captions)

@@ -36,3 +36,18 @@ def steps_shown(rows: int) -> Iterator[StepBar]:
         yield shown
     finally:
         shown.bar.close()
+
+
+def say(line: str) -> None:
+    """Prints a line on stderr, above a bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stderr)
+
+
+def keep_programs() -> None:
+    """Keeps what JAX compiles for the next run, or says why not."""
+    from jaxsd.folders import writable_cache
+    from jaxsd.jax_cache import keep_compiled
+
+    keep_compiled(writable_cache(say), announce=say)

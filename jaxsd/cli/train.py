@@ -1,11 +1,10 @@
 """`jaxsd train CONFIG [key=value ...]`: runs or resumes a training run."""
 
 import argparse
-import sys
-from functools import partial
 from pathlib import Path
 
 from jaxsd.cli.hosts import add_hosts, join_hosts
+from jaxsd.cli.progress import keep_programs
 from jaxsd.writing import check_place
 
 
@@ -25,16 +24,11 @@ def main(args: argparse.Namespace) -> None:
     refuse_other_run(config)
     check_place(Path(config.output))
 
-    from tqdm import tqdm
-
-    from jaxsd.folders import writable_cache
-    from jaxsd.jax_cache import keep_compiled
     from jaxsd.training.loop import train
     from jaxsd.training.sheets import sheets
     from jaxsd.training.tasks import check_run, task_of
 
-    say = partial(tqdm.write, file=sys.stderr)
-    keep_compiled(writable_cache(say), announce=say)
+    keep_programs()
     join_hosts(args)
     check_run(config)
     task = task_of(config)
