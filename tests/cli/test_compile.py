@@ -13,7 +13,7 @@ from jaxsd.executables import Executables
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--batch", "0"], "--batch 0 is not at least 1"),
+        (["--batch", "0"], "--batch 0 is not a whole number of at least 1"),
         (["--sizes", "64"], "size '64' is not WIDTHxHEIGHT in pixels, such as 512x768"),
         (["--sizes", "65x64"], "width 65 is not a multiple of 8 pixels"),
         (["--dtype", "int8"], "dtype 'int8' is not one of"),
