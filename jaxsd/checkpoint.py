@@ -107,8 +107,8 @@ class Checkpoints:
             said, full = str(error), os.strerror(errno.ENOSPC)
             reason = full if full in said else said.partition("\n")[0]
             raise OSError(
-                f"a checkpoint in {self._manager.directory} can not be written: {reason}; make "
-                "room, and the same command goes on from the one before"
+                f"a checkpoint in {self._manager.directory} can not be written: {reason}; the same "
+                "command goes on from the one before"
             ) from None
 
 

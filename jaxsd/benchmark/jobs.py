@@ -83,10 +83,6 @@ class Job:
         }
 
 
-TRAINED_STEPS = 1000
-"""Noise levels of the models, which samplers choose their steps from."""
-
-
 def jobs_of(
     models: list[str],
     parts: list[str],
@@ -104,9 +100,10 @@ def jobs_of(
     for name, count in {"batch": batch, "steps": steps}.items():
         if count < 1:
             raise ValueError(f"--{name} {count} is not a number above 0")
-    if steps > TRAINED_STEPS:
-        raise ValueError(f"--steps {steps} is more than {TRAINED_STEPS}, the models' own")
-    for unit in (MODELS[model].vae.downscale for model in models):
+    for spec in map(MODELS.__getitem__, models):
+        if steps > (trained := spec.schedule.train_steps):
+            raise ValueError(f"--steps {steps} is more than the {trained} noise levels there are")
+        unit = spec.vae.downscale
         if size is not None and (size < unit or size % unit):
             raise ValueError(f"--size {size} is not a multiple of {unit} pixels above 0")
     sizes = {model: size or MODELS[model].default_size for model in models}

@@ -9,13 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxsd.terminal import printable
-from jaxsd.text_files import lines_in
+from jaxsd.text_files import LONGEST_TEXT, lines_in
 from jaxsd.typed import is_whole
 
 MANY = 10**7
 """Rows of a run at most: each takes a kilobyte in the memory of every host."""
-LONGEST = 10**5
-"""Characters of a prompt that a template makes, at most."""
 
 
 def product(template: str, axes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -44,10 +42,10 @@ def product(template: str, axes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _check_length(template: str, words: Counter[str], values: Mapping[str, Sequence[Any]]) -> None:
     longest = {name: max(len(str(value)) for value in values[name]) for name in words}
     length = len(template) + sum(words[name] * longest[name] for name in words)
-    if length > LONGEST:
+    if length > LONGEST_TEXT:
         raise ValueError(
             f"the prompt {printable(template, 100)!r} has up to {length} characters with these "
-            f"axes; at most {LONGEST} are possible"
+            f"axes; at most {LONGEST_TEXT} are possible"
         )
 
 

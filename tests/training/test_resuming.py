@@ -98,7 +98,7 @@ def test_a_checkpoint_that_can_not_be_written_is_one_line(tmp_path, monkeypatch,
         raise ValueError('RESOURCE_EXHAUSTED: Error writing "a"\nNo space left on device')
 
     monkeypatch.setattr(checkpoints._manager, "save", full)
-    line = f"a checkpoint in {tmp_path} can not be written: No space left on device; make room, and"
+    line = f"a checkpoint in {tmp_path} can not be written: No space left on device; the same"
     with pytest.raises(OSError, match=line):
         checkpoints.save(3, {"a": np.zeros(2)})
     log = logging.getLogger("absl")
