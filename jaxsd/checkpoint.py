@@ -1,5 +1,11 @@
 """Training state on disk: Orbax checkpoints, written atomically; the last few are kept."""
 
+import errno
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +19,7 @@ class Checkpoints:
     """The checkpoints of one run, by step, in `folder`."""
 
     def __init__(self, folder: str | Path, keep: int = 2) -> None:
+        logging.getLogger("absl").addFilter(_is_no_error_of_orbax)
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
         self._manager = ocp.CheckpointManager(
             Path(folder).absolute(), item_handlers=ocp.StandardCheckpointHandler(), options=options
@@ -26,8 +33,15 @@ class Checkpoints:
     def save(self, step: int, state: Any) -> None:
         """Writes a pytree of arrays; a step is saved completely or not at all. Returns before the
         write ends: `close` or the next save waits for it.
+
+        Raises:
+          OSError: this one has no room, or the one before could not be written.
         """
-        self._manager.save(step, args=ocp.args.StandardSave(state), force=True)
+        with self._writing():
+            self._manager.wait_until_finished()
+        self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
+        with self._writing():
+            self._manager.save(step, args=ocp.args.StandardSave(state), force=True)
 
     def restore(self, like: Any) -> Any:
         """The latest state, in the structure, shapes, dtypes and shardings of `like`.
@@ -65,9 +79,42 @@ class Checkpoints:
         )
 
     def close(self) -> None:
-        """Waits for writes to end."""
-        self._manager.wait_until_finished()
+        """Waits for writes to end.
+
+        Raises:
+          OSError: the last one could not be written.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
         self._manager.close()
+
+    def _check_room(self, need: int) -> None:
+        """TensorStore can keep a program from ending whose disk was full under it."""
+        free = shutil.disk_usage(self._manager.directory).free
+        if need > free:
+            raise OSError(
+                f"a checkpoint in {self._manager.directory} needs {need / 1e6:.1f} MB, and "
+                f"{free / 1e6:.1f} are free; make room, and the same command goes on from the one "
+                "before"
+            )
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Says of an error while checkpoints are written, now or since the last call, where."""
+        try:
+            yield
+        except Exception as error:  # of TensorStore, whose errors have no type of their own
+            said, full = str(error), os.strerror(errno.ENOSPC)
+            reason = full if full in said else said.partition("\n")[0]
+            raise OSError(
+                f"a checkpoint in {self._manager.directory} can not be written: {reason}; the same "
+                "command goes on from the one before"
+            ) from None
+
+
+def _is_no_error_of_orbax(record: logging.LogRecord) -> bool:
+    """Leaves out what Orbax logs of errors, with tracebacks, since it raises them too."""
+    return record.levelno < logging.ERROR or "orbax" not in record.pathname
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

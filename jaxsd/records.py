@@ -4,12 +4,17 @@ A record is the length of the text in four bytes, little-endian, the text in UTF
 """
 
 import contextlib
+import errno
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxsd.terminal import printable
 from jaxsd.text_files import decoded, table_of
+
+_SHOWN = 200
 
 
 def packed(header: Mapping[str, Any], body: bytes) -> bytes:
@@ -37,18 +42,40 @@ def writer(path: Path, options: str = "group_size:1") -> Iterator[Callable[[byte
 
     Raises:
       ValueError: the package that writes them is not installed.
+      OSError: the file can not be written.
     """
-    with contextlib.closing(_module().ArrayRecordWriter(str(path), options)) as file:
-        yield file.write
+    file = _module().ArrayRecordWriter(str(path), options)
+
+    def write(record: bytes) -> None:
+        with _system_errors(path):
+            file.write(record)
+
+    try:
+        yield write
+    finally:
+        with _system_errors(path):
+            file.close()
+
+
+@contextlib.contextmanager
+def _system_errors(path: Path) -> Iterator[None]:
+    """The package reports what the system says as a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        full = os.strerror(errno.ENOSPC)
+        if full in str(error):
+            raise OSError(errno.ENOSPC, full, str(path)) from None
+        raise OSError(f"{path} can not be written: {error}") from None
 
 
 def read_all(path: Path) -> list[bytes]:
     """The records of a file.
 
     Raises:
-      ValueError: as `writer`.
+      ValueError: as `writer`, or the file is damaged.
     """
-    with contextlib.closing(_module().ArrayRecordReader(str(path))) as file:
+    with _opened(path) as file:
         return file.read_all()
 
 
@@ -56,9 +83,9 @@ def count(path: Path) -> int:
     """How many records a file has.
 
     Raises:
-      ValueError: as `writer`.
+      ValueError: as `writer`, or the file is damaged.
     """
-    with contextlib.closing(_module().ArrayRecordReader(str(path))) as file:
+    with _opened(path) as file:
         return file.num_records()
 
 
@@ -66,10 +93,20 @@ def read_one(path: Path, index: int) -> bytes:
     """A record by its number; any thread may call this.
 
     Raises:
-      ValueError: as `writer`.
+      ValueError: as `writer`, or the file is damaged.
     """
-    with contextlib.closing(_module().ArrayRecordReader(str(path))) as file:
+    with _opened(path) as file:
         return file.read([index])[0]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with contextlib.closing(_module().ArrayRecordReader(str(path))) as file:
+            yield file
+    except RuntimeError as error:
+        reason = printable(str(error), _SHOWN)
+        raise ValueError(f"{path} is not a whole ArrayRecord file: {reason}") from None
 
 
 def _module() -> Any:

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from typing import NoReturn
+from contextlib import suppress
+from typing import Any, NoReturn, TextIO
 
 BROKEN_PIPE = 141
 """Status of a program whose reader went away, as `head` does: 128 + SIGPIPE."""
@@ -11,7 +12,9 @@ BROKEN_PIPE = 141
 def begin() -> None:
     """Opens streams that are closed, and makes texts printable that a stream's encoding lacks.
 
-    Without it the next file that is opened would be standard error, and get its lines.
+    Without it the next file that is opened would be standard error, and get its lines. Lines on
+    standard error that nobody can get, since its disk is full or its reader went away, are dropped:
+    they are no reason to stop.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -21,6 +24,29 @@ def begin() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if not isinstance(sys.stderr, _Notes):
+        sys.stderr = _Notes(sys.stderr)
+
+
+class _Notes:
+    """A stream whose errors are ignored."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes a text, if that is possible."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Writes out what is left, if that is possible."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def end() -> None:

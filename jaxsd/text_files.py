@@ -11,19 +11,25 @@ import math
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 DEEPEST = 100
 """Lists and tables within each other; no file of this field comes near it."""
+_PART = r"""[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\."""
+_DEEP_KEY = re.compile(rf"(?:^|[\[{{,])(?:{_PART}){{{DEEPEST}}}", re.MULTILINE)
+"""A key `a.b.c` of TOML, where each part is a table. For long ones `tomllib` takes for ever."""
 LONGEST_NUMBER = 400
 """Digits of a number; the largest float64 has 309."""
 _INDEX = "Unnamed: 0"
 """What pandas calls the index of a table that it wrote and read again."""
 POINTER = b"version https://git-lfs"
 """How a file begins that git-lfs left in place of another, which is fetched later."""
+LONGEST_TEXT = 100_000
+"""Characters of a prompt or another text in a table; a network sees some 300 of a prompt."""
 BYTE_ORDER_MARK = "\ufeff"
+_DEEP = f"has more than {DEEPEST} lists or tables within each other"
 
 
 def decoded(packed: bytes, where: object) -> str:
@@ -88,10 +94,7 @@ def json_of(text: str, where: object, *, finite: bool = True) -> Any:
       ValueError: it is not JSON, has a key twice, a number that is not finite, text that is not
         Unicode, or more than `DEEPEST` lists within each other.
     """
-    hooks: dict[str, Any] = {"parse_int": _whole, "object_pairs_hook": _table}
-    if finite:
-        hooks |= {"parse_float": _finite, "parse_constant": _finite}
-    value = _parsed(json.loads, text, where, "JSON", hooks)
+    value = _parsed((_FINITE if finite else _ANY).decode, text, where, "JSON")
     if "\\u" in text:  # the only way to write half of a surrogate pair
         try:
             json.dumps(value, ensure_ascii=False).encode()
@@ -151,7 +154,7 @@ def read_csv(path: str | Path) -> Iterator[tuple[int, dict[str, str] | str]]:
         if columns and columns[0] == _INDEX:
             columns[0] = ""
         if len(set(columns)) != len(columns):
-            raise ValueError(f"{path} line 1 has a column twice: {', '.join(columns)}")
+            raise ValueError(f"{path} line 1 has the column {_twice(columns)!r} twice")
         for fields in filter(None, reader):
             row = dict(zip(columns, fields, strict=False))
             if len(fields) != len(columns):
@@ -171,30 +174,34 @@ def toml_of(text: str, where: object) -> dict[str, Any]:
     Raises:
       ValueError: it is not TOML, or has more than `DEEPEST` lists within each other.
     """
-    return _parsed(tomllib.loads, text, where, "TOML", {})
+    if _DEEP_KEY.search(text):
+        raise ValueError(f"{where} {_DEEP}")
+    return _parsed(tomllib.loads, text, where, "TOML")
 
 
-def _parsed(
-    parse: Callable[..., Any], text: str, where: object, name: str, hooks: dict[str, Any]
-) -> Any:
+def _parsed(parse: Callable[[str], Any], text: str, where: object, name: str) -> Any:
     try:
-        value = parse(text, **hooks)
+        value = parse(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} " * ("\n" in text) + f"column {error.colno}"
         raise ValueError(f"{where} is not {name}: {error.msg} at {place}") from None
     except ValueError as error:
-        raise ValueError(f"{where} is not {name}: {error}") from None
+        # What Python says of a whole number of more than 4,300 digits is of no use here.
+        why = "a number has too many digits" if "int_max_str_digits" in str(error) else error
+        raise ValueError(f"{where} is not {name}: {why}") from None
     except RecursionError:
         value = None
     else:
         if not _is_deep(value):
             return value
-    raise ValueError(f"{where} has more than {DEEPEST} lists or tables within each other")
+    raise ValueError(f"{where} {_DEEP}")
 
 
 def _is_deep(value: Any) -> bool:
     level = [value]
     for _ in range(DEEPEST):
+        if not level:
+            return False
         tables = [one.values() if isinstance(one, dict) else one for one in level if _holds(one)]
         level = [inner for one in tables for inner in one]
     return any(map(_holds, level))
@@ -207,9 +214,13 @@ def _holds(value: Any) -> bool:
 def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
-        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise ValueError(f"the key {twice!r} is there twice")
+        raise ValueError(f"the key {_twice(name for name, _ in pairs)!r} is there twice")
     return table
+
+
+def _twice(names: Iterable[str]) -> str:
+    """The name that is there most often."""
+    return Counter(names).most_common(1)[0][0]
 
 
 def _whole(text: str) -> int:
@@ -223,3 +234,9 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text[:40]} is not a finite number")
     return value
+
+
+_ANY = json.JSONDecoder(parse_int=_whole, object_pairs_hook=_table)
+_FINITE = json.JSONDecoder(
+    parse_int=_whole, object_pairs_hook=_table, parse_float=_finite, parse_constant=_finite
+)

@@ -11,16 +11,19 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
-from jaxsd.text_files import read_text, toml_of
+from jaxsd.terminal import printable
+from jaxsd.text_files import LONGEST_TEXT, read_text, toml_of
 
 Kind = TypeVar("Kind")
+_LONGEST_NAME = 100
+_SHOWN = 200
 EXACT = 2**53
-"""Largest whole number up to which every whole number is a float64."""
+"""A float64 below it that is a whole number was written as that number."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known names nearest to an unknown one, up to three, as a part of an error message."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.0)
+    close = difflib.get_close_matches(name[:_LONGEST_NAME], list(known), n=3, cutoff=0.0)
     return f"nearest are {', '.join(close)}"
 
 
@@ -40,6 +43,8 @@ def read_toml(kind: type[Kind], path: str | Path, overrides: Sequence[str], exam
     for override in overrides:
         values = _merged(values, _override(override))
     try:
+        if values.get("output") == "":  # of every run the folder, which here would be this one
+            raise ValueError("output is empty; give the folder of the run")
         return built(kind, values)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -54,7 +59,7 @@ def built(kind: type[Kind], values: Mapping[str, Any], prefix: str = "") -> Kind
     known = {f.name: f for f in fields(kind)}
     for name in values:
         if name not in known:
-            raise ValueError(f"unknown key {prefix + name!r}; {nearest(name, known)}")
+            raise ValueError(f"unknown key {_shown(prefix + name)}; {nearest(name, known)}")
     typed = {name: value_of(known[name].type, v, prefix + name) for name, v in values.items()}
     required = [
         n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING
@@ -90,7 +95,8 @@ def value_of(kind: Any, value: Any, name: str) -> Any:
         return _text(value, name)
     if plain in (bool, dict) and isinstance(value, plain):
         return value
-    raise ValueError(f"{name} is {value!r}, it must be of type {_NAMES.get(plain, plain.__name__)}")
+    wanted = _NAMES.get(plain, plain.__name__)
+    raise ValueError(f"{name} is {_shown(value)}, it must be of type {wanted}")
 
 
 def is_whole(value: Any) -> bool:
@@ -102,7 +108,7 @@ def is_whole(value: Any) -> bool:
         return False
     if isinstance(value, numbers.Integral):
         return True
-    return abs(value) <= EXACT and float(value).is_integer()
+    return abs(value) < EXACT and float(value).is_integer()
 
 
 _NAMES = {tuple: "list", dict: "table", int: "int, a whole number"}
@@ -123,7 +129,7 @@ def parsed(kind: Any, text: str, name: str) -> Any:
         try:
             words = shlex.split(text)
         except ValueError as error:
-            raise ValueError(f"{name} {text!r} has a quote too few: {error}") from None
+            raise ValueError(f"{name} {_shown(text)} has a quote too few: {error}") from None
         return tuple(parsed(get_args(kind)[0], word, name) for word in words)
     if plain in (int, float):
         try:
@@ -131,10 +137,10 @@ def parsed(kind: Any, text: str, name: str) -> Any:
             number = int(text) if whole else float(text)
             return value_of(kind, number, name)
         except (ValueError, OverflowError):
-            raise ValueError(f"{name} {text!r} is not a finite {plain.__name__}") from None
+            raise ValueError(f"{name} {_shown(text)} is not a finite {plain.__name__}") from None
     if plain is bool:
         if text.lower() not in _BOOLEANS:
-            raise ValueError(f"{name} {text!r} is not one of {', '.join(_BOOLEANS)}")
+            raise ValueError(f"{name} {_shown(text)} is not one of {', '.join(_BOOLEANS)}")
         return _BOOLEANS[text.lower()]
     return value_of(kind, text, name)
 
@@ -149,14 +155,16 @@ def _dataclass_of(kind: Any, value: Any, name: str) -> Any:
         return kind.parse(_text(value, name))
     if isinstance(value, Mapping):
         return built(kind, value, f"{name}.")
-    raise ValueError(f"{name} is {value!r}, it must be of type table")
+    raise ValueError(f"{name} is {_shown(value)}, it must be of type table")
 
 
 def _text(value: str, name: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{name} {value!r} is not valid UTF-8 text") from None
+        raise ValueError(f"{name} {_shown(value)} is not valid UTF-8 text") from None
+    if len(value) > LONGEST_TEXT:
+        raise ValueError(f"{name} has {len(value)} characters, at most {LONGEST_TEXT} are read")
     return value
 
 
@@ -168,6 +176,10 @@ def _finite(value: numbers.Real, name: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{name} {number} is not a finite number")
     return number
+
+
+def _shown(value: Any) -> str:
+    return printable(repr(value), _SHOWN)
 
 
 def _override(text: str) -> dict[str, Any]:

@@ -21,12 +21,14 @@ PROMPT, NEGATIVE = "Prompt", "Negative prompt"
 
 SIGMAS = ("karras", "exponential", "beta")
 
-_LAST_LINE = re.compile(r"Steps: *\d")
+_LAST_LINE = re.compile(r"^Steps: *\d", re.MULTILINE)
 _BEHIND = re.compile(r"(Template|Negative Template): (.*)")
-_NEGATIVE_LINE = re.compile(r"\s*Negative prompt: ?")
+_NEGATIVE_LINE = re.compile(r"^[^\S\n]*+Negative prompt: ?", re.MULTILINE)
 _NAME = re.compile(r"\s*(\w[\w \-/]*):\s*")
 _PLAIN = re.compile(r"[^,]*")
 _END = re.compile(r"\s*(,|$)")
+_MOST_PIECES = 10_000
+"""Commas of a line of settings; those behind them are left out."""
 _MOST_BROKEN = 10
 """Values of a text that begin as JSON and are not valid, until all are taken as they stand.
 
@@ -129,23 +131,26 @@ def parse_parameters(text: str) -> dict[str, str]:
     Settings are in the last line that begins with "Steps:". What extensions write behind it are
     settings too. Values that are lists or tables of JSON stay texts.
     """
-    lines = text.rstrip("\r\n\0").split("\n")
-    places = [i for i, line in enumerate(lines) if _LAST_LINE.match(line)]
-    last = places[-1] if places else len(lines)
-    starts = [i for i, line in enumerate(lines[:last]) if _NEGATIVE_LINE.match(line)]
-    split = starts[0] if starts else last
-    negative = "\n".join(lines[split:last])
+    text = text.rstrip("\r\n\0")
+    starts = [match.start() for match in _LAST_LINE.finditer(text)]
+    last = starts[-1] if starts else len(text)
+    prompts, (line, _, behind) = text[:last], text[last:].partition("\n")
+    if starts:
+        prompts = prompts.removesuffix("\n")
+    negative = _NEGATIVE_LINE.search(prompts)
     parts = {
-        PROMPT: "\n".join(lines[:split]),
-        NEGATIVE: negative[match.end() :] if (match := _NEGATIVE_LINE.match(negative)) else "",
+        PROMPT: prompts[: negative.start()].removesuffix("\n") if negative else prompts,
+        NEGATIVE: prompts[negative.end() :] if negative else "",
     }
-    return parts | dict(_settings("".join(lines[last : last + 1]))) | _behind(lines[last + 1 :])
+    return parts | dict(_settings(line)) | _behind(behind.split("\n"))
 
 
 def _settings(line: str) -> Iterator[tuple[str, str]]:
     """Names and values of the line of settings, which are separated by commas."""
     place, broken = 0, 0
-    while place < len(line):
+    for _ in range(_MOST_PIECES):
+        if place >= len(line):
+            return
         if match := _NAME.match(line, place):
             place = match.end()
             found = None

@@ -33,18 +33,40 @@ def check_place(folder: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """The path of a file to write, which takes the place of `path` if no error is raised.
+def naming(path: Path, part: Path | None = None) -> Iterator[None]:
+    """Names `path` in errors of the system, which names no file when a disk is full.
+
+    Args:
+      path: what the user knows.
+      part: a file or folder whose name stands for it meanwhile.
 
     Raises:
-      OSError: it can not be written. It names `path`, also where the system names no file, as it
-        does when a disk is full.
+      OSError: it can not be written, or an error of another file.
     """
-    part = path.with_name(f".{os.getpid()}-{get_ident()}.part")
     try:
-        yield part
-        part.replace(path)
+        yield
     except OSError as error:
+        named = error.filename
+        if error.errno is None or (named and not (part and Path(named).is_relative_to(part))):
+            raise
         raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+@contextmanager
+def replacing(path: Path, part: Path | None = None) -> Iterator[Path]:
+    """The path of a file to write, which takes the place of `path` if no error is raised.
+
+    Args:
+      path: where it will be.
+      part: where it is written, in the same folder; None for a name that no other thread has.
+
+    Raises:
+      OSError: as `naming`.
+    """
+    part = part or path.with_name(f".{os.getpid()}-{get_ident()}.part")
+    try:
+        with naming(path, part):
+            yield part
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -80,8 +80,11 @@ def test_json_of_comfyui_has_nan() -> None:
     [
         ("a = [", "is not TOML"),
         ("a = 1\na = 2", "is not TOML"),
+        ("a = " + "1" * 5000, "is not TOML: a number has too many digits"),
         ("a = " + "[" * 10_000, "more than 100 lists or tables within"),
-        (".".join("a" * 200) + " = 1", "more than 100 lists or tables within"),
+        (".".join("a" * 101) + " = 1", "more than 100 lists or tables within"),
+        ("[ " + " . ".join("ab" * 20_000) + " ]", "more than 100 lists or tables within"),
+        ("x = {b = 1, " + ".".join(["'a'"] * 20_000) + " = 1}", "more than 100 lists or tables"),
     ],
 )
 def test_toml_that_is_refused(text: str, why: str) -> None:
@@ -118,7 +121,7 @@ def test_an_index_that_pandas_named_and_blanks_before_names(tmp_path: Path) -> N
     [
         ('a,b\n"1,2\n', "line 2 is not CSV: unexpected end of data"),
         ("a,b\r1,2\r", "line 1 is not CSV: a line ends at a carriage return alone"),
-        ("a,a\n", "line 1 has a column twice"),
+        ("a,a\n", "line 1 has the column 'a' twice"),
         ("a;b\n1;2\n", "line 1 has ';' between names; save it with commas"),
         ("a\tb\n1\t2\n", r"line 1 has '\\t' between names; save it with commas"),
     ],

@@ -39,7 +39,7 @@ VALUES = [
     (int, 2.0, 2),
     (int, 3, 3),
     (int, 7.0, 7),
-    (int, 2.0**53, 2**53),
+    (int, 2.0**53 - 1, 2**53 - 1),
     (int, 2**63 - 1, 2**63 - 1),
     (int, np.int64(3), 3),
     (int, np.uint8(3), 3),
@@ -69,7 +69,7 @@ def test_values(kind: Any, value: object, want: object) -> None:
     [
         (int, 1.5),
         (int, math.inf),
-        (int, 2.0**53 + 2),
+        (int, 2.0**53),  # or one more
         (int, True),
         (int, "1"),
         (int, None),
@@ -81,6 +81,9 @@ def test_values(kind: Any, value: object, want: object) -> None:
         (float, 10**400),
         (str, 3),
         (str, "\ud800"),
+        (str, "a" * 100_001),
+        (int, "a" * 100_001),
+        (Inner, {"a" * 1_000_000: 3}),
         (bool, 1),
         (bool, "true"),
         (tuple[int, ...], 3),
@@ -98,6 +101,7 @@ def test_a_value_of_another_type_is_one_line(kind: Any, value: object) -> None:
     with pytest.raises(ValueError, match=r"^(key|unknown key 'key\.)") as error:
         value_of(kind, value, "key")
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 300
 
 
 @pytest.mark.parametrize(
@@ -167,6 +171,13 @@ def test_what_is_wrong_in_a_table(table: dict[str, object], message: str) -> Non
 def test_three_names_are_nearest() -> None:
     assert nearest("stpes", ["seed", "steps", "size", "prompt"]) == "nearest are steps, size, seed"
     assert nearest("zzz", ["a", "b"]).count(",") == 1
+
+
+def test_an_empty_output_is_no_folder(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('output = "runs"', encoding="utf-8")
+    with pytest.raises(ValueError, match=f"^{path}: output is empty"):
+        read_toml(Outer, path, ['output=""'], "")
 
 
 def test_a_file_and_its_overrides(tmp_path: Path) -> None:

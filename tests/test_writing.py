@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from jaxsd.writing import check_place, check_writable, replacing
+from jaxsd.writing import check_place, check_writable, naming, replacing
 
 
 def test_a_file_is_replaced_when_all_went_well(tmp_path):
@@ -32,6 +32,19 @@ def test_a_full_disk_names_the_file_and_leaves_the_old_one(tmp_path):
     assert error.value.errno == errno.ENOSPC
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("named", "shown"),
+    [(None, "a"), ("part", "a"), ("part/below/it", "a"), ("other", "other"), ("part2", "part2")],
+)
+def test_only_errors_of_the_file_get_its_name(named, shown, tmp_path):
+    place = [] if named is None else [str(tmp_path / named)]
+    with (
+        pytest.raises(OSError, match=f"'{tmp_path}/{shown}'$"),
+        naming(tmp_path / "a", tmp_path / "part"),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *place)
 
 
 def test_a_folder_that_is_none_is_named(tmp_path):

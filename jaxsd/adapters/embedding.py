@@ -125,7 +125,10 @@ def _rows(path: Path, tensor: LazyTensor) -> np.ndarray:
     if len(tensor.shape) not in (1, 2) or 0 in tensor.shape or not is_floating(tensor.dtype):
         kind = f"{tensor.dtype} {list(tensor.shape)}"
         raise ValueError(f"{path} holds {kind}, an embedding is [vectors, width] of fractions")
-    return np.atleast_2d(tensor.read())
+    rows = np.atleast_2d(tensor.read())
+    if not np.isfinite(rows).all():
+        raise ValueError(f"{path} has vectors that are not finite; its training went wrong")
+    return rows
 
 
 def write_embedding(path: str | Path, token: str, vectors: Sequence[Array]) -> None:

@@ -74,6 +74,8 @@ def read_lora(path: str | Path, spec: ModelSpec) -> Lora:
         lora[name] = {
             role: tree[f"{name}/{role}"].read() for role in ("down", "mid", "up") if role in roles
         }
+        if not all(np.isfinite(factor).all() for factor in lora[name].values()):
+            raise ValueError(f"{path} has numbers that are not finite in {name}; it is of no use")
         rank = lora[name]["up"].shape[-2]
         alpha = _scalar(path, roles["alpha"], tensors) if "alpha" in roles else stated.get(name)
         lora[name]["alpha"] = np.asarray(rank if alpha is None else alpha, np.float32)

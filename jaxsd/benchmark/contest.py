@@ -12,8 +12,14 @@ from threading import Thread
 from typing import Any
 
 from jaxsd.benchmark.jobs import OURS, Job
+from jaxsd.terminal import printable
+from jaxsd.text_files import table_of
+from jaxsd.typed import value_of
 
 COMMAND = f"{shlex.quote(sys.executable)} -m jaxsd.benchmark.worker"
+
+SHOWN = 200
+"""Characters of an answer that is not one."""
 
 
 @dataclass
@@ -55,21 +61,33 @@ class Worker:
         self.reader = Thread(target=self.said.extend, args=[self.process.stderr], daemon=True)
         self.reader.start()
 
-    def ask(self, **message: Any) -> dict[str, Any]:
-        """The answer to a message; `left_out` with the last line of stderr if there is none."""
+    def ask(self, wanted: str, **message: Any) -> dict[str, Any]:
+        """The answer to a message, with a number of the name `wanted`.
+
+        Or `left_out`, which says why there is none: the last line of stderr if the process ended.
+        """
         try:
             self.process.stdin.write(json.dumps(message) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             return self._last_words()
         line = self.process.stdout.readline()
-        return json.loads(line) if line else self._last_words()
+        if not line:
+            return self._last_words()
+        try:
+            line = line.strip()
+            answer = table_of(line, "its answer")
+            if "left_out" not in answer:
+                value_of(float, answer.get(wanted), wanted)
+        except ValueError as error:
+            return {"left_out": printable(f"{error}: {line}", SHOWN)}
+        return answer
 
     def _last_words(self) -> dict[str, str]:
         status = self.process.wait()
         self.reader.join()
         lines = [line.strip() for line in self.said if line.strip()]
-        return {"left_out": lines[-1] if lines else f"it ended with status {status}"}
+        return {"left_out": printable(lines[-1]) if lines else f"it ended with status {status}"}
 
     def close(self) -> None:
         """Ends the process."""
@@ -106,14 +124,18 @@ def contest(
         for turn in range(rounds):
             going = [(result, worker) for result, worker in running if not result.left_out]
             for result, worker in going if turn % 2 == 0 else going[::-1]:
-                answer = worker.ask(run=True)
+                answer = worker.ask("seconds", run=True)
                 if "left_out" in answer:
                     _leave_out(result, answer["left_out"], say)
                 else:
                     result.seconds.append(answer["seconds"])
         for result, worker in running:
             if not result.left_out:
-                result.peak = worker.ask(finish=True)["peak"]
+                answer = worker.ask("peak", finish=True)
+                if "left_out" in answer:
+                    _leave_out(result, answer["left_out"], say)
+                    continue
+                result.peak = answer["peak"]
                 say(f"{result.worker}: {result.median:.3g} s")
     finally:
         for _, worker in running:
@@ -122,10 +144,10 @@ def contest(
 
 
 def _prepare(worker: Worker, result: Result, say: Callable[[str], None]) -> None:
-    answer = worker.ask(job=result.job.message())
+    answer = worker.ask("compile", job=result.job.message())
     for _ in range(2):
         if "left_out" not in answer:
-            warm = worker.ask(run=True)
+            warm = worker.ask("seconds", run=True)
             answer |= {"left_out": warm["left_out"]} if "left_out" in warm else {}
     if "left_out" in answer:
         _leave_out(result, answer["left_out"], say)

@@ -95,8 +95,17 @@ def jobs_of(
     """Every part of every model in every dtype; `size` None is what suits the model.
 
     Raises:
-      ValueError: memory can not hold such a batch.
+      ValueError: a number is not allowed, or memory can not hold such a batch.
     """
+    for name, count in {"batch": batch, "steps": steps}.items():
+        if count < 1:
+            raise ValueError(f"--{name} {count} is not a number above 0")
+    for spec in map(MODELS.__getitem__, models):
+        if steps > (trained := spec.schedule.train_steps):
+            raise ValueError(f"--steps {steps} is more than the {trained} noise levels there are")
+        unit = spec.vae.downscale
+        if size is not None and (size < unit or size % unit):
+            raise ValueError(f"--size {size} is not a multiple of {unit} pixels above 0")
     sizes = {model: size or MODELS[model].default_size for model in models}
     for model, side in sizes.items():
         check_drawing(Settings(width=side, height=side), MODELS[model], batch, batch)
@@ -117,7 +126,7 @@ def peers_of(texts: Sequence[str]) -> dict[str, str]:
     peers: dict[str, str] = {}
     for text in texts:
         name, _, command = text.partition("=")
-        if not name or not command.strip():
+        if not name or not name.isprintable() or not command.strip():
             raise ValueError(f"--peer {text!r} is not NAME=COMMAND")
         if name == OURS or name in peers:
             raise ValueError(f"--peer {text!r}: the name {name!r} is taken; choose another")

@@ -4,10 +4,12 @@ import itertools
 import math
 import re
 import string
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxsd.text_files import lines_in
+from jaxsd.terminal import printable
+from jaxsd.text_files import LONGEST_TEXT, lines_in
 from jaxsd.typed import is_whole
 
 MANY = 10**7
@@ -27,17 +29,28 @@ def product(template: str, axes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """
     words = _words(template)
     sizes = {name: _size(name, given) for name, given in axes.items()}
-    if missing := sorted(words - set(axes)):
+    if missing := sorted(set(words) - set(axes)):
         raise ValueError(f"the prompt {template!r} has {{{missing[0]}}}, and axes do not")
     if math.prod(sizes.values()) > MANY:
         each = " x ".join(map(str, sizes.values()))
         raise ValueError(f"axes make {each} rows, at most {MANY} are possible; make several runs")
     values = {name: _values(name, given, name in words) for name, given in axes.items()}
+    _check_length(template, words, values)
     return _rows(template, words, values)
 
 
+def _check_length(template: str, words: Counter[str], values: Mapping[str, Sequence[Any]]) -> None:
+    longest = {name: max(len(str(value)) for value in values[name]) for name in words}
+    length = len(template) + sum(words[name] * longest[name] for name in words)
+    if length > LONGEST_TEXT:
+        raise ValueError(
+            f"the prompt {printable(template, 100)!r} has up to {length} characters with these "
+            f"axes; at most {LONGEST_TEXT} are possible"
+        )
+
+
 def _rows(
-    template: str, words: set[str], values: Mapping[str, list[Any]]
+    template: str, words: Counter[str], values: Mapping[str, Sequence[Any]]
 ) -> Iterator[dict[str, Any]]:
     for chosen in itertools.product(*values.values()):
         row = dict(zip(values, chosen, strict=True))
@@ -45,8 +58,8 @@ def _rows(
         yield {k: v for k, v in row.items() if k not in words} | {"prompt": filled}
 
 
-def _words(template: str) -> set[str]:
-    """The names in a template: names alone, since `{x.y}`, `{x!r}` and `{x:9}` mean more."""
+def _words(template: str) -> Counter[str]:
+    """How often each name is in a template: names alone, as `{x.y}`, `{x!r}`, `{x:9}` mean more."""
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
@@ -58,7 +71,7 @@ def _words(template: str) -> set[str]:
                 f"the prompt {template!r} has more in braces than the name of an axis, at "
                 f"{{{name}...}}; write {{{{ and }}}} for braces"
             )
-    return {name for name, _, _ in fields}
+    return Counter(name for name, _, _ in fields)
 
 
 def _size(name: str, given: Any) -> int:

@@ -20,6 +20,8 @@ from jaxsd.images import contact_sheet, decoded, write_png
 SHEET = 64
 """Pictures on the contact sheet, at most."""
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 Shown = Callable[[int, int], Callable[[int], Any]]
 """(images in all, images done) -> a function to call with the number of new images."""
 
@@ -49,7 +51,7 @@ def draw(
       The whole manifest, once every host is done; else None.
 
     Raises:
-      ValueError: the folder holds another run, another process works in it, or the disk is full.
+      ValueError: the folder holds another run, another process works in it, or there is no room.
     """
     config, who = work.config, f"host {host}: " if hosts > 1 else ""
     store = Store(Path(config.output), config.format, config.picture, work.units, host)
@@ -76,10 +78,11 @@ def draw(
             say(who + line_of(numbers))
             return written_end(store, work.skipped)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in NO_ROOM:
             raise
         raise ValueError(
-            f"the disk of {config.output} is full; make room and give the same command again"
+            f"{error.filename or config.output} can not be written: {error.strerror}; make room "
+            "and give the same command again"
         ) from None
 
 

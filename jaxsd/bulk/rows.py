@@ -1,5 +1,6 @@
 """What to draw: one row per image, checked before anything is compiled."""
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -13,6 +14,8 @@ from jaxsd.settings import OPTIONS, SIZE, Settings, checked, settings_from
 from jaxsd.typed import is_whole, nearest
 
 COLUMNS = ("id", *OPTIONS, SIZE)
+LARGEST_ID = 200
+"""Bytes of an id: file systems take 255 for a name, and some letters are four."""
 LISTED = 50
 """Bad rows that are listed; the rest are only counted."""
 
@@ -50,7 +53,7 @@ def rows_from(
     """Rows of (line number, values), or of (line number, what is wrong with the line)."""
     rows, bad, ids = [], [], set()
     defaults, folder = config.settings, Path(config.inputs)
-    is_file = cache(lambda name: (folder / name).is_file())
+    is_file = cache(lambda name: os.path.isfile(folder / name))  # also for names that are too long
     for index, (line, values) in enumerate(lines):
         try:
             if isinstance(values, str):
@@ -102,6 +105,8 @@ def _id(value: Any, used: set[str]) -> str:
     row_id = str(int(value)) if is_whole(value) else value
     if not isinstance(row_id, str) or not re.fullmatch(r"[\w-]{1,100}", row_id):
         raise ValueError(f"id {value!r} is not 1 to 100 letters, digits, '_' or '-'")
+    if len(row_id.encode()) > LARGEST_ID:
+        raise ValueError(f"id {row_id!r} has more than {LARGEST_ID} bytes, as the name of a file")
     if row_id in used:
         raise ValueError(f"id {row_id!r} was used before")
     return row_id

@@ -27,7 +27,8 @@ from typing import Any
 
 from jaxsd.bulk.plan import Unit
 from jaxsd.bulk.shards import WRITERS, add, read_pictures
-from jaxsd.text_files import read_json, read_jsonl
+from jaxsd.text_files import decoded, json_of, read_json, read_jsonl
+from jaxsd.writing import replacing
 
 RECORDS = "records.json"
 Records = list[dict[str, Any]]
@@ -117,7 +118,7 @@ class Store:
     def finish(self, shard: int) -> None:
         """Makes a shard and its manifest from its parts."""
         units = self.shards[shard]
-        records = [record for unit in units for record in self._records(unit)]
+        records = [record for unit in units for record in self._done(unit)[0]]
         if self.kind != "folder":
             self._write_shard(shard, units)
         write_whole(self._manifest(shard), lines_of(records))
@@ -147,29 +148,41 @@ class Store:
 
     def _write_shared(self, name: str, packed: bytes) -> None:
         """Writes a file that other hosts may write at the same time, with the same content."""
-        own = self.folder / f".{name}.{self.host}"
-        write_whole(own, packed)
-        own.replace(self.folder / name)
+        with replacing(self.folder / name, self.folder / f".{name}.{self.host}") as own:
+            own.write_bytes(packed)
+            synced(own)
 
     def _write_shard(self, shard: int, units: Sequence[Unit]) -> None:
         ending, writer = WRITERS[self.kind]
         path = self.folder / f"shards/{shard:05d}.{ending}"
-        part = path.with_name(f".{path.name}.part")
-        try:
+        with replacing(path, _beside(path)) as part:
             with writer(part, self.picture) as write:
                 for unit in units:
-                    with tarfile.open(self._part(unit)) as tar:
-                        for record in json.load(tar.extractfile(RECORDS)):
-                            if "file" in record:
-                                write(record, tar.extractfile(record["id"]).read())
+                    records, pictures = self._done(unit)
+                    for record in records:
+                        if "file" in record:
+                            write(record, pictures[record["id"]])
             synced(part)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
 
-    def _records(self, unit: Unit) -> Records:
-        with tarfile.open(self._part(unit)) as tar:
-            return json.load(tar.extractfile(RECORDS))
+    def _done(self, unit: Unit) -> tuple[Records, dict[str, bytes]]:
+        """What `commit` saved: lines of the manifest, and pictures by id.
+
+        Raises:
+          ValueError: it is damaged.
+        """
+        path = self._part(unit)
+        try:
+            with tarfile.open(path, "r:") as tar:
+                files = {member.name: tar.extractfile(member).read() for member in tar}
+            records = json_of(decoded(files.pop(RECORDS), RECORDS), RECORDS)
+            drawn = {record["id"] for record in records if "file" in record}
+            if self.kind != "folder" and drawn != files.keys():
+                raise ValueError
+        except (tarfile.TarError, KeyError, TypeError, ValueError):
+            raise ValueError(
+                f"{path} is damaged; remove it, and its pictures are drawn again"
+            ) from None
+        return records, files
 
     def _place(self, shard: int, name: str) -> str:
         if self.kind == "folder":
@@ -190,13 +203,14 @@ def lines_of(records: Records) -> bytes:
 
 def write_whole(path: Path, packed: bytes) -> None:
     """Writes a temporary file, and renames it once it is on the disk."""
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with replacing(path, _beside(path)) as part:
         part.write_bytes(packed)
         synced(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    """Where a file is written: the same name again after a kill, so that nothing is left."""
+    return path.with_name(f".{path.name}.part")
 
 
 def synced(path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from jaxsd.benchmark.jobs import DTYPES, MODELS, OURS, PARTS, STORED, Job, jobs_of, peers_of
+from jaxsd.terminal import printable
 from jaxsd.writing import check_place, replacing
 
 
@@ -55,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
 
     workers = {OURS: COMMAND} | peers
     facts, command = machine(), args.said or shlex.join(["jaxsd", *sys.argv[1:]])
-    contests, say = [], lambda line: print(f"  {line}", file=sys.stderr)
+    contests, say = [], lambda line: print(f"  {printable(line)}", file=sys.stderr)
     for job in jobs:
         print(f"{job.model} {job.part} {job.dtype}", file=sys.stderr)
         contests.append(contest(job, workers, args.rounds, say))
@@ -76,16 +77,11 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
     Raises:
       ValueError: a number that is not allowed.
     """
-    for name in ("batch", "steps", "rounds"):
-        if getattr(args, name) < 1:
-            raise ValueError(f"--{name} {getattr(args, name)} is not a number above 0")
+    if args.rounds < 1:
+        raise ValueError(f"--rounds {args.rounds} is not a number above 0")
     if args.quick:
         args.rounds = 3
         small = jobs_of(["emoji"], list(PARTS), ["float32"], args.batch, None, args.steps)
         return small + jobs_of(["sd15"], ["unet", "vae"], ["float32"], args.batch, 256, args.steps)
-    for model in args.models:
-        unit = MODELS[model].vae.downscale
-        if args.size is not None and (args.size < unit or args.size % unit):
-            raise ValueError(f"--size {args.size} is not a multiple of {unit} pixels above 0")
     sizes = (args.batch, args.size, args.steps)
     return jobs_of(args.models, args.parts, args.dtypes, *sizes, args.stored)

@@ -4,10 +4,13 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 from jaxsd.bulk.config import one_image_a_call, read_config
 from jaxsd.bulk.work import checked_work
 from jaxsd.cli.hosts import WEEK, add_hosts, join_hosts
+from jaxsd.terminal import printable
+from jaxsd.writing import check_place
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +35,11 @@ def main(args: argparse.Namespace) -> None:
     config = read_config(args.config, args.overrides)
     if args.batch_invariant:
         config = one_image_a_call(config)
+    check_place(Path(config.output))
     work = checked_work(
         config,
         skip_bad_rows=args.skip_bad_rows,
-        say=lambda line: print(line, file=sys.stderr),
+        say=lambda line: print(printable(line), file=sys.stderr),
     )
 
     # Imported here because these import jax: mistakes above are reported without that delay.

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from jaxsd.cli.progress import keep_programs
 from jaxsd.writing import check_place
 
 
@@ -21,13 +22,9 @@ def main(args: argparse.Namespace) -> None:
     place = Path(args.output or f"{Path(config.data)}-latents")
     check_place(place.parent)
 
-    from tqdm import tqdm
-
-    from jaxsd.folders import writable_cache
-    from jaxsd.jax_cache import keep_compiled
     from jaxsd.training.latents import cache_latents
 
-    keep_compiled(writable_cache(tqdm.write), announce=tqdm.write)
+    keep_programs()
     index = cache_latents(config, place)
     pictures, captions = (
         sum(shard.count for shard in shards) for shards in (index.pictures, index.captions)

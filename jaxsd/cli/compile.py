@@ -8,7 +8,8 @@ from jaxsd.benchmark.jobs import MODELS
 from jaxsd.canvases import read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, opened, reading
 from jaxsd.convert.controlnet import controlnet_place
-from jaxsd.settings import checked, settings_from, with_sides
+from jaxsd.memory import check_drawing
+from jaxsd.settings import checked, image_count, settings_from, with_sides
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,8 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Compiles programs into the cache folder; prints a line for each size and batch."""
     for count in args.batch:
-        if count < 1:
-            raise ValueError(f"--batch {count} is not at least 1")
+        image_count("--batch", count, prompts=1)
     known = None if args.target is None else MODELS.get(args.model)
     spec = known or opened(args).spec
     given = given_settings(args)
@@ -70,11 +70,12 @@ def main(args: argparse.Namespace) -> None:
 
         told = {"taesd": args.taesd, **reading(args)}
         pipe = shapes_only(known, args.dtype) if known else outline(args.model, args.dtype, **told)
-        for report in reports(
-            args.target, args.mesh, pipe, [(one, n) for one, *_ in wanted for n in args.batch]
-        ):
+        sizes = [(one, count) for one, *_ in wanted for count in args.batch]
+        for report in reports(args.target, args.mesh, pipe, sizes):
             print(report, flush=True)
         return
+    for first, *_ in wanted:
+        check_drawing(first, spec, images=max(args.batch), together=max(args.batch))
     names = dict.fromkeys(control.model for control in wanted[0][0].control)
     for name in names:
         controlnet_place(name)

@@ -3,6 +3,9 @@
 import os
 import sys
 
+TRAINING = ("grain", "matplotlib", "tensorboardX")
+"""Packages that come with the extra [train]."""
+
 
 def ending(error: BaseException) -> tuple[int, str] | None:
     """The status and the line for an error that the user can repair; None for a defect of ours."""
@@ -13,6 +16,8 @@ def ending(error: BaseException) -> tuple[int, str] | None:
         return 1, line
     if isinstance(error, ValueError | OSError):
         return 2, line
+    if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
+        return 2, f"this needs the package {error.name}: pip install 'jaxsd[train]'"
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in line:
         return (2, "out of memory; take fewer or smaller pictures at a time, or 16-bit dtypes")
     if "jax" in sys.modules:

@@ -4,6 +4,8 @@ Little is imported here, so that Ctrl-C is caught from the first moments on.
 """
 
 import argparse
+import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,19 +14,30 @@ from typing import NoReturn
 from jaxsd import streams
 from jaxsd.terminal import printable
 
+INTERRUPTED = 130
+"""Status of a program that Ctrl-C ended: 128 + SIGINT."""
+
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:
     """The `jaxsd` program; `argv` is what follows its name. Ends with `SystemExit`."""
     streams.begin()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a shell ignores it
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         _run(["jaxsd", *(sys.argv[1:] if argv is None else argv)])
     except KeyboardInterrupt:
         print("jaxsd: interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(streams.BROKEN_PIPE)
     finally:
         streams.end()
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Ends the program in good order; the second time at once, whatever it waits for."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    raise KeyboardInterrupt
 
 
 def _run(argv: Sequence[str]) -> NoReturn:

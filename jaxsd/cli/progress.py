@@ -12,11 +12,9 @@ class StepBar:
         from tqdm import tqdm
 
         self.bar = tqdm(total=rows, unit="step", disable=None)
-        self.before = 0
 
     def __call__(self, done: int, rows: int) -> None:
-        """Shows that `done` of a batch's `rows` network calls are done, after `before` earlier."""
-        done += self.before
+        """Shows that `done` network calls are done; a batch has `rows`."""
         if done == 1:
             # The first call loads and compiles: the time left is estimated from the others.
             self.bar.reset(self.bar.total)
@@ -36,3 +34,18 @@ def steps_shown(rows: int) -> Iterator[StepBar]:
         yield shown
     finally:
         shown.bar.close()
+
+
+def say(line: str) -> None:
+    """Prints a line on stderr, above a bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stderr)
+
+
+def keep_programs() -> None:
+    """Keeps what JAX compiles for the next run, or says why not."""
+    from jaxsd.folders import writable_cache
+    from jaxsd.jax_cache import keep_compiled
+
+    keep_compiled(writable_cache(say), announce=say)

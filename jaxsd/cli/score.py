@@ -2,12 +2,12 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxsd.cli.hosts import WEEK, add_hosts, join_hosts
+from jaxsd.cli.progress import keep_programs, say
 from jaxsd.score.findings import Findings, Hosts
 from jaxsd.score.pictures import Picture
 from jaxsd.score.report import table
@@ -70,13 +70,6 @@ def main(args: argparse.Namespace) -> None:
         print("for FID and KID give --inception and --reference, for CLIP scores --clip; see -h")
 
 
-def say(line: str) -> None:
-    """Prints a line on stderr, above a bar if there is one."""
-    from tqdm import tqdm
-
-    tqdm.write(line, file=sys.stderr)
-
-
 def hosts_of(args: argparse.Namespace, output: Path) -> Hosts:
     """The hosts that work together: one, unless the arguments name more."""
     join_hosts(args, patience=WEEK)
@@ -94,11 +87,9 @@ def networks_of(asked: Asked) -> tuple[dict[str, Any], str]:
     """
     if not (asked.inception or asked.clip):
         return {}, ""
-    from jaxsd.folders import writable_cache
-    from jaxsd.jax_cache import keep_compiled
     from jaxsd.score.devices import loaded
 
-    keep_compiled(writable_cache(say), announce=say)
+    keep_programs()
     return loaded(asked.inception, asked.clip, asked.batch_size, say)
 
 

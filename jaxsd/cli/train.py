@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from jaxsd.cli.hosts import add_hosts, join_hosts
+from jaxsd.cli.progress import keep_programs
 from jaxsd.writing import check_place
 
 
@@ -23,15 +24,11 @@ def main(args: argparse.Namespace) -> None:
     refuse_other_run(config)
     check_place(Path(config.output))
 
-    from tqdm import tqdm
-
-    from jaxsd.folders import writable_cache
-    from jaxsd.jax_cache import keep_compiled
     from jaxsd.training.loop import train
     from jaxsd.training.sheets import sheets
     from jaxsd.training.tasks import check_run, task_of
 
-    keep_compiled(writable_cache(tqdm.write), announce=tqdm.write)
+    keep_programs()
     join_hosts(args)
     check_run(config)
     task = task_of(config)

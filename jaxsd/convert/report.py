@@ -1,11 +1,10 @@
 """A report about a source, as lines of a label and a text."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from jaxsd.config import ModelSpec
 from jaxsd.convert.api import open_model
@@ -75,14 +74,14 @@ def _schedule(spec: ModelSpec) -> str:
 
 def _sum(tree: FlatTree) -> str:
     tensors = tree.values()
-    count = sum(int(np.prod(tensor.shape, dtype=np.int64)) for tensor in tensors)
+    count = sum(math.prod(tensor.shape) for tensor in tensors)
     size = sum(tensor.nbytes for tensor in tensors) / 2**20
     return f"{count:,} parameters, {_dtypes(tensors)}, {size:,.1f} MiB"
 
 
 def _dtypes(tensors: Iterable[LazyTensor]) -> str:
-    counts = Counter(tensor.dtype.name for tensor in tensors)
-    return " and ".join(name for name, _ in counts.most_common())
+    counts = Counter(tensor.dtype for tensor in tensors)
+    return " and ".join(dtype.name for dtype, _ in counts.most_common())
 
 
 def _about_tensors(tensors: FlatTree, facts: dict[str, str]) -> Lines:

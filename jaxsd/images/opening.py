@@ -1,6 +1,7 @@
 """Opening picture files: damage raises an OSError, pictures are turned upright, with 8 bits."""
 
 import contextlib
+import functools
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".
 """How the names of picture files end, in lower case."""
 MAX_PIXELS = 2**26
 """Pixels of a picture, at most: 8192 x 8192. A file of 20 kB can have many more."""
+
+_KINDS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM", "TGA", "ICO")
+"""What is read. For some others Pillow starts another program, such as Ghostscript for EPS."""
 
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # Pillow's modes of more than 8 bits
 _ROWS = 256  # are made bytes at a time
@@ -47,13 +51,16 @@ def is_picture(path: str | Path) -> bool:
         return False
     with Path(path).open("rb") as file:
         head = file.read(9)
-    return head.startswith(_BEGINNINGS) and head[8:] != b"{"  # which is one of safetensors
+    known = head.startswith(_BEGINNINGS) or head[4:8] == b"ftyp"  # AVIF
+    return known and head[8:] != b"{"  # which is one of safetensors
 
 
 @contextlib.contextmanager
 def in_file(path: File) -> Iterator[BinaryIO]:
     """The bytes of a picture file; one that is open already stays open."""
     if isinstance(path, str | Path):
+        if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
+            raise OSError(f"{path} is no file")
         with Path(path).open("rb") as file:
             yield file
     else:
@@ -85,14 +92,16 @@ def _read(file: BinaryIO, header: bool) -> Image.Image:
         is_png = file.read(len(SIGNATURE)) == SIGNATURE
         if is_png:
             _check_size(*size_in(file))
-        image = Image.open(bare(file, header=header) if is_png else file)
+            file = bare(file, header=header)
+        image = Image.open(file, formats=("PNG",) if is_png else _kinds())
         _check_size(*image.size)
         if not header:
             image.load()
     except UnidentifiedImageError:
         file.seek(0)
         pointer = file.read(len(POINTER)) == POINTER
-        raise OSError(pointer_line("it") if pointer else "no picture of a known kind") from None
+        known = f"no picture of a known kind: {', '.join(_kinds())}"
+        raise OSError(pointer_line("it") if pointer else known) from None
     except Image.DecompressionBombError:
         raise OSError(f"no picture: {_LIMIT}") from None
     except Exception as error:  # Pillow's readers let errors of every kind pass
@@ -100,6 +109,13 @@ def _read(file: BinaryIO, header: bool) -> Image.Image:
             raise
         raise OSError(f"no picture: {error}") from error
     return image
+
+
+@functools.cache
+def _kinds() -> tuple[str, ...]:
+    """Those of `_KINDS` that this Pillow has: AVIF came with 11.3."""
+    Image.init()
+    return tuple(kind for kind in _KINDS if kind in Image.OPEN)
 
 
 def _check_size(width: int, height: int) -> None:

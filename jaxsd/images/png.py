@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MAX_TEXT = 2**24
+MAX_TEXT = 2**23
 """Bytes that all texts of a picture have, at most; those beyond are left out."""
 
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"comf")  # the last is ComfyUI's, in animated pictures

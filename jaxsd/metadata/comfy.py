@@ -15,8 +15,6 @@ _PARTS = ("guider", "sampler", "sigmas", "noise")
 _MODELS = ("ckpt_name", "unet_name")
 _MOST = 20
 """Samplers side by side whose texts are compared."""
-_LONGEST = 1000
-"""Nodes that a text passes, at most."""
 
 
 def comfy(texts: Mapping[str, str]) -> Made | None:
@@ -30,8 +28,9 @@ def comfy(texts: Mapping[str, str]) -> Made | None:
     if not graph:
         return None
     samplers = _first_samplers(graph)
-    prompts = {_text_of(graph, node, "positive") for node in samplers}
-    negatives = {_text_of(graph, node, "negative") for node in samplers}
+    strings = _strings(graph)
+    prompts = {_text_of(graph, strings, node, "positive") for node in samplers}
+    negatives = {_text_of(graph, strings, node, "negative") for node in samplers}
     prompt, negative = (one.pop() if len(one) == 1 else None for one in (prompts, negatives))
     beside = parse_parameters(texts.get(PARAMETERS, ""))
     if prompt is None and "Steps" in beside:
@@ -64,7 +63,9 @@ def _draws(node: Node) -> bool:
     return bool(seeded) and isinstance(node.inputs.get("positive", node.inputs.get("guider")), Link)
 
 
-def _text_of(graph: Graph, sampler: Node, side: str) -> str | None:
+def _text_of(
+    graph: Graph, strings: Mapping[str, str | None], sampler: Node, side: str
+) -> str | None:
     """The text of a side, "positive" or "negative", of a sampler; None if it cannot be told.
 
     Several texts that are combined are joined by line breaks.
@@ -87,7 +88,7 @@ def _text_of(graph: Graph, sampler: Node, side: str) -> str | None:
         elif following := _conditions(node, side):
             waiting += [_node(graph, link) for link in reversed(following)]
         else:
-            found = [_string(graph, node.inputs[name]) for name in _TEXTS if name in node.inputs]
+            found = [_string(strings, node.inputs[name]) for name in _TEXTS if name in node.inputs]
             texts |= dict.fromkeys(found or [None])
     if None in texts:
         return None
@@ -103,18 +104,26 @@ def _conditions(node: Node, side: str) -> list[Link]:
     return [link for name, link in links.items() if passes or name.startswith("conditioning")]
 
 
-def _string(graph: Graph, value: Any) -> str | None:
-    """A text, or that of the node that it comes from, if that holds only one."""
-    for _ in range(_LONGEST):
-        if not isinstance(value, Link):
-            return value if isinstance(value, str) else None
-        inputs = _node(graph, value).inputs.values()
-        links = [one for one in inputs if isinstance(one, Link)]
-        strings = [one for one in inputs if isinstance(one, str)]
-        if len(links) + len(strings) != 1:
-            return None
-        value = (links or strings)[0]
-    return None
+def _strings(graph: Graph) -> dict[str, str | None]:
+    """The text of each node that holds only one, or passes on only one."""
+    found: dict[str, str | None] = {}
+    for name in graph:
+        passed, value = [], Link(name)
+        while isinstance(value, Link) and value.node not in found:
+            found[value.node] = None  # which also ends rings
+            passed.append(value.node)
+            inputs = _node(graph, value).inputs.values()
+            texts = [one for one in inputs if isinstance(one, Link | str)]
+            value = texts[0] if len(texts) == 1 else None
+        found |= dict.fromkeys(passed, _string(found, value))
+    return found
+
+
+def _string(strings: Mapping[str, str | None], value: Any) -> str | None:
+    """A text, or that of the node that it comes from."""
+    if isinstance(value, Link):
+        return strings.get(value.node)
+    return value if isinstance(value, str) else None
 
 
 def _node(graph: Graph, link: Link) -> Node:

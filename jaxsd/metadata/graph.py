@@ -1,6 +1,6 @@
 """The two forms of ComfyUI's graphs as one: the API's (`prompt`) and the editor's (`workflow`)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
@@ -20,6 +20,8 @@ class Node(NamedTuple):
 Graph = dict[str, Node]
 """Nodes by id."""
 
+_MOST = 5_000
+"""Nodes of a graph. What people make has some 1,000 at most."""
 _SEED = ("seed", "")  # behind a seed the editor stores what becomes of it after a run
 _WIDGETS: dict[str, tuple[str, ...]] = {
     "KSampler": (*_SEED, "steps", "cfg", "sampler_name", "scheduler", "denoise"),
@@ -66,7 +68,9 @@ _WIDGETS: dict[str, tuple[str, ...]] = {
 
 
 def of_prompt(table: Mapping[str, Any]) -> Graph:
-    """The graph of a `prompt`; empty if the table is no such thing."""
+    """The graph of a `prompt`; empty if the table is no such thing, or too large."""
+    if len(table) > _MOST:
+        return {}
     return {
         name: Node(node["class_type"], {key: _input(value) for key, value in inputs.items()})
         for name, node in table.items()
@@ -82,13 +86,16 @@ def _input(value: Any) -> Any:
 
 
 def of_workflow(table: Mapping[str, Any]) -> Graph:
-    """The graph of a `workflow`; empty if the table is no such thing.
+    """The graph of a `workflow`; empty if the table is no such thing, or too large.
 
     Of nodes whose values are a list only those of `_WIDGETS` have names for them.
     """
+    nodes = _listed(table.get("nodes"))
+    if len(nodes) > _MOST:
+        return {}
     sources = dict(filter(None, map(_source, _listed(table.get("links")))))
     graph = {}
-    for node in _listed(table.get("nodes")):
+    for node in nodes:
         if not isinstance(node, dict) or not isinstance(kind := node.get("type"), str):
             continue
         values = node.get("widgets_values")
@@ -112,5 +119,5 @@ def _source(link: Any) -> tuple[int, str] | None:
     return None
 
 
-def _listed(value: Any) -> Iterable[Any]:
+def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []

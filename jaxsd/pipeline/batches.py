@@ -36,10 +36,10 @@ def per_image(name: str, value: Any, count: int) -> list[Any]:
     Raises:
       ValueError: a sequence of another length.
     """
-    if isinstance(value, str) or not np.iterable(value):
+    if isinstance(value, str | bytes) or not np.iterable(value):
         return [value] * count
     if len(value) != count:
-        raise ValueError(f"{name} has {len(value)} values for {count} images; give 1 or {count}")
+        raise ValueError(f"{name} has {len(value)} values for {count} images; give one, or as many")
     return list(value)
 
 

@@ -1,6 +1,6 @@
 """Turns the arguments of a Python caller into settings and pictures for each image."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +8,15 @@ import numpy as np
 from jaxsd.canvases import Pictures
 from jaxsd.config import ModelSpec
 from jaxsd.pipeline.batches import per_image
-from jaxsd.settings import OPTIONS, SIZE, Settings, checked, option_value, settings_from
+from jaxsd.settings import (
+    OPTIONS,
+    SIZE,
+    Settings,
+    checked,
+    image_count,
+    option_value,
+    settings_from,
+)
 from jaxsd.types import Array
 
 GIVEN = "given"
@@ -45,12 +53,14 @@ def request_of(
         height, width = latents.shape[1:3]
         unit = spec.vae.downscale
         options |= {"height": height * unit, "width": width * unit}
-    num_images = options.pop("num_images", 1)
+    if not isinstance(prompt, str | Settings | Iterable):
+        raise ValueError(f"prompt is {prompt!r}, it must be a text, or several")
     each = [prompt] if isinstance(prompt, str | Settings) else list(prompt)
-    each = [one for one in each for _ in range(num_images)]
     if not each:
-        raise ValueError(f"no images: num_images is {num_images} and prompts are {prompt!r}")
-    count = len(each)
+        raise ValueError(f"no images: prompts are {prompt!r}")
+    num_images = options.pop("num_images", 1)
+    count = image_count("num_images", num_images, len(each))
+    each = [one for one in each for _ in range(int(num_images))]
     pictures = pictures_for(options, count)
     columns = {
         name: [value] * count if name in _LISTS else per_image(name, value, count)

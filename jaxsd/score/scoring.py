@@ -15,7 +15,7 @@ from jaxsd.score.findings import Findings
 from jaxsd.score.pictures import Picture, pictures_in, read_picture
 from jaxsd.score.report import Numbers, clip_numbers, distances, plain_numbers
 from jaxsd.score.statistics import Statistics, read_statistics, write_statistics
-from jaxsd.writing import replacing
+from jaxsd.writing import check_writable, replacing
 
 SHEET = 64
 """Pictures on the contact sheet, at most."""
@@ -38,6 +38,7 @@ class Asked(NamedTuple):
 
         Raises:
           ValueError: in one line, with their names.
+          OSError: the statistics can not be written.
         """
         if self.batch_size < 1:
             raise ValueError(f"--batch-size is {self.batch_size}, it must be more than 0")
@@ -55,6 +56,7 @@ class Asked(NamedTuple):
                 raise ValueError(
                     f"--save-statistics {kept} is not a .npz file in a folder that exists"
                 )
+            check_writable(kept.parent)
 
 
 def some_pictures(place: str, flag: str = "") -> list[Picture]:

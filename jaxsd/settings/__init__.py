@@ -1,6 +1,6 @@
 """The options of a picture, their checks, and what they mean for the sampling loop."""
 
-from jaxsd.settings.checks import checked, in_range
+from jaxsd.settings.checks import checked, image_count, in_range
 from jaxsd.settings.options import (
     LARGEST_SEED,
     OPTIONS,
@@ -34,6 +34,7 @@ __all__ = [
     "bucket_of",
     "checked",
     "guidance_of",
+    "image_count",
     "in_range",
     "is_guided",
     "option_value",

@@ -7,7 +7,10 @@ from typing import Any
 from jaxsd.config import ModelSpec
 from jaxsd.settings.options import OPTIONS, Settings, option_value
 from jaxsd.settings.plans import tableau_of
+from jaxsd.typed import is_whole
 
+MOST_IMAGES = 2**20
+"""Of one call: each takes a kilobyte before it is drawn."""
 LARGEST_WEIGHT = 1000
 """Of a ControlNet, either way."""
 
@@ -27,6 +30,22 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
         _check_multiple(name, getattr(filled, name), spec.vae.downscale if spec.vae else 8)
     tableau_of(filled, spec)
     return filled
+
+
+def image_count(name: str, per_prompt: Any, prompts: int) -> int:
+    """How many images a call asks for.
+
+    Raises:
+      ValueError: `per_prompt` is no whole number of at least 1, or there are too many.
+    """
+    if not is_whole(per_prompt) or per_prompt < 1:
+        raise ValueError(f"{name} {per_prompt!r} is not a whole number of at least 1")
+    if (count := int(per_prompt) * prompts) > MOST_IMAGES:
+        raise ValueError(
+            f"{name} {per_prompt} for {prompts} prompt{'s' * (prompts > 1)} is {count} images; at "
+            f"most {MOST_IMAGES} are possible in a call: make several, or take jaxsd bulk"
+        )
+    return count
 
 
 def in_range(settings: Settings) -> Settings:

@@ -104,8 +104,11 @@ def _tableau(
     schedule = NoiseSchedule.from_config(config)
     try:
         return build(sampler, schedule, steps, prediction, strength=strength, **given)
-    except TypeError as error:  # a text where a number is wanted
-        raise ValueError(f"sampler_options {' '.join(options)}: {error}") from None
+    except TypeError:
+        raise ValueError(
+            f"sampler_options {' '.join(options)}: a text stands where {sampler} takes a number, "
+            "or the reverse"
+        ) from None
 
 
 def _option_of_text(text: str) -> Any:

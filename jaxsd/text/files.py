@@ -119,10 +119,11 @@ def _read_vocabulary(folder: Path, stated: dict[str, Any]) -> Vocabulary:
     try:
         if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
             ids = _read_json(folder / "vocab.json")
-            merges = parse_merges(read_text(folder / "merges.txt"))
+            merges = parse_merges(read_text(folder / "merges.txt"), folder / "merges.txt")
             added = _read_json(folder / "added_tokens.json")
             decoder = stated.get("added_tokens_decoder", {})
-            added |= {token["content"]: int(i) for i, token in decoder.items()}
+            numbers = {i: int(i) if i.isdecimal() else i for i in decoder}
+            added |= {token["content"]: numbers[i] for i, token in decoder.items()}
         elif whole.is_file():
             ids, merges, added = _of_tokenizer_json(_read_json(whole))
         else:
@@ -136,7 +137,10 @@ def _read_vocabulary(folder: Path, stated: dict[str, Any]) -> Vocabulary:
         ) from None
     named = {BOS, EOS, stated.get("pad_token")}
     new = {token: i for token, i in added.items() if token not in named}
-    return Vocabulary(ids | new, merges, tuple(new))
+    try:
+        return Vocabulary(ids | new, merges, tuple(new))
+    except ValueError as error:
+        raise ValueError(f"the tokenizer in {folder}: {error}") from None
 
 
 def _of_tokenizer_json(

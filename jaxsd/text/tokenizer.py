@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxsd.config import TextConfig
 from jaxsd.text.vocabulary import BOS, EOS, Vocabulary, clip_vocabulary
+from jaxsd.text_files import LONGEST_TEXT
 
 WORDS = (
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"
@@ -71,12 +72,15 @@ class Tokenizer:
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
         """Ids of each prompt, whole, without `BOS`, `EOS` and padding.
 
+        Of longer ones, such as a picture may carry, the first `LONGEST_TEXT` characters count.
+
         If `token_1`, `token_2`, ... are added beside a token, it stands for all of them. This is
         how diffusers names the vectors of one word (textual inversion).
         """
         if not prompts:
             return []
-        rows = [row.ids for row in self._clip.encode_batch(list(prompts), add_special_tokens=False)]
+        texts = [prompt[:LONGEST_TEXT] for prompt in prompts]
+        rows = [row.ids for row in self._clip.encode_batch(texts, add_special_tokens=False)]
         return [[i for first in row for i in self._words.get(first, (first,))] for row in rows]
 
     @cached_property

@@ -68,8 +68,8 @@ def vocabulary_of(merges: Sequence[tuple[str, str]]) -> Vocabulary:
     return Vocabulary({token: i for i, token in enumerate(tokens)}, tuple(merges))
 
 
-def parse_merges(text: str) -> tuple[tuple[str, str], ...]:
-    """The pairs of a `merges.txt`.
+def parse_merges(text: str, where: object = "merges.txt") -> tuple[tuple[str, str], ...]:
+    """The pairs of a `merges.txt`; `where` is its name in errors.
 
     Raises:
       ValueError: a line does not hold two tokens.
@@ -79,7 +79,7 @@ def parse_merges(text: str) -> tuple[tuple[str, str], ...]:
     pairs = tuple(tuple(line.split(" ")) for line in lines[first:] if line.strip())
     for number, pair in enumerate(pairs, start=first + 1):
         if len(pair) != 2:
-            raise ValueError(f"line {number} of merges.txt holds {len(pair)} tokens, expected 2")
+            raise ValueError(f"line {number} of {where} holds {len(pair)} tokens, expected 2")
     return pairs
 
 

@@ -13,6 +13,7 @@ from jaxsd.checkpoint import Checkpoints
 from jaxsd.config import VAEConfig
 from jaxsd.convert import open_model
 from jaxsd.images import to_uint8
+from jaxsd.memory import check_crops
 from jaxsd.models import VAE
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.training.config import TrainConfig
@@ -38,7 +39,7 @@ def autoencoder_task(config: TrainConfig, fresh: VAEConfig) -> Task:
     """
     stored = open_model(config.model, **config.reading) if config.model else None
     vae = VAE(stored.spec.vae if stored else fresh, jnp.dtype(config.dtype))
-    data = read_split(config, vae.config.downscale)
+    data = read_split(config, vae.config)
 
     def start(key: Array) -> Params:
         if stored:
@@ -80,23 +81,31 @@ def read_autoencoder(run: str | Path, model: VAEConfig) -> Params:
     return jax.device_get(params)
 
 
-def read_split(config: TrainConfig, downscale: int) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+def read_split(config: TrainConfig, vae: VAEConfig) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
     """A function that reads `config.data` once: pictures to train on, at most 64 held out, uint8.
 
     Args:
-      downscale: pixels per latent along one side.
+      vae: of the autoencoder that sees the crops.
 
     Raises:
-      ValueError: a crop that is not a multiple of `downscale`.
+      ValueError: a crop that is not a multiple of `vae.downscale`, crops that do not fit into
+        memory; and, when it reads, pictures that are smaller than a crop.
     """
-    if config.crop % downscale:
-        raise ValueError(f"crop {config.crop} is not a multiple of {downscale} pixels")
+    if config.crop % vae.downscale:
+        raise ValueError(f"crop {config.crop} is not a multiple of {vae.downscale} pixels")
+    check_crops(vae, config.crop, -(-config.batch_size // jax.device_count()), config.accumulate)
 
     @cache
     def data() -> tuple[np.ndarray, np.ndarray]:
         images = read_pictures(config.data).images
         if len(images) < 2:
             raise ValueError(f"{config.data}: one picture is held out, so two or more are needed")
+        if config.crop > min(images.shape[1:3]):
+            height, width = images.shape[1:3]
+            raise ValueError(
+                f"crop {config.crop} is more than the pictures in {config.data} have, which are "
+                f"{width} x {height}"
+            )
         seen = np.arange(len(images)) % HELD_OUT_EVERY != 0
         return images[seen], images[~seen][:64]
 

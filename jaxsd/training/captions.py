@@ -150,7 +150,8 @@ def _with_texts_beside(folder: Path, found: Sequence[Listed]) -> list[Listed]:
         several = _texts_beside(folder / row.name)
         if several and not row.texts:
             first = several.pop(0)
-            row = row._replace(texts=tuple(line.strip() for _, line in lines_in(first)))
+            lines = [line.strip() for _, line in lines_in(first)]
+            row = row._replace(texts=value_of(tuple[str, ...], lines, f"{first}: a caption"))
         unused |= {path.name for path in several}
         rows.append(row)
     _say_unused(folder, "texts beside pictures that have captions", unused)

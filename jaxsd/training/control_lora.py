@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import jax
 
-from jaxsd.adapters.lora import initial_lora, merged
+from jaxsd.adapters.lora import Lora, initial_lora, merged
 from jaxsd.config import ControlNetConfig
+from jaxsd.memory import check_trained
 from jaxsd.models.controlnet import controlnet_from_unet, encoder_half
 from jaxsd.training.subtrees import split
 from jaxsd.types import Array, Params
@@ -33,14 +34,23 @@ class ControlLora(NamedTuple):
 
 
 def control_lora(shape: ControlNetConfig, unet_params: Params, rank: int) -> ControlLora:
-    """A low-rank change of this U-Net's encoder half, which is zero at first."""
+    """A low-rank change of this U-Net's encoder half, which is zero at first.
+
+    Raises:
+      ValueError: the factors do not fit into memory.
+    """
     join = split(controlnet_from_unet(shape, unet_params, jax.random.key(0)), [WHOLE]).join
 
+    def factors(unet: Params, key: Array) -> Lora:
+        half = {"unet": encoder_half(unet)}
+        return initial_lora(half, (".*",), rank=rank, alpha=rank, key=jax.random.fold_in(key, 1))
+
+    new = jax.eval_shape(factors, unet_params, jax.random.key(0))
+    check_trained(jax.tree.leaves(new), "lower controlnet_rank")
+
     def begin(params: Params, key: Array) -> Params:
-        fresh = controlnet_from_unet(shape, params["unet"], key)
-        half = {"unet": encoder_half(params["unet"])}
-        factors = initial_lora(half, (".*",), rank=rank, alpha=rank, key=jax.random.fold_in(key, 1))
-        return params | {"controlnet": split(fresh, [WHOLE]).trained, "lora": factors}
+        fresh = split(controlnet_from_unet(shape, params["unet"], key), [WHOLE]).trained
+        return params | {"controlnet": fresh, "lora": factors(params["unet"], key)}
 
     def adapt(tree: Params) -> Params:
         half = merged({"unet": encoder_half(tree["unet"])}, tree["lora"])["unet"]

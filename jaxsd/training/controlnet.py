@@ -5,10 +5,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 
 from jaxsd.config import ControlNetConfig, ModelSpec
 from jaxsd.convert import read_controlnet, write_control_lora, write_controlnet
+from jaxsd.memory import check_trained
 from jaxsd.models import ControlNet, controlnet_from_unet
 from jaxsd.sampling.program import Networks
 from jaxsd.training.captions import CONDITION
@@ -38,6 +40,9 @@ def controlnet_task(config: TrainConfig) -> Task:
     """
     model = opened(config)
     shape, given = _starting_point(config, model.spec)
+    unet, key = model.params["unet"], jax.random.key(0)
+    new = jax.eval_shape(partial(controlnet_from_unet, shape), unet, key)
+    check_trained(jax.tree.leaves(new), "lower hint_channels")
     networks = networks_of(config, model.spec)
     controlnet = ControlNet(shape, jnp.dtype(config.dtype), config.remat)
 

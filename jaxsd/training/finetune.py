@@ -14,7 +14,7 @@ from jaxsd.adapters.embedding import with_embedding, with_token, write_embedding
 from jaxsd.adapters.lora import initial_lora, merged
 from jaxsd.config import ModelSpec
 from jaxsd.convert import open_model
-from jaxsd.memory import check_batch
+from jaxsd.memory import check_batch, check_trained
 from jaxsd.models import VAE, TextEncoder, UNet
 from jaxsd.sampling.program import Networks
 from jaxsd.schedulers import NoiseSchedule
@@ -55,6 +55,9 @@ def finetune_task(config: TrainConfig) -> Task:
 def lora_task(config: TrainConfig) -> Task:
     """Trains low-rank additions to the kernels that `config.lora.targets` match."""
     model, lora = opened(config), config.lora
+    factors = partial(initial_lora, model.params, lora.targets, rank=lora.rank, alpha=1.0)
+    added = jax.eval_shape(lambda key: factors(key=key), jax.random.key(0))
+    check_trained(jax.tree.leaves(added), "lower lora.rank")
 
     def begin(params: Params, key: Array) -> Params:
         alpha = lora.alpha or lora.rank
@@ -145,9 +148,9 @@ def opened(config: TrainConfig) -> Model:
             f"{config.model} is an inpainting model; only models that draw whole pictures can be "
             "trained"
         )
-    check_batch(
-        spec, config.resolution or spec.default_size, -(-config.batch_size // jax.device_count())
-    )
+    side = config.resolution or spec.default_size
+    images = -(-config.batch_size // jax.device_count())
+    check_batch(spec, side, images, config.accumulate, latents=is_cache(config.data))
     return Model(spec, stored.params(np.dtype(np.float32)), stored.tokenizers)
 
 

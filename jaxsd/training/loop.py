@@ -1,5 +1,6 @@
 """The loop around the step: resume, log, save, stop when asked to."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -115,7 +116,8 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
                         on_save(n, average)
             if stopping:
                 if first_host:
-                    tqdm.write(f"stopped after step {n}; the same command goes on from there")
+                    line = f"stopped after step {n}; the same command goes on from there"
+                    tqdm.write(line, file=sys.stderr)
                 break
         bar.close()
     if int(state.step) == config.steps:

@@ -3,6 +3,7 @@
 import json
 import platform
 import subprocess
+import time
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,7 @@ import jaxsd
 from jaxsd.text_files import lines_in, table_of
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.resuming import places_of, refuse_other_run
-from jaxsd.writing import replacing
+from jaxsd.writing import naming, replacing
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 
@@ -30,9 +31,6 @@ class Record:
     """
 
     def __init__(self, folder: Path, config: TrainConfig) -> None:
-        # Imported here because it belongs to an extra.
-        from tensorboardX import SummaryWriter
-
         refuse_other_run(config)
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self._board = folder, None
@@ -40,7 +38,7 @@ class Record:
             return
         with replacing(folder / "run.json") as part:
             part.write_text(json.dumps(description(config), indent=2) + "\n", encoding="utf-8")
-        self._board = SummaryWriter(str(folder / "tensorboard"))
+        self._board = _Board(folder / "tensorboard")
 
     def log(self, step: int, numbers: dict[str, Any]) -> None:
         """Adds a line of metrics of a step, without those that are not finite."""
@@ -49,16 +47,47 @@ class Record:
         }
         if not line or self._board is None:
             return
-        with (self.folder / "metrics.jsonl").open("a") as file:
+        path = self.folder / "metrics.jsonl"
+        with naming(path), path.open("a") as file:
             file.write(json.dumps({"step": step} | line) + "\n")
-        for name, value in line.items():
-            self._board.add_scalar(name, value, step)
+        self._board.add(step, line)
 
     def close(self) -> None:
         """Finishes the events and draws loss.png."""
         if self._board is not None:
             self._board.close()
             draw_curves(self.folder)
+
+
+class _Board:
+    """TensorBoard's events, written at once: a thread would show a traceback if the disk is full,
+    and the run would then wait for it for ever.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        # Imported here because it belongs to an extra.
+        from tensorboardX.event_file_writer import EventsWriter
+
+        self._folder = folder
+        with naming(folder):
+            folder.mkdir(exist_ok=True)
+            self._file = EventsWriter(str(folder / "events"))
+
+    def add(self, step: int, numbers: dict[str, float]) -> None:
+        """Adds numbers of a step."""
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
+        with naming(self._folder):
+            for name, value in numbers.items():
+                summary = scalar(name, value)
+                self._file.write_event(Event(summary=summary, step=step, wall_time=time.time()))
+            self._file.flush()
+
+    def close(self) -> None:
+        """Ends the file."""
+        with naming(self._folder):
+            self._file.close()
 
 
 def description(config: TrainConfig) -> dict[str, Any]:
@@ -133,6 +162,5 @@ def draw_curves(folder: Path) -> None:
     axes.set(xlabel="step", ylabel="loss", yscale="log")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    beside = folder / ".loss.png"
-    figure.savefig(beside, format="png", dpi=120)
-    beside.replace(folder / "loss.png")
+    with replacing(folder / "loss.png") as part:
+        figure.savefig(part, format="png", dpi=120)

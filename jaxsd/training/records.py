@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsd import records
+from jaxsd.writing import naming
 
 OPTIONS = "group_size:1,uncompressed"
 """Records are read one at a time; outputs of networks and picture files hardly compress."""
@@ -42,7 +43,7 @@ def write_records(path: Path, several: Iterable[bytes]) -> int:
       The number of records.
     """
     beside, count = path.with_name(f".{path.name}"), 0
-    with records.writer(beside, OPTIONS) as write:
+    with naming(path, beside), records.writer(beside, OPTIONS) as write:
         for record in several:
             write(record)
             count += 1

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxsd.config import ModelSpec
 from jaxsd.convert import StoredModel, open_model
+from jaxsd.memory import check_batch
 from jaxsd.models import VAE, TextEncoder, UNet
 from jaxsd.sampling.program import Networks
 from jaxsd.schedulers import NoiseSchedule
@@ -33,6 +34,7 @@ from jaxsd.training.loop import Task
 from jaxsd.training.losses import noising
 from jaxsd.training.subtrees import Leaves, split
 from jaxsd.types import Array, Params
+from jaxsd.writing import replacing
 
 
 class Data(NamedTuple):
@@ -49,6 +51,8 @@ def scratch_task(config: TrainConfig, spec: ModelSpec) -> Task:
     The tokenizer comes with the data: `data`/../tokenizer. If `config.model` names a model with the
     same networks, they start with its weights; the vocabulary may differ.
     """
+    images = -(-config.batch_size // jax.device_count())
+    check_batch(spec, spec.default_size, images, config.accumulate, latents=True)
     tokenizer = read_tokenizer(Path(config.data).parent / "tokenizer", spec.text[0])
     autoencoder = read_autoencoder(config.autoencoder, spec.vae)
     dtype = jnp.dtype(config.dtype)
@@ -125,9 +129,8 @@ def _encoded(config: TrainConfig, vae: VAE, params: Params, images: np.ndarray) 
         return kept["latents"]
     latents = encode(vae, params, images) * vae.config.scaling_factor
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(".latents.npz")
-    np.savez(beside, latents=latents, of=digest.hexdigest())
-    beside.replace(path)
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez(file, latents=latents, of=digest.hexdigest())
     return latents
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxsd.config import TinyVAEConfig, VAEConfig
 from jaxsd.convert import open_model, write_tiny_vae
+from jaxsd.memory import check_trained
 from jaxsd.models import VAE
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.training.autoencoder import (
@@ -39,11 +40,14 @@ def tiny_autoencoder_task(config: TrainConfig) -> Task:
     stored = open_model(config.model, **config.reading)
     dtype, scale = jnp.dtype(config.dtype), stored.spec.vae.scaling_factor
     large, shape = VAE(stored.spec.vae, dtype), tiny_shape(stored.spec.vae, config.tiny_channels)
+    pixels = jax.ShapeDtypeStruct((1, config.crop, config.crop, 3), jnp.float32)
     tiny, own = TinyVAE(shape, dtype), stored.params(np.dtype(np.float32))["vae"]
-    data = read_split(config, large.config.downscale)
+    new = jax.eval_shape(tiny.init, jax.random.key(0), pixels)
+    check_trained(jax.tree.leaves(new), "lower tiny_channels")
+    data = read_split(config, large.config)
 
     def start(key: Array) -> Params:
-        return jax.jit(tiny.init)(key, jnp.zeros((1, config.crop, config.crop, 3)))["params"]
+        return jax.jit(tiny.init)(key, jnp.zeros(pixels.shape))["params"]
 
     def batches() -> Callable[[int, slice], np.ndarray]:
         return random_crops(config, data()[0])

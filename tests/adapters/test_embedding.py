@@ -169,6 +169,7 @@ def test_a_real_file():
         ({"<toy>": np.zeros((1, 4, 1, 1))}, r"holds float64 \[1, 4, 1, 1\]"),
         ({"<toy>": np.zeros((2, 4), np.int64)}, "holds int64"),
         ({"clip_l": np.zeros((0, 4), np.float32)}, r"holds float32 \[0, 4\]"),
+        ({"<toy>": np.full((1, 4), np.nan)}, "has vectors that are not finite"),
     ],
 )
 def test_files_that_are_no_embedding(tmp_path, arrays, message):

@@ -185,6 +185,10 @@ PAIR = {
             r"alpha is \[2\] instead of one number",
         ),
         (
+            PAIR | {f"{STEM}.lora_up.weight": np.full((32, 2), np.inf, np.float32)},
+            "has numbers that are not finite in unet/down_blocks_0",
+        ),
+        (
             PAIR | {f"unet.{BLOCK}.attn1.to_q.lora_A.weight": np.zeros((2, 32), np.float32)},
             "twice, also as",
         ),

@@ -21,14 +21,20 @@ for line in sys.stdin:
     if "job" in message:
         answer = {"compile": 1.5, "versions": "0", "size": message["job"]["size"]}
         answer = {"left_out": "not installed"} if fails == "says" else answer
+        if fails == "jokes":
+            answer = print("ready")
+        if fails == "steers":
+            sys.exit("\\x1b[31mred")
     elif "run" in message:
         if fails == "dies" and runs == 1 or fails == "tires" and runs == 3:
             sys.exit("out of memory")
         runs += 1
+        if fails == "talks" and runs == 3:
+            print("Loading ...", flush=True)
         answer = {"seconds": float(runs)}
         open(log, "a").write(name)
     else:
-        answer = {"peak": 7}
+        answer = {} if fails == "forgets" else {"peak": 7}
     print(json.dumps(answer), flush=True)
 """
 
@@ -60,6 +66,10 @@ def test_workers_take_turns_after_two_runs_of_warming_up(log):
         ("says", "not installed"),
         ("dies", "out of memory"),
         ("tires", "out of memory"),
+        ("talks", "its answer is not JSON: Expecting value at column 1: Loading ..."),
+        ("forgets", "peak is None, it must be of type float: {}"),
+        ("jokes", "its answer is not JSON"),
+        ("steers", r"\x1b[31mred"),
         ("missing", ""),
     ],
 )

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,28 @@ def test_a_full_disk_leaves_whole_files_and_the_run_goes_on(
             assert now >= done
             done = now
     assert files(tmp_path / "full") == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda packed: packed[:700],
+        lambda packed: packed.replace(b"records.json", b"recordz.json"),
+        lambda packed: packed.replace(b'[{"', b'[["', 1),
+        lambda packed: packed.replace(b'"id": "00000000"', b'"id": "00000009"'),
+        lambda packed: b"",
+    ],
+)
+def test_a_damaged_part_is_named(harm: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    store = Store(tmp_path, "webdataset", "png", UNITS)
+    rows = UNITS[0].rows
+    records = [{"id": row.id, "prompt": "a"} for row in rows]
+    store.commit(UNITS[0], records, {row.id: b"png" for row in rows})
+    (part,) = (tmp_path / "parts").iterdir()
+    part.write_bytes(harm(part.read_bytes()))
+    with pytest.raises(ValueError, match=rf"{part.name} is damaged; remove it"):
+        store.finish(0)
+    assert not list((tmp_path / "shards").iterdir())
 
 
 def test_another_run_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from jaxsd.cli.main import run
             "165760 GB of memory are the least for 1 picture of 800000 x 800000",
         ),
         (["--peer", "torch"], "--peer 'torch' is not NAME=COMMAND"),
+        (["--peer", "a\x1b=b"], "--peer 'a\\x1b=b' is not NAME=COMMAND"),
+        (["--steps", "1001"], "--steps 1001 is more than the 1000 noise levels there are"),
         (["--peer", "a='b"], """--peer "a='b" has a quote that is not closed"""),
         (["--peer", "jaxsd=b"], "--peer 'jaxsd=b': the name 'jaxsd' is taken; choose another"),
         (["--peer", "a=b", "--peer", "a=c"], "--peer 'a=c': the name 'a' is taken; choose another"),

@@ -5,15 +5,15 @@ import pytest
 from tiny_models import relative_error
 
 import jaxsd
-from jaxsd.cli.generate import LARGEST_BATCH, batches
 from jaxsd.cli.main import run
+from jaxsd.drawings import LARGEST_BATCH, batches
 from jaxsd.executables import Executables
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--batch", "0"], "--batch 0 is not at least 1"),
+        (["--batch", "0"], "--batch 0 is not a whole number of at least 1"),
         (["--sizes", "64"], "size '64' is not WIDTHxHEIGHT in pixels, such as 512x768"),
         (["--sizes", "65x64"], "width 65 is not a multiple of 8 pixels"),
         (["--dtype", "int8"], "dtype 'int8' is not one of"),

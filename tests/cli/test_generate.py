@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import jaxsd
-from jaxsd.cli.generate import introduce
 from jaxsd.cli.main import run
+from jaxsd.drawings import introduce
 from jaxsd.images import GAP, picture_texts, read_image
 from jaxsd.outputs import file_name, model_hash, output_paths
 from jaxsd.webui import parse_parameters, read_recipe
@@ -97,7 +97,7 @@ def test_the_built_in_model_is_introduced_once(tmp_path):
         (["--steps", "-4"], "steps -4 is out of range; allowed is at least 1"),
         (["--steps", "0"], "steps 0 is out of range; allowed is at least 1"),
         (["--steps", "many"], "steps 'many' is not a finite int"),
-        (["--num-images", "0"], "--num-images 0 is not at least 1"),
+        (["--num-images", "0"], "--num-images 0 is not a whole number of at least 1"),
         (["--seed", "-1"], "seed -1 is out of range; allowed is 0 to 9223372036854775807"),
         (["--seed", str(2**63 - 1), "--num-images", "2"], f"seed {2**63} is out of range"),
         (["--guidance-scale", "nan"], "guidance_scale 'nan' is not a finite float"),
@@ -119,7 +119,7 @@ def test_the_built_in_model_is_introduced_once(tmp_path):
         (["-o", "/no/such/folder"], "cannot write to /no/such/folder: No such file"),
         (["-o", "/proc/a.png"], "cannot write to /proc/a.png"),
         (["-o", "n" * 255 + ".png"], "File name too long"),
-        (["--num-images", "9999999999"], "9999999999 pictures of"),
+        (["--num-images", "9999999999"], "is 9999999999 images; at most 1048576 are"),
         (["-o", "a.jpg"], "output a.jpg is neither NAME.png nor a folder"),
     ],
 )

@@ -50,7 +50,7 @@ def test_plain_facts_need_no_network(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert score(folder) == 0
     said = capsys.readouterr().out
     assert "duplicates    images/2.png = images/copy.png" in said
-    assert "unreadable    images/broken.png (no picture of a known kind)" in said
+    assert "unreadable    images/broken.png (no picture of a known kind: PNG, " in said
     assert "for FID and KID give --inception and --reference, for CLIP scores --clip" in said
     found = numbers_in(tmp_path / "run-score")
     assert found["pictures"] == 6
@@ -76,7 +76,7 @@ def test_names_are_escaped_and_any_name_is_written(
     lines = said.out.splitlines()
     assert "10000 x 10000 pixels, more than 67,108,864 are not read" in "".join(lines)
     assert all(line.isprintable() and len(line) <= 1000 + 14 for line in lines)
-    assert "\\x1b[31m\\nred.png (no picture of a known kind)" in "".join(lines)
+    assert "\\x1b[31m\\nred.png (no picture of a known kind: PNG, " in "".join(lines)
     names = [one["name"] for one in numbers_in(tmp_path / "run-score")["unreadable"]]
     assert "no-utf-8-\udcff.png" in names
 

@@ -38,6 +38,16 @@ def test_output_to_a_full_disk_is_one_line():
         assert printing(full) == (2, line)
 
 
+@pytest.mark.parametrize("place", ["full", "pipe"])
+def test_lines_that_nobody_gets_are_dropped(place):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "w") as full, os.fdopen(writer, "w") as pipe:
+        lost = {"full": full, "pipe": pipe}[place]
+        done = subprocess.run([*PROGRAM, "info", "/no/such"], stdout=lost, stderr=lost, timeout=60)
+    assert done.returncode == 2
+
+
 def test_a_picture_is_drawn_whatever_the_terminal_and_the_home(tmp_path, model):
     output = tmp_path / "\u00fc.png"
     drawing = ("generate", "a", "--steps", "1", "--model", str(model), "-o", str(output))
@@ -72,6 +82,7 @@ def interrupted_import() -> ImportError:
     ("error", "status", "line"),
     [
         (interrupted_import(), 130, "interrupted"),
+        (ModuleNotFoundError(name="grain"), 2, "this needs the package grain: pip install 'jaxsd"),
         (MemoryError(), 2, "out of memory; take fewer or smaller"),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nAllocator"), 2, "out of memory"),
     ],

@@ -201,12 +201,23 @@ def test_settings_that_are_not_supported_are_named(model, file, settings):
     assert name in message or str(value) in message
 
 
-def test_the_key_of_a_number_that_does_not_divide_is_named(model):
-    change(model / "model" / UNET, attention_head_dim=7)
-    assert complaint(model / "model") == (
-        f"{model}/model/unet/config.json: attention_head_dim = 7 does not divide "
-        "block_out_channels = 32"
-    )
+@pytest.mark.parametrize(
+    ("file", "settings", "said"),
+    [
+        (UNET, {"attention_head_dim": 7}, " = 7 does not divide block_out_channels = 32"),
+        (VAE, {"latent_channels": 2**40}, f" = {2**40} is not 1 to 65536"),
+        (TEXT, {"intermediate_size": 2**40}, f" = {2**40} is not 1 to 65536"),
+        (
+            "model_index.json",
+            {"_class_name": "X"},
+            " = 'X' is not one of StableDiffusionPipeline, ",
+        ),
+    ],
+)
+def test_the_key_of_a_number_is_that_of_the_file(model, file, settings, said):
+    change(model / "model" / file, **settings)
+    wanted = f"{model}/model/{file}: {next(iter(settings))}{said}"
+    assert complaint(model / "model").startswith(wanted)
 
 
 @pytest.mark.parametrize("file", [UNET, VAE, TEXT, SCHEDULER, "model_index.json"])

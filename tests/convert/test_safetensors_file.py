@@ -172,8 +172,24 @@ def test_dtypes_that_are_not_read_are_named(tmp_path):
         read_safetensors(tmp_path / "a.safetensors")
 
 
-def test_more_tensors_than_weights_have(tmp_path):
-    empty = {f"{i}": entry((0,), (0, 0)) for i in range(50_001)}
-    with_header(tmp_path / "a.safetensors", empty)
-    with pytest.raises(ValueError, match="50001 tensors, more than any weights have"):
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({f"{i}": entry((0,), (0, 0)) for i in range(50_001)}, "50001 entries, at most 50000"),
+        ({"__metadata__": dict.fromkeys(map(str, range(200_004)), "")}, "50001 entries, at most"),
+        ({"\x1b" * 501: entry((0,), (0, 0))}, r"name \\x1b.* has 501 characters, at most"),
+        (b" " * (2**25 + 1), "its header has 33554433 bytes, at most 33554432"),
+    ],
+    ids=("tensors", "metadata", "name", "bytes"),
+)
+def test_more_than_weights_have(tmp_path, header, message):
+    with_header(tmp_path / "a.safetensors", header)
+    with pytest.raises(ValueError, match=message) as error:
         read_safetensors(tmp_path / "a.safetensors")
+    assert len(str(error.value)) < 500 + len(str(tmp_path))
+
+
+def test_metadata_may_be_long(tmp_path):
+    text = '{"tags": "\u732b"}\n' * 200_001
+    with_header(tmp_path / "a.safetensors", {"__metadata__": {"w": text}})
+    assert read_safetensors(tmp_path / "a.safetensors") == ({}, {"w": text})

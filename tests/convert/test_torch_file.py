@@ -271,6 +271,7 @@ LEFT_OVERS = [
     ("collections", "Counter"),
     ("collections", "deque"),
     ("builtins", "slice"),
+    ("torch.torch_version", "TorchVersion"),
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
     ("numpy", "ndarray"),
@@ -374,6 +375,12 @@ def test_sizes_of_members_are_compared_with_the_file(tmp_path):
     path.write_bytes(path.read_bytes().replace(size, b"\xfe\xff\xff\xff" * 2))
     with pytest.raises(ValueError, match=r"ends beyond its \d+ bytes|damaged"):
         read_torch(path)
+    write_zip(path, value, {"0": BASE})
+    size = len(program(value)).to_bytes(4, "little") * 2
+    assert path.read_bytes().count(size) == 2
+    path.write_bytes(path.read_bytes().replace(size, (2**20).to_bytes(4, "little") * 2))
+    with pytest.raises(ValueError, match="truncated or damaged"):
+        read_torch(path)
 
 
 def test_more_members_than_weights_have(tmp_path):
@@ -466,6 +473,10 @@ def test_other_zips_and_pickles(tmp_path):
         read_torch(path)
     write_zip(path, STATE, STORED, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(ValueError, match="compressed"):
+        read_torch(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("archive/constants.pkl", b"")
+    with pytest.raises(ValueError, match="it is TorchScript, a program; save the state_dict"):
         read_torch(path)
     write_zip(path, STATE, {"0": BASE})
     with pytest.raises(ValueError, match="storages is missing"):

@@ -177,6 +177,12 @@ def test_values_of_unknown_white_are_refused(values: np.ndarray, message: str) -
             read(packed(Image.fromarray(values), "TIFF"))
 
 
+@pytest.mark.parametrize("whole", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"<svg/>"])
+def test_kinds_that_start_other_programs_are_not_read(whole: bytes) -> None:
+    with pytest.raises(OSError, match=r"^no picture of a known kind: PNG, JPEG, WEBP, GIF"):
+        read_image(whole)
+
+
 def test_huge_pictures_are_refused_by_their_header() -> None:
     header = struct.pack(">IIBBBBB", 13300, 13300, 1, 0, 0, 0, 0)
     rows = zlib.compress(bytes(13300 // 8 + 2) * 13300)
@@ -223,6 +229,8 @@ def test_pictures_are_known_by_their_first_bytes(tmp_path: Any, kind: str) -> No
     (tmp_path / "a").write_bytes(packed(Image.fromarray(PIXELS), kind))
     assert is_picture(tmp_path / "a")
     (tmp_path / "b").write_bytes(b"BM\0\0\0\0\0\0{" + b" " * 0x4D42)  # a header of safetensors
+    (tmp_path / "c").write_bytes(b"\0\0\0\x20ftypavif")
+    assert is_picture(tmp_path / "c")
     assert not is_picture(tmp_path / "b")
     assert not is_picture(tmp_path)
 

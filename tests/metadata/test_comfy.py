@@ -143,4 +143,9 @@ def test_hostile_graphs_take_no_time() -> None:
     assert prompts(rings | many)[0] is None
     assert prompts(rings | {"s": sampler(positive=["0", 0], model=["s", 0])})[0] is None
     assert prompts(graph(**{"2": node("CLIPTextEncode", text=["2", 0])}))[0] is None
+    ring = {"2": node("CLIPTextEncode", text=["9", 0]), "9": node("Text", text=["9", 0])}
+    ring["9"]["inputs"] |= dict.fromkeys(map(str, range(20_000)), 1)
+    assert prompts(graph(**ring)) == (None, "a dog")
+    alike = {str(i): node("CLIPTextEncode", text="a") for i in range(5_001)}
+    assert made_of({"prompt": json.dumps(alike)}) is None
     assert time.process_time() - started < 2

@@ -90,6 +90,8 @@ def test_webui_text_of_many_hands(texts: str, want: tuple[str, str, dict[str, st
         ("parameters", f"a\n{SETTINGS}, b: " + "[" * 300_000),
         ("parameters", f"a\n{SETTINGS}\nTemplate: a" + "\nb" * 150_000),
         ("parameters", " " * 300_000 + f"\n{SETTINGS}"),
+        ("parameters", "\n" * 3_000_000 + SETTINGS),
+        ("parameters", f"a\n{SETTINGS}, " + 'b: "c", ' * 300_000 + "," * 2_000_000),
         ("Dream", '"' + " " * 300_000 + "[" * 300_000 + '" -s 3'),
     ],
 )

@@ -180,17 +180,22 @@ def test_an_error_waits_for_the_decoder(pipe: Pipeline, monkeypatch: pytest.Monk
         ({"seed": -1}, "seed -1 is out of range; allowed is 0 to 9223372036854775807"),
         ({"seed": [1, 2]}, "seed has 2 values for 1 images"),
         ({"guidance_scale": [1.0, 2.0]}, "guidance_scale has 2 values for 1 images"),
-        ({"num_images": 0}, "no images"),
+        ({"num_images": 0}, "num_images 0 is not a whole number of at least 1"),
+        ({"num_images": 1.5}, "num_images 1.5 is not a whole number"),
+        ({"num_images": 10**8}, "at most 1048576 are possible in a call"),
         ({"latents": np.zeros((1, 2, 2, 4))}, "latents have shape"),
         ({"stepz": 3}, "no option 'stepz'"),
         ({"negative_prompt": ["a", "b"]}, "negative_prompt has 2 values"),
+        ({"guidance_scale": b"1"}, "guidance_scale is b'1', it must be of type float"),
+        ({"eta": None}, "sampler_options eta=None: a text stands where ddim takes a number"),
+        ({"prompt": 5}, "prompt is 5, it must be a text, or several"),
     ],
 )
 def test_what_does_not_fit_is_one_line(
     pipe: Pipeline, options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message) as error:
-        pipe.draw("a cat", **SIZE | options)
+        pipe.draw(**{"prompt": "a cat"} | SIZE | options)
     assert "\n" not in str(error.value)
 
 

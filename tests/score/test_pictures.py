@@ -40,6 +40,11 @@ def test_array_records_of_bulk_runs(tmp_path: Path) -> None:
     pytest.importorskip("array_record")
     records = shard_of(tmp_path / "records", "arrayrecord", 3)
     assert all_of(records) == [(f"00000.array_record:{i}", f"thing {i}") for i in range(3)]
+    for name in ("a.array_record", "a.tar"):
+        (records / name).write_bytes(b"x" * 512)
+        with pytest.raises(ValueError, match=rf"{name} is no") as error:
+            all_of(records / name)
+        assert "\n" not in str(error.value)
 
 
 def test_what_is_no_picture_of_the_run_is_left_out(tmp_path: Path) -> None:

@@ -279,3 +279,9 @@ def test_added_tokens_are_found_whole():
     clip = clip_vocabulary()
     added = Vocabulary(clip.ids | {"<toy>": 49408}, clip.merges, ("<toy>",))
     assert Tokenizer(added).encode(["a <toy> cat"]) == [[320, 49408, 2368]]
+
+
+def test_the_beginning_of_a_prompt_without_end_counts() -> None:
+    tokenizer = clip_tokenizer(CLIP_L)
+    begins = "a cat " * 10_000
+    assert (tokenizer([begins + "!" * 10_000_000]) == tokenizer([begins])).all()

@@ -14,7 +14,7 @@ from tiny_runs import jaxsd, tiny_pictures
 
 from jaxsd.bulk.shards import array_record
 from jaxsd.images import png_bytes
-from jaxsd.records import packed
+from jaxsd.records import packed, writer
 from jaxsd.text import Tokenizer, vocabulary_of
 from jaxsd.training.captioned import Source, captioned_batches, folder_source
 from jaxsd.training.config import TrainConfig
@@ -103,6 +103,14 @@ def test_broken_records_are_named_and_left_out(tmp_path: Path) -> None:
         ),
     ):
         read_data(tmp_path)
+
+
+def test_records_for_a_full_disk_are_an_error_that_names_the_file() -> None:
+    with (
+        pytest.raises(OSError, match="No space left on device: '/dev/full'"),
+        writer(Path("/dev/full")) as write,
+    ):
+        write(bytes(10**6))
 
 
 def test_files_that_do_not_serve_are_one_line(tmp_path: Path) -> None:

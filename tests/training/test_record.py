@@ -1,9 +1,12 @@
 """What is read back of a run that was killed."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
+import pytest
+from tensorboardX import record_writer
 
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.record import Record, read_metrics
@@ -16,6 +19,20 @@ def test_what_is_not_a_number_is_no_number(tmp_path: Path) -> None:
     record.close()
     assert read_metrics(tmp_path) == [{"step": 3, "loss": 0.25}]
     assert (tmp_path / "loss.png").is_file()
+
+
+@pytest.mark.parametrize("full", ["metrics.jsonl", "tensorboard"])
+def test_a_full_disk_is_an_error_that_names_the_file(full, tmp_path, monkeypatch) -> None:
+    def opened(path: str) -> io.BufferedWriter:
+        return io.BufferedWriter(io.FileIO("/dev/full", "w"))
+
+    if full == "tensorboard":
+        monkeypatch.setattr(record_writer, "open_file", opened)
+    else:
+        (tmp_path / full).symlink_to("/dev/full")
+    record = Record(tmp_path, TrainConfig("lora", str(tmp_path), "", 1, 1, 1.0, warmup_steps=0))
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/{full}'"):
+        record.log(1, {"loss": 1.0})
 
 
 def test_of_a_step_that_was_done_twice_the_later_lines_count(tmp_path: Path) -> None:

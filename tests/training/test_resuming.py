@@ -1,8 +1,10 @@
 """A run goes on only as the run that it was."""
 
 import json
+import logging
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -87,6 +89,25 @@ def test_a_damaged_record_is_named(begun, text):
     path.write_text(text)
     with pytest.raises(ValueError, match=str(path)):
         refuse_other_run(begun)
+
+
+def test_a_checkpoint_that_can_not_be_written_is_one_line(tmp_path, monkeypatch, caplog):
+    checkpoints = Checkpoints(tmp_path)
+
+    def full(*_: object, **__: object) -> None:
+        raise ValueError('RESOURCE_EXHAUSTED: Error writing "a"\nNo space left on device')
+
+    monkeypatch.setattr(checkpoints._manager, "save", full)
+    line = f"a checkpoint in {tmp_path} can not be written: No space left on device; the same"
+    with pytest.raises(OSError, match=line):
+        checkpoints.save(3, {"a": np.zeros(2)})
+    log = logging.getLogger("absl")
+    log.handle(log.makeRecord("absl", logging.ERROR, "/orbax/x.py", 1, "traceback", (), None))
+    assert "traceback" not in caplog.text
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=10**6))
+    with pytest.raises(OSError, match=r"needs 1\.2 MB, and 1\.0 are free; make room, and"):
+        checkpoints.save(3, {"a": np.zeros(150_000)})
+    checkpoints.close()
 
 
 def test_a_checkpoint_of_other_arrays_and_a_damaged_one_are_named(tmp_path):

@@ -1,5 +1,6 @@
 """Strict reading of config.json: settings that are not supported are refused by name."""
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,9 +65,7 @@ class Fields:
         try:
             return kind(**numbers)
         except ValueError as error:
-            said = str(error)
-            for ours, theirs in names.items():
-                said = said.replace(f"{ours} =", f"{theirs} =")
+            said = re.sub(r"\w+(?= =)", lambda name: names.get(name[0], name[0]), str(error))
             raise ValueError(printable(f"{self.where}: {said}")) from error
 
     def require(self, wanted: Config) -> None:

@@ -68,12 +68,9 @@ def open_diffusers(
       ValueError: if a part is missing, damaged, or not supported by the networks here.
     """
     index = read_json(folder / "model_index.json")
-    if index.get("_class_name") not in _PIPELINES:
-        known = ", ".join(_PIPELINES)
-        raise ValueError(f"{folder} is a {index.get('_class_name')}, which is not one of {known}")
-    xl = index["_class_name"] in _XL
-    texts, tokenizers = _texts(folder, index, hidden_layer=-2 if xl else -1, strict=strict)
     fields = Fields(index, str(folder / "model_index.json"))
+    xl = fields.one_of("_class_name", _PIPELINES, None) in _XL
+    texts, tokenizers = _texts(folder, index, hidden_layer=-2 if xl else -1, strict=strict)
     zeros = fields.switch("force_zeros_for_empty_prompt", default=True)
     where = folder / _SCHEDULER
     scheduler = read_json(where)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from jaxsd.writing import naming
+
 _MARKS = ("model_index.json", "diffusion_pytorch_model.safetensors")
 """Files of which the folder of a model or a ControlNet has one."""
 
@@ -44,14 +46,16 @@ def new_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
 
     Raises:
       FileExistsError: if `folder` exists and may not be overwritten.
+      OSError: it can not be written.
     """
     check_free(folder, overwrite)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    beside.mkdir(parents=True)
     try:
-        yield beside
-        if folder.exists():
-            shutil.rmtree(folder)
-        beside.rename(folder)
+        with naming(folder, beside):
+            beside.mkdir(parents=True)
+            yield beside
+            if folder.exists():
+                shutil.rmtree(folder)
+            beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -163,6 +163,7 @@ _STUBS = {
     ),
     "torch": ("device", "Tensor", "Generator"),
     "torch.nn.parameter": ("Parameter",),
+    "torch.torch_version": ("TorchVersion",),
 }
 """Module -> what may be named and called in it, without any effect."""
 _FRAMEWORKS = (

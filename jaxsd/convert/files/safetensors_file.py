@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from jaxsd.convert.files.tensors import MOST_AXES, FlatTree, LazyTensor
 from jaxsd.terminal import printable
+from jaxsd.writing import replacing
 
 Progress = Callable[[int], None]
 """Called with the number of bytes written since its last call."""
@@ -44,9 +45,13 @@ CODES: dict[str, np.dtype] = {
     "BOOL": np.dtype(np.bool_),
 }
 _CODE_OF = {dtype: code for code, dtype in CODES.items()}
-_HEADER_LIMIT = 16 * 2**20
+_HEADER_LIMIT = 32 * 2**20
+"""Bytes. The library allows 100 MB, which may take 20 s and 2 GB. Tags of a million pictures, which
+some programs write into a LoRA, have some 10 MB.
+"""
 _MOST_TENSORS = 50_000
-"""Whole models have some 3,000; the library itself allows headers of 100 MB."""
+"""Whole models have some 3,000. Other entries of the header count as well, four for a tensor."""
+_LONGEST_NAME = 500
 
 
 def silent(count: int) -> None:
@@ -89,13 +94,15 @@ def _start(path: Path) -> int:
             )
         if length > _HEADER_LIMIT:
             raise ValueError(f"{path}: its header has {length} bytes, at most {_HEADER_LIMIT}")
-        _check_count(path, file.read(length).count(b'"data_offsets"'))
+        header = file.read(length)
+    # Within a text a quote has a backslash before it. An entry has a name and three fields.
+    _check_count(path, (header.count(b'":') - header.count(b'\\":')) // 4)
     return 8 + length
 
 
-def _check_count(path: Path, tensors: int) -> None:
-    if tensors > _MOST_TENSORS:
-        raise ValueError(f"{path} has {tensors} tensors, more than any weights have")
+def _check_count(path: Path, entries: int) -> None:
+    if entries > _MOST_TENSORS:
+        raise ValueError(f"{path}: its header has {entries} entries, at most {_MOST_TENSORS}")
 
 
 def _reason(refusal: str) -> str:
@@ -119,6 +126,9 @@ def _lazy(path: Path, name: str, code: str, shape: list[int], start: int) -> Laz
     if code not in CODES:
         known = f"which is not read, only {', '.join(CODES)}"
         raise ValueError(printable(f"{path}: {name!r} has dtype {code}, {known}"))
+    if len(name) > _LONGEST_NAME:
+        shown = f"the name {printable(name, 80)} has {len(name)} characters"
+        raise ValueError(printable(f"{path}: {shown}, at most {_LONGEST_NAME} are read"))
     if len(shape) > MOST_AXES:
         raise ValueError(
             printable(f"{path}: {name!r} has {len(shape)} axes; at most {MOST_AXES} are read")
@@ -173,16 +183,11 @@ def write_safetensors(
         position = extent[1]
     encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(len(encoded).to_bytes(8, "little"))
-            file.write(encoded)
-            for name in order:
-                array = tensors[name].read()
-                assert (array.shape, array.dtype) == (tensors[name].shape, tensors[name].dtype)
-                file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
-                progress(array.nbytes)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        file.write(len(encoded).to_bytes(8, "little"))
+        file.write(encoded)
+        for name in order:
+            array = tensors[name].read()
+            assert (array.shape, array.dtype) == (tensors[name].shape, tensors[name].dtype)
+            file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+            progress(array.nbytes)

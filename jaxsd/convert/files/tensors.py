@@ -1,5 +1,6 @@
 """Tensors that are read on demand, so that a conversion holds one of them at a time."""
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -53,7 +54,7 @@ class LazyTensor:
     @property
     def nbytes(self) -> int:
         """Size of the numbers in bytes."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def transformed(
         self, shape: tuple[int, ...], function: Callable[[np.ndarray], np.ndarray]

@@ -31,6 +31,7 @@ ZIP_DAMAGE = (
     NotImplementedError,
     RuntimeError,
     OSError,
+    EOFError,
     OverflowError,
     KeyError,
     struct.error,
@@ -58,6 +59,8 @@ def read_zip(path: Path) -> tuple[Any, dict[str, Place]]:
         pickles = [name for name in members if name.split("/")[-1] == "data.pkl"]
         if len(pickles) != 1:
             raise ValueError(f"it has {len(pickles)} members named data.pkl, where PyTorch has one")
+        if any(name.endswith("/constants.pkl") for name in members):
+            raise ValueError("it is TorchScript, a program; save the state_dict of its module")
         if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
             raise ValueError("it is compressed, which PyTorch's files never are")
         root = pickles[0].removesuffix("data.pkl")
