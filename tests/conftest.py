@@ -20,9 +20,23 @@ jax.config.update("jax_enable_x64", False)
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keeps the tests on the processor, and those of `-m gpu` where JAX puts them."""
+    _share_cores()
     if re.search(r"(?<!not )\bgpu\b", config.getoption("markexpr")):
         return
     # In the environment, for the programs that tests start as well.
     os.environ["XLA_FLAGS"] = " ".join((os.environ.get("XLA_FLAGS", ""), *QUICK))
     platform = os.environ.setdefault("JAX_PLATFORMS", "cpu")
     jax.config.update("jax_platforms", platform)
+
+
+def _share_cores() -> None:
+    """Each worker of pytest-xdist has its own cores, and so do the programs that it starts.
+
+    Else each starts threads for all of them, which wait for each other: a tenth of the time.
+    """
+    if not hasattr(os, "sched_setaffinity") or "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    worker = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    own = sorted(os.sched_getaffinity(0))[worker :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
+    if own:
+        os.sched_setaffinity(0, own)
