@@ -38,7 +38,7 @@ SAMPLERS = {
     "euler": diffusers.EulerDiscreteScheduler,
     "dpm++_2m": diffusers.DPMSolverMultistepScheduler,
 }
-STEPS = 20
+STEPS = 10
 DECIBELS = 100.0
 """The least PSNR of the decoded images. float32 gives about 125."""
 TOLERANCE = 1e-4
