@@ -128,7 +128,7 @@ def test_meshes_draw_the_same(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     errors = json.loads(done.stdout.splitlines()[-1])
-    assert len(errors) == 3
+    assert len(errors) == 2
     assert max(errors) < ROUNDING, errors
 
 
