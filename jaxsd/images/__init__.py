@@ -2,13 +2,16 @@
 
 from jaxsd.images.canvas import grown, masked_for_inpainting, pasted
 from jaxsd.images.files import (
+    ENCODERS,
     decoded,
+    encoder_of,
     image_size,
+    jpeg_bytes,
     png_bytes,
     read_cropped,
     read_image,
     webp_bytes,
-    write_png,
+    write_picture,
 )
 from jaxsd.images.masks import binary, feathered, latent_mask, read_mask
 from jaxsd.images.opening import ENDINGS, File, is_picture
@@ -19,6 +22,7 @@ from jaxsd.images.stealth import hidden_text
 from jaxsd.images.texts import PARAMETERS, picture_texts
 
 __all__ = [
+    "ENCODERS",
     "ENDINGS",
     "GAP",
     "PARAMETERS",
@@ -28,6 +32,7 @@ __all__ = [
     "clip_resize",
     "contact_sheet",
     "decoded",
+    "encoder_of",
     "feathered",
     "fitted",
     "from_uint8",
@@ -35,6 +40,7 @@ __all__ = [
     "hidden_text",
     "image_size",
     "is_picture",
+    "jpeg_bytes",
     "latent_mask",
     "masked_for_inpainting",
     "pasted",
@@ -46,5 +52,5 @@ __all__ = [
     "thumbnail",
     "to_uint8",
     "webp_bytes",
-    "write_png",
+    "write_picture",
 ]
