@@ -53,6 +53,21 @@ def output_paths(output: Path, prompts: Sequence[str], seed: int) -> tuple[list[
     return paths, sheet
 
 
+def check_file(path: Path) -> Path:
+    """The name of a picture file that can be written.
+
+    Raises:
+      ValueError: a name of another kind, or no such folder, or one that can not be written to.
+    """
+    encoder_of(path)
+    try:
+        check_writable(path.parent)
+    except OSError as error:
+        raise ValueError(f"cannot write to {path}: {error.strerror or error}") from error
+    _check_name(path)
+    return path
+
+
 def check_room(path: Path, recipe: Recipe) -> None:
     """Finds out whether the kind of a picture file has room for a recipe and the picture's size.
 

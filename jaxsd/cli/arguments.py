@@ -19,6 +19,7 @@ COMMANDS = {
     "convert": "a model from one of PyTorch's layouts to another",
     "export": "what a run has learnt, for other programs",
     "generate": "pictures of prompts",
+    "grid": "one picture in many versions, on a sheet with their names",
     "info": "what a model, another file of weights, or a picture is",
     "pack": "an image folder as ArrayRecord files, to train on",
     "score": "numbers of quality over a folder of pictures",

@@ -1,11 +1,9 @@
 """`jaxsd generate PROMPT [PROMPT ...] -o OUT`: pictures of prompts."""
 
 import argparse
-import contextlib
-import gc
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 
 import jaxsd
 from jaxsd.canvases import Pictures, canvas_of, read_pictures
+from jaxsd.cli.loading import loaded
 from jaxsd.cli.options import add_model, add_settings, given_settings, opened, reading
 from jaxsd.cli.progress import StepBar, steps_shown
 from jaxsd.convert.controlnet import controlnet_place
@@ -122,39 +121,15 @@ def draw(
     batch: int = 0,
 ) -> Array:
     """The images, uint8 [N, H, W, 3]; a call draws at least `batch`, of which some are cut."""
-    # Objects made before the first picture stay in use: searching them for garbage again and again,
-    # and once more at the end, would take a tenth of a short run.
-    gc.disable()
-    # Imported here because these import jax: wrong arguments are reported without that delay.
-    from jaxsd.executables import Executables
-    from jaxsd.folders import writable_cache
-    from jaxsd.jax_cache import keep_compiled
-    from jaxsd.pipeline import Pipeline, with_controlnet
-
-    cache = writable_cache(progress.write)
-    keep_compiled(cache, announce=progress.write)
-    introduce(args.model, cache, progress.write)
-    programs = Executables(cache and cache / "programs", progress.write)
     counts = batches(len(settings))
     names = dict.fromkeys(control.model for control in settings[0].control)
 
-    def prepare(outline: Pipeline) -> None:
+    def prepare(outline: "jaxsd.Pipeline") -> None:
         if not names:
             first = settings[: counts[0]]
             outline.prepare_parts(outline.order(first, pictures=pictures, batch=batch or None))
 
-    pipe = jaxsd.load(
-        args.model,
-        dtype=args.dtype,
-        taesd=args.taesd,
-        programs=programs,
-        ahead=prepare,
-        **reading(args),
-    )
-    for name in names:
-        pipe = with_controlnet(pipe, name)
-    gc.freeze()
-    gc.enable()
+    pipe = loaded(args, progress.write, controls=names, ahead=prepare)
     drawn: list[Array] = []
     for count in counts:
         progress.before = progress.bar.n
@@ -204,15 +179,3 @@ def batches(count: int) -> list[int]:
     whole, rest = divmod(count, LARGEST_BATCH)
     powers = [2**bit for bit in reversed(range(LARGEST_BATCH.bit_length() - 1)) if rest >> bit & 1]
     return [LARGEST_BATCH] * whole + powers
-
-
-def introduce(model: str, cache: Path | None, say: Callable[[str], None]) -> None:
-    """Says what the built-in model is, the first time that it is used; `cache` remembers it."""
-    told = cache and cache / "introduced"
-    if model == "emoji" and told and not told.exists():
-        say(
-            "the built-in model draws emoji; for other pictures pass --model: a diffusers folder, "
-            "a .safetensors or .ckpt file, or a hub id of SD 1, 2 or XL"
-        )
-        with contextlib.suppress(OSError):  # a full disk
-            told.touch()

@@ -13,6 +13,7 @@ from jaxsd.images.files import (
     webp_bytes,
     write_picture,
 )
+from jaxsd.images.labels import labelled_sheet
 from jaxsd.images.masks import binary, feathered, latent_mask, read_mask
 from jaxsd.images.opening import ENDINGS, File, is_picture
 from jaxsd.images.pixels import from_uint8, to_uint8
@@ -41,6 +42,7 @@ __all__ = [
     "image_size",
     "is_picture",
     "jpeg_bytes",
+    "labelled_sheet",
     "latent_mask",
     "masked_for_inpainting",
     "pasted",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jaxsd
-from jaxsd.cli.generate import introduce
+from jaxsd.cli.loading import introduce
 from jaxsd.cli.main import run
 from jaxsd.images import GAP, picture_texts, read_image
 from jaxsd.outputs import file_name, model_hash, output_paths
@@ -137,6 +137,27 @@ def test_mistakes_are_told_before_anything_is_loaded(
     assert printed.err.count("\n") == 1
     assert printed.out == ""
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "a grid needs an axis, as in --x 'steps: 10, 20'"),
+        (["--x", "sampler: ddim, dimm"], "sampler 'dimm' is unknown"),
+        (["--x", "steps: 2, 4", "-o", "a.gif"], "a.gif is no name of a picture"),
+        (["--x", "steps: 2, 4", "-o", "/no/such/a.png"], "cannot write to /no/such/a.png"),
+        (["--x", "seed: 1-900", "--size", "48x32", "-o", "a.webp"], "a WebP has at most 16383"),
+    ],
+)
+def test_mistakes_in_a_grid_are_told_before_anything_is_loaded(
+    model, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.setattr(jaxsd, "load", None, raising=False)
+    with pytest.raises(SystemExit) as end:
+        run(["grid", "a cat", "--model", str(model), *arguments])
+    printed = capsys.readouterr()
+    assert (end.value.code, printed.out, printed.err.count("\n")) == (2, "", 1)
+    assert message in printed.err
 
 
 def test_a_mistake_does_not_wait_for_jax(tmp_path):
