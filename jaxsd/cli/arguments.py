@@ -17,6 +17,8 @@ COMMANDS = {
     "cache-latents": "pictures and captions as a training run's networks see them",
     "compile": "programs for a model and sizes, before they are needed",
     "convert": "a model from one of PyTorch's layouts to another",
+    "decode": "pictures of latents",
+    "encode": "pictures as latents, for other tools",
     "export": "what a run has learnt, for other programs",
     "generate": "pictures of prompts",
     "grid": "one picture in many versions, on a sheet with their names",

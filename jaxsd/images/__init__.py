@@ -16,7 +16,7 @@ from jaxsd.images.files import (
 from jaxsd.images.labels import labelled_sheet
 from jaxsd.images.masks import binary, feathered, latent_mask, read_mask
 from jaxsd.images.opening import ENDINGS, File, is_picture
-from jaxsd.images.pixels import from_uint8, to_uint8
+from jaxsd.images.pixels import as_pillow, check_uint8, from_uint8, to_uint8
 from jaxsd.images.resize import clean_resize, clip_resize, fitted, thumbnail
 from jaxsd.images.sheet import GAP, contact_sheet
 from jaxsd.images.stealth import hidden_text
@@ -28,7 +28,9 @@ __all__ = [
     "GAP",
     "PARAMETERS",
     "File",
+    "as_pillow",
     "binary",
+    "check_uint8",
     "clean_resize",
     "clip_resize",
     "contact_sheet",
