@@ -2,7 +2,7 @@
 
 import contextlib
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,16 +33,18 @@ def draw(
     settings: Sequence[Settings],
     pictures: Pictures,
     *,
+    batch: int = 0,
     progress: Callable[[int, int], Any],
     say: Callable[[str], None],
     **options: Any,
 ) -> Array:
-    """The images of checked settings, uint8 [B, H, W, 3].
+    """The images of checked settings, uint8 [N, H, W, 3].
 
     Args:
       model: as for `jaxsd.load`.
       settings: alike but for prompts and seeds.
       pictures: that all of them use.
+      batch: a call draws at least so many, of which some are cut.
       progress: called with the network calls that are done, and with those of a batch.
       say: called with lines about the cache and the model.
       options: of `jaxsd.load`.
@@ -51,6 +53,42 @@ def draw(
       ValueError: a model that cannot be used.
       FloatingPointError: latents that are not finite.
     """
+    counts = batches(len(settings))
+    names = dict.fromkeys(control.model for control in settings[0].control)
+
+    def prepare(outline: "jaxsd.Pipeline") -> None:
+        if not names:
+            first = settings[: counts[0]]
+            outline.prepare_parts(outline.order(first, pictures=pictures, batch=batch or None))
+
+    pipe = with_programs(model, say, names, ahead=prepare, **options)
+    drawn: list[Array] = []
+    for number, count in enumerate(counts):
+        first = sum(map(len, drawn))
+        part = settings[first : first + count]
+        order = pipe.order(part, pictures=pictures, batch=batch or None)
+        drawn.append(pipe.pictures(pipe.drawn(order, partial(_in_all, progress, number)), order))
+    return np.concatenate(drawn)
+
+
+def _in_all(progress: Callable[[int, int], Any], batch: int, done: int, rows: int) -> None:
+    progress(batch * rows + done, rows)
+
+
+def with_programs(
+    model: str, say: Callable[[str], None], controls: Iterable[str] = (), **options: Any
+) -> "jaxsd.Pipeline":
+    """A model with its ControlNets, which keeps compiled programs on disk.
+
+    Args:
+      model: as for `jaxsd.load`.
+      say: called with lines about the cache and the model.
+      controls: names or places of ControlNets.
+      options: of `jaxsd.load`.
+
+    Raises:
+      ValueError: a model that cannot be used.
+    """
     # Objects made before the first picture stay in use: searching them for garbage again and again,
     # and once more at the end, would take a tenth of a short run.
     gc.disable()
@@ -58,34 +96,18 @@ def draw(
     from jaxsd.executables import Executables
     from jaxsd.folders import writable_cache
     from jaxsd.jax_cache import keep_compiled
-    from jaxsd.pipeline import Pipeline, with_controlnet
+    from jaxsd.pipeline import with_controlnet
 
     cache = writable_cache(say)
     keep_compiled(cache, announce=say)
     introduce(model, cache, say)
     programs = Executables(cache and cache / "programs", say)
-    counts = batches(len(settings))
-    names = dict.fromkeys(control.model for control in settings[0].control)
-
-    def prepare(outline: Pipeline) -> None:
-        if not names:
-            outline.prepare_parts(outline.order(settings[: counts[0]], pictures=pictures))
-
-    pipe = jaxsd.load(model, programs=programs, ahead=prepare, **options)
-    for name in names:
+    pipe = jaxsd.load(model, programs=programs, **options)
+    for name in controls:
         pipe = with_controlnet(pipe, name)
     gc.freeze()
     gc.enable()
-    drawn: list[Array] = []
-    for number, count in enumerate(counts):
-        first = sum(map(len, drawn))
-        order = pipe.order(settings[first : first + count], pictures=pictures)
-        drawn.append(pipe.pictures(pipe.drawn(order, partial(_in_all, progress, number)), order))
-    return np.concatenate(drawn)
-
-
-def _in_all(progress: Callable[[int, int], Any], batch: int, done: int, rows: int) -> None:
-    progress(batch * rows + done, rows)
+    return pipe
 
 
 def introduce(model: str, cache: Path | None, say: Callable[[str], None]) -> None:

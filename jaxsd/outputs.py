@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxsd.images import contact_sheet, write_png
+from jaxsd.images import contact_sheet, encoder_of, write_picture
 from jaxsd.settings import Recipe
 from jaxsd.webui import texts_of
 from jaxsd.writing import check_writable
@@ -23,14 +23,14 @@ def output_paths(output: Path, prompts: Sequence[str], seed: int) -> tuple[list[
     """Files of the images, and of the contact sheet where there are several images.
 
     In a folder, which is made if it is missing: PROMPT_SEED.png and contact_sheet.png. For several
-    images and NAME.png: NAME_SEED.png, and NAME.png is the contact sheet.
+    images and NAME.png, .jpg or .webp: NAME_SEED.png, and NAME.png is the contact sheet.
 
     Raises:
-      ValueError: `output` is a file but not a PNG, or one of the files can not be written.
+      ValueError: `output` is a file of another kind, or one of the files can not be written.
     """
     is_folder = output.is_dir() or not output.suffix
-    if not is_folder and output.suffix.lower() != ".png":
-        raise ValueError(f"output {output} is neither NAME.png nor a folder")
+    if not is_folder:
+        encoder_of(output)
     folder = output if is_folder else output.parent
     try:
         if is_folder:
@@ -51,6 +51,34 @@ def output_paths(output: Path, prompts: Sequence[str], seed: int) -> tuple[list[
     for path in (*paths, *([sheet] if sheet else [])):
         _check_name(path)
     return paths, sheet
+
+
+def check_file(path: Path) -> Path:
+    """The name of a picture file that can be written.
+
+    Raises:
+      ValueError: a name of another kind, or no such folder, or one that can not be written to.
+    """
+    encoder_of(path)
+    try:
+        check_writable(path.parent)
+    except OSError as error:
+        raise ValueError(f"cannot write to {path}: {error.strerror or error}") from error
+    _check_name(path)
+    return path
+
+
+def check_room(path: Path, recipe: Recipe) -> None:
+    """Finds out whether the kind of a picture file has room for a recipe and the picture's size.
+
+    Raises:
+      ValueError: it has not.
+    """
+    height, width = recipe.settings.drawn_size
+    encode = encoder_of(path)
+    # A line of pixels is long enough to tell.
+    for shape in ((height, 1, 3), (1, width, 3)):
+        encode(np.zeros(shape, np.uint8), texts_of(recipe))
 
 
 def _check_name(path: Path) -> None:
@@ -87,10 +115,10 @@ def saved(
       recipes: one per image.
     """
     for path, image, recipe in zip(paths, images, recipes, strict=True):
-        write_png(path, image, texts_of(recipe))
+        write_picture(path, image, texts_of(recipe))
         yield path
     if sheet is not None:
-        write_png(sheet, contact_sheet(images))
+        write_picture(sheet, contact_sheet(images))
         yield sheet
 
 

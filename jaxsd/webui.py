@@ -90,8 +90,8 @@ def read_recipe(path: str | Path) -> Recipe:
         ) from None
 
 
-def parameters_text(recipe: Recipe) -> str:
-    """The recipe as webui's text: prompt, negative prompt, a line of settings.
+def parameters_text(recipe: Recipe, more: Mapping[str, str] = {}) -> str:
+    """The recipe as webui's text: prompt, negative prompt, a line of settings, and `more` of them.
 
     A value with a comma, a colon or a line break is quoted as JSON. The text is ambiguous if the
     prompt itself has "Negative prompt:" at the start of a line; the JSON is not.
@@ -117,6 +117,7 @@ def parameters_text(recipe: Recipe) -> str:
         # A seed gives different noise here than in torch's generators.
         "RNG": "jaxsd",
         "Version": f"jaxsd {recipe.version}",
+        **more,
     }
     lines = [made.prompt]
     if made.negative_prompt:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from jaxsd.images import decoded, picture_texts, png_bytes, webp_bytes, write_png
+from jaxsd.images import decoded, picture_texts, png_bytes, webp_bytes, write_picture
 from jaxsd.schedulers import SAMPLERS
 from jaxsd.settings import Control, Recipe, Settings
 from jaxsd.webui import parameters_text, parse_parameters, read_recipe, texts_of
@@ -58,7 +58,7 @@ def image() -> np.ndarray:
 @pytest.mark.parametrize("negative", ["", "ugly, blurry: \u732b\nNegative prompt: again"])
 def test_a_recipe_survives_whatever_the_prompt(tmp_path, image, prompt, negative):
     recipe = made(prompt=prompt, negative_prompt=negative)
-    write_png(tmp_path / "a.png", image, texts_of(recipe))
+    write_picture(tmp_path / "a.png", image, texts_of(recipe))
     assert read_recipe(tmp_path / "a.png") == recipe
     parts = parse_parameters(picture_texts(tmp_path / "a.png")["parameters"])
     assert parts["Prompt"] == prompt
@@ -68,7 +68,7 @@ def test_a_recipe_survives_whatever_the_prompt(tmp_path, image, prompt, negative
 
 def test_a_prompt_with_a_negative_prompt_in_it_needs_the_json(tmp_path, image):
     recipe = made(prompt="a\nNegative prompt: b", negative_prompt="c")
-    write_png(tmp_path / "a.png", image, texts_of(recipe))
+    write_picture(tmp_path / "a.png", image, texts_of(recipe))
     assert read_recipe(tmp_path / "a.png") == recipe
 
 
@@ -120,7 +120,7 @@ def test_a_recipe_of_pictures_survives(tmp_path, image):
         ),
         pictures={"image": "0" * 64},
     )
-    write_png(tmp_path / "a.png", image, texts_of(recipe))
+    write_picture(tmp_path / "a.png", image, texts_of(recipe))
     assert read_recipe(tmp_path / "a.png") == recipe
     parts = parse_parameters(picture_texts(tmp_path / "a.png")["parameters"])
     assert (parts["Denoising strength"], parts["Size"]) == ("0.6", "32x16")
@@ -129,14 +129,14 @@ def test_a_recipe_of_pictures_survives(tmp_path, image):
 def test_a_recipe_of_a_newer_version_is_refused_by_name(tmp_path, image):
     texts = texts_of(RECIPE)
     texts["jaxsd"] = texts["jaxsd"].replace('"seed"', '"sede"')
-    write_png(tmp_path / "a.png", image, texts)
+    write_picture(tmp_path / "a.png", image, texts)
     with pytest.raises(ValueError, match="unknown key 'sede'; nearest are seed"):
         read_recipe(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("packed", ["{" * 10**5, "[]", "{", '{"a": ' * 10**5])
 def test_what_is_no_recipe_is_refused_in_one_line(tmp_path, image, packed):
-    write_png(tmp_path / "a.png", image, {"jaxsd": packed})
+    write_picture(tmp_path / "a.png", image, {"jaxsd": packed})
     with pytest.raises(ValueError, match="carries settings that this jaxsd does not know"):
         read_recipe(tmp_path / "a.png")
 
@@ -161,7 +161,7 @@ def test_webp_keeps_pixels_and_recipe(image):
 
 def test_pictures_of_others_have_no_recipe(tmp_path, image):
     Image.fromarray(image).save(tmp_path / "a.jpg")
-    write_png(tmp_path / "b.png", image)
+    write_picture(tmp_path / "b.png", image)
     for name in ("a.jpg", "b.png"):
         with pytest.raises(ValueError, match="carries no settings of jaxsd"):
             read_recipe(tmp_path / name)

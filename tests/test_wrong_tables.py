@@ -13,7 +13,7 @@ from tiny_models import TINY
 from jaxsd.bulk.config import BulkConfig
 from jaxsd.bulk.config import read_config as read_bulk
 from jaxsd.bulk.rows import read_rows
-from jaxsd.images import write_png
+from jaxsd.images import write_picture
 from jaxsd.training.cached import Index, Origin, Shard, read_index
 from jaxsd.training.captions import pictures_in
 from jaxsd.training.config import TrainConfig, read_config
@@ -93,7 +93,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_wrong_is_one_line(name: str, tmp_path: Path) -> None:
     value, read = CASES[name]
-    write_png(tmp_path / "0.png", np.zeros((8, 8, 3), np.uint8))
+    write_picture(tmp_path / "0.png", np.zeros((8, 8, 3), np.uint8))
     assert _refused(tmp_path / name, iter([json.dumps(value).encode()]), read) == 0
     refused = _refused(tmp_path / name, mutants(value, 100), read)
     assert refused > 50 or name == "rows.jsonl"  # whose errors are told row by row

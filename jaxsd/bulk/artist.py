@@ -17,7 +17,7 @@ from jaxsd.bulk.run import Ready, filled
 from jaxsd.bulk.work import Work, controls_of
 from jaxsd.canvases import Pictures, read_pictures
 from jaxsd.executables import Executables
-from jaxsd.images import png_bytes, webp_bytes
+from jaxsd.images import ENCODERS
 from jaxsd.outputs import model_hash
 from jaxsd.parallel import images_per_step, mesh_of
 from jaxsd.pipeline import load, with_controlnet
@@ -25,7 +25,6 @@ from jaxsd.sampling.program import Drawing
 from jaxsd.settings import Recipe, Settings
 from jaxsd.webui import as_json, texts_of
 
-ENCODERS = {"png": png_bytes, "webp": webp_bytes}
 PICTURES_KEPT = 32
 """Rows whose pictures stay in memory, for later rows that name the same pictures."""
 
@@ -113,6 +112,7 @@ class PipelineArtist:
             model_hash=self._file_hash,
             taesd=self.config.taesd,
             pictures=hashes,
+            reading=self.config.stated,
         )
 
     def _pictures(self, named: Settings) -> tuple[Pictures, dict[str, str], str]:

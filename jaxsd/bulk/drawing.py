@@ -15,7 +15,7 @@ from jaxsd.bulk.run import Summary, run
 from jaxsd.bulk.store import Records, Store, write_whole
 from jaxsd.bulk.work import Work, described
 from jaxsd.executables import Executables
-from jaxsd.images import contact_sheet, decoded, write_png
+from jaxsd.images import contact_sheet, decoded, write_picture
 
 SHEET = 64
 """Pictures on the contact sheet, at most."""
@@ -119,7 +119,7 @@ def written_end(store: Store, skipped: Records) -> Path | None:
         size = sizes.most_common(1)[0][0]
         alike = [record for record in drawn if _size(record) == size]
         sheet = contact_sheet(decoded(store.pictures(alike[:: -(-len(alike) // SHEET)])))
-        write_png(store.folder / "contact_sheet.png", sheet)
+        write_picture(store.folder / "contact_sheet.png", sheet)
     return store.folder / "manifest.jsonl"
 
 

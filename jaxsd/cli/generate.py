@@ -9,44 +9,57 @@ from pathlib import Path
 
 import jaxsd
 from jaxsd.canvases import canvas_of, read_pictures
-from jaxsd.cli.options import add_model, add_settings, given_settings, opened, reading
+from jaxsd.cli.options import add_model, add_settings, given_settings, loading, opened, reading
 from jaxsd.cli.progress import steps_shown
 from jaxsd.convert.controlnet import controlnet_place
+from jaxsd.convert.reading import Reading
 from jaxsd.drawings import LARGEST_BATCH, batches, draw
 from jaxsd.memory import check_drawing
-from jaxsd.outputs import model_hash, output_paths, saved
+from jaxsd.metadata import Again, changed, check_same_pictures, read_again
+from jaxsd.outputs import check_room, model_hash, output_paths, saved
 from jaxsd.settings import (
     Recipe,
+    Settings,
     checked,
     image_count,
-    settings_from,
     tableau_of,
 )
+from jaxsd.terminal import printable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("prompts", nargs="+", metavar="PROMPT", help="what to draw")
+    parser.add_argument("prompts", nargs="*", metavar="PROMPT", help="what to draw")
+    parser.add_argument(
+        "--again",
+        metavar="PICTURE",
+        help="draw what the settings in a picture say, but for what is given here; of other "
+        "programs' pictures too, with --model",
+    )
     parser.add_argument(
         "-o",
         "--output",
         default=".",
         metavar="OUT",
-        help="NAME.png, or a folder (this one); several images also give a contact sheet",
+        help="NAME.png, .jpg or .webp, or a folder (this one); several images also give a contact "
+        "sheet",
     )
     parser.add_argument("--num-images", type=int, default=1, metavar="N", help="per prompt (1)")
     add_model(parser)
     add_settings(parser)
+    parser.set_defaults(model=None, dtype=None)  # what --again says, or else as the help says
 
 
 def main(args: argparse.Namespace) -> None:
     """Checks all that can be checked before a weight is read, then loads, draws and writes."""
     started = time.perf_counter()
-    count = image_count("--num-images", args.num_images, len(args.prompts))
+    before = begun(args)
+    first = changed(before, given_settings(args))
+    asked = args.prompts or [first.prompt]
+    count = image_count("--num-images", args.num_images, len(asked))
     spec = opened(args).spec
-    first = settings_from(given_settings(args))
     check_drawing(checked(first, spec), spec, images=count, together=min(count, LARGEST_BATCH))
-    prompts = [text for text in args.prompts for _ in range(args.num_images)]
+    prompts = [text for text in asked for _ in range(args.num_images)]
     settings = [
         checked(replace(first, prompt=prompt, seed=first.seed + i), spec)
         for i, prompt in enumerate(prompts)
@@ -54,8 +67,28 @@ def main(args: argparse.Namespace) -> None:
     for control in first.control:
         controlnet_place(control.model)
     pictures, hashes = read_pictures(settings[0])
+    check_same_pictures(before, hashes)
     canvas_of(settings[0], pictures)
     paths, sheet = output_paths(Path(args.output), prompts, first.seed)
+    if args.again and any(path.exists() and path.samefile(args.again) for path in paths):
+        raise ValueError(f"{args.again} would be replaced; say with -o where to write")
+    # The same settings are drawn in a batch of the same size, for the same bits.
+    batch = before.batch_size if settings == [before.settings] else 0
+    sizes = [max(batch, size) for size in batches(count) for _ in range(size)]
+    recipes = [
+        Recipe(
+            one,
+            model=args.model,
+            dtype=args.dtype,
+            version=jaxsd.__version__,
+            taesd=args.taesd or "",
+            pictures=hashes,
+            batch_size=size,
+            reading=Reading(**reading(args)).stated,
+        )
+        for one, size in zip(settings, sizes, strict=True)
+    ]
+    check_room(paths[0], max(recipes, key=lambda one: len(one.settings.prompt)))
     rows = tableau_of(settings[0], spec).rows
     with (
         ThreadPoolExecutor(1) as aside,
@@ -66,24 +99,12 @@ def main(args: argparse.Namespace) -> None:
             args.model,
             settings,
             pictures,
+            batch=batch,
             progress=progress,
             say=progress.write,
-            dtype=args.dtype,
-            taesd=args.taesd,
-            **reading(args),
+            **loading(args),
         )
-        recipes = [
-            Recipe(
-                one,
-                model=args.model,
-                dtype=args.dtype,
-                version=jaxsd.__version__,
-                model_hash=hashed.result(),
-                taesd=args.taesd or "",
-                pictures=hashes,
-            )
-            for one in settings
-        ]
+        recipes = [replace(one, model_hash=hashed.result()) for one in recipes]
         written: list[Path] = []
         try:
             written.extend(saved(paths, sheet, images, recipes))
@@ -91,3 +112,34 @@ def main(args: argparse.Namespace) -> None:
             print("".join(f"{path}\n" for path in written), end="")
     seconds = time.perf_counter() - started
     print(f"{len(images)} drawn in {seconds:.1f} s", file=sys.stderr)
+
+
+def begun(args: argparse.Namespace) -> Recipe:
+    """The recipe to begin from, and its model in the arguments where they name none.
+
+    Raises:
+      ValueError: nothing to draw, or a recipe that another model is needed for.
+      OSError: --again is not a picture.
+    """
+    if not args.again and not args.prompts:
+        raise ValueError("nothing to draw: give a PROMPT, or --again PICTURE")
+    again = Again(Recipe(Settings(), model="emoji", dtype="float32", version=""))
+    if args.again:
+        prompts = {"prompt": args.prompts[0]} if args.prompts else {}
+        again = read_again(args.again, given_settings(args) | prompts)
+    before = again.recipe
+    if args.model is None:
+        if not before.model:
+            raise ValueError(f"{args.again} was made by {again.by}; say with --model what draws it")
+        if before.model_hash and model_hash(Path(before.model)) != before.model_hash:
+            raise ValueError(
+                f"{before.model} is not the file that drew {args.again}, whose sha256 begins with "
+                f"{before.model_hash}; say with --model what draws it"
+            )
+        args.model, args.taesd = before.model, args.taesd or before.taesd or None
+        vars(args).update(before.reading | Reading(**reading(args)).stated)
+    if again.left:
+        left = printable(f"{args.again}: not taken over: {'; '.join(again.left)}")
+        print(left, file=sys.stderr)
+    args.dtype = args.dtype or before.dtype
+    return before

@@ -5,12 +5,14 @@ import shlex
 from dataclasses import Field, fields
 from typing import Any
 
+from jaxsd.config import TinyVAEConfig, VAEConfig
 from jaxsd.convert import open_model
 from jaxsd.convert.files.tensors import dtype_named
 from jaxsd.convert.reading import Reading
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.convert.tiny_vae import with_tiny_vae
-from jaxsd.settings import OPTIONS, SIZE
+from jaxsd.memory import check_drawing
+from jaxsd.settings import OPTIONS, SIZE, Settings
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -78,6 +80,24 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
 def reading(args: argparse.Namespace) -> dict[str, Any]:
     """The options of `open_model` that were given."""
     return {option.name: getattr(args, option.name) for option in fields(Reading)}
+
+
+def loading(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of `jaxsd.load` that were given."""
+    return {"dtype": args.dtype, "taesd": args.taesd, **reading(args)}
+
+
+def autoencoder_of(args: argparse.Namespace, height: int, width: int) -> VAEConfig | TinyVAEConfig:
+    """The model's autoencoder, for pictures of a size.
+
+    Raises:
+      ValueError: as `opened`, it has none, or the pictures do not fit into memory.
+    """
+    spec = opened(args).spec
+    if spec.vae is None:
+        raise ValueError(f"{args.model} has no VAE; pass a model that has one")
+    check_drawing(Settings(height=height, width=width), spec, images=1, together=1)
+    return spec.vae
 
 
 def opened(args: argparse.Namespace) -> StoredModel:

@@ -33,3 +33,8 @@ class Reading:
     def reading(self) -> dict[str, Any]:
         """These options alone, as arguments of `open_model`."""
         return {one.name: getattr(self, one.name) for one in fields(Reading)}
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """Of them, those that are not the defaults."""
+        return {name: v for name, v in self.reading.items() if v != getattr(Reading, name)}

@@ -2,32 +2,40 @@
 
 from jaxsd.images.canvas import grown, masked_for_inpainting, pasted
 from jaxsd.images.files import (
+    ENCODERS,
     decoded,
+    encoder_of,
     image_size,
+    jpeg_bytes,
     png_bytes,
     read_cropped,
     read_image,
     webp_bytes,
-    write_png,
+    write_picture,
 )
+from jaxsd.images.labels import labelled_sheet
 from jaxsd.images.masks import binary, feathered, latent_mask, read_mask
 from jaxsd.images.opening import ENDINGS, File, is_picture
-from jaxsd.images.pixels import from_uint8, to_uint8
+from jaxsd.images.pixels import as_pillow, check_uint8, from_uint8, to_uint8
 from jaxsd.images.resize import clean_resize, clip_resize, fitted, thumbnail
 from jaxsd.images.sheet import GAP, contact_sheet
 from jaxsd.images.stealth import hidden_text
 from jaxsd.images.texts import PARAMETERS, picture_texts
 
 __all__ = [
+    "ENCODERS",
     "ENDINGS",
     "GAP",
     "PARAMETERS",
     "File",
+    "as_pillow",
     "binary",
+    "check_uint8",
     "clean_resize",
     "clip_resize",
     "contact_sheet",
     "decoded",
+    "encoder_of",
     "feathered",
     "fitted",
     "from_uint8",
@@ -35,6 +43,8 @@ __all__ = [
     "hidden_text",
     "image_size",
     "is_picture",
+    "jpeg_bytes",
+    "labelled_sheet",
     "latent_mask",
     "masked_for_inpainting",
     "pasted",
@@ -46,5 +56,5 @@ __all__ = [
     "thumbnail",
     "to_uint8",
     "webp_bytes",
-    "write_png",
+    "write_picture",
 ]

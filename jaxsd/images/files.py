@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,11 @@ from jaxsd.images.opening import File, opened, upright_rgb, upright_size
 from jaxsd.images.resize import covering, fitted
 from jaxsd.images.texts import PARAMETERS, UNICODE
 from jaxsd.writing import replacing
+
+JPEG_QUALITY = 95
+"""Of 100. A picture is then some 40 dB from its PNG."""
+MOST_EXIF = 2**16 - 3
+"""Bytes of a JPEG's segment of Exif, with its name."""
 
 
 def png_bytes(image: np.ndarray, texts: Mapping[str, str] | None = None) -> bytes:
@@ -28,32 +33,94 @@ def png_bytes(image: np.ndarray, texts: Mapping[str, str] | None = None) -> byte
 
 
 def webp_bytes(image: np.ndarray, texts: Mapping[str, str] | None = None) -> bytes:
-    """A lossless WebP of an image, uint8 [H, W, 3], with texts where webui looks for them.
+    """A lossless WebP of an image, uint8 [H, W, 3], with texts in Exif.
 
-    That is Exif: `parameters` as the user's comment, and the other text as the description.
+    Raises:
+      ValueError: a side is too long for the format.
     """
+    _check_sides("WebP", image, 2**14 - 1)
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "WEBP", lossless=True, exif=_exif(texts or {}))
+    return buffer.getvalue()
+
+
+def jpeg_bytes(image: np.ndarray, texts: Mapping[str, str] | None = None) -> bytes:
+    """A JPEG of an image, uint8 [H, W, 3], with texts in Exif; colours are not subsampled.
+
+    Raises:
+      ValueError: a side, or the texts, are too long for the format.
+    """
+    _check_sides("JPEG", image, 2**16 - 1)
+    exif = _exif(texts or {})
+    if (size := len(exif.tobytes())) > MOST_EXIF:
+        raise ValueError(
+            f"prompts and settings have {size} bytes; a JPEG has room for {MOST_EXIF}, "
+            "take .png or .webp"
+        )
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0, exif=exif)
+    return buffer.getvalue()
+
+
+ENCODERS: dict[str, Callable[[np.ndarray, Mapping[str, str] | None], bytes]] = {
+    "png": png_bytes,
+    "webp": webp_bytes,
+    "jpg": jpeg_bytes,
+    "jpeg": jpeg_bytes,
+}
+"""Ending of a picture file -> what makes its bytes of an image and its texts."""
+
+
+def write_picture(
+    path: str | Path, image: np.ndarray, texts: Mapping[str, str] | None = None
+) -> None:
+    """Writes a picture of the kind that its ending says, whole or not at all.
+
+    Raises:
+      ValueError: an ending that is not in `ENCODERS`, or as the encoder raises it.
+      OSError: it can not be written.
+    """
+    packed = encoder_of(path)(image, texts)
+    with replacing(Path(path)) as part:
+        part.write_bytes(packed)
+
+
+def encoder_of(path: str | Path) -> Callable[[np.ndarray, Mapping[str, str] | None], bytes]:
+    """The encoder for the ending of a picture's name.
+
+    Raises:
+      ValueError: another ending.
+    """
+    ending = Path(path).suffix.lower().removeprefix(".")
+    if ending not in ENCODERS:
+        raise ValueError(f"{path} is no name of a picture; it ends with .{', .'.join(ENCODERS)}")
+    return ENCODERS[ending]
+
+
+def _check_sides(kind: str, image: np.ndarray, most: int) -> None:
+    height, width = image.shape[:2]
+    if max(height, width) > most:
+        raise ValueError(
+            f"a {kind} has at most {most} pixels along a side, and this is {width}x{height}; "
+            "take .png"
+        )
+
+
+def _exif(texts: Mapping[str, str]) -> Image.Exif:
+    """Texts where webui looks for them: `parameters` as a comment, another as the description."""
     exif = Image.Exif()
-    for name, text in (texts or {}).items():
+    for name, text in texts.items():
         if name == PARAMETERS:
             comment = UNICODE + text.encode("utf-16-be")
             exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
         else:
             exif[ExifTags.Base.ImageDescription] = json.dumps({name: text})
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "WEBP", lossless=True, exif=exif)
-    return buffer.getvalue()
+    return exif
 
 
 def decoded(files: Iterable[bytes]) -> np.ndarray:
     """Picture files of one size in memory, uint8 [B, H, W, 3]."""
     return np.stack([read_image(io.BytesIO(packed)) for packed in files])
-
-
-def write_png(path: str | Path, image: np.ndarray, texts: Mapping[str, str] | None = None) -> None:
-    """Writes a PNG beside its place and renames it, so that no reader sees half a file."""
-    packed = png_bytes(image, texts)
-    with replacing(Path(path)) as part:
-        part.write_bytes(packed)
 
 
 def read_image(path: File) -> np.ndarray:

@@ -1,9 +1,10 @@
-"""Bytes of pictures, and the numbers in [-1, 1] that networks compute with. NumPy only.
+"""Bytes of pictures, and the numbers in [-1, 1] that networks compute with.
 
 Traced programs have their own copies of these formulas.
 """
 
 import numpy as np
+from PIL import Image
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -17,6 +18,11 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 def from_uint8(images: np.ndarray) -> np.ndarray:
     """Bytes of any shape as float32 in [-1, 1]; `to_uint8` gives the same bytes back."""
     return images.astype(np.float32) / 127.5 - 1
+
+
+def as_pillow(images: np.ndarray) -> list[Image.Image]:
+    """Pictures uint8 [B, H, W, 3] as Pillow's."""
+    return [Image.fromarray(image) for image in images]
 
 
 def check_uint8(name: str, image: np.ndarray) -> None:

@@ -36,6 +36,8 @@ def comfy(texts: Mapping[str, str]) -> Made | None:
     if prompt is None and "Steps" in beside:
         prompt, negative = beside[PROMPT], beside[NEGATIVE]
     settings = _settings(graph, samplers[0]) if len(samplers) == 1 else {}
+    if (count := sum(map(_draws, graph.values()))) > 1:
+        settings["Samplers"] = count
     return Made("ComfyUI", prompt, negative, settings_of(settings))
 
 
@@ -145,6 +147,8 @@ def _settings(graph: Graph, sampler: Node) -> dict[str, Any]:
                 found.setdefault(name, value)
     for node in _following(graph, sampler, "model", *_PARTS):
         found |= {name: node.inputs[name] for name in _MODELS if _is_plain(node.inputs.get(name))}
+        if _is_plain(lora := node.inputs.get("lora_name")):
+            found["LoRA"] = f"{found['LoRA']}, {lora}" if "LoRA" in found else lora
     latent = sampler.inputs.get("latent_image")
     if isinstance(latent, Link):
         size = {name: _node(graph, latent).inputs.get(name) for name in ("width", "height")}

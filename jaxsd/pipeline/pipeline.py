@@ -20,13 +20,14 @@ from jaxsd.parallel import images_per_step, own_share, share
 from jaxsd.pipeline.batches import batch_size, filled, given_noise, image_keys
 from jaxsd.pipeline.drawing import Programs, Shown, finished, prepare_steps, steps, whole
 from jaxsd.pipeline.drawing import prepare_whole as prepare_program
+from jaxsd.pipeline.kinds import encoded, output_of, pictures_of
 from jaxsd.pipeline.order import Order, check_alike, given_arrays, runs_of
 from jaxsd.pipeline.requests import request_of
 from jaxsd.sampling import first_non_finite
 from jaxsd.sampling.program import DRAWING, Drawing, Networks, initial_noise
 from jaxsd.settings import Settings
 from jaxsd.text import Tokenizer
-from jaxsd.types import Params
+from jaxsd.types import Array, Params
 
 Progress = Callable[[int, int], None]
 """(rows done, rows in all)."""
@@ -69,31 +70,30 @@ class Pipeline:
             return "no weights"
         return " ".join(sorted(f"{one.platform}:{one.id}" for one in leaf.devices()))
 
-    def text_to_image(self, prompt: str | Sequence[str], **options: Any) -> np.ndarray:
+    def text_to_image(self, prompt: str | Sequence[str], **options: Any) -> Any:
         """Draws pictures of prompts.
 
         Args:
           prompt: a text, or several; `num_images` are drawn for each.
-          **options: see `draw`.
+          **options: see `draw`; and `output_type`: "np" (the default), "pil", "jax" or "latent",
+            see `jaxsd.pipeline.kinds`.
 
         Returns:
-          uint8 [B, H, W, 3], the images of the first prompt first.
+          uint8 [B, H, W, 3], or what `output_type` says; the images of the first prompt first.
         """
         return self._pictures(prompt, options)
 
-    def image_to_image(
-        self, image: np.ndarray, prompt: str | Sequence[str], **options: Any
-    ) -> np.ndarray:
+    def image_to_image(self, image: np.ndarray, prompt: str | Sequence[str], **options: Any) -> Any:
         """Draws pictures that begin from a picture.
 
         Args:
           image: uint8 [H, W, 3] of any size: it is scaled to cover the size that is drawn, and its
             middle is cut out. Or several, one per image.
           prompt: a text, or several.
-          **options: see `draw`; `strength` says how much of the picture changes.
+          **options: see `draw`; `strength` says how much of the picture changes. And `output_type`.
 
         Returns:
-          uint8 [B, H, W, 3].
+          As `text_to_image`.
         """
         return self._pictures(prompt, options | {"image": image})
 
@@ -103,7 +103,7 @@ class Pipeline:
         mask: np.ndarray | None,
         prompt: str | Sequence[str],
         **options: Any,
-    ) -> np.ndarray:
+    ) -> Any:
         """Repaints a part of a picture, or paints beyond its edges (`outpaint`).
 
         Args:
@@ -111,17 +111,28 @@ class Pipeline:
           mask: uint8 [H, W], 255 where to paint, 0 where the picture stays; None to paint only
             beyond the edges. Or several, one per image.
           prompt: a text, or several.
-          **options: see `draw`; `mask_blur`, `composite` and `outpaint` among them.
+          **options: see `draw`; `mask_blur`, `composite` and `outpaint` among them. And
+            `output_type`.
 
         Returns:
-          uint8 [B, H, W, 3].
+          As `text_to_image`.
         """
         return self._pictures(prompt, options | {"image": image, "mask": mask})
 
-    def _pictures(self, prompt: str | Sequence[str], options: dict[str, Any]) -> np.ndarray:
+    def _pictures(self, prompt: str | Sequence[str], options: dict[str, Any]) -> Any:
         progress = options.pop("progress", None)
+        output = output_of(options.pop("output_type", "np"))
         order = self.order(prompt, **options)
-        return self.pictures(self.drawn(order, progress), order)
+        drawing = self.drawn(order, progress)
+        return output(drawing.images, drawing.latents, lambda: self.pictures(drawing, order))
+
+    def encode(self, images: np.ndarray) -> Array:
+        """Scaled latents [B, h, w, c] float32 of pictures uint8 [B, H, W, 3], see `encoded`."""
+        return encoded(self._programs(()), images, self.batch(len(images)))
+
+    def decode(self, latents: Array) -> np.ndarray:
+        """Pictures, uint8 [B, H, W, 3], of scaled latents [B, h, w, c]; see `pictures_of`."""
+        return pictures_of(self._programs(()), latents, self.batch(len(latents)))
 
     def draw(
         self,

@@ -40,6 +40,13 @@ def latents_of(
     return posterior(mean, log_variance, noise) * networks.vae.config.scaling_factor
 
 
+def mean_of(networks: Networks, params: Params, images: Array) -> Array:
+    """The scaled mean of the posterior of images [B, H, W, 3] in [-1, 1]: [B, h, w, c] float32."""
+    tree = gather(params["vae"], "vae", networks.mesh)
+    mean, _ = networks.vae.apply({"params": tree}, images, method="encode")
+    return mean * networks.vae.config.scaling_factor
+
+
 def posterior(mean: Array, log_variance: Array, noise: Array) -> Array:
     """A draw from the autoencoder's posterior (Kingma and Welling 2014, equation 10)."""
     return mean + jnp.exp(0.5 * log_variance) * noise

@@ -22,7 +22,7 @@ from jaxsd.sampling.features import (
     remembered,
     wrapped,
 )
-from jaxsd.sampling.latents import INITIAL_NOISE, decoded, latents_of, noise_of
+from jaxsd.sampling.latents import INITIAL_NOISE, decoded, latents_of, mean_of, noise_of
 from jaxsd.sampling.loop import State, Step, advance, begin
 from jaxsd.types import Array, Params
 
@@ -127,6 +127,13 @@ def decode(networks: Networks, params: Params, latents: Array) -> Array:
     """The last part of `draw`: scaled latents to images."""
     in_specs = (param_specs(params, networks.mesh), IMAGES)
     return per_device(networks.mesh, partial(decoded, networks), in_specs, IMAGES)(params, latents)
+
+
+@partial(jax.jit, static_argnames="networks")
+def encode_images(networks: Networks, params: Params, images: Array) -> Array:
+    """Images [B, H, W, 3] in [-1, 1] to scaled latents, the mean of the posterior."""
+    in_specs = (param_specs(params, networks.mesh), IMAGES)
+    return per_device(networks.mesh, partial(mean_of, networks), in_specs, IMAGES)(params, images)
 
 
 def _encode(networks: Networks, params: Params, given: Given) -> tuple[Conditions, State]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 import jaxsd
-from jaxsd.images import contact_sheet, thumbnail, write_png
+from jaxsd.images import contact_sheet, thumbnail, write_picture
 from jaxsd.inception import FEATURES
 from jaxsd.score.facts import Fact, Unreadable
 from jaxsd.score.findings import Findings
@@ -121,4 +121,4 @@ def write(
     if good:
         chosen = good[:: -(-len(good) // SHEET)]
         sheet = np.stack([thumbnail(read_picture(picture)[0], SIDE) for picture in chosen])
-        write_png(output / "contact_sheet.png", contact_sheet(sheet))
+        write_picture(output / "contact_sheet.png", contact_sheet(sheet))

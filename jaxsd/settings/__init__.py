@@ -15,7 +15,9 @@ from jaxsd.settings.options import (
 )
 from jaxsd.settings.plans import (
     Bucket,
+    Call,
     bucket_of,
+    calls_of,
     guidance_of,
     is_guided,
     scale_of,
@@ -28,10 +30,12 @@ __all__ = [
     "SHARED",
     "SIZE",
     "Bucket",
+    "Call",
     "Control",
     "Recipe",
     "Settings",
     "bucket_of",
+    "calls_of",
     "checked",
     "guidance_of",
     "image_count",

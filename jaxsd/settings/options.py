@@ -207,6 +207,9 @@ class Recipe:
       taesd: as for `jaxsd.load`; empty for the model's own autoencoder.
       version: of jaxsd.
       pictures: sha256 of each picture file that was used, by its name in the settings.
+      batch_size: images of the call that drew it, which decides how float32 sums are ordered; 0
+        where that is not known.
+      reading: options of `jaxsd.load` that say how the model was read, where they were given.
     """
 
     settings: Settings
@@ -216,6 +219,8 @@ class Recipe:
     model_hash: str = ""
     taesd: str = ""
     pictures: dict[str, str] = field(default_factory=dict)
+    batch_size: int = 0
+    reading: dict[str, Any] = field(default_factory=dict)
 
 
 def settings_from(values: Mapping[str, Any], defaults: Settings = Settings()) -> Settings:

@@ -1,5 +1,6 @@
 """What settings mean for the sampling loop: table, guidance, and images that can share a call."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -21,6 +22,14 @@ class Bucket(NamedTuple):
     begins: bool  # whether it begins from a picture
     paints: bool
     controls: tuple[str, ...]
+
+
+class Call(NamedTuple):
+    """Images that are drawn together."""
+
+    numbers: tuple[int, ...]  # of the images, from 0
+    batch: int  # images of every call of this kind: the last may have fewer
+    rows: int  # network calls of the image that has the most
 
 
 def tableau_of(settings: Settings, spec: ModelSpec) -> Tableau:
@@ -67,6 +76,26 @@ def bucket_of(settings: Settings, spec: ModelSpec) -> Bucket:
         paints=settings.paints,
         controls=tuple(control.model for control in settings.control),
     )
+
+
+def calls_of(settings: Sequence[Settings], spec: ModelSpec, most: int) -> list[Call]:
+    """Images of any checked settings, in calls of about the same size, of `most` images at most.
+
+    A call has images of one bucket, but for the numbers of their rows, which are alike where that
+    is possible: shorter ones wait for the longest.
+    """
+    kinds: dict[Bucket, list[int]] = {}
+    for i, one in enumerate(settings):
+        kinds.setdefault(bucket_of(one, spec)._replace(runs=()), []).append(i)
+    calls = []
+    for numbers in kinds.values():
+        rows = {i: tableau_of(settings[i], spec).rows for i in numbers}
+        numbers.sort(key=rows.get)
+        batch = -(-len(numbers) // -(-len(numbers) // most))
+        for first in range(0, len(numbers), batch):
+            part = tuple(numbers[first : first + batch])
+            calls.append(Call(part, batch, max(rows[i] for i in part)))
+    return calls
 
 
 _OWN = ("name", "noise_schedule", "steps", "prediction", "strength")

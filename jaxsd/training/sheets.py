@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jaxsd.images import contact_sheet, write_png
+from jaxsd.images import contact_sheet, write_picture
 from jaxsd.pipeline import Pipeline
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.loop import OnSave, Task
@@ -27,6 +27,6 @@ def sheets(config: TrainConfig, task: Task) -> OnSave | None:
         folder.mkdir(parents=True, exist_ok=True)
         spec, params, tokenizers = task.model(trained)
         images = Pipeline(spec, params, tokenizers, config.dtype).text_to_image(config.samples)
-        write_png(folder / f"{step:06d}.png", contact_sheet(images))
+        write_picture(folder / f"{step:06d}.png", contact_sheet(images))
 
     return on_save

@@ -20,7 +20,7 @@ from jaxsd.canvases import Pictures
 from jaxsd.config import ControlNetConfig, TinyVAEConfig
 from jaxsd.convert import read, write_control_lora, write_controlnet
 from jaxsd.executables import IN_MEMORY, Executables
-from jaxsd.images import write_png
+from jaxsd.images import write_picture
 from jaxsd.pipeline import outline, with_controlnet
 from jaxsd.settings import Settings
 from jaxsd.webui import read_recipe
@@ -79,8 +79,8 @@ def test_a_row_may_begin_from_a_picture_beside_its_table(tmp_path: Path, model: 
     mask = np.zeros((16, 16), np.uint8)
     mask[:, 8:] = 255
     for name, picture in (("0.png", pictures[0]), ("1.png", pictures[1])):
-        write_png(tmp_path / name, picture)
-    write_png(tmp_path / "mask.png", np.repeat(mask[..., None], 3, axis=-1))
+        write_picture(tmp_path / name, picture)
+    write_picture(tmp_path / "mask.png", np.repeat(mask[..., None], 3, axis=-1))
     (tmp_path / "text.png").write_text("no picture")
     names = ["0.png", "1.png", "text.png"]
     rows = [{"prompt": "a cat", "seed": i, "image": name} for i, name in enumerate(names)]
@@ -140,7 +140,7 @@ def test_a_row_may_name_a_controlnet(tmp_path: Path, model: str, as_change: bool
         write_controlnet(tmp_path / "net", config, controlnet_params(config))
     hints = [np.full((16, 16, 3), 60 * i, np.uint8) for i in range(2)]
     for i, hint in enumerate(hints):
-        write_png(tmp_path / f"{i}.png", hint)
+        write_picture(tmp_path / f"{i}.png", hint)
     net = str(tmp_path / ("net.safetensors" if as_change else "net"))
     rows = [{"prompt": "a cat", "control": f"{i}.png:{net}:0.5"} for i in range(2)]
     work = work_of(tmp_path, rows, model=model, steps=3)

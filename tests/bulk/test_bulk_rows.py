@@ -11,7 +11,7 @@ from bulk_models import SPEC, rows_of
 
 from jaxsd.bulk.config import BulkConfig, read_config
 from jaxsd.bulk.rows import COLUMNS, read_rows
-from jaxsd.images import write_png
+from jaxsd.images import write_picture
 from jaxsd.settings import OPTIONS, Control, Settings, checked
 
 WANT = [("a cat", 3, 2.0, 32, 16, "euler_a", 5), ("a dog", 0, 7.5, 16, 16, "ddim", 20)]
@@ -302,7 +302,7 @@ def test_what_is_out_of_range_was_looked_for() -> None:
 
 def test_rows_name_pictures_beside_their_table(tmp_path: Path) -> None:
     (tmp_path / "table").mkdir()
-    write_png(tmp_path / "table/cat.png", np.zeros((8, 8, 3), np.uint8))
+    write_picture(tmp_path / "table/cat.png", np.zeros((8, 8, 3), np.uint8))
     table = write(
         tmp_path / "table",
         "a.csv",
@@ -320,7 +320,7 @@ def test_rows_name_pictures_beside_their_table(tmp_path: Path) -> None:
 
 
 def test_axes_name_pictures_beside_the_configuration(tmp_path: Path) -> None:
-    write_png(tmp_path / "cat.png", np.zeros((8, 8, 3), np.uint8))
+    write_picture(tmp_path / "cat.png", np.zeros((8, 8, 3), np.uint8))
     text = 'output = "o"\nprompt = "a"\nimage = "cat.png"\n[axes]\nstrength = [0.5, 1]'
     config = read_config(write(tmp_path, "a.toml", text))
     rows, bad = read_rows(config, SPEC)

@@ -64,15 +64,12 @@ def test_prompts_become_pictures_that_carry_their_recipe(model, cache, tmp_path)
     assert (cache / "jaxsd").stat().st_mode & 0o777 == 0o700
     assert any((cache / "jaxsd").iterdir())
 
-    # Again from its recipe, alone: only the order of float32 sums may differ.
-    assert (made.guidance_interval, made.reuse) == ((0.2, 0.8), 2)
-    options = ("--model", recipe.model, "--negative", made.negative_prompt, *OPTIONS[:4])
+    assert (made.guidance_interval, made.reuse, recipe.batch_size) == ((0.2, 0.8), 2, 2)
     again = tmp_path / "again.png"
-    more = ("--sampler", made.sampler, "--seed", made.seed, "--guidance-scale", 3.5, *SPARED)
-    done = generate(cache, made.prompt, *options, *more, "-o", again)
+    done = generate(cache, "--again", folder / names[1], "-o", again)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{again}\n"
-    assert np.abs(read_image(again).astype(int) - second).max() <= 1
+    assert again.read_bytes() == (folder / names[1]).read_bytes()
 
 
 def test_the_built_in_model_is_introduced_once(tmp_path):
@@ -120,7 +117,10 @@ def test_the_built_in_model_is_introduced_once(tmp_path):
         (["-o", "/proc/a.png"], "cannot write to /proc/a.png"),
         (["-o", "n" * 255 + ".png"], "File name too long"),
         (["--num-images", "9999999999"], "is 9999999999 images; at most 1048576 are"),
-        (["-o", "a.jpg"], "output a.jpg is neither NAME.png nor a folder"),
+        (["-o", "a.gif"], "a.gif is no name of a picture; it ends with .png, .webp, .jpg, .jpeg"),
+        (["-o", "/tmp/a.jpg", "--negative", "\u732b" * 9000], "a JPEG has room for 65533, take"),
+        (["-o", "/tmp/a.webp", "--size", "2x16384"], "a WebP has at most 16383 pixels along a"),
+        (["--again", __file__], "no picture of a known kind"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_loaded(
@@ -137,6 +137,27 @@ def test_mistakes_are_told_before_anything_is_loaded(
     assert printed.err.count("\n") == 1
     assert printed.out == ""
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "a grid needs an axis, as in --x 'steps: 10, 20'"),
+        (["--x", "sampler: ddim, dimm"], "sampler 'dimm' is unknown"),
+        (["--x", "steps: 2, 4", "-o", "a.gif"], "a.gif is no name of a picture"),
+        (["--x", "steps: 2, 4", "-o", "/no/such/a.png"], "cannot write to /no/such/a.png"),
+        (["--x", "seed: 1-900", "--size", "48x32", "-o", "a.webp"], "a WebP has at most 16383"),
+    ],
+)
+def test_mistakes_in_a_grid_are_told_before_anything_is_loaded(
+    model, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.setattr(jaxsd, "load", None, raising=False)
+    with pytest.raises(SystemExit) as end:
+        run(["grid", "a cat", "--model", str(model), *arguments])
+    printed = capsys.readouterr()
+    assert (end.value.code, printed.out, printed.err.count("\n")) == (2, "", 1)
+    assert message in printed.err
 
 
 def test_a_mistake_does_not_wait_for_jax(tmp_path):

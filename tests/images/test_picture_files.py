@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxsd.images import read_image, write_png
+from jaxsd.images import read_image, write_picture
 
 
 @pytest.fixture
@@ -18,19 +18,19 @@ def image() -> np.ndarray:
 
 
 def test_pixels_survive(tmp_path, image):
-    write_png(tmp_path / "a.png", image)
+    write_picture(tmp_path / "a.png", image)
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), image)
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, image, monkeypatch):
-    write_png(tmp_path / "a.png", image)
+    write_picture(tmp_path / "a.png", image)
 
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match=r"disk full: '.*a\.png'"):
-        write_png(tmp_path / "a.png", 255 - image)
+        write_picture(tmp_path / "a.png", 255 - image)
     assert os.listdir(tmp_path) == ["a.png"]
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), image)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from score_folders import folder_of, foreign_tar, image, shard_of, texts
 
-from jaxsd.images import png_bytes, write_png
+from jaxsd.images import png_bytes, write_picture
 from jaxsd.score.pictures import pictures_in, read_picture
 
 
@@ -49,7 +49,7 @@ def test_array_records_of_bulk_runs(tmp_path: Path) -> None:
 
 def test_what_is_no_picture_of_the_run_is_left_out(tmp_path: Path) -> None:
     folder_of(tmp_path, 2)
-    write_png(tmp_path / "contact_sheet.png", image(9))
+    write_picture(tmp_path / "contact_sheet.png", image(9))
     for name in (".hidden.png", "images/.0.png.part", "images/.x/a.png", "parts/0.tar", "a.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
@@ -59,7 +59,7 @@ def test_what_is_no_picture_of_the_run_is_left_out(tmp_path: Path) -> None:
 def test_pictures_without_prompts(tmp_path: Path) -> None:
     assert all_of(foreign_tar(tmp_path / "other.tar")) == [("other.tar:some/a.png", None)]
     (tmp_path / "plain").mkdir()
-    write_png(tmp_path / "plain/a.png", image(0))
+    write_picture(tmp_path / "plain/a.png", image(0))
     assert all_of(tmp_path / "plain") == [("a.png", None)]
 
 

@@ -1,0 +1,81 @@
+"""`jaxsd grid PROMPT --x AXIS [--y AXIS] [--z AXIS] -o SHEET`: one picture in many versions."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import jaxsd
+from jaxsd.bulk.grid import grid_of
+from jaxsd.canvases import canvas_of, read_pictures
+from jaxsd.cli.options import add_model, add_settings, given_settings, loading, opened, reading
+from jaxsd.cli.progress import steps_shown
+from jaxsd.convert.controlnet import controlnet_place
+from jaxsd.convert.reading import Reading
+from jaxsd.drawings import LARGEST_BATCH, with_programs
+from jaxsd.images import encoder_of, labelled_sheet, write_picture
+from jaxsd.memory import check_drawing
+from jaxsd.outputs import check_file
+from jaxsd.settings import Recipe, calls_of, settings_from
+from jaxsd.webui import PARAMETERS, parameters_text
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("prompt", metavar="PROMPT", help="what to draw")
+    for side, along in (("x", "left to right"), ("y", "top to bottom"), ("z", "sheet to sheet")):
+        parser.add_argument(
+            f"--{side}",
+            default="",
+            metavar="AXIS",
+            help=f"what changes from {along}: 'NAME: VALUE, VALUE', where NAME is any option here, "
+            "or seed, cfg, denoising, size, schedule type, prompt s/r; numbers may be 1-5, "
+            "1-9 (+2), 1-9 [3]",
+        )
+    parser.add_argument(
+        "-o", "--output", default="grid.png", metavar="SHEET", help="a .png, .jpg or .webp file"
+    )
+    add_model(parser)
+    add_settings(parser)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Checks every cell before a weight is read, then draws them and writes the sheet."""
+    started = time.perf_counter()
+    spec = opened(args).spec
+    base = settings_from(given_settings(args) | {"prompt": args.prompt})
+    grid = grid_of(base, spec, args.x, args.y, args.z)
+    largest = max(grid.cells, key=lambda one: np.prod(one.drawn_size))
+    most = min(len(grid.cells), LARGEST_BATCH)
+    check_drawing(largest, spec, images=2 * len(grid.cells), together=most)
+    controls = dict.fromkeys(control.model for one in grid.cells for control in one.control)
+    for name in controls:
+        controlnet_place(name)
+    pictures, hashes = read_pictures(grid.cells[0])
+    for one in grid.cells:
+        canvas_of(one, pictures)
+    output = check_file(Path(args.output))
+    blank = [np.broadcast_to(np.uint8(0), (*one.drawn_size, 3)) for one in grid.cells]
+    height, width = labelled_sheet(blank, *grid.labels).shape[:2]
+    for shape in ((height, 1, 3), (1, width, 3)):
+        encoder_of(output)(np.zeros(shape, np.uint8), {})
+    with steps_shown(sum(c.rows for c in calls_of(grid.cells, spec, LARGEST_BATCH))) as progress:
+        pipe = with_programs(args.model, progress.write, controls, **loading(args))
+        from jaxsd.pipeline import draw_many
+
+        images = draw_many(pipe, grid.cells, pictures, most=LARGEST_BATCH, progress=progress)
+    recipe = Recipe(
+        grid.cells[0],
+        model=args.model,
+        dtype=args.dtype,
+        version=jaxsd.__version__,
+        taesd=args.taesd or "",
+        pictures=hashes,
+        reading=Reading(**reading(args)).stated,
+    )
+    texts = {PARAMETERS: parameters_text(recipe, grid.described)}
+    write_picture(output, labelled_sheet(images, *grid.labels), texts)
+    print(output)
+    print(f"{len(images)} drawn in {time.perf_counter() - started:.1f} s", file=sys.stderr)

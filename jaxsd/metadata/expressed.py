@@ -1,0 +1,125 @@
+"""What other programs say about a picture, as our settings, and what can not be said with them."""
+
+import contextlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from jaxsd.metadata.made import Made
+from jaxsd.schedulers import SAMPLERS
+from jaxsd.schedulers.names import resolve
+from jaxsd.terminal import printable
+
+_SAME = {
+    "Steps": "steps",
+    "CFG scale": "guidance_scale",
+    "Seed": "seed",
+    "Size": "size",
+    "cfg_rescale_multiplier": "guidance_rescale",  # InvokeAI
+    "Denoising strength": "strength",
+    "Mask blur": "mask_blur",
+}
+"""Name of a setting in `Made` -> ours."""
+_SPACED = {"resolution": "size"}
+"""The same for those of Fooocus that are a pair of numbers in brackets."""
+_NO_PIXELS = {
+    *("Model", "Model hash", "Version", "Hashes", "VAE hash", "Created Date", "Civitai resources"),
+    *("Civitai metadata", "Software", "App", "User", "Date", "Prompt format", "Template"),
+    *("Negative Template", "SDCPP", "RNG", "rand_device", "Lora hashes", "TI hashes", "TE", "Unet"),
+    *("aspectratio", "automaticvae", "generation_mode", "type", "metadata_scheme", "performance"),
+    *("base_model_hash", "date", "generation_time", "prep_time", "created_by", "image_format"),
+    *("Guidance", "aspect_ratio", "resize_steps"),  # of models without classifier-free guidance
+}
+"""Settings that change no pixel here, or that say again what others say."""
+_NEUTRAL = {"", "0", "0.0", "false", "none", "null", "automatic", "[]", "{}", "-1"}
+"""Values, in lower case, of settings that are not in use."""
+_NEUTRAL_OF = {"Clip skip": {"1"}, "images": {"1"}}
+
+_LORA = re.compile(r"<(?:lora|lyco|hypernet):([^:>]+)[^>]*>", re.IGNORECASE)
+_NAMES = {"dpm++2m": "dpm++_2m"}
+"""stable-diffusion.cpp's name of a sampler -> ours."""
+_OF_WEBUI = {"dpm++_2m": "karras", "dpm++_2m_sde": "exponential"}
+"""Sampler -> what webui means by the schedule type "Automatic", where it is not the model's."""
+_PLAIN = {"", "automatic", "default", "discrete", "uniform"}
+"""Schedules that are the model's own."""
+
+
+def expressed(
+    made: Made, given: Mapping[str, object] = {}
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The settings that a picture tells, by our names, and what they leave out, as "NAME VALUE".
+
+    Args:
+      made: what the picture says.
+      given: options of the user, which take the place of what it says.
+
+    Raises:
+      ValueError: the prompt or the sampler can not be told, or it was drawn from a picture, and
+        the user does not give them.
+    """
+    if made.prompt is None and "prompt" not in given:
+        raise ValueError("its prompt can not be told; give one")
+    said = dict(made.settings)
+    values: dict[str, Any] = {
+        "prompt": made.prompt or "",
+        "negative_prompt": made.negative_prompt or "",
+    }
+    left = [f"LoRA {name}" for name in _LORA.findall(values["prompt"])]
+    name, schedule = (said.pop(key, "") for key in ("Sampler", "Schedule type"))
+    if "sampler" not in given:
+        values["sampler"], unknown = _sampler(name, schedule.lower(), made.program)
+        left += [f"schedule {unknown}"] if unknown else []
+    for name, value in said.items():
+        if name in _SAME:
+            values[_SAME[name]] = value
+        elif name in _SPACED:
+            values[_SPACED[name]] = "x".join(re.findall(r"\d+", value))
+        elif name in _NO_PIXELS or value.lower() in _NEUTRAL | _NEUTRAL_OF.get(name, set()):
+            continue
+        elif name == "Eta" and 0 <= _number(value) <= 1:
+            values["sampler_options"] = (f"eta={value}",)
+        else:
+            left.append(f"{name} {printable(value, 40)}")
+    if _number(str(values.get("strength", 1))) >= 1:
+        values.pop("strength", None)
+    elif not given.get("image"):
+        raise ValueError(
+            f"it was drawn from another picture with strength {values['strength']}; give that one, "
+            "--image FILE"
+        )
+    return values, tuple(left)
+
+
+def _sampler(name: str, schedule: str, program: str) -> tuple[str, str]:
+    """Our name of a sampler with its grid, and the schedule if it is not here.
+
+    Raises:
+      ValueError: no such sampler.
+    """
+    plain = name.lower().replace(" ", "_").removeprefix("sample_").removesuffix("_gpu")
+    if plain.endswith("_k") or plain.endswith("_discrete"):  # InvokeAI's, and sd.cpp's
+        plain, _, ending = plain.rpartition("_")
+        schedule = "karras" if ending == "k" else ending
+    known = tuple(SAMPLERS)
+    try:
+        ours, implied = resolve(_NAMES.get(plain, plain), known)
+    except ValueError:
+        raise ValueError(
+            f"its sampler {name!r} is not here; give --sampler, one of {', '.join(known)}"
+        ) from None
+    if schedule == "automatic" and program.startswith("webui"):
+        schedule = _OF_WEBUI.get(ours, "")
+    if schedule in _PLAIN or implied:
+        return "_".join((ours, *implied.values())), ""
+    with contextlib.suppress(ValueError):
+        if resolve(f"{ours}_{schedule}", known)[1]:
+            return f"{ours}_{schedule}", ""
+    return ours, schedule
+
+
+def _number(text: str) -> float:
+    """The number that a text is; not a number where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")

@@ -1,0 +1,53 @@
+"""Pictures whose settings may differ in anything, in as few calls as possible."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxsd.canvases import Pictures
+from jaxsd.pipeline.pipeline import Pipeline, Progress
+from jaxsd.settings import Settings, calls_of
+
+NONE = Pictures()
+
+
+def draw_many(
+    pipe: Pipeline,
+    settings: Sequence[Settings],
+    pictures: Pictures = NONE,
+    *,
+    most: int = 8,
+    progress: Progress | None = None,
+) -> list[np.ndarray]:
+    """Draws a picture for each of some settings, uint8 [H, W, 3], in their order.
+
+    Each is what a call of its own would give, up to rounding. Those of one call may have other
+    prompts, seeds, samplers, steps and scales; a call takes as long as its longest.
+
+    Args:
+      pipe: the model.
+      settings: checked.
+      pictures: what all of them begin from.
+      most: pictures of a call.
+      progress: called after every row of a call with (rows done, rows of all calls).
+
+    Raises:
+      ValueError: in one line, for settings that do not fit the pictures.
+      FloatingPointError: as `Pipeline.draw`.
+    """
+    drawn: dict[int, np.ndarray] = {}
+    calls = calls_of(settings, pipe.spec, most)
+    before, total = 0, sum(call.rows for call in calls)
+    for call in calls:
+        chosen = [settings[i] for i in call.numbers]
+        order = pipe.order(chosen, pictures=pictures, batch=pipe.batch(call.batch))
+
+        def shown(done: int, rows: int, before: int = before) -> None:
+            if progress is not None:
+                progress(before + done, total)
+
+        # Step by step, since those programs serve any number of steps.
+        images = pipe.pictures(pipe.drawn(order, shown), order)
+        drawn |= dict(zip(call.numbers, images, strict=True))
+        before += order.rows
+    return [drawn[i] for i in range(len(settings))]

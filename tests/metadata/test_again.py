@@ -1,0 +1,132 @@
+"""Drawing again what a picture says: our own settings whole, those of others where we have them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxsd.images import png_bytes, write_picture
+from jaxsd.metadata import Made, changed, check_same_pictures, expressed, read_again
+from jaxsd.settings import Recipe, Settings
+from jaxsd.webui import texts_of
+
+PICTURES = Path(__file__).parents[1] / "data/pictures"
+IMAGE = np.zeros((16, 24, 3), np.uint8)
+REAL = {
+    # file: sampler, steps, guidance scale, seed, size, what is left out
+    "webui.png": ("unipc", 15, 5, 235284042, (512, 400), ()),
+    "webui_itxt.png": ("dpm++_2m_karras", 20, 7, 3782896554, (1024, 1024), ()),
+    "webui.jpg": ("dpm++_2m_karras", 20, 5.5, 3623174757, (1024, 1024), ()),
+    "webui_stealth.png": ("euler", 20, 7, 2015833630, (64, 64), ("Clip skip 2",)),
+    "civitai.jpg": ("euler_a", 25, 5, 1311178179, (1024, 1024), ("Clip skip 2",)),
+    "sdcpp_json.png": ("euler", 20, 7, 42, (512, 512), ("Eta inf", "VAE wan_2.1_vae.safetensors")),
+    "swarmui.jpg": ("euler_a_karras", 20, 7, 697543491, (1024, 1024), ()),
+    "ruined_fooocus.png": ("dpm++_2m_sde_karras", 30, 8, 2020047614, (1024, 1024), ()),
+    "invokeai_dream.png": ("lms", 50, 5, 2980747362, (512, 768), ()),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_pictures_of_other_programs(name: str) -> None:
+    sampler, steps, scale, seed, size, left = REAL[name]
+    recipe, by, found = read_again(PICTURES / name)
+    made = recipe.settings
+    assert (made.sampler, made.steps, made.guidance_scale) == (sampler, steps, scale)
+    assert (made.seed, (made.width, made.height), found) == (seed, size, left)
+    assert made.prompt
+    assert recipe.model == ""
+    assert by
+
+
+def test_what_cannot_be_drawn_without_more() -> None:
+    comfy = PICTURES / "comfyui.png"
+    with pytest.raises(ValueError, match=r"made by ComfyUI: .* strength 0.87; .* --image"):
+        read_again(comfy)
+    made = read_again(comfy, {"image": "bee.png"}).recipe.settings
+    assert (made.sampler, made.strength) == ("dpm++_2m", 0.87)
+    with pytest.raises(ValueError, match=r"a\.png does not say what made it"):
+        read_again(png_named("a.png"))
+
+
+def png_named(name: str) -> Path:
+    path = Path(name)
+    write_picture(path, IMAGE)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("program", "said", "want"),
+    [
+        ("webui v1.9", {"Sampler": "DPM++ 2M", "Schedule type": "Automatic"}, "dpm++_2m_karras"),
+        ("webui v1.9", {"Sampler": "Euler a", "Schedule type": "Automatic"}, "euler_a"),
+        ("webui", {"Sampler": "DPM++ 2M SDE Karras"}, "dpm++_2m_sde_karras"),
+        ("ComfyUI", {"Sampler": "dpmpp_2m_sde_gpu", "Schedule type": "beta"}, "dpm++_2m_sde_beta"),
+        ("InvokeAI 5", {"Sampler": "dpmpp_2m_k"}, "dpm++_2m_karras"),
+        ("stable-diffusion.cpp", {"Sampler": "dpm++2m discrete"}, "dpm++_2m"),
+        ("diffusers", {"Sampler": "EulerDiscreteScheduler"}, "euler"),
+    ],
+)
+def test_samplers_under_the_names_of_others(program: str, said: dict, want: str) -> None:
+    assert expressed(Made(program, "a", "", said)) == (
+        {"prompt": "a", "negative_prompt": "", "sampler": want},
+        (),
+    )
+
+
+def test_what_is_left_out_has_a_name() -> None:
+    said = {
+        "Sampler": "euler",
+        "Schedule type": "no such",
+        "Face restoration": "CodeFormer",
+        "Tiling": "false",
+        "Eta": "0.5",
+        "resolution": "(1152, 896)",
+    }
+    values, left = expressed(Made("webui", "a <lora:style:0.7> cat", None, said))
+    assert left == ("LoRA style", "schedule no such", "Face restoration CodeFormer")
+    assert (values["sampler_options"], values["size"]) == (("eta=0.5",), "1152x896")
+    with pytest.raises(ValueError, match=r"sampler 'DPM fast' is not here; give --sampler, one of"):
+        expressed(Made("webui", "a", "", {"Sampler": "DPM fast"}))
+    with pytest.raises(ValueError, match="its prompt can not be told; give one"):
+        expressed(Made("ComfyUI", None, None, {"Sampler": "euler"}))
+    assert expressed(Made("ComfyUI", None, None, {}), {"prompt": "a", "sampler": "lms"})[1] == ()
+
+
+def test_our_own_recipe_comes_back_whole_with_changes() -> None:
+    settings = Settings(
+        "a cat", sampler="heun", strength=1.0, width=24, height=16, guidance_scale=2.0
+    )
+    recipe = Recipe(settings, "m.ckpt", "bfloat16", "1", batch_size=4, reading={"prediction": "v"})
+    for name in ("a.png", "a.jpg", "a.webp"):
+        write_picture(name, IMAGE, texts_of(recipe))
+        assert read_again(name).recipe == recipe
+    assert changed(recipe, {}) == replace(settings, strength=None)
+    more = changed(recipe, {"steps": "7", "image": "b.png"})
+    assert (more.steps, more.image, more.sampler, more.strength) == (7, "b.png", "heun", None)
+
+
+def test_pictures_that_have_changed_are_named() -> None:
+    recipe = Recipe(Settings(), "", "", "", pictures={"a.png": "0" * 64})
+    check_same_pictures(recipe, {"a.png": "0" * 64, "b.png": "1" * 64})
+    with pytest.raises(ValueError, match=r"picture 'a\.png' has changed since: its sha256 was 000"):
+        check_same_pictures(recipe, {"a.png": "1" * 64})
+
+
+def test_a_graph_with_more_than_a_sampler_says_so() -> None:
+    graph = """{"1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "x"}},
+    "2": {"class_type": "LoraLoader", "inputs": {"model": ["1", 0], "lora_name": "y"}},
+    "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat"}},
+    "4": {"class_type": "KSampler", "inputs": {"model": ["2", 0], "positive": ["3", 0],
+          "negative": ["3", 0], "seed": 1, "steps": 9, "sampler_name": "euler"}},
+    "5": {"class_type": "KSampler", "inputs": {"model": ["2", 0], "positive": ["3", 0],
+          "negative": ["3", 0], "seed": 1, "latent_image": ["4", 0]}}}"""
+    Path("a.png").write_bytes(png_bytes(IMAGE, {"prompt": graph}))
+    again = read_again("a.png")
+    assert again.left == ("LoRA y", "Samplers 2")
+    assert again.by == "ComfyUI with x"
