@@ -12,7 +12,8 @@ A LoRA is a flat dict from the paths of kernels in a pipeline's tree, `{"unet": 
                                          up [1, 1, rank, out], alpha []
 
 A list of text encoders and a dict of them by "0" and "1" have the same paths. The factors are
-pytrees of arrays for `jax.grad`. Alpha has no gradient; exclude it from weight decay.
+pytrees of arrays for `jax.grad`. Alpha has no gradient; exclude it from weight decay. Files may
+have other kinds of changes, also of biases and of the scales of norms (`jaxsd.adapters.kinds`).
 """
 
 import math
@@ -25,10 +26,8 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import keystr, tree_flatten_with_path, tree_map_with_path
 
+from jaxsd.adapters.kinds import Factors, changed
 from jaxsd.types import Array, Params
-
-Factors = dict[str, Array]
-"""`down`, `up`, `alpha`, and `mid` where there is one."""
 
 Lora = dict[str, Factors]
 """Path of a kernel -> its factors."""
@@ -118,7 +117,7 @@ def _initial_factors(shape: tuple[int, ...], rank: int, alpha: float, key: Array
 
 
 def merged(params: Params, lora: Mapping[str, Factors], scale: float | Array = 1.0) -> Params:
-    """The tree with W + scale * alpha / rank * down @ up in place of each adapted kernel W.
+    """The tree with W + scale * alpha / rank * change in place of each adapted kernel W.
 
     The sum is computed in float32 and cast to the dtype of W. Merge several LoRAs one by one:
     `merged(merged(params, first, 0.5), second)`.
@@ -138,7 +137,10 @@ def merged(params: Params, lora: Mapping[str, Factors], scale: float | Array = 1
         if name not in lora:
             return kernel
         missing.discard(name)
-        return _added(kernel, lora[name], scale, name)
+        try:
+            return changed(kernel, lora[name], scale)
+        except ValueError as error:
+            raise ValueError(f"the LoRA of {name} {error}") from None
 
     tree = tree_map_with_path(leaf, params)
     if missing:
@@ -146,30 +148,3 @@ def merged(params: Params, lora: Mapping[str, Factors], scale: float | Array = 1
             f"{len(missing)} kernels of the LoRA are not in the model, the first is {min(missing)}"
         )
     return tree
-
-
-def _added(kernel: Array, factors: Factors, scale: float | Array, path: str) -> Array:
-    change = _product(factors)
-    if change.shape != kernel.shape:
-        raise ValueError(
-            f"the LoRA of {path} is for a kernel {list(change.shape)}, the model's is "
-            f"{list(kernel.shape)}"
-        )
-    alpha = jax.lax.stop_gradient(jnp.asarray(factors["alpha"], jnp.float32))
-    weight = scale * alpha / factors["up"].shape[-2]
-    return (jnp.asarray(kernel, jnp.float32) + weight * change).astype(kernel.dtype)
-
-
-def _product(factors: Factors) -> Array:
-    """The product of the factors without any scale, float32 [in, out] or [h, w, in, out].
-
-    With `mid` it is the Tucker decomposition of LyCORIS (Yeh et al. 2023, arXiv:2309.14859).
-    """
-    down, up = (jnp.asarray(factors[name], jnp.float32) for name in ("down", "up"))
-    up = up.reshape(up.shape[-2:])
-    # By default, devices round the operands of a float32 product to fewer bits.
-    highest = jax.lax.Precision.HIGHEST
-    if "mid" not in factors:
-        return jnp.einsum("...ir,ro->...io", down, up, precision=highest)
-    mid = jnp.asarray(factors["mid"], jnp.float32)
-    return jnp.einsum("ir,hwrs,so->hwio", down[0, 0], mid, up, precision=highest)
