@@ -88,6 +88,15 @@ def with_token(
     )
 
 
+def padded_table(params_text: Params, rows: int) -> Params:
+    """A copy of a text encoder's tree whose token table has so many rows, the new ones zero.
+
+    Few sizes of tables mean few programs: see `jaxsd.pipeline.adapting`.
+    """
+    table = params_text["embeddings"]["token_embedding"]["embedding"]
+    return with_embedding(params_text, jnp.zeros((rows - len(table), table.shape[1])))
+
+
 def read_embedding(path: str | Path) -> tuple[str, tuple[np.ndarray, ...]]:
     """The token and the vectors of a file, one array [n, width] per text encoder.
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path, tree_map_with_path
 
 from jaxsd.adapters.kinds import Factors, changed
@@ -148,3 +149,41 @@ def merged(params: Params, lora: Mapping[str, Factors], scale: float | Array = 1
             f"{len(missing)} kernels of the LoRA are not in the model, the first is {min(missing)}"
         )
     return tree
+
+
+def merged_weights(params: Params, loras: Sequence[tuple[Lora, Mapping[str, float]]]) -> Params:
+    """The tree with several LoRAs, for drawing: what is compiled depends on shapes alone.
+
+    Each kernel is changed by a small program, which all kernels of its shape share, and which other
+    strengths and other files of the same ranks use again. Changes are added in float32, one after
+    the other, and cast once. Kernels keep dtype and place, so no network is compiled again; those
+    that no LoRA changes are the same arrays. Shapes instead of arrays stay as they are.
+
+    Args:
+      params: a pipeline's tree of arrays. Not changed.
+      loras: of the same model, each with its strength by part, "unet" and "text".
+    """
+
+    def leaf(path: tuple[Any, ...], kernel: Array) -> Array:
+        name = keystr(path, simple=True, separator="/")
+        part = name.partition("/")[0]
+        own = [(lora[name], strength[part]) for lora, strength in loras if name in lora]
+        own = [(factors, np.float32(strength)) for factors, strength in own if strength]
+        if not own or isinstance(kernel, jax.ShapeDtypeStruct):
+            return kernel
+        return placed_as(_changed_by_all(kernel, own), kernel)
+
+    return tree_map_with_path(leaf, params)
+
+
+def placed_as(array: Array, other: Array) -> Array:
+    """The array on the devices where the other one lies, split in the same way."""
+    return array if array.sharding == other.sharding else jax.device_put(array, other.sharding)
+
+
+@jax.jit
+def _changed_by_all(kernel: Array, changes: list[tuple[Factors, Array]]) -> Array:
+    total = jnp.asarray(kernel, jnp.float32)
+    for factors, scale in changes:
+        total = changed(total, factors, scale)
+    return total.astype(kernel.dtype)

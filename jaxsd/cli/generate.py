@@ -18,7 +18,7 @@ from jaxsd.cli.options import add_model, add_settings, given_settings, opened, r
 from jaxsd.cli.progress import StepBar, steps_shown
 from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.memory import check_drawing
-from jaxsd.outputs import model_hash, output_paths, saved
+from jaxsd.outputs import adapter_hashes, model_hash, output_paths, saved
 from jaxsd.settings import (
     Recipe,
     Settings,
@@ -81,6 +81,7 @@ def main(args: argparse.Namespace) -> None:
                 model_hash=hashed.result(),
                 taesd=args.taesd or "",
                 pictures=hashes,
+                adapters=adapter_hashes(one),
             )
             for one in settings
         ]
@@ -107,8 +108,9 @@ def draw(
     from jaxsd.executables import Executables
     from jaxsd.folders import writable_cache
     from jaxsd.jax_cache import keep_compiled
-    from jaxsd.pipeline import Pipeline, with_controlnet
+    from jaxsd.pipeline import Pipeline, check_adapters, with_controlnet
 
+    check_adapters(settings, opened(args).spec)
     cache = writable_cache(progress.write)
     keep_compiled(cache, announce=progress.write)
     introduce(args.model, cache, progress.write)

@@ -1,5 +1,6 @@
 """The options of a picture, their checks, and what they mean for the sampling loop."""
 
+from jaxsd.settings.adapters import Adapters, Embedding, Lora, without_tags
 from jaxsd.settings.checks import checked, image_count, in_range
 from jaxsd.settings.options import (
     LARGEST_SEED,
@@ -15,6 +16,7 @@ from jaxsd.settings.options import (
 )
 from jaxsd.settings.plans import (
     Bucket,
+    adapters_of,
     bucket_of,
     guidance_of,
     is_guided,
@@ -27,10 +29,14 @@ __all__ = [
     "OPTIONS",
     "SHARED",
     "SIZE",
+    "Adapters",
     "Bucket",
     "Control",
+    "Embedding",
+    "Lora",
     "Recipe",
     "Settings",
+    "adapters_of",
     "bucket_of",
     "checked",
     "guidance_of",
@@ -42,4 +48,5 @@ __all__ = [
     "settings_from",
     "tableau_of",
     "with_sides",
+    "without_tags",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from jaxsd.settings.adapters import FORM, Embedding, Lora
 from jaxsd.typed import nearest, parsed, value_of
 
 PREPROCESSORS = ("as_given", "canny", "scribble")
@@ -171,6 +172,28 @@ class Settings:
     preprocessor: str = option(
         "as_given", "makes a hint of each picture of --control", words=PREPROCESSORS
     )
+    lora: tuple[Lora, ...] = option(
+        (),
+        f"LoRA, LoCon, LoHa, LoKr or DoRA to add to the weights, {FORM}; may be given several "
+        "times",
+        metavar="LORA",
+    )
+    lora_folder: tuple[str, ...] = option(
+        (), "where <lora:NAME:WEIGHT> in a prompt finds NAME.safetensors", metavar="FOLDER"
+    )
+    embedding: tuple[Embedding, ...] = option(
+        (),
+        "textual inversion, FILE or NAME=FILE, whose name in a prompt stands for its vectors; may "
+        "be given several times",
+        shared=True,
+        metavar="EMBEDDING",
+    )
+    embedding_folder: tuple[str, ...] = option(
+        (),
+        "where files of embeddings are found whose names stand in a prompt",
+        shared=True,
+        metavar="FOLDER",
+    )
 
     @property
     def paints(self) -> bool:
@@ -207,6 +230,7 @@ class Recipe:
       taesd: as for `jaxsd.load`; empty for the model's own autoencoder.
       version: of jaxsd.
       pictures: sha256 of each picture file that was used, by its name in the settings.
+      adapters: sha256 of each file of a LoRA or an embedding.
     """
 
     settings: Settings
@@ -216,6 +240,7 @@ class Recipe:
     model_hash: str = ""
     taesd: str = ""
     pictures: dict[str, str] = field(default_factory=dict)
+    adapters: dict[str, str] = field(default_factory=dict)
 
 
 def settings_from(values: Mapping[str, Any], defaults: Settings = Settings()) -> Settings:

@@ -1,11 +1,13 @@
 """What settings mean for the sampling loop: table, guidance, and images that can share a call."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jaxsd.config import ModelSpec, ScheduleConfig
 from jaxsd.schedulers import NoiseSchedule, Tableau, build
 from jaxsd.schedulers.guidance import Guidance, classifier_free, runs, together, unguided
+from jaxsd.settings.adapters import Adapters, Lora, named_embeddings, named_loras
 from jaxsd.settings.options import SHARED, Settings
 from jaxsd.types import Prediction
 
@@ -21,6 +23,7 @@ class Bucket(NamedTuple):
     begins: bool  # whether it begins from a picture
     paints: bool
     controls: tuple[str, ...]
+    lora: tuple[Lora, ...]
 
 
 def tableau_of(settings: Settings, spec: ModelSpec) -> Tableau:
@@ -66,6 +69,21 @@ def bucket_of(settings: Settings, spec: ModelSpec) -> Bucket:
         begins=bool(settings.image),
         paints=settings.paints,
         controls=tuple(control.model for control in settings.control),
+        lora=adapters_of([settings]).lora,
+    )
+
+
+def adapters_of(images: Sequence[Settings]) -> Adapters:
+    """The adapters of images that share a call, those that their prompts name among them.
+
+    Raises:
+      ValueError: a prompt names a LoRA that there is not.
+    """
+    first = images[0]
+    texts = [text for one in images for text in (one.prompt, one.negative_prompt)]
+    return Adapters(
+        first.lora + named_loras(first.prompt, first.lora_folder),
+        first.embedding + named_embeddings(texts, first.embedding_folder),
     )
 
 
