@@ -106,10 +106,10 @@ def read_lora_file(path: str | Path, spec: ModelSpec) -> LoraFile:
 def _family(path: Path, tensors: FlatTree, facts: Mapping[str, str], spec: ModelSpec) -> str | None:
     """The family that a file fits which does not fit `spec`; None if there is none."""
     for name, other in FAMILIES.items():
-        if other.unet != spec.unet and name != spec.family:
+        if other.unet != spec.unet:
             with contextlib.suppress(ValueError):
                 _lazy(path, _words(path, tensors, facts)[1], facts, other)
-                return name
+                return name if name != spec.family else None
     return None
 
 

@@ -148,8 +148,8 @@ def lora_file(lora: Lora, spec: ModelSpec) -> LoraFile:
     """The file of a LoRA; the last few stay in memory."""
     path = _there(lora.file, LORA_FORM)
     # The vocabulary, which learnt words enlarge, is nothing that a LoRA knows.
-    plain = replace(spec, text=tuple(replace(one, vocab_size=1) for one in spec.text))
-    return _read(path, path.stat().st_mtime_ns, plain)
+    text = tuple(replace(one, vocab_size=1, added_tokens=0) for one in spec.text)
+    return _read(path, path.stat().st_mtime_ns, replace(spec, text=text))
 
 
 @lru_cache(maxsize=4)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from jaxsd.config import ModelSpec, ScheduleConfig
 from jaxsd.schedulers import NoiseSchedule, Tableau, build
 from jaxsd.schedulers.guidance import Guidance, classifier_free, runs, together, unguided
-from jaxsd.settings.adapters import Adapters, Lora, named_embeddings, named_loras
+from jaxsd.settings.adapters import Adapters, Lora, named_embeddings, named_loras, without_tags
 from jaxsd.settings.options import SHARED, Settings
 from jaxsd.types import Prediction
 
@@ -80,7 +80,7 @@ def adapters_of(images: Sequence[Settings]) -> Adapters:
       ValueError: a prompt names a LoRA that there is not.
     """
     first = images[0]
-    texts = [text for one in images for text in (one.prompt, one.negative_prompt)]
+    texts = [without_tags(text)[0] for one in images for text in (one.prompt, one.negative_prompt)]
     return Adapters(
         first.lora + named_loras(first.prompt, first.lora_folder),
         first.embedding + named_embeddings(texts, first.embedding_folder),
