@@ -171,7 +171,7 @@ def merged_weights(params: Params, loras: Sequence[tuple[Lora, Mapping[str, floa
         own = [(factors, np.float32(strength)) for factors, strength in own if strength]
         if not own or isinstance(kernel, jax.ShapeDtypeStruct):
             return kernel
-        return placed_as(_changed_by_all(kernel, own), kernel)
+        return placed_as(changed_by_all(kernel, own), kernel)
 
     return tree_map_with_path(leaf, params)
 
@@ -182,7 +182,8 @@ def placed_as(array: Array, other: Array) -> Array:
 
 
 @jax.jit
-def _changed_by_all(kernel: Array, changes: list[tuple[Factors, Array]]) -> Array:
+def changed_by_all(kernel: Array, changes: list[tuple[Factors, Array]]) -> Array:
+    """The kernel with several changes, each with its strength, added in float32 and cast once."""
     total = jnp.asarray(kernel, jnp.float32)
     for factors, scale in changes:
         total = changed(total, factors, scale)

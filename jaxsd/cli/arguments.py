@@ -20,6 +20,7 @@ COMMANDS = {
     "export": "what a run has learnt, for other programs",
     "generate": "pictures of prompts",
     "info": "what a model, another file of weights, or a picture is",
+    "merge": "a model with LoRAs merged, or made of other models",
     "pack": "an image folder as ArrayRecord files, to train on",
     "score": "numbers of quality over a folder of pictures",
     "train": "run or resume a training run",

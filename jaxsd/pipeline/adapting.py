@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxsd.adapters.embedding import padded_table, read_embedding, with_embedding, with_token
+from jaxsd.adapters.kinds import Factors
 from jaxsd.adapters.lora import merged_weights, placed_as
 from jaxsd.adapters.lora_files import LoraFile, read_lora_file
 from jaxsd.config import ModelSpec, TextConfig
@@ -137,11 +138,18 @@ def with_weights(model: Adapted, adapters: Adapters) -> Adapted:
     Raises:
       ValueError: a file is no LoRA, or one of another model.
     """
-    loras = []
-    for one in adapters.lora:
-        unet, text = one.weights
-        loras.append((lora_file(one, model.spec).lora, {"unet": unet, "text": text}))
+    loras = merges_of(adapters.lora, model.spec)
     return model._replace(params=merged_weights(model.params, loras)) if loras else model
+
+
+def merges_of(
+    loras: Sequence[Lora], spec: ModelSpec
+) -> list[tuple[dict[str, Factors], dict[str, float]]]:
+    """The changes in files of LoRAs, and their weights by part, as `merged_weights` takes them."""
+    return [
+        (lora_file(one, spec).lora, dict(zip(("unet", "text"), one.weights, strict=True)))
+        for one in loras
+    ]
 
 
 def lora_file(lora: Lora, spec: ModelSpec) -> LoraFile:

@@ -12,7 +12,7 @@ from real_files import EMBEDDING, LORA
 from tiny_models import CLIP_L, pipeline_params, uniform
 from tiny_pipelines import SMALLEST
 
-from jaxsd.adapters.lora import _changed_by_all, initial_lora, merged, merged_weights
+from jaxsd.adapters.lora import changed_by_all, initial_lora, merged, merged_weights
 from jaxsd.adapters.lora_writing import write_lora_peft
 from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.tensors import in_memory
@@ -72,11 +72,11 @@ def test_a_lora_is_what_merging_it_gives_and_compiles_no_network(pipe, tmp_path)
     tree = merged(merged(pipe.params, parts["unet"], 0.5), parts["text"], -1.0)
     np.testing.assert_allclose(got, drawn(replace(pipe, params=tree)), atol=1e-5)
     assert np.abs(got - plain).max() > 0.01
-    programs = _changed_by_all._cache_size()
+    programs = changed_by_all._cache_size()
     assert np.abs(drawn(pipe, lora=[f"{second}:0.7"]) - got).max() > 0.01
     np.testing.assert_array_equal(drawn(pipe, lora=[f"{first}:0"]), plain)
     np.testing.assert_array_equal(drawn(pipe), plain)
-    assert _changed_by_all._cache_size() == programs
+    assert changed_by_all._cache_size() == programs
     assert len(pipe.programs._ready) == networks
 
 
