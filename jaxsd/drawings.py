@@ -11,6 +11,7 @@ import numpy as np
 
 import jaxsd
 from jaxsd.canvases import Pictures
+from jaxsd.config import ModelSpec
 from jaxsd.settings import Settings
 from jaxsd.types import Array
 
@@ -30,6 +31,7 @@ def batches(count: int) -> list[int]:
 
 def draw(
     model: str,
+    spec: ModelSpec,
     settings: Sequence[Settings],
     pictures: Pictures,
     *,
@@ -42,6 +44,7 @@ def draw(
 
     Args:
       model: as for `jaxsd.load`.
+      spec: of the model.
       settings: alike but for prompts and seeds.
       pictures: that all of them use.
       batch: a call draws at least so many, of which some are cut.
@@ -50,9 +53,12 @@ def draw(
       options: of `jaxsd.load`.
 
     Raises:
-      ValueError: a model that cannot be used.
+      ValueError: a model, or an adapter, that cannot be used.
       FloatingPointError: latents that are not finite.
     """
+    from jaxsd.pipeline import check_adapters
+
+    check_adapters(settings, spec)
     counts = batches(len(settings))
     names = dict.fromkeys(control.model for control in settings[0].control)
 

@@ -4,12 +4,13 @@ import hashlib
 import re
 import stat
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from jaxsd.images import contact_sheet, encoder_of, write_picture
-from jaxsd.settings import Recipe
+from jaxsd.settings import Recipe, Settings, adapters_of
 from jaxsd.webui import texts_of
 from jaxsd.writing import check_writable
 
@@ -128,3 +129,15 @@ def model_hash(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:10]
+
+
+def adapter_hashes(settings: Settings) -> dict[str, str]:
+    """The sha256 of each file of a LoRA or an embedding that an image is drawn with."""
+    files = adapters_of([settings]).files
+    return {file: _file_hash(file, Path(file).stat().st_mtime_ns) for file in files}
+
+
+@lru_cache(maxsize=64)
+def _file_hash(file: str, changed: int) -> str:
+    with Path(file).open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

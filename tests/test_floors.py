@@ -95,6 +95,7 @@ FENCES = {
     "scipy": {"hints", "tools"},
     "ml_dtypes": set(FLOORS),
     "torch": {"tools"},
+    "lycoris": {"tools"},
     "diffusers": {"tools"},
     "openvino": {"tools"},
     "matplotlib": {"benchmark", "tools", "training"},

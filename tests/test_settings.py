@@ -21,6 +21,8 @@ from jaxsd.pipeline.order import check_alike, given_arrays, runs_of
 from jaxsd.settings import (
     OPTIONS,
     Control,
+    Embedding,
+    Lora,
     Recipe,
     Settings,
     bucket_of,
@@ -176,6 +178,10 @@ VALUES: dict[str, list[Any]] = {
         (Control("my edges.png", "canny", 0.123456789, 0.1, 0.7), Control("b.png", "depth")),
         (),
     ],
+    "lora": [(Lora("my style.pt", 0.123456789, -1.5), Lora("b:c.safetensors", 1.0, 1.0)), ()],
+    "lora_folder": [("my loras", "b"), ()],
+    "embedding": [(Embedding("my toy.pt", "<toy>"), Embedding("b.safetensors")), ()],
+    "embedding_folder": [("my words", "b"), ()],
 }
 
 
@@ -274,6 +280,7 @@ CHOICES: dict[str, list[Any]] = {
     "strength": [0.5, 1.0],
     "mask": ["", "mask.png"],
     "outpaint": [(0, 0, 0, 0), (8, 0, 0, 0)],
+    "lora": [(), (Lora("a.safetensors", 0.5),)],
     "control": [(), (Control("a.png", "canny", 0.5),), (Control("b.png", "canny", 1.0, 0.0, 0.5),)],
 }
 
@@ -341,6 +348,8 @@ def test_images_of_one_bucket_share_a_program(family: str) -> None:
         {"mask": "mask.png"},
         {"strength": 0.5},
         {"control": (Control("a.png", "canny"),)},
+        {"lora": (Lora("a.safetensors", 0.5),)},
+        {"embedding": (Embedding("a.pt"),)},
     ],
     ids=str,
 )

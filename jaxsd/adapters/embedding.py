@@ -88,6 +88,15 @@ def with_token(
     )
 
 
+def padded_table(params_text: Params, rows: int) -> Params:
+    """A copy of a text encoder's tree whose token table has so many rows, the new ones zero.
+
+    Few sizes of tables mean few programs: see `jaxsd.pipeline.adapting`.
+    """
+    table = params_text["embeddings"]["token_embedding"]["embedding"]
+    return with_embedding(params_text, jnp.zeros((rows - len(table), table.shape[1])))
+
+
 def read_embedding(path: str | Path) -> tuple[str, tuple[np.ndarray, ...]]:
     """The token and the vectors of a file, one array [n, width] per text encoder.
 
@@ -100,9 +109,18 @@ def read_embedding(path: str | Path) -> tuple[str, tuple[np.ndarray, ...]]:
     """
     path = Path(path)
     tensors, facts = open_weights(path)
-    name, found = _vectors(path, tensors)
-    vectors = tuple(_rows(path, tensor) for tensor in found)
+    name, vectors = vectors_of(path, tensors)
     return name or _stated(facts) or path.stem, vectors
+
+
+def vectors_of(path: Path, tensors: FlatTree) -> tuple[str | None, tuple[np.ndarray, ...]]:
+    """The token, if a tensor's name gives it, and the vectors of the tensors of an embedding.
+
+    Raises:
+      ValueError: they are anything else; `path` names the file.
+    """
+    name, found = _vectors(path, tensors)
+    return name, tuple(_rows(path, tensor) for tensor in found)
 
 
 def _stated(facts: Mapping[str, str]) -> str | None:

@@ -12,7 +12,8 @@ A LoRA is a flat dict from the paths of kernels in a pipeline's tree, `{"unet": 
                                          up [1, 1, rank, out], alpha []
 
 A list of text encoders and a dict of them by "0" and "1" have the same paths. The factors are
-pytrees of arrays for `jax.grad`. Alpha has no gradient; exclude it from weight decay.
+pytrees of arrays for `jax.grad`. Alpha has no gradient; exclude it from weight decay. Files may
+have other kinds of changes, also of biases and of the scales of norms (`jaxsd.adapters.kinds`).
 """
 
 import math
@@ -23,12 +24,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path, tree_map_with_path
 
+from jaxsd.adapters.kinds import Factors, changed
 from jaxsd.types import Array, Params
-
-Factors = dict[str, Array]
-"""`down`, `up`, `alpha`, and `mid` where there is one."""
 
 Lora = dict[str, Factors]
 """Path of a kernel -> its factors."""
@@ -118,7 +118,7 @@ def _initial_factors(shape: tuple[int, ...], rank: int, alpha: float, key: Array
 
 
 def merged(params: Params, lora: Mapping[str, Factors], scale: float | Array = 1.0) -> Params:
-    """The tree with W + scale * alpha / rank * down @ up in place of each adapted kernel W.
+    """The tree with W + scale * alpha / rank * change in place of each adapted kernel W.
 
     The sum is computed in float32 and cast to the dtype of W. Merge several LoRAs one by one:
     `merged(merged(params, first, 0.5), second)`.
@@ -138,7 +138,10 @@ def merged(params: Params, lora: Mapping[str, Factors], scale: float | Array = 1
         if name not in lora:
             return kernel
         missing.discard(name)
-        return _added(kernel, lora[name], scale, name)
+        try:
+            return changed(kernel, lora[name], scale)
+        except ValueError as error:
+            raise ValueError(f"the LoRA of {name} {error}") from None
 
     tree = tree_map_with_path(leaf, params)
     if missing:
@@ -148,28 +151,40 @@ def merged(params: Params, lora: Mapping[str, Factors], scale: float | Array = 1
     return tree
 
 
-def _added(kernel: Array, factors: Factors, scale: float | Array, path: str) -> Array:
-    change = _product(factors)
-    if change.shape != kernel.shape:
-        raise ValueError(
-            f"the LoRA of {path} is for a kernel {list(change.shape)}, the model's is "
-            f"{list(kernel.shape)}"
-        )
-    alpha = jax.lax.stop_gradient(jnp.asarray(factors["alpha"], jnp.float32))
-    weight = scale * alpha / factors["up"].shape[-2]
-    return (jnp.asarray(kernel, jnp.float32) + weight * change).astype(kernel.dtype)
+def merged_weights(params: Params, loras: Sequence[tuple[Lora, Mapping[str, float]]]) -> Params:
+    """The tree with several LoRAs, for drawing: what is compiled depends on shapes alone.
 
+    Each kernel is changed by a small program, which all kernels of its shape share, and which other
+    strengths and other files of the same ranks use again. Changes are added in float32, one after
+    the other, and cast once. Kernels keep dtype and place, so no network is compiled again; those
+    that no LoRA changes are the same arrays. Shapes instead of arrays stay as they are.
 
-def _product(factors: Factors) -> Array:
-    """The product of the factors without any scale, float32 [in, out] or [h, w, in, out].
-
-    With `mid` it is the Tucker decomposition of LyCORIS (Yeh et al. 2023, arXiv:2309.14859).
+    Args:
+      params: a pipeline's tree of arrays. Not changed.
+      loras: of the same model, each with its strength by part, "unet" and "text".
     """
-    down, up = (jnp.asarray(factors[name], jnp.float32) for name in ("down", "up"))
-    up = up.reshape(up.shape[-2:])
-    # By default, devices round the operands of a float32 product to fewer bits.
-    highest = jax.lax.Precision.HIGHEST
-    if "mid" not in factors:
-        return jnp.einsum("...ir,ro->...io", down, up, precision=highest)
-    mid = jnp.asarray(factors["mid"], jnp.float32)
-    return jnp.einsum("ir,hwrs,so->hwio", down[0, 0], mid, up, precision=highest)
+
+    def leaf(path: tuple[Any, ...], kernel: Array) -> Array:
+        name = keystr(path, simple=True, separator="/")
+        part = name.partition("/")[0]
+        own = [(lora[name], strength[part]) for lora, strength in loras if name in lora]
+        own = [(factors, np.float32(strength)) for factors, strength in own if strength]
+        if not own or isinstance(kernel, jax.ShapeDtypeStruct):
+            return kernel
+        return placed_as(changed_by_all(kernel, own), kernel)
+
+    return tree_map_with_path(leaf, params)
+
+
+def placed_as(array: Array, other: Array) -> Array:
+    """The array on the devices where the other one lies, split in the same way."""
+    return array if array.sharding == other.sharding else jax.device_put(array, other.sharding)
+
+
+@jax.jit
+def changed_by_all(kernel: Array, changes: list[tuple[Factors, Array]]) -> Array:
+    """The kernel with several changes, each with its strength, added in float32 and cast once."""
+    total = jnp.asarray(kernel, jnp.float32)
+    for factors, scale in changes:
+        total = changed(total, factors, scale)
+    return total.astype(kernel.dtype)

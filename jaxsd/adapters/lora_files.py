@@ -1,26 +1,32 @@
-"""Reads and writes LoRA files with the key names of PEFT and diffusers, or of kohya.
+"""Reads LoRA files with the keys of PEFT and diffusers, of kohya and LyCORIS, or of cloneofsimo.
 
 Factors keep the dtype that they are stored in; alpha is float32. If a file does not state alpha,
 alpha is the rank.
 """
 
-import json
+import contextlib
 import math
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
-from jaxsd.adapters.lora import Factors, Lora
-from jaxsd.adapters.lora_metadata import ADAPTER, adapter_metadata, kohya_metadata, stated_alphas
+from jaxsd.adapters.embedding import vectors_of
+from jaxsd.adapters.kinds import KINDS, changed, kind_of
+from jaxsd.adapters.lora import Lora
+from jaxsd.adapters.lora_metadata import stated_alphas
 from jaxsd.adapters.lora_names import AdaptedKernel, adapted_kernels, spellings
+from jaxsd.adapters.lora_numbers import named_by_number
 from jaxsd.config import ModelSpec
-from jaxsd.convert.files.safetensors_file import write_safetensors
-from jaxsd.convert.files.tensors import FlatTree, LazyTensor, in_memory
+from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.parameters import Shapes
-from jaxsd.convert.slots import Mismatch, Slot, fill, lay_out
+from jaxsd.convert.slots import Mismatch, Slot, fill
+from jaxsd.families import FAMILIES
 from jaxsd.terminal import printable
 
 _KEY = re.compile(
@@ -28,65 +34,193 @@ _KEY = re.compile(
     r"(?P<down>(?:lora_A(?:\.\w+)?|lora\.down|lora_linear_layer\.down|lora_down|down)\.weight)|"
     r"(?P<up>(?:lora_B(?:\.\w+)?|lora\.up|lora_linear_layer\.up|lora_up|up)\.weight)|"
     r"(?P<mid>lora_mid\.weight)|"
-    r"(?P<alpha>alpha))"
+    r"(?P<alpha>alpha)|"
+    r"(?P<dora>dora_scale)|"
+    r"(?P<magnitude>lora_magnitude_vector(?:\.\w+)?(?:\.weight)?)|"
+    r"(?P<diff>diff|w_norm)|"
+    r"(?P<bias>diff_b|b_norm)|"
+    r"(?P<own>hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t2))"
+    r")"
 )
 _OTHERS = (
-    ("LoHa", re.compile(r"\.hada_")),
-    ("LoKr", re.compile(r"\.lokr_")),
-    ("DoRA", re.compile(r"\.(dora_scale|lora_magnitude_vector)\b")),
-    ("OFT", re.compile(r"\.oft_")),
-    ("a full difference", re.compile(r"\.(diff|diff_b)$")),
+    ("OFT or BOFT", re.compile(r"\.(oft_|boft_)")),
+    ("GLoRA", re.compile(r"\.(a1|a2|b1|b2)\.weight$")),
+    ("IA3", re.compile(r"\.on_input$")),
     ("a LoRA with biases", re.compile(r"\.lora_B(\.\w+)?\.bias$")),
-    ("a LoRA by module number (cloneofsimo)", re.compile(r"^(unet|text_encoder):\d+:(up|down)$")),
 )
 """Other kinds of adapter, and a pattern of their keys."""
+
+_BUNDLED = re.compile(r"bundle_emb\.(?P<word>.+?)\.(?P<name>string_to_param\.\*|clip_[lg])")
+_EMBEDDED = "<embed>"
+"""What cloneofsimo's files say of a learnt word."""
 
 Keys = dict[str, dict[str, str]]
 """Path of a kernel -> role of a factor -> its name in a file."""
 
 
+class LoraFile(NamedTuple):
+    """What a LoRA file holds."""
+
+    lora: Lora
+    words: dict[str, tuple[np.ndarray, ...]]  # learnt words -> [n, width] for each text encoder
+
+
 def read_lora(path: str | Path, spec: ModelSpec) -> Lora:
-    """The LoRA in a file, for the model of `spec`.
+    """The LoRA in a file without its learnt words; see `read_lora_file`."""
+    return read_lora_file(path, spec).lora
+
+
+def read_lora_file(path: str | Path, spec: ModelSpec) -> LoraFile:
+    """The LoRA in a file, for the model of `spec`, and the words that were learnt beside it.
 
     The names of the keys tell the format: PEFT's `unet.conv_in.lora_A.weight`, diffusers'
     `….processor.to_q_lora.down.weight` and `….lora_linear_layer.up.weight`, kohya's `lora_unet_…`
-    and `lora_te_…`, with the U-Net's modules named as in diffusers or in XL's original code.
+    and `lora_te_…`, with the U-Net's modules named as in diffusers or in XL's original code,
+    cloneofsimo's `unet:0:up`. The last part of a key tells the kind (`jaxsd.adapters.kinds`).
 
     Returns:
-      Path of a kernel -> NumPy arrays `down`, `up`, `alpha`, and `mid` where there is one, in the
-      shapes of `jaxsd.adapters.lora`.
+      Path of a kernel, a bias or the scale of a norm -> NumPy arrays by their roles.
 
     Raises:
-      ValueError: in one line, if it is of another kind (LoHa, LoKr, DoRA, ...), or has keys or
-        shapes that are not the model's.
+      ValueError: in one line, if it is of another kind (OFT, ...), of another family, or has keys
+        or shapes that are not the model's.
     """
     path = Path(path)
     tensors, facts = open_weights(path)
-    _check_kind(path, tensors)
-    keys = _found(path, tensors, spec)
+    for kind, pattern in _OTHERS:
+        if key := next(filter(pattern.search, tensors), None):
+            known = ", ".join(KINDS)
+            raise ValueError(printable(f"{path} is {kind} ({key}); what can be read is {known}"))
+    try:
+        words, keyed = _words(path, tensors, facts)
+        return LoraFile(_lora(path, keyed, facts, spec), words)
+    except Mismatch as error:
+        if family := _family(path, tensors, facts, spec):
+            raise ValueError(
+                f"{path} is a LoRA of {family}, and the model is one of {spec.family}; take a LoRA "
+                f"that was trained on {spec.family}"
+            ) from error
+        raise
+
+
+def _family(path: Path, tensors: FlatTree, facts: Mapping[str, str], spec: ModelSpec) -> str | None:
+    """The family that a file fits which does not fit `spec`; None if there is none."""
+    for name, other in FAMILIES.items():
+        if other.unet != spec.unet:
+            with contextlib.suppress(ValueError):
+                _lazy(path, _words(path, tensors, facts)[1], facts, other)
+                return name if name != spec.family else None
+    return None
+
+
+def _words(
+    path: Path, tensors: FlatTree, facts: Mapping[str, str]
+) -> tuple[dict[str, tuple[np.ndarray, ...]], FlatTree]:
+    """The learnt words of a file, and its other tensors.
+
+    cloneofsimo's files have a tensor by the name of each word, and say so beside it; kohya's have
+    `bundle_emb.WORD.` before the names of a file of an embedding.
+    """
+    bundles: dict[str, FlatTree] = {}
+    rest: FlatTree = {}
+    for key, tensor in tensors.items():
+        if match := _BUNDLED.fullmatch(key):
+            bundles.setdefault(match["word"], {})[match["name"]] = tensor
+        elif facts.get(key) == _EMBEDDED:
+            bundles[key] = {key: tensor}
+        else:
+            rest[key] = tensor
+    return {word: vectors_of(path, own)[1] for word, own in bundles.items()}, rest
+
+
+def _lora(path: Path, tensors: FlatTree, facts: Mapping[str, str], spec: ModelSpec) -> Lora:
     kernels = adapted_kernels(spec)
-    slots, shapes = _layout(keys, {name: kernels[name] for name in keys}, _ranks(keys, tensors))
-    factors = {slot.name: tensors[slot.name] for slot in slots if slot.name in tensors}
-    tree = fill(slots, shapes, factors, str(path))
-    stated = stated_alphas(path, facts, [kernels[name] for name in keys])
+    lazy, alphas = _lazy(path, tensors, facts, spec)
+    stated = stated_alphas(path, facts, [kernels[name] for name in lazy if name in kernels])
     lora: Lora = {}
-    for name, roles in keys.items():
-        lora[name] = {
-            role: tree[f"{name}/{role}"].read() for role in ("down", "mid", "up") if role in roles
-        }
-        if not all(np.isfinite(factor).all() for factor in lora[name].values()):
+    for name, factors in lazy.items():
+        lora[name] = own = {role: tensor.read() for role, tensor in factors.items()}
+        if not all(np.isfinite(factor).all() for factor in own.values()):
             raise ValueError(f"{path} has numbers that are not finite in {name}; it is of no use")
-        rank = lora[name]["up"].shape[-2]
-        alpha = _scalar(path, roles["alpha"], tensors) if "alpha" in roles else stated.get(name)
-        lora[name]["alpha"] = np.asarray(rank if alpha is None else alpha, np.float32)
+        rank = KINDS[kind_of(own)].rank(own)
+        if rank is not None:
+            alpha = alphas.get(name, stated.get(name))
+            own["alpha"] = np.asarray(rank if alpha is None else alpha, np.float32)
     return lora
 
 
-def _check_kind(path: Path, tensors: FlatTree) -> None:
-    for kind, pattern in _OTHERS:
-        key = next((name for name in tensors if pattern.search(name)), None)
-        if key is not None:
-            raise ValueError(f"{path} is {kind} ({key}); only LoRA and LoCon can be read")
+def _lazy(
+    path: Path, tensors: FlatTree, facts: Mapping[str, str], spec: ModelSpec
+) -> tuple[dict[str, FlatTree], dict[str, float]]:
+    """Path -> role -> tensor, and the alphas; names and shapes are checked, no factor is read."""
+    tensors = named_by_number(path, tensors, facts, spec)
+    keys, kernels = _found(path, tensors, spec), adapted_kernels(spec)
+    apart = {role: _taken(keys, role) for role in ("alpha", "bias", "dora", "magnitude")}
+    keys = {name: roles for name, roles in keys.items() if roles or name not in apart["bias"]}
+    plain = {name: roles for name, roles in keys.items() if roles.keys() <= {"down", "mid", "up"}}
+    slots, shapes = layout(plain, kernels, _ranks(plain, tensors))
+    found = {slot.name: tensors[slot.name] for slot in slots if slot.name in tensors}
+    tree = fill(slots, shapes, found, str(path))
+    lazy: dict[str, FlatTree] = {}
+    for name, roles in keys.items():
+        own = {role: tree.get(f"{name}/{role}", tensors[key]) for role, key in roles.items()}
+        lazy[name] = own | _magnitude(path, apart, name, tensors, kernels[name])
+        _check_fits(path, name, lazy[name], kernels[name])
+    for name, key in apart["bias"].items():
+        bias = kernels[name]._replace(shape=kernels[name].shape[-1:])
+        if not bias.bias:
+            raise ValueError(printable(f"{path}: {key} changes a bias, and {name} has none"))
+        place = f"{name.rpartition('/')[0]}/bias"
+        lazy[place] = {"diff": tensors[key]}
+        _check_fits(path, place, lazy[place], bias)
+    return lazy, {name: _scalar(path, key, tensors) for name, key in apart["alpha"].items()}
+
+
+def _taken(keys: Keys, role: str) -> dict[str, str]:
+    """Takes the keys of a role out of the others."""
+    return {name: roles.pop(role) for name, roles in keys.items() if role in roles}
+
+
+def _magnitude(
+    path: Path,
+    apart: Mapping[str, Mapping[str, str]],
+    name: str,
+    tensors: FlatTree,
+    kernel: AdaptedKernel,
+) -> FlatTree:
+    """DoRA's magnitude, [out], or [in, 1] where LyCORIS has it by inputs."""
+    for role in ("dora", "magnitude"):
+        if key := apart[role].get(name):
+            tensor = tensors[key]
+            by_inputs = role == "dora" and tensor.shape[:1] == (1,)
+            shape = (kernel.shape[-2], 1) if by_inputs else kernel.shape[-1:]
+            if math.prod(tensor.shape) != math.prod(shape):
+                misshapen = f"{key} {list(tensor.shape)} instead of {list(shape)}"
+                raise Mismatch(str(path), (), (), [misshapen])
+            return {"magnitude": tensor.transformed(shape, partial(np.reshape, shape=shape))}
+    return {}
+
+
+def _check_fits(path: Path, name: str, factors: FlatTree, kernel: AdaptedKernel) -> None:
+    """Checks that factors are those of one kind, and that they make a change of the kernel.
+
+    Raises:
+      ValueError: they are not, and do not.
+    """
+    if kind_of(factors) is None:
+        some = ", ".join(sorted(factors))
+        known = "; ".join(f"{n}: {' '.join(sorted(k.forms[0]))}" for n, k in KINDS.items())
+        raise ValueError(printable(f"{path} has {some} of {name}, which is none of {known}"))
+    shapes = {
+        role: jax.ShapeDtypeStruct(tensor.shape, np.float32) for role, tensor in factors.items()
+    }
+    shapes["alpha"] = jax.ShapeDtypeStruct((), np.float32)
+    try:
+        jax.eval_shape(changed, jax.ShapeDtypeStruct(kernel.shape, np.float32), shapes, 1.0)
+    except (TypeError, ValueError, ZeroDivisionError):
+        sizes = ", ".join(f"{role} {list(one.shape)}" for role, one in sorted(factors.items()))
+        wanted = f"{sizes} instead of what makes {list(kernel.shape)}"
+        raise Mismatch(str(path), (), (), [f"{name}: {wanted}"]) from None
 
 
 def _found(path: Path, tensors: FlatTree, spec: ModelSpec) -> Keys:
@@ -101,9 +235,10 @@ def _found(path: Path, tensors: FlatTree, spec: ModelSpec) -> Keys:
             unknown.append(key)
             continue
         roles = keys.setdefault(kernel, {})
-        if match.lastgroup in roles:
-            raise ValueError(f"{path} has {key} twice, also as {roles[match.lastgroup]}")
-        roles[match.lastgroup] = key
+        role = match["own"] or match.lastgroup
+        if role in roles:
+            raise ValueError(f"{path} has {key} twice, also as {roles[role]}")
+        roles[role] = key
     if unknown:
         raise Mismatch(f"as a LoRA of {spec.family}, {path}", (), unknown, ())
     if not keys:
@@ -131,10 +266,10 @@ def _scalar(path: Path, key: str, tensors: FlatTree) -> float:
     return value
 
 
-def _layout(
+def layout(
     keys: Keys, kernels: Mapping[str, AdaptedKernel], ranks: Mapping[str, int]
 ) -> tuple[list[Slot], Shapes]:
-    """Slots and shapes of the factors of some kernels; paths end with the factor's role."""
+    """Slots and shapes of LoRA's factors of some kernels; paths end with the factor's role."""
     slots: list[Slot] = []
     shapes: Shapes = {}
     for name, roles in keys.items():
@@ -152,82 +287,3 @@ def _shapes(kernel: tuple[int, ...], rank: int, twice: bool) -> Shapes:
     point = [1 for _ in window]
     shapes = {"down": (*(point if twice else window), inputs, rank), "up": (*point, rank, outputs)}
     return shapes | ({"mid": (*window, rank, rank)} if twice else {})
-
-
-def write_lora_peft(path: str | Path, lora: Mapping[str, Factors], spec: ModelSpec) -> None:
-    """Write a LoRA as diffusers' training scripts do, for `pipe.load_lora_weights(path)`.
-
-    Ranks and alphas are in the file's metadata (`lora_adapter_metadata`), as in diffusers since
-    0.34. Other programs may assume that alpha is the rank; if it is not, write kohya's format.
-
-    Raises:
-      ValueError: the factors are not of kernels of the model, or a kernel has `mid`.
-    """
-    kernels = _kernels(lora, spec)
-    twice = [name for name, factors in lora.items() if "mid" in factors]
-    if twice:
-        raise ValueError(f"PEFT has no place for the middle factor of {twice[0]}; write kohya's")
-
-    def key(kernel: AdaptedKernel, role: str) -> str:
-        # diffusers does not recognise PEFT's names of a text encoder if only MLPs are adapted.
-        down, up = ("lora_A", "lora_B")
-        if kernel.part != "unet":
-            down, up = ("lora_linear_layer.down", "lora_linear_layer.up")
-        return f"{kernel.part}.{kernel.module}.{down if role == 'down' else up}.weight"
-
-    keys = {name: {role: key(kernels[name], role) for role in ("down", "up")} for name in lora}
-    metadata = {"format": "pt", ADAPTER: json.dumps(adapter_metadata(lora, kernels))}
-    write_safetensors(Path(path), _tensors(lora, keys, kernels), metadata)
-
-
-def write_lora_kohya(path: str | Path, lora: Mapping[str, Factors], spec: ModelSpec) -> None:
-    """Write a LoRA as kohya's sd-scripts do, for webui and ComfyUI; diffusers reads it too.
-
-    XL's U-Net has the module names of the original code, other networks have diffusers'. diffusers
-    0.42.1 loses the alphas of attention kernels that differ from the most common alpha.
-
-    Raises:
-      ValueError: the factors are not of kernels of the model, or there are none.
-    """
-    kernels = _kernels(lora, spec)
-    keys = {
-        name: {
-            role: f"{kernels[name].kohya}.lora_{role}.weight"
-            for role in ("down", "mid", "up")
-            if role in factors
-        }
-        for name, factors in lora.items()
-    }
-    tensors = _tensors(lora, keys, kernels)
-    for name, factors in lora.items():
-        alpha = np.asarray(factors["alpha"], np.float32)
-        tensors[f"{kernels[name].kohya}.alpha"] = in_memory(alpha)
-    write_safetensors(Path(path), tensors, kohya_metadata(lora, spec))
-
-
-def _kernels(lora: Mapping[str, Factors], spec: ModelSpec) -> dict[str, AdaptedKernel]:
-    known = adapted_kernels(spec)
-    if not lora:
-        raise ValueError("the LoRA is empty; there is nothing to write")
-    unknown = [name for name in lora if name not in known]
-    if unknown:
-        raise Mismatch(f"the LoRA is not one of {spec.family} and", (), unknown, ())
-    return {name: known[name] for name in lora}
-
-
-def _tensors(
-    lora: Mapping[str, Factors], keys: Keys, kernels: Mapping[str, AdaptedKernel]
-) -> FlatTree:
-    """A file's tensors by name, from the factors.
-
-    Raises:
-      Mismatch: if a factor does not have the shape that its kernel and its rank give it.
-    """
-    ranks = {name: int(factors["up"].shape[-2]) for name, factors in lora.items()}
-    slots, shapes = _layout(keys, kernels, ranks)
-    tree: dict[str, LazyTensor] = {
-        f"{name}/{role}": in_memory(factors[role])
-        for name, factors in lora.items()
-        for role in keys[name]
-    }
-    return lay_out(slots, shapes, tree, "the LoRA")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxsd.adapters.lora import Factors
+from jaxsd.adapters.kinds import Factors
 from jaxsd.adapters.lora_names import AdaptedKernel
 from jaxsd.config import ModelSpec
 from jaxsd.text_files import table_of
@@ -20,7 +20,7 @@ _BASE = {
     "refiner": "sdxl_base_v1-0",
 }
 _MOST_PATTERNS = 2000
-_NOT_PLAIN = ("use_rslora", "use_dora", "lora_bias")
+_NOT_PLAIN = ("use_rslora", "lora_bias")
 
 
 def adapter_metadata(

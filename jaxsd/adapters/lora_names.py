@@ -22,7 +22,7 @@ _OLD_ATTENTION = re.compile(r"\.(attn\d\.|self_attn\.)(?:to_)?(q|k|v|out)(?:_pro
 
 
 class AdaptedKernel(NamedTuple):
-    """A kernel that a LoRA may change.
+    """A kernel, or the scale of a norm, that an adapter may change.
 
     Attributes:
       path: in a pipeline's tree, such as `unet/conv_in/kernel`.
@@ -31,6 +31,7 @@ class AdaptedKernel(NamedTuple):
       part: diffusers' name of its network, `unet`, `text_encoder` or `text_encoder_2`.
       module: diffusers' name of the module in that network.
       kohya: the name that kohya's sd-scripts give it, prefix included.
+      bias: whether the module has a bias.
     """
 
     path: str
@@ -39,10 +40,11 @@ class AdaptedKernel(NamedTuple):
     part: str
     module: str
     kohya: str
+    bias: bool
 
 
 def adapted_kernels(spec: ModelSpec) -> dict[str, AdaptedKernel]:
-    """Every kernel of the U-Net and the text encoders, by its path."""
+    """Every kernel and scale of the U-Net and the text encoders, by its path."""
     kernels: dict[str, AdaptedKernel] = {}
     for name, (kind, config) in networks(spec).items():
         if name == "vae":
@@ -51,7 +53,7 @@ def adapted_kernels(spec: ModelSpec) -> dict[str, AdaptedKernel]:
         part = part_folder(name, spec)
         original = _sgm_names(spec) if name == "unet" and _is_sgm(spec) else {}
         for slot in PARTS[kind].slots(shapes, linear=spec.layout.linear_projection):
-            if not slot.path.endswith("/kernel"):
+            if not slot.path.endswith(("/kernel", "/scale")):
                 continue
             path = f"{name.replace('_', '/')}/{slot.path}"
             module = _module(slot)
@@ -62,6 +64,7 @@ def adapted_kernels(spec: ModelSpec) -> dict[str, AdaptedKernel]:
                 part=part,
                 module=module,
                 kohya=f"{_prefix(part, spec)}_{_underscored(original.get(slot.path, module))}",
+                bias=f"{slot.path.rpartition('/')[0]}/bias" in shapes,
             )
     return kernels
 

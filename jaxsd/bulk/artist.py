@@ -18,9 +18,9 @@ from jaxsd.bulk.work import Work, controls_of
 from jaxsd.canvases import Pictures, read_pictures
 from jaxsd.executables import Executables
 from jaxsd.images import ENCODERS
-from jaxsd.outputs import model_hash
+from jaxsd.outputs import adapter_hashes, model_hash
 from jaxsd.parallel import images_per_step, mesh_of
-from jaxsd.pipeline import load, with_controlnet
+from jaxsd.pipeline import check_adapters, load, with_controlnet
 from jaxsd.sampling.program import Drawing
 from jaxsd.settings import Recipe, Settings
 from jaxsd.webui import as_json, texts_of
@@ -52,12 +52,13 @@ class PipelineArtist:
         # One device runs the programs that `jaxsd compile` makes, which have no mesh.
         self.mesh = None if mesh.size == 1 else mesh
         self._file_hash = model_hash(Path(self.config.model))
-        self._controls = controls_of(work)
+        self._controls, self._spec = controls_of(work), work.model.spec
         self._read = lru_cache(PICTURES_KEPT)(self._pictures)
 
     def prepare(self, units: Sequence[Unit]) -> float:
         """Loads the model and compiles what units need; returns the seconds of compiling."""
         config = self.config
+        check_adapters([row.settings for unit in units for row in unit.rows], self._spec)
         pipe = load(
             config.model,
             config.dtype,
@@ -113,6 +114,7 @@ class PipelineArtist:
             taesd=self.config.taesd,
             pictures=hashes,
             reading=self.config.stated,
+            adapters=adapter_hashes(row.settings),
         )
 
     def _pictures(self, named: Settings) -> tuple[Pictures, dict[str, str], str]:

@@ -17,6 +17,7 @@ from jaxsd.convert.files.tensors import FlatTree, flatten
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.memory import check_drawing
+from jaxsd.outputs import adapter_hashes
 
 
 class Work(NamedTuple):
@@ -61,6 +62,12 @@ def controls_of(work: Work) -> list[str]:
     return list(dict.fromkeys(named))
 
 
+def adapter_files(work: Work) -> dict[str, str]:
+    """sha256 of the files of LoRAs and embeddings, by their names."""
+    hashes = [adapter_hashes(row.settings) for row in work.rows]
+    return {name: found for own in hashes for name, found in sorted(own.items())}
+
+
 def described(work: Work) -> dict[str, object]:
     """What must stay the same to continue a run: all that an image or its place depends on.
 
@@ -78,6 +85,7 @@ def described(work: Work) -> dict[str, object]:
             name: weights_hash({"": flatten(read_controlnet(name, unet=unet, dtype=None)[1])})
             for name in controls_of(work)
         },
+        "adapters": adapter_files(work),
         "prediction": work.model.spec.prediction,
         "rows": len(work.rows),
         "rows_hash": digest.hexdigest(),

@@ -15,8 +15,8 @@ from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.convert.reading import Reading
 from jaxsd.drawings import LARGEST_BATCH, batches, draw
 from jaxsd.memory import check_drawing
-from jaxsd.metadata import Again, changed, check_same_pictures, read_again
-from jaxsd.outputs import check_room, model_hash, output_paths, saved
+from jaxsd.metadata import Again, changed, check_same_files, read_again
+from jaxsd.outputs import adapter_hashes, check_room, model_hash, output_paths, saved
 from jaxsd.settings import (
     Recipe,
     Settings,
@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> None:
     for control in first.control:
         controlnet_place(control.model)
     pictures, hashes = read_pictures(settings[0])
-    check_same_pictures(before, hashes)
+    check_same_files(before, hashes | adapter_hashes(first))
     canvas_of(settings[0], pictures)
     paths, sheet = output_paths(Path(args.output), prompts, first.seed)
     if args.again and any(path.exists() and path.samefile(args.again) for path in paths):
@@ -83,6 +83,7 @@ def main(args: argparse.Namespace) -> None:
             version=jaxsd.__version__,
             taesd=args.taesd or "",
             pictures=hashes,
+            adapters=adapter_hashes(one),
             batch_size=size,
             reading=Reading(**reading(args)).stated,
         )
@@ -97,6 +98,7 @@ def main(args: argparse.Namespace) -> None:
         hashed = aside.submit(model_hash, Path(args.model))
         images = draw(
             args.model,
+            spec,
             settings,
             pictures,
             batch=batch,

@@ -1,6 +1,6 @@
 """What made a picture, with which prompt and settings: formats of many programs, read."""
 
-from jaxsd.metadata.again import Again, changed, check_same_pictures, read_again
+from jaxsd.metadata.again import Again, changed, check_same_files, read_again
 from jaxsd.metadata.expressed import expressed
 from jaxsd.metadata.made import Made
 from jaxsd.metadata.reading import made_of, prompt_of, read_made
@@ -11,7 +11,7 @@ __all__ = [
     "Made",
     "about_picture",
     "changed",
-    "check_same_pictures",
+    "check_same_files",
     "expressed",
     "made_of",
     "prompt_of",

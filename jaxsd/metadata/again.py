@@ -69,8 +69,8 @@ def changed(recipe: Recipe, given: Mapping[str, object]) -> Settings:
     return settings_from(given, known)
 
 
-def check_same_pictures(recipe: Recipe, hashes: Mapping[str, str]) -> None:
-    """Finds out whether picture files are still those that a recipe was made from.
+def check_same_files(recipe: Recipe, hashes: Mapping[str, str]) -> None:
+    """Finds out whether pictures and adapters are still those that a recipe was made from.
 
     Args:
       recipe: has their hashes.
@@ -79,9 +79,10 @@ def check_same_pictures(recipe: Recipe, hashes: Mapping[str, str]) -> None:
     Raises:
       ValueError: one of them is another.
     """
+    known = recipe.pictures | recipe.adapters
     for name, now in hashes.items():
-        if recipe.pictures.get(name, now) != now:
+        if known.get(name, now) != now:
             raise ValueError(
-                f"picture {name!r} has changed since: its sha256 was {recipe.pictures[name]}; "
+                f"file {name!r} has changed since: its sha256 was {known[name]}; "
                 "bring it back, or give another one"
             )

@@ -1,8 +1,17 @@
 """From a prompt to pictures: `load` a model, then draw with it."""
 
+from jaxsd.pipeline.adapting import check_adapters
 from jaxsd.pipeline.loading import load, outline, with_controlnet
 from jaxsd.pipeline.many import draw_many
 from jaxsd.pipeline.order import Order
 from jaxsd.pipeline.pipeline import Pipeline
 
-__all__ = ["Order", "Pipeline", "draw_many", "load", "outline", "with_controlnet"]
+__all__ = [
+    "Order",
+    "Pipeline",
+    "check_adapters",
+    "draw_many",
+    "load",
+    "outline",
+    "with_controlnet",
+]

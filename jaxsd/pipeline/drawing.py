@@ -28,9 +28,15 @@ class Programs(NamedTuple):
 
     @property
     def of_decoder(self) -> "Programs":
-        """The same for `decode`, without ControlNets, so that all drawings share its program."""
-        networks = self.networks._replace(controlnets=())
+        """The same for `decode` without other networks: all drawings share its program."""
+        networks = self.networks._replace(controlnets=(), text=())
         return self._replace(networks=networks, params={"vae": self.params["vae"]})
+
+    @property
+    def of_loop(self) -> "Programs":
+        """The same for `denoise` without text encoders, which learnt words change."""
+        params = {name: tree for name, tree in self.params.items() if name != "text"}
+        return self._replace(networks=self.networks._replace(text=()), params=params)
 
     def placed(self, steps: Any) -> Any:
         """Rows [S, B, ...] where the programs need them: on the mesh, if there is one."""
@@ -73,7 +79,7 @@ def steps(programs: Programs, order: Order, rows_per_call: int = 1) -> Iterator[
         for first in range(0, len(run.row.number), rows_per_call):
             part = rows_between(run, first, first + rows_per_call)
             told = {"steps": programs.placed(part), "conditions": conditions}
-            state, finite = programs(denoise, **told, state=state, keys=order.given.keys)
+            state, finite = programs.of_loop(denoise, **told, state=state, keys=order.given.keys)
             row += len(part.row.number)
             yield Shown(row, order.rows, state, finite)
 
@@ -100,9 +106,9 @@ def prepare_steps(programs: Programs, order: Order) -> None:
         for run in order.runs:
             part = rows_between(run, 0, 1)
             told = {"steps": part, "conditions": conditions, "keys": order.given.keys}
-            later, _ = programs.prepared(denoise, state=state._replace(memory={}), **told)
+            later, _ = programs.of_loop.prepared(denoise, state=state._replace(memory={}), **told)
             if later.memory and len(run.row.number) > 1:
-                programs.prepared(denoise, state=later, **told)
+                programs.of_loop.prepared(denoise, state=later, **told)
         last.result()
 
 

@@ -15,7 +15,16 @@ from jaxsd.sampling import Row, Step, rows_of
 from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.program import Given, Texts
 from jaxsd.schedulers.guidance import Guidance, live, refreshed_rows, runs, together
-from jaxsd.settings import SHARED, Settings, guidance_of, is_guided, scale_of, tableau_of
+from jaxsd.settings import (
+    SHARED,
+    Settings,
+    adapters_of,
+    guidance_of,
+    is_guided,
+    scale_of,
+    tableau_of,
+    without_tags,
+)
 from jaxsd.text import Tokenizer
 
 
@@ -108,6 +117,7 @@ def check_alike(settings: Sequence[Settings]) -> None:
         ("image", lambda one: bool(one.image)),
         ("mask", lambda one: one.paints),
         ("control", lambda one: tuple(control.model for control in one.control)),
+        ("lora", lambda one: " ".join(map(str, adapters_of([one]).lora)) or "none"),
     ):
         if len(found := {value(one) for one in settings}) > 1:
             shown = " and ".join(str(one) for one in sorted(found)[:2])
@@ -123,7 +133,7 @@ def texts_of(
 ) -> Texts:
     """The texts of each image: its prompt, or its negative prompt and its prompt."""
     each = [[one.negative_prompt, one.prompt] if guided else [one.prompt] for one in settings]
-    texts = [text for own in each for text in own]
+    texts = [without_tags(text)[0] for own in each for text in own]
     if cut := max(tokenizers[0].cut(texts)):
         warnings.warn(
             f"a prompt is {cut} tokens too long for this model; the end was left out",

@@ -1,7 +1,7 @@
 """A model that draws pictures."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -17,6 +17,7 @@ from jaxsd.memory import check_drawing
 from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.parallel import images_per_step, own_share, share
+from jaxsd.pipeline.adapting import Adapted, Last, with_weights, with_words
 from jaxsd.pipeline.batches import batch_size, filled, given_noise, image_keys
 from jaxsd.pipeline.drawing import Programs, Shown, finished, prepare_steps, steps, whole
 from jaxsd.pipeline.drawing import prepare_whole as prepare_program
@@ -25,7 +26,7 @@ from jaxsd.pipeline.order import Order, check_alike, given_arrays, runs_of
 from jaxsd.pipeline.requests import request_of
 from jaxsd.sampling import first_non_finite
 from jaxsd.sampling.program import DRAWING, Drawing, Networks, initial_noise
-from jaxsd.settings import Settings
+from jaxsd.settings import Adapters, Embedding, Lora, Settings, adapters_of, in_range, settings_from
 from jaxsd.text import Tokenizer
 from jaxsd.types import Array, Params
 
@@ -47,6 +48,8 @@ class Pipeline:
         number on all, and gets only those.
       programs: runs the programs of `jaxsd.sampling.program`, and may keep them on disk.
       controlnets: those that `with_controlnet` of `jaxsd.pipeline` added, by name.
+      worded: remembers the learnt words of the last drawings.
+      merged: remembers the weights with LoRAs of the last drawing.
     """
 
     spec: ModelSpec
@@ -56,6 +59,8 @@ class Pipeline:
     mesh: Mesh | None = None
     programs: Executables = IN_MEMORY
     controlnets: dict[str, ControlNetConfig] = field(default_factory=dict)
+    worded: Last = field(default_factory=lambda: Last(with_words, 4), compare=False)
+    merged: Last = field(default_factory=lambda: Last(with_weights, 1), compare=False)
 
     def __repr__(self) -> str:
         devices = self._devices()
@@ -171,14 +176,14 @@ class Pipeline:
 
     def begin(self, order: Order) -> Drawing:
         """Starts to draw in one program, without waiting for it or checking for NaN."""
-        return whole(self._programs(order.controls), order)
+        return whole(self._programs(order), order)
 
     def drawn(self, order: Order, progress: Progress | None = None) -> Drawing:
         """The drawing of an order; see `draw`."""
         if progress is None:
             drawing = Drawing(*self._own(self.begin(order), DRAWING))
         else:
-            programs, finite = self._programs(order.controls), []
+            programs, finite = self._programs(order), []
             for shown in steps(programs, order):
                 finite.append(np.asarray(self._own(shown.finite, DRAWING.finite)))
                 progress(shown.row, shown.rows)
@@ -203,7 +208,7 @@ class Pipeline:
 
     def steps(self, order: Order, rows_per_call: int = 1) -> Iterator[Shown]:
         """Draws row by row, for previews; to cancel, stop iterating."""
-        return steps(self._programs(order.controls), order, rows_per_call)
+        return steps(self._programs(order), order, rows_per_call)
 
     def order(
         self,
@@ -243,7 +248,8 @@ class Pipeline:
             noise = given_noise(latents, (count, *shape), batch)
             noise = jnp.asarray(noise) if self.mesh is None else share(noise, self.mesh)
         all_settings, all_canvases = filled(settings, batch), filled(canvases, batch)
-        given = given_arrays(self.spec, self.tokenizers, all_settings, all_canvases)
+        tokenizers = self._with_words(adapters_of(settings)).tokenizers
+        given = given_arrays(self.spec, tokenizers, all_settings, all_canvases)
         if self.mesh is not None:
             given = share(given, self.mesh)
         return Order(
@@ -259,11 +265,11 @@ class Pipeline:
         Args:
           order: from `order`; only its shapes and structure matter.
         """
-        prepare_program(self._programs(order.controls), order)
+        prepare_program(self._programs(order), order)
 
     def prepare_parts(self, order: Order) -> None:
         """The same for what `draw` runs with `progress`, any number of rows. Not on a mesh."""
-        prepare_steps(self._programs(order.controls), order)
+        prepare_steps(self._programs(order), order)
 
     def batch(self, count: int) -> int:
         """How many images this host draws if `count` are requested."""
@@ -279,8 +285,42 @@ class Pipeline:
         vae = TinyVAE if isinstance(spec.vae, TinyVAEConfig) else VAE
         return Networks(UNet(spec.unet, dtype), vae(spec.vae, dtype), encoders, self.mesh)
 
-    def _programs(self, controls: tuple[str, ...]) -> Programs:
-        """The programs with only those ControlNets that a drawing uses."""
+    def with_adapters(
+        self,
+        lora: Sequence[str | Lora] = (),
+        embedding: Sequence[str | Embedding] = (),
+    ) -> "Pipeline":
+        """The pipeline with LoRAs merged into its weights, and with learnt words.
+
+        To draw with adapters, options of `draw` are enough: `lora="FILE:0.7"`. This is for a model
+        that is to keep them.
+
+        Args:
+          lora: files with their weights, FILE[:UNET_WEIGHT[:TEXT_WEIGHT]].
+          embedding: files of textual inversions, FILE or NAME=FILE.
+
+        Raises:
+          ValueError: in one line, for a file of another kind or of another model.
+          OSError: there is no such file.
+        """
+        options = {"lora": list(lora), "embedding": list(embedding)}
+        one = in_range(settings_from(options))
+        return self._adapted(Adapters(one.lora, one.embedding))
+
+    def _adapted(self, adapters: Adapters) -> "Pipeline":
+        worded = self._with_words(adapters)
+        merged = self.merged(worded, adapters) if adapters.lora else worded
+        return replace(self, **merged._asdict())
+
+    def _with_words(self, adapters: Adapters) -> Adapted:
+        model = Adapted(self.spec, self.params, self.tokenizers)
+        return self.worded(model, adapters) if adapters.files else model
+
+    def _programs(self, order: Order) -> Programs:
+        """The programs with those adapters and ControlNets alone that a drawing uses."""
+        return self._adapted(adapters_of(order.settings))._own_programs(order.controls)
+
+    def _own_programs(self, controls: tuple[str, ...]) -> Programs:
         params = {name: tree for name, tree in self.params.items() if name != "controlnet"}
         networks = self.networks
         if controls:

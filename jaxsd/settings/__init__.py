@@ -1,5 +1,6 @@
 """The options of a picture, their checks, and what they mean for the sampling loop."""
 
+from jaxsd.settings.adapters import Adapters, Embedding, Lora, without_tags
 from jaxsd.settings.checks import checked, image_count, in_range
 from jaxsd.settings.options import (
     LARGEST_SEED,
@@ -16,6 +17,7 @@ from jaxsd.settings.options import (
 from jaxsd.settings.plans import (
     Bucket,
     Call,
+    adapters_of,
     bucket_of,
     calls_of,
     guidance_of,
@@ -29,11 +31,15 @@ __all__ = [
     "OPTIONS",
     "SHARED",
     "SIZE",
+    "Adapters",
     "Bucket",
     "Call",
     "Control",
+    "Embedding",
+    "Lora",
     "Recipe",
     "Settings",
+    "adapters_of",
     "bucket_of",
     "calls_of",
     "checked",
@@ -46,4 +52,5 @@ __all__ = [
     "settings_from",
     "tableau_of",
     "with_sides",
+    "without_tags",
 ]

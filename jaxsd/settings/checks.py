@@ -5,14 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 from jaxsd.config import ModelSpec
+from jaxsd.settings.adapters import without_tags
 from jaxsd.settings.options import OPTIONS, Settings, option_value
-from jaxsd.settings.plans import tableau_of
+from jaxsd.settings.plans import adapters_of, tableau_of
 from jaxsd.typed import is_whole
 
 MOST_IMAGES = 2**20
 """Of one call: each takes a kilobyte before it is drawn."""
 LARGEST_WEIGHT = 1000
-"""Of a ControlNet, either way."""
+"""Of a ControlNet or a LoRA, either way."""
 
 
 def checked(settings: Settings, spec: ModelSpec) -> Settings:
@@ -25,6 +26,7 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
     """
     settings = in_range(settings)
     _check_pictures(settings)
+    _check_adapters(settings)
     filled = _filled(settings, spec)
     for name in ("width", "height", "outpaint"):
         _check_multiple(name, getattr(filled, name), spec.vae.downscale if spec.vae else 8)
@@ -123,6 +125,15 @@ def _check_pictures(settings: Settings) -> None:
     ):
         if there:
             raise ValueError(f"{name} {getattr(settings, name)} needs an image to begin from")
+
+
+def _check_adapters(settings: Settings) -> None:
+    for lora in adapters_of([settings]).lora:
+        if not max(map(abs, lora.weights)) <= LARGEST_WEIGHT:
+            allowed = f"{-LARGEST_WEIGHT} to {LARGEST_WEIGHT}"
+            raise ValueError(f"lora {str(lora)!r} is out of range; allowed weights are {allowed}")
+    if without_tags(settings.negative_prompt)[1]:
+        raise ValueError("negative_prompt has <lora:...>, which belongs into the prompt")
 
 
 def _check_multiple(name: str, value: Any, unit: int) -> None:

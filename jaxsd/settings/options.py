@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from jaxsd.settings.adapters import FORM, Embedding, Lora
 from jaxsd.typed import nearest, parsed, value_of
 
 PREPROCESSORS = ("as_given", "canny", "scribble")
@@ -171,6 +172,28 @@ class Settings:
     preprocessor: str = option(
         "as_given", "makes a hint of each picture of --control", words=PREPROCESSORS
     )
+    lora: tuple[Lora, ...] = option(
+        (),
+        f"LoRA, LoCon, LoHa, LoKr or DoRA to add to the weights, {FORM}; may be given several "
+        "times",
+        metavar="LORA",
+    )
+    lora_folder: tuple[str, ...] = option(
+        (), "where <lora:NAME:WEIGHT> in a prompt finds NAME.safetensors", metavar="FOLDER"
+    )
+    embedding: tuple[Embedding, ...] = option(
+        (),
+        "textual inversion, FILE or NAME=FILE, whose name in a prompt stands for its vectors; may "
+        "be given several times",
+        shared=True,
+        metavar="EMBEDDING",
+    )
+    embedding_folder: tuple[str, ...] = option(
+        (),
+        "where files of embeddings are found whose names stand in a prompt",
+        shared=True,
+        metavar="FOLDER",
+    )
 
     @property
     def paints(self) -> bool:
@@ -210,6 +233,7 @@ class Recipe:
       batch_size: images of the call that drew it, which decides how float32 sums are ordered; 0
         where that is not known.
       reading: options of `jaxsd.load` that say how the model was read, where they were given.
+      adapters: sha256 of each file of a LoRA or an embedding.
     """
 
     settings: Settings
@@ -221,6 +245,7 @@ class Recipe:
     pictures: dict[str, str] = field(default_factory=dict)
     batch_size: int = 0
     reading: dict[str, Any] = field(default_factory=dict)
+    adapters: dict[str, str] = field(default_factory=dict)
 
 
 def settings_from(values: Mapping[str, Any], defaults: Settings = Settings()) -> Settings:

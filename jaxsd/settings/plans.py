@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from jaxsd.config import ModelSpec, ScheduleConfig
 from jaxsd.schedulers import NoiseSchedule, Tableau, build
 from jaxsd.schedulers.guidance import Guidance, classifier_free, runs, together, unguided
+from jaxsd.settings.adapters import Adapters, Lora, named_embeddings, named_loras, without_tags
 from jaxsd.settings.options import SHARED, Settings
 from jaxsd.types import Prediction
 
@@ -22,6 +23,7 @@ class Bucket(NamedTuple):
     begins: bool  # whether it begins from a picture
     paints: bool
     controls: tuple[str, ...]
+    lora: tuple[Lora, ...]
 
 
 class Call(NamedTuple):
@@ -75,6 +77,21 @@ def bucket_of(settings: Settings, spec: ModelSpec) -> Bucket:
         begins=bool(settings.image),
         paints=settings.paints,
         controls=tuple(control.model for control in settings.control),
+        lora=adapters_of([settings]).lora,
+    )
+
+
+def adapters_of(images: Sequence[Settings]) -> Adapters:
+    """The adapters of images that share a call, those that their prompts name among them.
+
+    Raises:
+      ValueError: a prompt names a LoRA that there is not.
+    """
+    first = images[0]
+    texts = [without_tags(text)[0] for one in images for text in (one.prompt, one.negative_prompt)]
+    return Adapters(
+        first.lora + named_loras(first.prompt, first.lora_folder),
+        first.embedding + named_embeddings(texts, first.embedding_folder),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxsd.adapters.lora import Lora
-from jaxsd.adapters.lora_files import write_lora_kohya, write_lora_peft
+from jaxsd.adapters.lora_writing import write_lora_kohya, write_lora_peft
 from jaxsd.config import ModelSpec
 from jaxsd.convert import write_diffusers, write_single_file
 from jaxsd.text import Tokenizer

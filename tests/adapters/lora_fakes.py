@@ -6,7 +6,8 @@ import jax
 import numpy as np
 from tiny_models import abstract_text, abstract_unet, uniform
 
-from jaxsd.adapters.lora import Factors, Lora, targets
+from jaxsd.adapters.kinds import Factors
+from jaxsd.adapters.lora import Lora, targets
 from jaxsd.config import ModelSpec
 from jaxsd.types import Params
 

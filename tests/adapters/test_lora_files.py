@@ -11,10 +11,13 @@ from real_files import LORA
 from tiny_models import TINY, pipeline_params, relative_error, uniform
 
 from jaxsd.adapters.lora import merged
-from jaxsd.adapters.lora_files import read_lora, write_lora_kohya, write_lora_peft
+from jaxsd.adapters.lora_files import read_lora, read_lora_file
+from jaxsd.adapters.lora_names import spellings
+from jaxsd.adapters.lora_writing import write_lora_kohya, write_lora_peft
 from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.tensors import in_memory
 from jaxsd.convert.files.weight_files import open_weights
+from jaxsd.families import FAMILIES
 
 SPEC = TINY["sd1"]
 BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"
@@ -159,11 +162,18 @@ PAIR = {
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({f"{STEM}.hada_w1_a": np.zeros((2, 2))}, "x.safetensors is LoHa"),
-        ({f"{STEM}.lokr_w1": np.zeros((2, 2))}, "x.safetensors is LoKr"),
-        (PAIR | {f"{STEM}.dora_scale": np.zeros((2, 2))}, "x.safetensors is DoRA"),
-        ({"unet.x.lora_magnitude_vector": np.zeros(2)}, "x.safetensors is DoRA"),
-        (PAIR | {f"{STEM}.diff_b": np.zeros(2)}, "x.safetensors is a full difference"),
+        ({f"{STEM}.hada_w1_a": np.zeros((2, 2))}, r"has hada_w1_a of unet.*none of LoRA: down up"),
+        (
+            {f"{STEM}.lokr_w1": np.zeros((2, 2)), f"{STEM}.lokr_w2": np.zeros((3, 3))},
+            r"lokr_w1 \[2, 2\], lokr_w2 \[3, 3\] instead of what makes \[32, 32\]",
+        ),
+        (PAIR | {f"{STEM}.dora_scale": np.zeros((2, 2))}, r"dora_scale \[2, 2\] instead of \[32\]"),
+        (
+            PAIR | {f"{STEM}.diff_b": np.zeros(2)},
+            "diff_b changes a bias, and .* has none",
+        ),
+        ({f"{STEM}.diff": np.zeros((2, 2))}, r"diff \[2, 2\] instead of what makes \[32, 32\]"),
+        ({f"{STEM}.oft_blocks": np.zeros((2, 2))}, "x.safetensors is OFT or BOFT"),
         (PAIR | {"unet.x.lora_B.bias": np.zeros(2)}, "x.safetensors is a LoRA with biases"),
         (
             PAIR | {"lora_unet_input_blocks_4_1_proj_in.lora_down.weight": np.zeros((2, 2))},
@@ -213,9 +223,58 @@ def test_what_cannot_be_read_is_told_in_one_line(tmp_path, arrays, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_real_file_of_another_kind():
-    with pytest.raises(ValueError, match=r"is a LoRA by module number \(cloneofsimo\) \("):
-        read_lora(LORA, SPEC)
+def test_a_real_file_by_module_number():
+    """Of SD 1.5: what is where, from the shapes of the file and the order of PyTorch's modules."""
+    tensors, _ = open_weights(LORA)
+    found = read_lora_file(LORA, FAMILIES["sd1"])
+    block = "attentions_0/transformer_blocks_0"
+    for path, number in {
+        f"unet/down_blocks_0/{block}/attn1/to_q/kernel": "unet:0",
+        f"unet/down_blocks_0/{block}/ff/net_0/proj/kernel": "unet:4",
+        f"unet/down_blocks_0/{block}/attn2/to_v/kernel": "unet:7",
+        f"unet/up_blocks_1/{block}/attn1/to_out_0/kernel": "unet:57",
+        f"unet/mid_block/{block}/attn2/to_out_0/kernel": "unet:143",
+        "text/0/encoder/layers_0/self_attn/k_proj/kernel": "text_encoder:0",
+        "text/0/encoder/layers_11/self_attn/q_proj/kernel": "text_encoder:46",
+    }.items():
+        factors = found.lora[path]
+        assert float(factors["alpha"]) == 1  # the rank
+        np.testing.assert_array_equal(factors["up"], tensors[f"{number}:up"].read().T)
+        np.testing.assert_array_equal(factors["down"], tensors[f"{number}:down"].read().T)
+    assert len(found.lora) == 192
+    assert {word: vectors[0].shape for word, vectors in found.words.items()} == {
+        "<s1>": (1, 768),
+        "<s2>": (1, 768),
+    }
+
+
+def test_a_lora_of_another_family_is_refused_by_both_names():
+    with pytest.raises(ValueError, match="is a LoRA of sd1, and the model is one of sdxl; take"):
+        read_lora(LORA, FAMILIES["sdxl"])
+
+
+def test_ranks_may_differ_and_without_alpha_the_scale_is_one(tmp_path):
+    """As diffusers since its issue 14409, where the scale had been rank over the commonest rank."""
+    arrays, ranks = {}, {"to_q": 2, "to_k": 4, "to_v": 4}
+    for module, rank in ranks.items():
+        name = f"unet.{ATTENTION}.{module}"
+        arrays[f"{name}.lora_A.weight"] = uniform(f"{module} down", (rank, 32))
+        arrays[f"{name}.lora_B.weight"] = uniform(f"{module} up", (32, rank))
+    lora = read_lora(write(tmp_path / "x.safetensors", arrays), SPEC)
+    assert [float(f["alpha"]) / f["up"].shape[0] for f in lora.values()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("conv_in", "unet/conv_in/kernel"),
+        ("conv_out", "unet/conv_out/kernel"),
+        ("time_embedding_linear_1", "unet/time_embedding/linear_1/kernel"),
+    ],
+)
+def test_keys_of_kohya_outside_of_blocks(name, path):
+    """Which diffusers did not know until its issue 14006."""
+    assert spellings(SPEC)[f"lora_unet_{name}"] == path
 
 
 @pytest.mark.parametrize("writer", [write_lora_peft, write_lora_kohya])

@@ -23,7 +23,8 @@ from tiny_models import (
 from torch_twins import load, text_twin, unet_twin
 
 from jaxsd.adapters.lora import Lora, merged
-from jaxsd.adapters.lora_files import read_lora, write_lora_kohya, write_lora_peft
+from jaxsd.adapters.lora_files import read_lora
+from jaxsd.adapters.lora_writing import write_lora_kohya, write_lora_peft
 from jaxsd.models import TextEncoder, UNet
 
 pytestmark = pytest.mark.parity

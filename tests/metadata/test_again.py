@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxsd.images import png_bytes, write_picture
-from jaxsd.metadata import Made, changed, check_same_pictures, expressed, read_again
+from jaxsd.metadata import Made, changed, check_same_files, expressed, read_again
 from jaxsd.settings import Recipe, Settings
 from jaxsd.webui import texts_of
 
@@ -113,9 +113,9 @@ def test_our_own_recipe_comes_back_whole_with_changes() -> None:
 
 def test_pictures_that_have_changed_are_named() -> None:
     recipe = Recipe(Settings(), "", "", "", pictures={"a.png": "0" * 64})
-    check_same_pictures(recipe, {"a.png": "0" * 64, "b.png": "1" * 64})
-    with pytest.raises(ValueError, match=r"picture 'a\.png' has changed since: its sha256 was 000"):
-        check_same_pictures(recipe, {"a.png": "1" * 64})
+    check_same_files(recipe, {"a.png": "0" * 64, "b.png": "1" * 64})
+    with pytest.raises(ValueError, match=r"file 'a\.png' has changed since: its sha256 was 000"):
+        check_same_files(recipe, {"a.png": "1" * 64})
 
 
 def test_a_graph_with_more_than_a_sampler_says_so() -> None:
