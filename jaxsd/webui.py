@@ -21,6 +21,9 @@ PROMPT, NEGATIVE = "Prompt", "Negative prompt"
 
 SIGMAS = ("karras", "exponential", "beta")
 
+RNG = {"jax": "jaxsd", "torch": "CPU", "cuda": "NV"}
+"""webui's names of who draws the noise of a seed; JAX's is not among them."""
+
 _LAST_LINE = re.compile(r"^Steps: *\d", re.MULTILINE)
 _BEHIND = re.compile(r"(Template|Negative Template): (.*)")
 _NEGATIVE_LINE = re.compile(r"^[^\S\n]*+Negative prompt: ?", re.MULTILINE)
@@ -114,8 +117,7 @@ def parameters_text(recipe: Recipe) -> str:
         "Model": re.sub(r"[,:\s]+", " ", Path(recipe.model).stem),
         "Denoising strength": f"{made.strength:g}" if made.image else "",
         "Mask blur": f"{made.mask_blur:g}" if made.paints else "",
-        # A seed gives different noise here than in torch's generators.
-        "RNG": "jaxsd",
+        "RNG": RNG[made.noise],
         "Version": f"jaxsd {recipe.version}",
     }
     lines = [made.prompt]

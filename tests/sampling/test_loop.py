@@ -194,6 +194,19 @@ def test_hooks():
     np.testing.assert_array_equal(hold(table("ddim"), toy, X, KEYS), jnp.full(X.shape, 5.0))
 
 
+def test_a_column_has_the_noise_instead_of_the_keys():
+    """Row i of it is what `run_table` adds in row i."""
+    tableau, noises = table("euler_a"), np.random.default_rng(1).standard_normal((ROWS, *X.shape))
+    rows = rows_of([tableau] * len(X))
+    column = {"fresh": noises.astype(np.float32)}
+    state = begin(np.stack([tableau.start] * len(X)), X)
+    state, _ = jax.jit(lambda steps, state: advance(steps, toy_network, state, KEYS))(
+        Step(rows, column), state
+    )
+    want = run_table(tableau, np.asarray(X, np.float64), noises)
+    assert relative_error(np.asarray(state.samples[:, 0]), want) <= 2e-5
+
+
 def test_first_row_that_is_not_finite():
     def breaks(x, step, memory):
         late = step.row.timestep[:, None, None, None] < 600
