@@ -1,6 +1,5 @@
 """The noise that other programs draw from a seed: PyTorch's, in the order of diffusers."""
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -52,17 +51,18 @@ def first_draws(spec: ModelSpec, settings: Sequence[Settings]) -> dict[int, np.n
 def fresh_noise(
     spec: ModelSpec, settings: Sequence[Settings], tableaus: Sequence[Tableau]
 ) -> dict[str, np.ndarray]:
-    """The column `fresh` [S, B, h, w, c], row i's noise: a draw for each row up to the last with
-    noise, as diffusers' schedulers make them. No column if JAX draws.
+    """The column `fresh` [S, B, h, w, c]: a draw for each row that adds noise, zeros for others.
+
+    No column if JAX draws.
     """
     if settings[0].noise == "jax":
         return {}
     count = max(tableau.rows for tableau in tableaus)
     images = []
     for one, tableau in zip(settings, tableaus, strict=True):
-        noisy = int(np.flatnonzero(tableau.noise.any(axis=1)).max(initial=-1)) + 1
-        begun = len(purposes(spec, one))
-        shape = next(drawn(spec, one)).shape
-        rows = [*itertools.islice(drawn(spec, one), begun, begun + noisy)]
-        images.append(idle(np.array(rows, np.float32).reshape(noisy, *shape), count))
+        draws = drawn(spec, one)
+        begun = [next(draws) for _ in purposes(spec, one)]
+        nothing = np.zeros_like(begun[0])
+        rows = [next(draws) if noisy else nothing for noisy in tableau.noise.any(axis=1)]
+        images.append(idle(np.stack(rows), count))
     return {"fresh": np.stack(images, axis=1)}

@@ -9,6 +9,10 @@ ALIASES = {
     "dpmpp_2m": "dpm++_2m",
     "dpmpp_2m_sde": "dpm++_2m_sde",
     "dpmpp_2s": "dpm++_2s",
+    "dpmpp_sde": "dpm++_sde",
+    "dpmpp_3m_sde": "dpm++_3m_sde",
+    "dpm_2": "dpm2",
+    "dpm_2_ancestral": "dpm2_a",
     "uni_pc": "unipc",
     "uni_pc_bh2": "unipc",
     # diffusers
@@ -23,6 +27,10 @@ ALIASES = {
     "dpmsolversinglestepscheduler": "dpm++_2s",
     "unipcmultistepscheduler": "unipc",
     "deismultistepscheduler": "deis",
+    "kdpm2discretescheduler": "dpm2",
+    "kdpm2ancestraldiscretescheduler": "dpm2_a",
+    "dpmsolversdescheduler": "dpm++_sde",
+    "sasolverscheduler": "sa_solver",
     "lcmscheduler": "lcm",
     "tcdscheduler": "tcd",
 }
