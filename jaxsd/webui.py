@@ -9,6 +9,9 @@ from pathlib import Path
 
 from jaxsd.images import PARAMETERS, picture_texts
 from jaxsd.schedulers import SAMPLERS
+from jaxsd.schedulers.names import SIGMAS_OF_WEBUI
+from jaxsd.schedulers.spacing import SIGMAS
+from jaxsd.schedulers.trained_sigmas import TRAINED_SIGMAS
 from jaxsd.settings import OPTIONS, Recipe, settings_from
 from jaxsd.text_files import table_of
 from jaxsd.typed import nearest
@@ -18,8 +21,6 @@ JSON = "jaxsd"
 
 PROMPT, NEGATIVE = "Prompt", "Negative prompt"
 """Names of the parts of webui's text that are not settings."""
-
-SIGMAS = ("karras", "exponential", "beta")
 
 RNG = {"jax": "jaxsd", "torch": "CPU", "cuda": "NV"}
 """webui's names of who draws the noise of a seed; JAX's is not among them."""
@@ -101,9 +102,10 @@ def parameters_text(recipe: Recipe) -> str:
     """
     made = recipe.settings
     name, sigmas = made.sampler, "Automatic"
-    for ending in SIGMAS:
+    for ending in (*SIGMAS, *TRAINED_SIGMAS):
         if name.endswith(f"_{ending}"):
-            name, sigmas = name.removesuffix(f"_{ending}"), ending.capitalize()
+            name = name.removesuffix(f"_{ending}")
+            sigmas = SIGMAS_OF_WEBUI.get(ending, ending.capitalize())
     height, width = made.drawn_size
     settings = {
         "Steps": made.steps,

@@ -1,6 +1,16 @@
 """Names of the samplers in other programs."""
 
 from jaxsd.schedulers.spacing import SIGMAS
+from jaxsd.schedulers.trained_sigmas import TRAINED_SIGMAS
+
+SIGMAS_OF_WEBUI = {
+    "ddim_uniform": "DDIM",
+    "sgm_uniform": "SGM Uniform",
+    "kl_optimal": "KL Optimal",
+    "align_your_steps": "Align Your Steps",
+    "align_your_steps_xl": "Align Your Steps",
+}
+"""webui's names of grids, where they are not ours with a capital letter."""
 
 ALIASES = {
     # webui, k-diffusion, ComfyUI; spaces and hyphens count as underscores
@@ -46,7 +56,7 @@ def resolve(name: str, samplers: tuple[str, ...]) -> tuple[str, dict[str, str]]:
     """
     plain = name.strip().lower().replace(" ", "_").replace("-", "_").removeprefix("k_")
     implied = {}
-    for sigmas in SIGMAS:
+    for sigmas in (*SIGMAS, *TRAINED_SIGMAS):
         if plain.endswith(f"_{sigmas}"):
             plain, implied = plain.removesuffix(f"_{sigmas}"), {"sigmas": sigmas}
     plain = ALIASES.get(plain, plain)

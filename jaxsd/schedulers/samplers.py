@@ -85,8 +85,8 @@ def build(
     """The table of a sampler, float32 on the host. One row per step; pndm has n+1, heun 2n-1.
 
     Args:
-      name: a name of `SAMPLERS` or `names.ALIASES`, in upper or lower case; "karras",
-        "exponential" or "beta" at its end sets the option `sigmas`.
+      name: a name of `SAMPLERS` or `names.ALIASES`, in upper or lower case; a name of `SIGMAS` or
+        `TRAINED_SIGMAS` at its end, as in "euler_karras", sets the option `sigmas`.
       noise_schedule: the model's.
       steps: 1..T.
       prediction: what the model was trained to output.

@@ -116,7 +116,7 @@ class Settings:
         high=10_000,
         metavar=("INDEX", "OF"),
     )
-    sampler: str = option("ddim", "ddim, euler_a, dpm++_2m_karras, ...")
+    sampler: str = option("ddim", "ddim, euler_a, dpm++_2m_karras, euler_sgm_uniform, ...")
     steps: int = option(20, "of the sampler", low=1, metavar="N")
     sampler_options: tuple[str, ...] = option(
         (), "options of the sampler, such as eta=0.5 or spacing=trailing", metavar="NAME=VALUE"
