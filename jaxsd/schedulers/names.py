@@ -9,6 +9,7 @@ SIGMAS_OF_WEBUI = {
     "kl_optimal": "KL Optimal",
     "align_your_steps": "Align Your Steps",
     "align_your_steps_xl": "Align Your Steps",
+    "gits": "GITS",
 }
 """webui's names of grids, where they are not ours with a capital letter."""
 
@@ -19,6 +20,7 @@ ALIASES = {
     "dpmpp_2m": "dpm++_2m",
     "dpmpp_2m_sde": "dpm++_2m_sde",
     "dpmpp_2s": "dpm++_2s",
+    "dpmpp_2s_ancestral": "dpm++_2s_a",
     "dpmpp_sde": "dpm++_sde",
     "dpmpp_3m_sde": "dpm++_3m_sde",
     "dpm_2": "dpm2",

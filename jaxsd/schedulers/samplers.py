@@ -12,7 +12,7 @@ from jaxsd.schedulers.ddpm import ddpm
 from jaxsd.schedulers.deis import deis
 from jaxsd.schedulers.dpm2 import dpm2, dpm2_a
 from jaxsd.schedulers.dpmpp_2m import dpmpp_2m, dpmpp_2m_sde
-from jaxsd.schedulers.dpmpp_2s import dpmpp_2s
+from jaxsd.schedulers.dpmpp_2s import dpmpp_2s, dpmpp_2s_a
 from jaxsd.schedulers.dpmpp_3m import dpmpp_3m_sde
 from jaxsd.schedulers.dpmpp_sde import dpmpp_sde
 from jaxsd.schedulers.er_sde import er_sde
@@ -59,6 +59,7 @@ SAMPLERS: dict[str, Sampler] = {
     "dpm++_2m_sde": Sampler(dpmpp_2m_sde, solver_grid, "DPM++ 2M SDE"),
     "dpm++_3m_sde": Sampler(dpmpp_3m_sde, solver_grid, "DPM++ 3M SDE"),
     "dpm++_2s": Sampler(dpmpp_2s, partial(solver_grid, spacing="linspace"), "DPM++ 2S"),
+    "dpm++_2s_a": Sampler(dpmpp_2s_a, sigma_grid, "DPM++ 2S a"),
     "unipc": Sampler(unipc, solver_grid, "UniPC"),
     "deis": Sampler(deis, partial(solver_grid, final_sigma="smallest"), "DEIS"),
     "sa_solver": Sampler(sa_solver, partial(solver_grid, final_sigma="smallest"), "SA Solver"),

@@ -15,7 +15,9 @@ from jaxsd.schedulers import SAMPLERS, NoiseSchedule, build, padded
 
 SCHEDULE = NoiseSchedule.from_config(ScheduleConfig())
 ROWS = 21
-STEPS = {"pndm": 20} | dict.fromkeys(("heun", "dpm2", "dpm2_a", "dpm++_sde", "restart"), 11)
+STEPS = {"pndm": 20} | dict.fromkeys(
+    ("heun", "dpm2", "dpm2_a", "dpm++_sde", "dpm++_2s_a", "restart"), 11
+)
 KEYS = jax.vmap(jax.random.key)(jnp.arange(3))
 X = jax.random.normal(jax.random.key(7), (3, 4, 4, 2))
 

@@ -64,6 +64,17 @@ def test_dpmpp_sde(eta: float) -> None:
     assert_agrees(table, denoised(x, SIGMAS[-2]))
 
 
+def test_dpmpp_2s_a() -> None:
+    table, x = of("dpm++_2s_a", SIGMAS)
+    for i, (s, e) in enumerate(itertools.pairwise(SIGMAS[:-1])):
+        down, up = split(s, e, 1.0)
+        t, t_next = -np.log(s), -np.log(down)
+        h, m = t_next - t, np.exp(-(t + (t_next - t) / 2))
+        there = m / s * x - np.expm1(-h / 2) * denoised(x, s)
+        x = down / s * x - np.expm1(-h) * denoised(there, m) + NOISES[2 * i + 1] * up
+    assert_agrees(table, denoised(x, SIGMAS[-2]))
+
+
 def test_dpmpp_3m_sde() -> None:
     """k-diffusion's. In diffusers' third order for the SDE the weight of the curvature, phi_3, has
     1/2 with the other sign: it does not vanish with the step, as test_order.py asks of it.

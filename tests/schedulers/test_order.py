@@ -99,6 +99,7 @@ def test_order_from_the_first_row(name, options, order):
         ("dpm2_a", {}, 2),
         ("res_multistep", {"eta": 1.0}, 2),
         ("dpm++_sde", {}, 2),
+        ("dpm++_2s_a", {}, 2),
         ("dpm++_2m_sde", {}, 2),
         ("dpm++_3m_sde", {}, 2),  # its first two steps are of orders 1 and 2
     ],

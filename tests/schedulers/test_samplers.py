@@ -10,7 +10,7 @@ from jaxsd.schedulers import SAMPLERS, NoiseSchedule, Tableau, build, check, che
 SCHEDULE = NoiseSchedule.from_config(ScheduleConfig())
 ZERO_SNR = NoiseSchedule.from_config(ScheduleConfig(zero_terminal_snr=True))
 COSINE = NoiseSchedule.from_config(ScheduleConfig(beta_schedule="squaredcos_cap_v2"))
-TWO_CALLS = ("heun", "dpm2", "dpm2_a", "dpm++_sde", "restart")
+TWO_CALLS = ("heun", "dpm2", "dpm2_a", "dpm++_sde", "dpm++_2s_a", "restart")
 PREDICTIONS = ("epsilon", "v", "sample")
 rng = np.random.default_rng(0)
 X, NOISES = rng.standard_normal((1, 3, 3, 2)), rng.standard_normal((110, 1, 3, 3, 2))
