@@ -9,6 +9,9 @@ from pathlib import Path
 
 from jaxsd.images import PARAMETERS, picture_texts
 from jaxsd.schedulers import SAMPLERS
+from jaxsd.schedulers.names import SIGMAS_OF_WEBUI
+from jaxsd.schedulers.spacing import SIGMAS
+from jaxsd.schedulers.trained_sigmas import TRAINED_SIGMAS
 from jaxsd.settings import OPTIONS, Recipe, settings_from
 from jaxsd.text_files import table_of
 from jaxsd.typed import nearest
@@ -19,7 +22,8 @@ JSON = "jaxsd"
 PROMPT, NEGATIVE = "Prompt", "Negative prompt"
 """Names of the parts of webui's text that are not settings."""
 
-SIGMAS = ("karras", "exponential", "beta")
+RNG = {"jax": "jaxsd", "torch": "CPU", "cuda": "NV"}
+"""webui's names of who draws the noise of a seed; JAX's is not among them."""
 
 _LAST_LINE = re.compile(r"^Steps: *\d", re.MULTILINE)
 _BEHIND = re.compile(r"(Template|Negative Template): (.*)")
@@ -98,9 +102,10 @@ def parameters_text(recipe: Recipe, more: Mapping[str, str] = {}) -> str:
     """
     made = recipe.settings
     name, sigmas = made.sampler, "Automatic"
-    for ending in SIGMAS:
+    for ending in (*SIGMAS, *TRAINED_SIGMAS):
         if name.endswith(f"_{ending}"):
-            name, sigmas = name.removesuffix(f"_{ending}"), ending.capitalize()
+            name = name.removesuffix(f"_{ending}")
+            sigmas = SIGMAS_OF_WEBUI.get(ending, ending.capitalize())
     height, width = made.drawn_size
     settings = {
         "Steps": made.steps,
@@ -114,8 +119,7 @@ def parameters_text(recipe: Recipe, more: Mapping[str, str] = {}) -> str:
         "Model": re.sub(r"[,:\s]+", " ", Path(recipe.model).stem),
         "Denoising strength": f"{made.strength:g}" if made.image else "",
         "Mask blur": f"{made.mask_blur:g}" if made.paints else "",
-        # A seed gives different noise here than in torch's generators.
-        "RNG": "jaxsd",
+        "RNG": RNG[made.noise],
         "Version": f"jaxsd {recipe.version}",
         **more,
     }

@@ -11,8 +11,10 @@ from jaxsd.canvases import Canvas
 from jaxsd.config import ModelSpec
 from jaxsd.images import binary, from_uint8, latent_mask, masked_for_inpainting
 from jaxsd.pipeline.columns import columns_of, has_mask_channels, lengthened
+from jaxsd.pipeline.draws import first_draws, fresh_noise
 from jaxsd.sampling import Row, Step, rows_of
 from jaxsd.sampling.features.channels import Channels
+from jaxsd.sampling.latents import INITIAL_NOISE
 from jaxsd.sampling.program import Given, Texts
 from jaxsd.schedulers.guidance import Guidance, live, refreshed_rows, runs, together
 from jaxsd.settings import (
@@ -53,7 +55,7 @@ def given_arrays(
     settings: Sequence[Settings],
     canvases: Sequence[Canvas],
 ) -> Given:
-    """What `encode` takes, except noise and keys, which are None.
+    """What `encode` takes, except keys and the noise that JAX draws, which are None.
 
     Args:
       spec: of the model.
@@ -62,15 +64,17 @@ def given_arrays(
       canvases: pictures, one per image of the batch.
     """
     guided = any_guided(settings, spec)
+    draws = first_draws(spec, settings)
     return Given(
         texts=texts_of(spec, tokenizers, settings, guided=guided),
         time_ids=time_ids(spec, settings, guided=guided),
         guidance=np.float32([scale_of(one) for one in settings]),
         start=np.stack([tableau_of(one, spec).start for one in settings]),
-        noise=None,
+        noise=draws.pop(INITIAL_NOISE, None),
         keys=None,
         image=pictures_of(canvases),
         features=features_of(spec, settings[0], canvases),
+        draws=draws,
     )
 
 
@@ -87,7 +91,7 @@ def runs_of(spec: ModelSpec, settings: Sequence[Settings]) -> tuple[Step, ...]:
     branches = together(
         [Guidance(*(lengthened(column, count) for column in own)) for own in guidance]
     )
-    columns = columns_of(spec, settings, tableaus)
+    columns = columns_of(spec, settings, tableaus) | fresh_noise(spec, settings, tableaus)
     steps = []
     for run in runs(branches):
         part = slice(run.first, run.end)

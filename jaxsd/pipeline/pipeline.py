@@ -242,16 +242,18 @@ class Pipeline:
         unit = self.spec.vae.downscale
         shape = (height // unit, width // unit, self.spec.vae.latent_channels)
         keys = image_keys(filled([one.seed for one in settings], batch), self.mesh)
+        all_settings, all_canvases = filled(settings, batch), filled(canvases, batch)
+        tokenizers = self._with_words(adapters_of(settings)).tokenizers
+        given = given_arrays(self.spec, tokenizers, all_settings, all_canvases)
+        if latents is None and given.noise is not None:
+            latents = given.noise[:count]
         if latents is None:
             noise = self.programs(initial_noise, {"shape": shape}, keys=keys)
         else:
             noise = given_noise(latents, (count, *shape), batch)
             noise = jnp.asarray(noise) if self.mesh is None else share(noise, self.mesh)
-        all_settings, all_canvases = filled(settings, batch), filled(canvases, batch)
-        tokenizers = self._with_words(adapters_of(settings)).tokenizers
-        given = given_arrays(self.spec, tokenizers, all_settings, all_canvases)
         if self.mesh is not None:
-            given = share(given, self.mesh)
+            given = share(given._replace(noise=None), self.mesh)
         return Order(
             given=given._replace(noise=noise, keys=keys),
             runs=runs_of(self.spec, all_settings),

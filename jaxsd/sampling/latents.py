@@ -23,7 +23,12 @@ def noise_of(keys: Array, purpose: int, shape: tuple[int, ...]) -> Array:
 
 
 def latents_of(
-    networks: Networks, params: Params, images: Array, keys: Array, purpose: int = SOURCE
+    networks: Networks,
+    params: Params,
+    images: Array,
+    keys: Array,
+    purpose: int = SOURCE,
+    draws: dict[int, Array] | None = None,
 ) -> Array:
     """Scaled latents [B, h, w, c] float32 of images [B, H, W, 3] in [-1, 1].
 
@@ -33,10 +38,12 @@ def latents_of(
       images: see above.
       keys: [B] typed keys, for a draw from the posterior.
       purpose: `SOURCE` or `MASKED`, whose noises are independent.
+      draws: noise [B, h, w, c] by purpose, in place of that of the keys.
     """
     tree = gather(params["vae"], "vae", networks.mesh)
     mean, log_variance = networks.vae.apply({"params": tree}, images, method="encode")
-    noise = noise_of(keys, purpose, mean.shape[1:])
+    if (noise := (draws or {}).get(purpose)) is None:
+        noise = noise_of(keys, purpose, mean.shape[1:])
     return posterior(mean, log_variance, noise) * networks.vae.config.scaling_factor
 
 

@@ -112,7 +112,8 @@ def advance(
       steps: leaves [S, B, ...]; each image may be at another row of another table.
       network: the model, with its guidance and conditions inside.
       state: from `begin` or earlier rows; its memory has the structure that the network returns.
-      keys: [B] typed keys; row number i of an image draws its noise from `fold_in(key, i)`.
+      keys: [B] typed keys; row number i of an image draws its noise from `fold_in(key, i)`, if no
+        column `fresh` [B, h, w, c] has it.
       on_x0: replaces each estimate of x0 before the method uses it: clipping, thresholding.
       on_sample: replaces each new z[0], whose level is `step.row.next_level`: blending.
 
@@ -130,7 +131,8 @@ def advance(
         x0 = on_x0(x0, step)
         kept = per_image(row.keep[:, 0], z[:, 0]) + per_image(row.keep[:, 1], x0)
         m = jnp.concatenate([kept[:, None], m[:, :-1]], axis=1)
-        fresh = fresh_noise(keys, row.number, x0)
+        if (fresh := step.columns.get("fresh")) is None:
+            fresh = fresh_noise(keys, row.number, x0)
         z = mix(row.samples, z) + mix(row.history, m) + mix(row.noise[..., None], fresh[:, None])
         z = z.at[:, 0].set(on_sample(z[:, 0], step))
         return State(z, m, x0, memory), jnp.isfinite(z[:, 0]).all((1, 2, 3))

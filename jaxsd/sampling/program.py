@@ -45,6 +45,7 @@ class Given(NamedTuple):
     keys: Array  # [B] typed keys of the images
     image: Array | None  # [B, H, W, 3] float32 in [-1, 1], the pictures to begin from
     features: dict[str, Any]  # arrays [B, ...] of the features of `jaxsd.sampling.features`
+    draws: dict[int, Array] | None = None  # noise [B, h, w, c] by purpose, in place of the keys'
 
 
 class Drawing(NamedTuple):
@@ -140,8 +141,8 @@ def _encode(networks: Networks, params: Params, given: Given) -> tuple[Condition
     context, pooled = encoded_texts(networks, params, given.texts)
     source = None
     if given.image is not None:
-        source = latents_of(networks, params, given.image, given.keys)
-    beginning = Beginning(given.noise, given.keys, source)
+        source = latents_of(networks, params, given.image, given.keys, draws=given.draws)
+    beginning = Beginning(given.noise, given.keys, source, given.draws)
     held = {
         name: FEATURES[name].hold(networks, params, own, beginning)
         for name, own in given.features.items()

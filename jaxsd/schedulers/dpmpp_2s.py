@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from jaxsd.schedulers.dpm2 import with_middles
+from jaxsd.schedulers.euler_a import ancestral
 from jaxsd.schedulers.grid import Grid
 from jaxsd.schedulers.noise import NoiseSchedule
 from jaxsd.schedulers.tableau import Tableau, blank, tabulate
@@ -32,3 +34,22 @@ def dpmpp_2s(schedule: NoiseSchedule, grid: Grid, prediction: Prediction) -> Tab
             rows.samples[i, 0, 0] = sigma[i + 1] / sigma[begin]
             rows.samples[i, 1, 0] = 1
     return tabulate(prediction, rows, **grid._asdict())
+
+
+def dpmpp_2s_a(schedule: NoiseSchedule, grid: Grid, prediction: Prediction) -> Tableau:
+    """k-diffusion's ancestral form: each step of two calls goes to sigma_down, with its middle in
+    log sigma, and adds fresh noise of sigma_up. A step to sigma 0 is one call.
+    """
+    sigma = grid.noise_to_signal
+    down, up = ancestral(sigma[:-1], sigma[1:])
+    visited, first = with_middles(schedule, grid, down)
+    twice, sigma = down > 0, sigma[:-1]
+    rows, second = blank(visited.steps), first + twice
+    part = visited.sigma[first + 1] / sigma  # where a step is one row, that is its end
+    rows.samples[first, :, 0] = np.stack([part, down / sigma], axis=-1)
+    rows.history[first, 0, 0] = 1 - part
+    second, part = second[twice], (down / sigma)[twice]
+    rows.samples[second, 0, 1] = 1
+    rows.history[second, 0, 0] = 1 - part
+    rows.noise[second, 0] = up[twice]
+    return tabulate(prediction, rows, **visited._asdict())

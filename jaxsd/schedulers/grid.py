@@ -13,6 +13,7 @@ import numpy as np
 from jaxsd.schedulers.given import given_sigmas, given_timesteps
 from jaxsd.schedulers.noise import NoiseSchedule
 from jaxsd.schedulers.spacing import SIGMAS, SPACINGS
+from jaxsd.schedulers.trained_sigmas import TRAINED_SIGMAS
 
 
 class Grid(NamedTuple):
@@ -113,8 +114,9 @@ def sigma_grid(
 ) -> Grid:
     """Grid of k-diffusion; its spacing is the caller's, else the schedule's, else "linspace".
 
-    `sigmas` is a name of `SIGMAS`, for levels between the ends of the spaced grid, or a list of n+1
-    levels, of which the last is the end. Without such a list the grid ends at sigma 0.
+    `sigmas` is a name of `SIGMAS`, for levels between the ends of the spaced grid, or of
+    `TRAINED_SIGMAS`, or a list of n+1 levels, of which the last is the end. Without such a list the
+    grid ends at sigma 0.
     """
     spacing = spacing or schedule.spacing or "linspace"
     if sigmas is not None and not isinstance(sigmas, str):
@@ -126,7 +128,7 @@ def sigma_grid(
             t = given_timesteps(schedule, timesteps, steps)
         levels = np.interp(t, np.arange(schedule.train_steps), schedule.noise_to_signal)
         if sigmas is not None:
-            levels = named_sigmas(sigmas, levels[0], levels[-1], steps)
+            levels = named_sigmas(schedule, sigmas, (levels[0], levels[-1]), steps)
             t = timestep_of(schedule, levels)
         grid = Grid(t, *variance_preserving(np.append(levels, 0.0)))
     # k-diffusion starts from sigma*noise. So does diffusers, except on leading grids, which begin
@@ -146,9 +148,9 @@ def solver_grid(
 ) -> Grid:
     """Grid of DPM-Solver; its spacing is the caller's, else the schedule's, else "linspace".
 
-    `sigmas` is a name of `SIGMAS`, for levels between the ends of the schedule, or a list of n+1
-    levels, of which the last is the end. Without such a list the grid ends at `final_sigma`:
-    "zero", or "smallest", which is timestep 0's.
+    `sigmas` is a name of `SIGMAS`, for levels between the ends of the schedule, or of
+    `TRAINED_SIGMAS`, or a list of n+1 levels, of which the last is the end. Without such a list the
+    grid ends at `final_sigma`: "zero", or "smallest", which is timestep 0's.
     """
     if sigmas is not None and not isinstance(sigmas, str):
         return grid_of_sigmas(schedule, given_sigmas(sigmas, steps))
@@ -157,7 +159,7 @@ def solver_grid(
     if final_sigma not in ends:
         raise ValueError(f"final_sigma {final_sigma!r} is unknown: choose one of {', '.join(ends)}")
     if sigmas is not None:
-        levels = named_sigmas(sigmas, trained[-1], trained[0], steps)
+        levels = named_sigmas(schedule, sigmas, (trained[-1], trained[0]), steps)
         t = timestep_of(schedule, levels)
     else:
         if timesteps is None:
@@ -230,10 +232,13 @@ def spaced_timesteps(
     return SPACINGS[spacing](schedule.train_steps, steps, offset)
 
 
-def named_sigmas(name: str, largest: float, smallest: float, steps: int) -> np.ndarray:
-    """Levels of a name of `SIGMAS`, [n]."""
-    if name not in SIGMAS:
-        raise ValueError(
-            f"sigmas {name!r} is unknown: choose one of {', '.join(SIGMAS)}, or give the levels"
-        )
-    return SIGMAS[name](largest, smallest, steps)
+def named_sigmas(
+    schedule: NoiseSchedule, name: str, ends: tuple[float, float], steps: int
+) -> np.ndarray:
+    """Levels of a name of `SIGMAS`, between two ends, or of `TRAINED_SIGMAS`, [n]."""
+    if name in SIGMAS:
+        return SIGMAS[name](*ends, steps)
+    if name in TRAINED_SIGMAS:
+        return TRAINED_SIGMAS[name](schedule.noise_to_signal, steps)
+    known = ", ".join((*SIGMAS, *TRAINED_SIGMAS))
+    raise ValueError(f"sigmas {name!r} is unknown: choose one of {known}, or give the levels")

@@ -1,6 +1,17 @@
 """Names of the samplers in other programs."""
 
 from jaxsd.schedulers.spacing import SIGMAS
+from jaxsd.schedulers.trained_sigmas import TRAINED_SIGMAS
+
+SIGMAS_OF_WEBUI = {
+    "ddim_uniform": "DDIM",
+    "sgm_uniform": "SGM Uniform",
+    "kl_optimal": "KL Optimal",
+    "align_your_steps": "Align Your Steps",
+    "align_your_steps_xl": "Align Your Steps",
+    "gits": "GITS",
+}
+"""webui's names of grids, where they are not ours with a capital letter."""
 
 ALIASES = {
     # webui, k-diffusion, ComfyUI; spaces and hyphens count as underscores
@@ -9,6 +20,11 @@ ALIASES = {
     "dpmpp_2m": "dpm++_2m",
     "dpmpp_2m_sde": "dpm++_2m_sde",
     "dpmpp_2s": "dpm++_2s",
+    "dpmpp_2s_ancestral": "dpm++_2s_a",
+    "dpmpp_sde": "dpm++_sde",
+    "dpmpp_3m_sde": "dpm++_3m_sde",
+    "dpm_2": "dpm2",
+    "dpm_2_ancestral": "dpm2_a",
     "uni_pc": "unipc",
     "uni_pc_bh2": "unipc",
     # diffusers
@@ -23,6 +39,10 @@ ALIASES = {
     "dpmsolversinglestepscheduler": "dpm++_2s",
     "unipcmultistepscheduler": "unipc",
     "deismultistepscheduler": "deis",
+    "kdpm2discretescheduler": "dpm2",
+    "kdpm2ancestraldiscretescheduler": "dpm2_a",
+    "dpmsolversdescheduler": "dpm++_sde",
+    "sasolverscheduler": "sa_solver",
     "lcmscheduler": "lcm",
     "tcdscheduler": "tcd",
 }
@@ -38,7 +58,7 @@ def resolve(name: str, samplers: tuple[str, ...]) -> tuple[str, dict[str, str]]:
     """
     plain = name.strip().lower().replace(" ", "_").replace("-", "_").removeprefix("k_")
     implied = {}
-    for sigmas in SIGMAS:
+    for sigmas in (*SIGMAS, *TRAINED_SIGMAS):
         if plain.endswith(f"_{sigmas}"):
             plain, implied = plain.removesuffix(f"_{sigmas}"), {"sigmas": sigmas}
     plain = ALIASES.get(plain, plain)

@@ -10,17 +10,26 @@ import numpy as np
 from jaxsd.schedulers.ddim import ddim
 from jaxsd.schedulers.ddpm import ddpm
 from jaxsd.schedulers.deis import deis
+from jaxsd.schedulers.dpm2 import dpm2, dpm2_a
 from jaxsd.schedulers.dpmpp_2m import dpmpp_2m, dpmpp_2m_sde
-from jaxsd.schedulers.dpmpp_2s import dpmpp_2s
+from jaxsd.schedulers.dpmpp_2s import dpmpp_2s, dpmpp_2s_a
+from jaxsd.schedulers.dpmpp_3m import dpmpp_3m_sde
+from jaxsd.schedulers.dpmpp_sde import dpmpp_sde
+from jaxsd.schedulers.er_sde import er_sde
 from jaxsd.schedulers.euler import euler
 from jaxsd.schedulers.euler_a import euler_a
+from jaxsd.schedulers.gradient_estimation import gradient_estimation
 from jaxsd.schedulers.grid import Grid, distillation_grid, sigma_grid, solver_grid, training_grid
 from jaxsd.schedulers.heun import heun
+from jaxsd.schedulers.ipndm import ipndm
 from jaxsd.schedulers.lcm import lcm
 from jaxsd.schedulers.lms import lms
 from jaxsd.schedulers.names import resolve
 from jaxsd.schedulers.noise import STANDS_FOR_ZERO, NoiseSchedule
 from jaxsd.schedulers.pndm import pndm
+from jaxsd.schedulers.res_multistep import res_multistep
+from jaxsd.schedulers.restart import restart
+from jaxsd.schedulers.sa_solver import sa_solver
 from jaxsd.schedulers.tableau import Tableau
 from jaxsd.schedulers.tcd import tcd
 from jaxsd.schedulers.unipc import unipc
@@ -43,11 +52,22 @@ SAMPLERS: dict[str, Sampler] = {
     "euler": Sampler(euler, sigma_grid, "Euler"),
     "euler_a": Sampler(euler_a, sigma_grid, "Euler a"),
     "heun": Sampler(heun, sigma_grid, "Heun"),
+    "dpm2": Sampler(dpm2, sigma_grid, "DPM2"),
+    "dpm2_a": Sampler(dpm2_a, sigma_grid, "DPM2 a"),
+    "dpm++_sde": Sampler(dpmpp_sde, sigma_grid, "DPM++ SDE"),
     "dpm++_2m": Sampler(dpmpp_2m, solver_grid, "DPM++ 2M"),
     "dpm++_2m_sde": Sampler(dpmpp_2m_sde, solver_grid, "DPM++ 2M SDE"),
+    "dpm++_3m_sde": Sampler(dpmpp_3m_sde, solver_grid, "DPM++ 3M SDE"),
     "dpm++_2s": Sampler(dpmpp_2s, partial(solver_grid, spacing="linspace"), "DPM++ 2S"),
+    "dpm++_2s_a": Sampler(dpmpp_2s_a, sigma_grid, "DPM++ 2S a"),
     "unipc": Sampler(unipc, solver_grid, "UniPC"),
     "deis": Sampler(deis, partial(solver_grid, final_sigma="smallest"), "DEIS"),
+    "sa_solver": Sampler(sa_solver, partial(solver_grid, final_sigma="smallest"), "SA Solver"),
+    "ipndm": Sampler(ipndm, sigma_grid, "IPNDM"),
+    "restart": Sampler(restart, sigma_grid, "Restart"),
+    "er_sde": Sampler(er_sde, sigma_grid, "ER SDE"),
+    "res_multistep": Sampler(res_multistep, sigma_grid, "Res Multistep"),
+    "gradient_estimation": Sampler(gradient_estimation, sigma_grid, "Gradient Estimation"),
     "lcm": Sampler(lcm, distillation_grid, "LCM"),
     "tcd": Sampler(tcd, distillation_grid, "TCD"),
 }
@@ -66,8 +86,8 @@ def build(
     """The table of a sampler, float32 on the host. One row per step; pndm has n+1, heun 2n-1.
 
     Args:
-      name: a name of `SAMPLERS` or `names.ALIASES`, in upper or lower case; "karras",
-        "exponential" or "beta" at its end sets the option `sigmas`.
+      name: a name of `SAMPLERS` or `names.ALIASES`, in upper or lower case; a name of `SIGMAS` or
+        `TRAINED_SIGMAS` at its end, as in "euler_karras", sets the option `sigmas`.
       noise_schedule: the model's.
       steps: 1..T.
       prediction: what the model was trained to output.

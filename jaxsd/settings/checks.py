@@ -75,6 +75,7 @@ def in_range(settings: Settings) -> Settings:
             )
         _check_interval("control FROM and TO", (control.first, control.last))
     _check_interval("guidance_interval", settings.guidance_interval)
+    _check_place(settings)
     return settings
 
 
@@ -111,6 +112,17 @@ def _check_interval(name: str, interval: tuple[float, ...]) -> None:
     first, last = interval
     if not 0 <= first <= last <= 1:
         raise ValueError(f"{name} {interval} is not (FROM, TO) with 0 <= FROM <= TO <= 1")
+
+
+def _check_place(settings: Settings) -> None:
+    place, images = settings.batch_place
+    if place >= images:
+        raise ValueError(f"batch_place {place} {images} is not INDEX OF with INDEX below OF")
+    if images > 1 and settings.noise == "jax":
+        raise ValueError(
+            f"batch_place {place} {images} is for noise torch or cuda: with noise jax an image "
+            "depends on its own seed alone"
+        )
 
 
 def _check_pictures(settings: Settings) -> None:

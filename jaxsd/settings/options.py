@@ -102,7 +102,22 @@ class Settings:
         low=0,
         high=LARGEST_SEED,
     )
-    sampler: str = option("ddim", "ddim, euler_a, dpm++_2m_karras, ...")
+    noise: str = option(
+        "jax",
+        "who draws the noise: torch is PyTorch on a CPU, as in diffusers, so that a seed gives the "
+        "same picture; cuda is PyTorch on an NVIDIA GPU, webui's NV",
+        words=("jax", "torch", "cuda"),
+        shared=True,
+    )
+    batch_place: tuple[int, ...] = option(
+        (0, 1),
+        "with --noise torch or cuda, this picture's place, from 0, in a batch of so many pictures "
+        "that diffusers or ComfyUI draw from one seed",
+        low=0,
+        high=10_000,
+        metavar=("INDEX", "OF"),
+    )
+    sampler: str = option("ddim", "ddim, euler_a, dpm++_2m_karras, euler_sgm_uniform, ...")
     steps: int = option(20, "of the sampler", low=1, metavar="N")
     sampler_options: tuple[str, ...] = option(
         (), "options of the sampler, such as eta=0.5 or spacing=trailing", metavar="NAME=VALUE"

@@ -15,7 +15,9 @@ from jaxsd.schedulers import SAMPLERS, NoiseSchedule, build, padded
 
 SCHEDULE = NoiseSchedule.from_config(ScheduleConfig())
 ROWS = 21
-STEPS = {"pndm": 20, "heun": 11}
+STEPS = {"pndm": 20} | dict.fromkeys(
+    ("heun", "dpm2", "dpm2_a", "dpm++_sde", "dpm++_2s_a", "restart"), 11
+)
 KEYS = jax.vmap(jax.random.key)(jnp.arange(3))
 X = jax.random.normal(jax.random.key(7), (3, 4, 4, 2))
 
@@ -192,6 +194,19 @@ def test_hooks():
         assert jnp.abs(run(tableau, X, KEYS)).max() > 0.5
     hold = partial(sample, on_sample=last_is_five)
     np.testing.assert_array_equal(hold(table("ddim"), toy, X, KEYS), jnp.full(X.shape, 5.0))
+
+
+def test_a_column_has_the_noise_instead_of_the_keys():
+    """Row i of it is what `run_table` adds in row i."""
+    tableau, noises = table("euler_a"), np.random.default_rng(1).standard_normal((ROWS, *X.shape))
+    rows = rows_of([tableau] * len(X))
+    column = {"fresh": noises.astype(np.float32)}
+    state = begin(np.stack([tableau.start] * len(X)), X)
+    state, _ = jax.jit(lambda steps, state: advance(steps, toy_network, state, KEYS))(
+        Step(rows, column), state
+    )
+    want = run_table(tableau, np.asarray(X, np.float64), noises)
+    assert relative_error(np.asarray(state.samples[:, 0]), want) <= 2e-5
 
 
 def test_first_row_that_is_not_finite():

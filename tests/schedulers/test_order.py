@@ -20,17 +20,18 @@ def deviation(alpha, sigma):
 
 
 def gaussian_table(name: str, steps: int, options: dict) -> Tableau:
-    """A table on steps uniform in half log-SNR from -3 to 3, which also are its timesteps."""
+    """A table on steps uniform in half log-SNR from -3 to 3. Timesteps count from the end."""
     half_log_snr = np.linspace(-3, 3, steps + 1)
     alpha = 1 / np.sqrt(1 + np.exp(-2 * half_log_snr))
-    grid = Grid(half_log_snr[:-1], alpha, alpha * np.exp(-half_log_snr))
+    grid = Grid(np.arange(steps, 0.0, -1), alpha, alpha * np.exp(-half_log_snr))
     return SAMPLERS[name].builder(NoiseSchedule(alpha[::-1] ** 2), grid, "epsilon", **options)
 
 
 def denoised(t: Tableau, row: int, z: np.ndarray) -> np.ndarray:
     """x0 of the perfect network, through the table's own c_in, c_skip and c_out."""
-    alpha = 1 / np.sqrt(1 + np.exp(-2 * t.timestep[row]))
-    sigma = alpha * np.exp(-t.timestep[row])
+    half_log_snr = 3 - 6 * t.timestep[row] / t.timestep[0]
+    alpha = 1 / np.sqrt(1 + np.exp(-2 * half_log_snr))
+    sigma = alpha * np.exp(-half_log_snr)
     epsilon = sigma * t.c_in[row] * z / deviation(alpha, sigma) ** 2
     return t.c_skip[row] * z + t.c_out[row] * epsilon
 
@@ -59,12 +60,17 @@ CLAIMED = [
     ("ddim", {}, 1),
     ("euler", {}, 1),
     ("heun", {}, 2),
+    ("dpm2", {}, 2),
     ("dpm++_2m", {}, 2),
     ("dpm++_2s", {}, 2),
+    ("res_multistep", {}, 2),
+    ("ipndm", {}, 2),  # its steps are taken for equal, and here each is longer by a share of h
+    ("gradient_estimation", {}, 1),
     ("pndm", {}, 2),  # "pseudo": order 4 only in its own variable (Liu et al. 2022, theorem 3.2)
     *(("lms", {"order": k}, k) for k in (1, 2, 3, 4)),
     *(("deis", {"order": k}, k) for k in (1, 2, 3)),
     *(("unipc", {"order": k}, k + 1) for k in (1, 2, 3)),  # the corrector adds one
+    ("unipc", {"variant": "bh1"}, 3),
 ]
 
 
@@ -85,7 +91,18 @@ def test_order_from_the_first_row(name, options, order):
 
 @pytest.mark.parametrize(
     ("name", "options", "order"),
-    [("ddpm", {}, 1), ("ddim", {"eta": 1.0}, 1), ("euler_a", {}, 1), ("dpm++_2m_sde", {}, 2)],
+    [
+        ("ddpm", {}, 1),
+        ("ddim", {"eta": 1.0}, 1),
+        ("euler_a", {}, 1),
+        ("er_sde", {"order": 1}, 1),
+        ("dpm2_a", {}, 2),
+        ("res_multistep", {"eta": 1.0}, 2),
+        ("dpm++_sde", {}, 2),
+        ("dpm++_2s_a", {}, 2),
+        ("dpm++_2m_sde", {}, 2),
+        ("dpm++_3m_sde", {}, 2),  # its first two steps are of orders 1 and 2
+    ],
 )
 def test_weak_order_of_stochastic_methods(name, options, order):
     """The deviation of the samples, followed exactly: methods are linear in all their noises."""

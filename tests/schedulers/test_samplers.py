@@ -10,6 +10,7 @@ from jaxsd.schedulers import SAMPLERS, NoiseSchedule, Tableau, build, check, che
 SCHEDULE = NoiseSchedule.from_config(ScheduleConfig())
 ZERO_SNR = NoiseSchedule.from_config(ScheduleConfig(zero_terminal_snr=True))
 COSINE = NoiseSchedule.from_config(ScheduleConfig(beta_schedule="squaredcos_cap_v2"))
+TWO_CALLS = ("heun", "dpm2", "dpm2_a", "dpm++_sde", "dpm++_2s_a", "restart")
 PREDICTIONS = ("epsilon", "v", "sample")
 rng = np.random.default_rng(0)
 X, NOISES = rng.standard_normal((1, 3, 3, 2)), rng.standard_normal((110, 1, 3, 3, 2))
@@ -39,7 +40,7 @@ def test_point_mass(name, steps, prediction):
         check_point_mass(table, prediction, 1e-4 if name == "lcm" else 1e-9)
 
 
-@pytest.mark.parametrize("sigmas", ["karras", "exponential", "beta"])
+@pytest.mark.parametrize("sigmas", ["karras", "exponential", "beta", "normal", "align_your_steps"])
 @pytest.mark.parametrize("name", ["lms", "euler", "euler_a", "heun", "dpm++_2m", "dpm++_2m_sde",
                                   "dpm++_2s", "unipc", "deis"])  # fmt: skip
 def test_point_mass_on_named_sigmas(name, sigmas):
@@ -56,6 +57,14 @@ def test_point_mass_on_named_sigmas(name, sigmas):
         ("lms", "order", (1, 2, 3)),
         ("deis", "order", (1, 2, 3)),
         ("unipc", "order", (1, 2, 3)),
+        ("unipc", "variant", ("bh1",)),
+        ("er_sde", "order", (1, 2)),
+        ("ipndm", "order", (1, 2, 3)),
+        ("sa_solver", "order", (1, 3)),
+        ("sa_solver", "tau", (0.0, 0.5)),
+        ("dpm++_sde", "eta", (0.0, 0.5)),
+        ("res_multistep", "eta", (0.5, 1.0)),
+        ("gradient_estimation", "gamma", (1.0, 3.0)),
     ],
 )
 def test_point_mass_with_options(name, option, values):
@@ -83,18 +92,19 @@ def test_one_step(name, prediction):
 
 
 def test_rows_of_steps():
-    more = {"pndm": 21, "heun": 39}
+    more = {"pndm": 21} | dict.fromkeys(TWO_CALLS, 39)
     for name in SAMPLERS:
         assert build(name, SCHEDULE, 20, "v").rows == more.get(name, 20)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_strength_takes_the_last_steps(name):
-    whole, part = (build(name, SCHEDULE, 20, "v", strength=s) for s in (1.0, 0.5))
+    """From 20 steps on `restart` lays a grid of its own between the ends of what is left."""
+    whole, part = (build(name, SCHEDULE, 18, "v", strength=s) for s in (1.0, 0.5))
     assert part.alpha[-1] == whole.alpha[-1]
     first = np.searchsorted(-whole.sigma, -part.sigma[0])
     assert whole.sigma[first] == part.sigma[0]
-    assert build(name, SCHEDULE, 10, "v").rows == part.rows
+    assert build(name, SCHEDULE, 9, "v").rows == part.rows
 
 
 def test_ddpm_is_ddim_with_eta_1():
@@ -136,6 +146,13 @@ def test_first_order_methods_are_one_method():
         ("DPM++ 2M SDE Exponential", "dpm++_2m_sde", "exponential"),
         ("dpmpp_2m_sde", "dpm++_2m_sde", None),
         ("uni_pc", "unipc", None),
+        ("DPM++ 2M SGM Uniform", "dpm++_2m", "sgm_uniform"),
+        ("euler_ancestral_ddim_uniform", "euler_a", "ddim_uniform"),
+        ("Euler Align Your Steps", "euler", "align_your_steps"),
+        ("LMS Polyexponential", "lms", "polyexponential"),
+        ("dpmpp_3m_sde_simple", "dpm++_3m_sde", "simple"),
+        ("dpm_2_ancestral", "dpm2_a", None),
+        ("DPM++ SDE Karras", "dpm++_sde", "karras"),
         ("Heun-beta", "heun", "beta"),
         ("EulerAncestralDiscreteScheduler", "euler_a", None),
         ("DPMSolverMultistepScheduler", "dpm++_2m", None),
@@ -166,6 +183,14 @@ def test_other_names(alias, name, sigmas):
         ("unipc", 20, "v", {"order": 0}, "unipc has orders 1 to 3, not 0"),
         ("pndm", 20, "v", {"blend": "x0"}, "blend 'x0' is unknown: choose output or noise"),
         ("deis", 2, "v", {"sigmas": [5.0, 1.0, 0.0]}, "deis cannot end at sigma 0"),
+        ("sa_solver", 2, "v", {"sigmas": [5.0, 1.0, 0.0]}, "sa_solver cannot end at sigma 0"),
+        ("sa_solver", 2, "v", {"tau": 3}, "tau must be 0 to 2, not 3"),
+        ("gradient_estimation", 2, "v", {"gamma": 0.5}, "gamma must be 1 to 5, not 0.5"),
+        ("ipndm", 2, "v", {"order": 5}, "ipndm has orders 1 to 4, not 5"),
+        ("er_sde", 2, "v", {"order": 4}, "er_sde has orders 1 to 3, not 4"),
+        ("dpm++_sde", 2, "v", {"eta": 2}, "eta must be 0 to 1, not 2"),
+        ("res_multistep", 2, "v", {"eta": -1}, "eta must be 0 to 1, not -1"),
+        ("unipc", 2, "v", {"variant": "bh3"}, "variant 'bh3' is unknown: choose one of bh1, bh2"),
         ("lcm", 4, "v", {"original_steps": 0}, "original_steps must be 1 to 1000, not 0"),
         ("tcd", 4, "v", {"original_steps": 1001}, "original_steps must be 1 to 1000, not 1001"),
         ("lcm", 4, "v", {"original_steps": 50.0}, "original_steps must be 1 to 1000, not 50.0"),

@@ -12,7 +12,7 @@ from slow_loop import relative_error, run_table
 from jaxsd.config import ScheduleConfig
 from jaxsd.convert.diffusers.schedule_settings import schedule_config
 from jaxsd.families import SD1, SDXL
-from jaxsd.schedulers import SAMPLERS, NoiseSchedule, build
+from jaxsd.schedulers import NoiseSchedule, build
 
 runs = pytest.importorskip("diffusers_runs")  # without diffusers, skips
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -29,9 +29,18 @@ rng = np.random.default_rng(0)
 X, NOISES = rng.standard_normal((2, 4, 3, 3)), rng.standard_normal((100, 2, 4, 3, 3))
 
 
+NEWER = ("dpm2", "dpm2_a", "sa_solver")
+NEWER_STEPS = (1, 20)
+"""With the steps that are enough for them."""
+
+
 def predictions_of(name: str) -> tuple[str, ...]:
-    """What diffusers' class takes; PNDM and Euler ancestral have no sample prediction."""
-    return ("epsilon", "v") if name in ("pndm", "euler_a") else ("epsilon", "v", "sample")
+    """What diffusers' class takes; PNDM, Euler ancestral and DPM2 have no sample prediction."""
+    return (
+        ("epsilon", "v")
+        if name in ("pndm", "euler_a", "dpm2", "dpm2_a")
+        else ("epsilon", "v", "sample")
+    )
 
 
 def spacings_of(name: str) -> tuple[str | None, ...]:
@@ -43,7 +52,7 @@ def differs_on_purpose(name: str, spacing: str | None, steps: int, prediction: s
     """Cases that have a test of their own below."""
     if name == "heun" and (spacing, prediction) == ("linspace", "sample"):
         return True
-    if spacing != "linspace" or name.startswith(("dpm", "unipc", "deis")):
+    if spacing != "linspace" or name.startswith(("dpm+", "unipc", "deis", "sa")):
         return False
     return steps == 1 or name in ("ddim", "pndm")
 
@@ -57,10 +66,10 @@ def spaced(spacing: str | None) -> tuple[dict[str, str], dict[str, str]]:
     ("name", "spacing", "prediction", "steps"),
     [
         (name, spacing, prediction, steps)
-        for name in SAMPLERS
+        for name in runs.CLASSES
         for spacing in spacings_of(name)
         for prediction in predictions_of(name)
-        for steps in STEPS
+        for steps in (STEPS if name not in NEWER else NEWER_STEPS)
         if not differs_on_purpose(name, spacing, steps, prediction)
     ],
 )
@@ -88,7 +97,9 @@ WITH_SIGMAS = ("euler", "heun", "dpm++_2m", "dpm++_2m_sde", "dpm++_2s", "unipc",
         if (name, sigmas, steps) != ("deis", "beta", 50)  # test_in_float64
     ]
     # diffusers integrates LMS polynomials by quadrature in torch: seconds at 50 steps.
-    + [("lms", "karras", "epsilon", 5), ("lms", "karras", "v", 20), ("lms", "beta", "v", 5)],
+    + [("lms", "karras", "epsilon", 5), ("lms", "karras", "v", 20), ("lms", "beta", "v", 5)]
+    + [("sa_solver", "karras", "epsilon", 20), ("sa_solver", "karras", "v", 5)]
+    + [("dpm2", "exponential", "v", 20), ("dpm2_a", "beta", "epsilon", 20)],
 )
 def test_sigmas(name, sigmas, prediction, steps):
     """diffusers cuts the DPM family's exponential and beta timesteps to whole ones, and float32
@@ -98,7 +109,7 @@ def test_sigmas(name, sigmas, prediction, steps):
     table = build(name, SCHEDULE, steps, prediction, sigmas=sigmas)
     reference = runs.scheduler(name, prediction, **{f"use_{sigmas}_sigmas": True})
     reference.set_timesteps(steps)
-    if sigmas != "karras" and name not in ("euler", "heun", "lms"):
+    if sigmas != "karras" and name not in ("euler", "heun", "lms", "dpm2", "dpm2_a"):
         theirs = reference.timesteps.numpy()
         assert theirs[0] == 998
         assert np.abs(theirs - table.timestep).max() <= 1
@@ -215,6 +226,31 @@ def test_options_of_a_step(name, option, value):
 
 
 @pytest.mark.parametrize("steps", [5, 20])
+@pytest.mark.parametrize("order", [2, 3])
+def test_unipc_with_the_other_b(steps, order):
+    """With "bh1" diffusers multiplies 0 by infinity at sigma 0, so both end above it."""
+    settings = {"solver_order": order, "solver_type": "bh1", "final_sigmas_type": "sigma_min"}
+    reference = runs.scheduler("unipc", "v", **settings)
+    reference.set_timesteps(steps)
+    want = runs.run_scheduler(reference, X, NOISES)
+    options = {"order": order, "variant": "bh1", "final_sigma": "smallest"}
+    table = build("unipc", SCHEDULE, steps, "v", **options)
+    assert relative_error(run_table(table, X, NOISES), want) <= TOLERANCE
+
+
+@pytest.mark.parametrize("order", [1, 3])
+def test_sa_solver_of_other_orders_and_of_another_tau(order):
+    settings = {"predictor_order": order, "corrector_order": order, "tau_func": lambda t: 0.4}
+    with runs.in_float64():
+        reference = runs.scheduler("sa_solver", "v", **settings)
+        reference.tau_func = lambda t: 0.4 if 200 <= t <= 800 else 0.0
+        reference.set_timesteps(20)
+        want = runs.run_scheduler(reference, X, NOISES)
+        table = build("sa_solver", SCHEDULE, 20, "v", order=order, tau=0.4)
+        assert relative_error(run_table(table, X, NOISES), want) <= 1e-8
+
+
+@pytest.mark.parametrize("steps", [5, 20])
 @pytest.mark.parametrize("name", ["dpm++_2m", "dpm++_2m_sde", "unipc"])
 def test_end_above_zero_noise(name, steps):
     reference = runs.scheduler(name, "epsilon", final_sigmas_type="sigma_min")
@@ -255,9 +291,12 @@ XL_FILE = SD15_FILE | {"_class_name": "EulerDiscreteScheduler", "timestep_spacin
 
 
 @pytest.mark.parametrize(("file", "spec"), [(SD15_FILE, SD1), (XL_FILE, SDXL)], ids=["sd1", "sdxl"])
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", [name for name in runs.CLASSES if name[:4] != "dpm2"])
 def test_defaults_are_those_of_from_config(name, file, spec):
-    """A pipeline whose scheduler is replaced by `Class.from_config(pipe.scheduler.config)`."""
+    """A pipeline whose scheduler is replaced by `Class.from_config(pipe.scheduler.config)`.
+
+    DPM2's two begin as Heun's does, and take two seconds each.
+    """
     own = getattr(runs.diffusers, file["_class_name"]).from_config(file)
     more = {"algorithm_type": "sde-dpmsolver++"} if name.endswith("sde") else {}
     reference = getattr(runs.diffusers, runs.CLASSES[name]).from_config(own.config, **more)
@@ -349,7 +388,7 @@ def test_one_step_of_deis_with_named_sigmas(sigmas):
     assert relative_error(run_table(table, X, NOISES), want) <= TOLERANCE
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", runs.CLASSES)
 def test_first_sample_has_the_scale_of_init_noise_sigma(name):
     for spacing in spacings_of(name):
         ours, theirs = spaced(spacing)

@@ -127,7 +127,7 @@ def test_truncated_grid():
     ("options", "message"),
     [
         ({"spacing": "cosine"}, "spacing 'cosine' is unknown: choose one of leading, linspace"),
-        ({"sigmas": "edm"}, "sigmas 'edm' is unknown: choose one of karras, exponential, beta"),
+        ({"sigmas": "edm"}, "sigmas 'edm' is unknown: choose one of karras, exponential"),
         ({"sigmas": [1.0, 2.0, 0.0]}, "sigmas must be 3 falling numbers for 2 steps"),
         ({"timesteps": [1, 2]}, "timesteps must be 2 falling numbers for 2 steps"),
         ({"timesteps": [1]}, "timesteps must be 2 falling numbers for 2 steps"),

@@ -20,7 +20,7 @@ class Channels(NamedTuple):
 
 def hold(networks: Networks, params: Params, given: Channels, beginning: Beginning) -> Array:
     """The channels [B, h, w, 1 + c], in the order in which these models are trained."""
-    latents = latents_of(networks, params, given.image, beginning.keys, MASKED)
+    latents = latents_of(networks, params, given.image, beginning.keys, MASKED, beginning.draws)
     return jnp.concatenate([given.mask, latents], axis=-1)
 
 

@@ -14,6 +14,7 @@ class Beginning(NamedTuple):
     noise: Array  # [B, h, w, c] float32, unit variance
     keys: Array  # [B] typed keys of the images
     source: Array | None  # [B, h, w, c] float32, scaled latents of the pictures to begin from
+    draws: dict[int, Array] | None  # as in `Given`
 
 
 class Feature(NamedTuple):
