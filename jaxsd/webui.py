@@ -112,6 +112,7 @@ def parameters_text(recipe: Recipe) -> str:
         "Model hash": recipe.model_hash,
         # Other programs do not unquote this one.
         "Model": re.sub(r"[,:\s]+", " ", Path(recipe.model).stem),
+        "Clip skip": made.clip_skip if made.clip_skip != 1 else None,
         "Denoising strength": f"{made.strength:g}" if made.image else "",
         "Mask blur": f"{made.mask_blur:g}" if made.paints else "",
         # A seed gives different noise here than in torch's generators.

@@ -64,7 +64,8 @@ def main(args: argparse.Namespace) -> None:
         controlnet_place(control.model)
     pictures, hashes = read_pictures(settings[0])
     canvas_of(settings[0], pictures)
-    paths, sheet = output_paths(Path(args.output), prompts, first.seed)
+    drawn = [one.prompt for one in settings]
+    paths, sheet = output_paths(Path(args.output), drawn, first.seed)
     rows = tableau_of(settings[0], spec).rows
     with (
         ThreadPoolExecutor(1) as aside,
