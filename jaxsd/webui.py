@@ -117,6 +117,7 @@ def parameters_text(recipe: Recipe, more: Mapping[str, str] = {}) -> str:
         "Model hash": recipe.model_hash,
         # Other programs do not unquote this one.
         "Model": re.sub(r"[,:\s]+", " ", Path(recipe.model).stem),
+        "Clip skip": made.clip_skip if made.clip_skip != 1 else None,
         "Denoising strength": f"{made.strength:g}" if made.image else "",
         "Mask blur": f"{made.mask_blur:g}" if made.paints else "",
         "RNG": RNG[made.noise],

@@ -90,6 +90,7 @@ def order_of(pair: Pair, sampler: str, **options: Any) -> Order:
     """What is asked of ours: `PROMPTS`, from `NOISE`."""
     size = {"height": HEIGHT, "width": WIDTH}
     told = {"negative_prompt": NEGATIVES, "steps": STEPS, "sampler": sampler, "latents": NOISE}
+    told |= {"prompt_weights": "none"}  # a prompt has brackets, which are text for diffusers
     return pair.ours.order(PROMPTS, **told | size | options)
 
 

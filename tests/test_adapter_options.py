@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tiny_models import TINY
+from tiny_pipelines import LetterTokenizer
 
 from jaxsd.settings import (
     Adapters,
@@ -18,6 +19,7 @@ from jaxsd.settings import (
 )
 
 SPEC = TINY["sd1"]
+TOKENIZERS = [LetterTokenizer(config) for config in SPEC.text]
 
 
 @pytest.fixture
@@ -82,7 +84,9 @@ def test_names_in_prompts_are_files_of_the_folders(folder):
     assert [one.name for one in adapters_of([other]).embedding] == ["toy"]
     assert not adapters_of([replace(other, negative_prompt="a toyshop")]).embedding
     assert checked(made, SPEC).prompt == made.prompt
-    assert bucket_of(checked(made, SPEC), SPEC) != bucket_of(checked(other, SPEC), SPEC)
+    assert bucket_of(checked(made, SPEC), SPEC, TOKENIZERS) != bucket_of(
+        checked(other, SPEC), SPEC, TOKENIZERS
+    )
 
 
 @pytest.mark.parametrize(

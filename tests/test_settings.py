@@ -20,6 +20,7 @@ from jaxsd.config import ModelSpec
 from jaxsd.pipeline.order import check_alike, given_arrays, runs_of
 from jaxsd.settings import (
     OPTIONS,
+    Bucket,
     Control,
     Embedding,
     Lora,
@@ -265,7 +266,17 @@ def test_models_that_take_the_scale_as_input_have_their_own() -> None:
 # Buckets.
 
 CHOICES: dict[str, list[Any]] = {
-    "prompt": ["a cat", "a dog"],
+    "prompt": [
+        "a cat",
+        "a dog",
+        "(a:1.2)",
+        "[a|b] c",
+        "a AND b",
+        f"{'word ' * 40}[x]",
+        "a BREAK b",
+    ],
+    "prompt_weights": ["webui", "comfy", "compel", "none"],
+    "clip_skip": [None, 2],
     "negative_prompt": ["", "a mouse"],
     "seed": [0, 1],
     "sampler": ["ddim", "euler_a", "heun"],
@@ -301,6 +312,10 @@ def random_settings(spec: ModelSpec, count: int) -> list[Settings]:
     return found
 
 
+def bucket(settings: Settings, spec: ModelSpec = SPEC) -> Bucket:
+    return bucket_of(settings, spec, [LetterTokenizer(config) for config in spec.text])
+
+
 def form_of(spec: ModelSpec, settings: list[Settings]) -> str:
     """What decides about programs: the structure of the arguments and their shapes."""
     tokenizers = [LetterTokenizer(config) for config in spec.text]
@@ -322,7 +337,7 @@ def test_images_of_one_bucket_share_a_program(family: str) -> None:
     spec = TINY[family]
     buckets = defaultdict(list)
     for one in random_settings(spec, 150):
-        buckets[bucket_of(one, spec)].append(one)
+        buckets[bucket(one, spec)].append(one)
     shared = [images for images in buckets.values() if len(images) > 1]
     assert len(shared) > 3
     assert len(buckets) > 10
@@ -342,6 +357,11 @@ def test_images_of_one_bucket_share_a_program(family: str) -> None:
         {"guidance_interval": (0.0, 0.5)},
         {"guidance_rescale": 0.7},
         {"reuse": 2},
+        {"prompt": "a (b:1.2)"},
+        {"prompt": "[a:b:0.5]"},
+        {"prompt": "a AND b"},
+        {"prompt": "a BREAK b"},
+        {"clip_skip": 2},
         {"width": 24},
         {"outpaint": (8, 0, 0, 0)},
         {"image": ""},
@@ -356,13 +376,14 @@ def test_images_of_one_bucket_share_a_program(family: str) -> None:
 def test_what_changes_the_program_changes_the_bucket(changes: dict[str, Any]) -> None:
     base = Settings(steps=4, width=16, height=16, guidance_scale=3.0, image="a.png", strength=1.0)
     one, other = checked(base, SPEC), checked(replace(base, **changes), SPEC)
-    assert bucket_of(one, SPEC) != bucket_of(other, SPEC)
+    assert bucket(one) != bucket(other)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"prompt": "a dog"},
+        {"prompt": "[a:b:4]"},
         {"seed": 7},
         {"sampler": "euler_a"},
         {"sampler_options": ("eta=0.5",)},
@@ -378,4 +399,4 @@ def test_what_changes_the_program_changes_the_bucket(changes: dict[str, Any]) ->
 def test_what_is_an_array_does_not(changes: dict[str, Any]) -> None:
     base = Settings(steps=4, width=16, height=16, guidance_scale=3.0, image="a.png", strength=1.0)
     one, other = checked(base, SPEC), checked(replace(base, **changes), SPEC)
-    assert bucket_of(one, SPEC) == bucket_of(other, SPEC)
+    assert bucket(one) == bucket(other)

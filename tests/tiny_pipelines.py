@@ -17,13 +17,26 @@ class LetterTokenizer:
     def __init__(self, config: TextConfig) -> None:
         self.config = config
 
-    def __call__(self, prompts: list[str]) -> np.ndarray:
+    @property
+    def max_length(self) -> int:
+        return self.config.max_length
+
+    @property
+    def comma(self) -> int:
+        return self.encode([","])[0][0]
+
+    def encode(self, prompts: list[str]) -> list[list[int]]:
+        return [[zlib.crc32(c.encode()) % 97 for c in prompt] for prompt in prompts]
+
+    def framed(self, chunks: list[list[int]]) -> np.ndarray:
         config = self.config
-        ids = np.full((len(prompts), config.max_length), config.pad_token, np.int32)
-        for row, prompt in zip(ids, prompts, strict=True):
-            letters = [zlib.crc32(c.encode()) % 97 for c in prompt][: config.max_length - 2]
+        ids = np.full((len(chunks), config.max_length), config.pad_token, np.int32)
+        for row, letters in zip(ids, chunks, strict=True):
             row[: len(letters) + 2] = [config.vocab_size - 2, *letters, config.vocab_size - 1]
         return ids
+
+    def __call__(self, prompts: list[str]) -> np.ndarray:
+        return self.framed([ids[: self.max_length - 2] for ids in self.encode(prompts)])
 
     def cut(self, prompts: list[str]) -> list[int]:
         return [max(0, len(prompt) + 2 - self.config.max_length) for prompt in prompts]

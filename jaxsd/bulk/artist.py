@@ -96,7 +96,8 @@ class PipelineArtist:
     def describe(self, row: Row, hashes: dict[str, str]) -> dict[str, Any]:
         """Everything that the image of a row depends on."""
         said = {"id": row.id, **as_json(self._recipe(row, hashes)), "model_hash": self.weights}
-        if cut := max(self.pipe.tokenizers[0].cut([row.settings.prompt])):
+        is_cut = row.settings.prompt_weights == "none"
+        if is_cut and (cut := max(self.pipe.tokenizers[0].cut([row.settings.prompt]))):
             said["tokens_cut"] = cut
         return said | {"batch_size": self.batch_size}
 

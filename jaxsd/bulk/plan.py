@@ -7,12 +7,13 @@ host makes it.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from jaxsd.bulk.rows import Row
 from jaxsd.config import ModelSpec
 from jaxsd.settings import Bucket, bucket_of
+from jaxsd.text import Tokenizer
 
 
 class Unit(NamedTuple):
@@ -25,19 +26,25 @@ class Unit(NamedTuple):
 
 
 def plan(
-    rows: Iterable[Row], spec: ModelSpec, *, batch_size: int, images_per_shard: int
+    rows: Iterable[Row],
+    spec: ModelSpec,
+    tokenizers: Sequence[Tokenizer],
+    *,
+    batch_size: int,
+    images_per_shard: int,
 ) -> list[Unit]:
     """The units of a run, bucket by bucket, in the order in which buckets first appear.
 
     Args:
       rows: of the run.
       spec: of the model.
+      tokenizers: of the model, which tell how long prompts are.
       batch_size: rows of a unit.
       images_per_shard: a shard has as many whole units as fit in that many rows, at least one.
     """
     buckets: dict[Bucket, list[Row]] = {}
     for row in rows:
-        buckets.setdefault(bucket_of(row.settings, spec), []).append(row)
+        buckets.setdefault(bucket_of(row.settings, spec, tokenizers), []).append(row)
     units: list[Unit] = []
     per_shard = max(1, images_per_shard // batch_size)
     for bucket, alike in buckets.items():

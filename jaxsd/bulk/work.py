@@ -53,7 +53,8 @@ def checked_work(config: BulkConfig, *, skip_bad_rows: bool, say: Callable[[str]
         check_drawing(largest, model.spec, images=config.batch_size, together=config.batch_size)
     sizes = {"batch_size": config.batch_size, "images_per_shard": config.images_per_shard}
     skipped = [{"line": line, "status": "refused", "error": error} for line, error in bad]
-    return Work(config, model, rows, plan(rows, model.spec, **sizes), skipped)
+    units = plan(rows, model.spec, model.tokenizers, **sizes)
+    return Work(config, model, rows, units, skipped)
 
 
 def controls_of(work: Work) -> list[str]:

@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> None:
     pictures, hashes = read_pictures(settings[0])
     check_same_files(before, hashes | adapter_hashes(first))
     canvas_of(settings[0], pictures)
-    paths, sheet = output_paths(Path(args.output), prompts, first.seed)
+    paths, sheet = output_paths(Path(args.output), [one.prompt for one in settings], first.seed)
     if args.again and any(path.exists() and path.samefile(args.again) for path in paths):
         raise ValueError(f"{args.again} would be replaced; say with -o where to write")
     # The same settings are drawn in a batch of the same size, for the same bits.

@@ -44,7 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Checks every cell before a weight is read, then draws them and writes the sheet."""
     started = time.perf_counter()
-    spec = opened(args).spec
+    model = opened(args)
+    spec = model.spec
     base = settings_from(given_settings(args) | {"prompt": args.prompt})
     grid = grid_of(base, spec, args.x, args.y, args.z)
     largest = max(grid.cells, key=lambda one: np.prod(one.drawn_size))
@@ -61,7 +62,8 @@ def main(args: argparse.Namespace) -> None:
     height, width = labelled_sheet(blank, *grid.labels).shape[:2]
     for shape in ((height, 1, 3), (1, width, 3)):
         encoder_of(output)(np.zeros(shape, np.uint8), {})
-    with steps_shown(sum(c.rows for c in calls_of(grid.cells, spec, LARGEST_BATCH))) as progress:
+    calls = calls_of(grid.cells, spec, model.tokenizers, LARGEST_BATCH)
+    with steps_shown(sum(call.rows for call in calls)) as progress:
         pipe = with_programs(args.model, progress.write, controls, **loading(args))
         from jaxsd.pipeline import draw_many
 

@@ -53,7 +53,7 @@ class VisionEncoder(nn.Module):
         config = self.config
         x = PatchEmbeddings(config, self.dtype, name="embeddings")(images.astype(self.dtype))
         x = layer_norm("pre_layrnorm", self.dtype)(x)  # transformers' spelling, and so its files'
-        x, _ = Transformer(config, self.dtype, name="encoder")(x)
+        x = Transformer(config, self.dtype, name="encoder")(x)[-1]
         x = layer_norm("post_layernorm", self.dtype)(x[:, 0])
         project = dense(config.projection_dim, "visual_projection", self.dtype, use_bias=False)
         return project(x).astype(jnp.float32)

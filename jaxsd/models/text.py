@@ -102,12 +102,12 @@ class Transformer(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array, mask: Array | None = None) -> tuple[Array, Array]:
-        """[B, L, d] -> outputs of the last layer and of the one before it."""
-        before = x
+    def __call__(self, x: Array, mask: Array | None = None) -> list[Array]:
+        """[B, L, d] -> that, and the output of each layer."""
+        states = [x]
         for i in range(self.config.layers):
-            before, x = x, Layer(self.config, self.dtype, name=f"layers_{i}")(x, mask)
-        return x, before
+            states.append(Layer(self.config, self.dtype, name=f"layers_{i}")(states[-1], mask))
+        return states
 
 
 class TextEncoder(nn.Module):
@@ -117,26 +117,37 @@ class TextEncoder(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, ids: Array) -> TextOutput:
+    def __call__(
+        self, ids: Array, layer: Array | None = None, seen: Array | None = None
+    ) -> TextOutput:
         """Encodes prompts.
 
         Args:
           ids: [B, L] int32, `L <= max_length`. A prompt ends at the first of its highest id, added
             tokens not counted. Padding is not masked, because the U-Net was trained with it.
+          layer: [B] int32, of the context, counted from the last, which is 1; None for that of
+            `config.hidden_layer`. The final norm follows where it does for that one.
+          seen: [B, L] bool, whether other tokens see a token; None for all. The first must be seen.
 
         Returns:
-          The context of `config.hidden_layer`, and the pooled vector.
+          The context, and the pooled vector, which is always of the last layer.
         """
         config = self.config
         x = Embeddings(config, self.dtype, name="embeddings")(ids)
-        no_later_token = jnp.tril(jnp.ones((ids.shape[1], ids.shape[1]), bool))
-        last, penultimate = Transformer(config, self.dtype, name="encoder")(x, no_later_token)
-        last = layer_norm("final_layer_norm", self.dtype)(last)
+        mask = jnp.tril(jnp.ones((ids.shape[1], ids.shape[1]), bool))
+        if seen is not None:
+            mask = mask[None] & seen[:, None]
+        states = Transformer(config, self.dtype, name="encoder")(x, mask)
+        final_norm = layer_norm("final_layer_norm", self.dtype)
+        last = final_norm(states[-1])
         added = ids >= config.vocab_size - config.added_tokens
         end = jnp.argmax(jnp.where(added, -1, ids), axis=-1)
         pooled = jnp.take_along_axis(last, end[:, None, None], axis=1)[:, 0]
         if config.projection_dim is not None:
             project = dense(config.projection_dim, "text_projection", self.dtype, use_bias=False)
             pooled = project(pooled)
-        context = last if config.hidden_layer == -1 else penultimate
+        context = last if config.hidden_layer == -1 else states[-2]
+        if layer is not None:
+            context = jnp.stack(states)[len(states) - layer, jnp.arange(len(ids))]
+            context = final_norm(context) if config.hidden_layer == -1 else context
         return TextOutput(context.astype(jnp.float32), pooled.astype(jnp.float32))

@@ -20,7 +20,7 @@ def attention(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
       q: [B, L, heads, d] queries.
       k: [B, M, heads, d] keys.
       v: [B, M, heads, d] values.
-      mask: [L, M] bool, True where a query may look; None for everywhere.
+      mask: [L, M] or [B, L, M] bool, True where a query may look; None for everywhere.
 
     Returns:
       [B, L, heads, d], dtype of `q`.

@@ -14,7 +14,8 @@ def plain_attention(q: Array, k: Array, v: Array, mask: Array | None = None) -> 
     scale = q.shape[-1] ** -0.5
     logits = jnp.einsum("blhd,bmhd->bhlm", q * scale, k, preferred_element_type=jnp.float32)
     if mask is not None:
-        logits = jnp.where(mask[None, None], logits, jnp.finfo(jnp.float32).min)
+        own = mask[None] if mask.ndim == 2 else mask
+        logits = jnp.where(own[:, None], logits, jnp.finfo(jnp.float32).min)
     weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
     out = jnp.einsum("bhlm,bmhd->blhd", weights, v, preferred_element_type=jnp.float32)
     return out.astype(q.dtype)

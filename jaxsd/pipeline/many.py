@@ -36,7 +36,7 @@ def draw_many(
       FloatingPointError: as `Pipeline.draw`.
     """
     drawn: dict[int, np.ndarray] = {}
-    calls = calls_of(settings, pipe.spec, most)
+    calls = calls_of(settings, pipe.spec, pipe.tokenizers, most)
     before, total = 0, sum(call.rows for call in calls)
     for call in calls:
         chosen = [settings[i] for i in call.numbers]

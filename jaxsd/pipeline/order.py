@@ -1,6 +1,5 @@
 """Turns the settings of a batch of images into the arrays that the programs take. Host only."""
 
-import warnings
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import NamedTuple
@@ -12,21 +11,13 @@ from jaxsd.config import ModelSpec
 from jaxsd.images import binary, from_uint8, latent_mask, masked_for_inpainting
 from jaxsd.pipeline.columns import columns_of, has_mask_channels, lengthened
 from jaxsd.pipeline.draws import first_draws, fresh_noise
+from jaxsd.pipeline.texts import any_guided, banks_of, texts_of, time_ids
 from jaxsd.sampling import Row, Step, rows_of
 from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.latents import INITIAL_NOISE
-from jaxsd.sampling.program import Given, Texts
+from jaxsd.sampling.program import Given
 from jaxsd.schedulers.guidance import Guidance, live, refreshed_rows, runs, together
-from jaxsd.settings import (
-    SHARED,
-    Settings,
-    adapters_of,
-    guidance_of,
-    is_guided,
-    scale_of,
-    tableau_of,
-    without_tags,
-)
+from jaxsd.settings import SHARED, Settings, adapters_of, guidance_of, scale_of, tableau_of
 from jaxsd.text import Tokenizer
 
 
@@ -63,11 +54,12 @@ def given_arrays(
       settings: checked settings that passed `check_alike`, one per image of the batch.
       canvases: pictures, one per image of the batch.
     """
-    guided = any_guided(settings, spec)
+    banks = banks_of(spec, settings)
+    texts = texts_of(spec, tokenizers, settings, banks)
     draws = first_draws(spec, settings)
     return Given(
-        texts=texts_of(spec, tokenizers, settings, guided=guided),
-        time_ids=time_ids(spec, settings, guided=guided),
+        texts=texts,
+        time_ids=time_ids(spec, settings, banks, texts.keep.shape[1]),
         guidance=np.float32([scale_of(one) for one in settings]),
         start=np.stack([tableau_of(one, spec).start for one in settings]),
         noise=draws.pop(INITIAL_NOISE, None),
@@ -85,8 +77,8 @@ def runs_of(spec: ModelSpec, settings: Sequence[Settings]) -> tuple[Step, ...]:
     rows = rows_of(tableaus)
     count = len(rows.number)
     guidance = [
-        guidance_of(one, tableau.rows, guided=guided)
-        for one, tableau in zip(settings, tableaus, strict=True)
+        guidance_of(one, bank, guided=guided)
+        for one, bank in zip(settings, banks_of(spec, settings), strict=True)
     ]
     branches = together(
         [Guidance(*(lengthened(column, count) for column in own)) for own in guidance]
@@ -102,11 +94,6 @@ def runs_of(spec: ModelSpec, settings: Sequence[Settings]) -> tuple[Step, ...]:
             own["reuse"] = np.tile(refresh[:, None], len(settings))
         steps.append(Step(Row(*(field[part] for field in rows)), own))
     return tuple(steps)
-
-
-def any_guided(settings: Sequence[Settings], spec: ModelSpec) -> bool:
-    """Whether a batch has negative prompts."""
-    return any(is_guided(one, spec) for one in settings)
 
 
 def check_alike(settings: Sequence[Settings]) -> None:
@@ -126,46 +113,6 @@ def check_alike(settings: Sequence[Settings]) -> None:
         if len(found := {value(one) for one in settings}) > 1:
             shown = " and ".join(str(one) for one in sorted(found)[:2])
             raise ValueError(f"images of one call share their {name}, and here are {shown}")
-
-
-def texts_of(
-    spec: ModelSpec,
-    tokenizers: Sequence[Tokenizer],
-    settings: Sequence[Settings],
-    *,
-    guided: bool,
-) -> Texts:
-    """The texts of each image: its prompt, or its negative prompt and its prompt."""
-    each = [[one.negative_prompt, one.prompt] if guided else [one.prompt] for one in settings]
-    texts = [without_tags(text)[0] for own in each for text in own]
-    if cut := max(tokenizers[0].cut(texts)):
-        warnings.warn(
-            f"a prompt is {cut} tokens too long for this model; the end was left out",
-            stacklevel=6,
-        )
-    shape = (len(each), len(each[0]))
-    keep = np.ones(shape, np.float32)
-    if spec.zero_empty_negative and guided:
-        keep[:, 0] = [bool(one.negative_prompt) for one in settings]
-    ids = tuple(tokenizer(texts).reshape(*shape, -1) for tokenizer in tokenizers)
-    return Texts(ids, keep)
-
-
-def time_ids(spec: ModelSpec, settings: Sequence[Settings], *, guided: bool) -> np.ndarray | None:
-    """XL's sizes and crop (Podell et al. 2023, section 2.2), or the refiner's with a score.
-
-    [B, M, n] float32, or None for models without added conditions.
-    """
-    added = spec.unet.added
-    if added is None:
-        return None
-    size = settings[0].drawn_size
-    if added.time_ids == 6:
-        ids = [[*size, 0, 0, *size]] * (1 + guided)
-    else:
-        # The refiner was trained with aesthetic scores; these are diffusers' values.
-        ids = [[*size, 0, 0, score] for score in ([2.5, 6.0] if guided else [6.0])]
-    return np.tile(np.float32(ids), (len(settings), 1, 1))
 
 
 def pictures_of(canvases: Sequence[Canvas]) -> np.ndarray | None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxsd.parallel import IMAGES, IMAGES_SECOND, gather, param_specs, per_device
+from jaxsd.parallel import IMAGES, IMAGES_SECOND, param_specs, per_device
 from jaxsd.sampling.call import Conditions, Networks, guided
 from jaxsd.sampling.features import (
     FEATURES,
@@ -24,14 +24,8 @@ from jaxsd.sampling.features import (
 )
 from jaxsd.sampling.latents import INITIAL_NOISE, decoded, latents_of, mean_of, noise_of
 from jaxsd.sampling.loop import State, Step, advance, begin
+from jaxsd.sampling.texts import Texts, encoded_texts
 from jaxsd.types import Array, Params
-
-
-class Texts(NamedTuple):
-    """M texts for each of B images."""
-
-    ids: tuple[Array, ...]  # [B, M, L] int32, one per text encoder
-    keep: Array  # [B, M] float32, 0 where the text is replaced by zeros
 
 
 class Given(NamedTuple):
@@ -149,24 +143,6 @@ def _encode(networks: Networks, params: Params, given: Given) -> tuple[Condition
     }
     conditions = Conditions(context, pooled, given.time_ids, given.guidance, held)
     return conditions, begin(given.start, given.noise, source)
-
-
-def encoded_texts(networks: Networks, params: Params, texts: Texts) -> tuple[Array, Array | None]:
-    """Contexts [B, M, L, d] joined along their width, and the last encoder's pooled texts."""
-    batch, count = texts.keep.shape
-    outputs = [
-        encoder.apply(
-            {"params": gather(tree, f"text/{i}", networks.mesh)}, ids.reshape(batch * count, -1)
-        )
-        for i, (encoder, tree, ids) in enumerate(
-            zip(networks.text, params["text"], texts.ids, strict=True)
-        )
-    ]
-    context = jnp.concatenate([output.context for output in outputs], axis=-1)
-    context = context.reshape(batch, count, *context.shape[1:]) * texts.keep[..., None, None]
-    if networks.unet.config.added is None:
-        return context, None
-    return context, outputs[-1].pooled.reshape(batch, count, -1) * texts.keep[..., None]
 
 
 def _denoise(

@@ -49,10 +49,24 @@ def classifier_free(scale: float, rows: int, interval: Sequence[float] = (0.0, 1
     Raises:
       ValueError: see `guided_rows`.
     """
+    return composed((1.0,), scale, rows, interval)
+
+
+def composed(
+    weights: Sequence[float], scale: float, rows: int, interval: Sequence[float] = (0.0, 1.0)
+) -> Guidance:
+    """Guidance by several prompts (Liu et al. 2022, "Compositional Visual Generation").
+
+    Text 0 is the negative prompt; text k has weight `scale * weights[k - 1]`, outside of the
+    interval without the scale. Other arguments are those of `classifier_free`.
+
+    Raises:
+      ValueError: see `guided_rows`.
+    """
     first, end = guided_rows(interval, rows)
-    weight = np.ones((rows, 1), np.float32)
-    weight[first:end] = scale
-    return Guidance(np.tile(np.array([0, 1], np.int32), (rows, 1)), weight)
+    weight = np.tile(np.float32(weights), (rows, 1))
+    weight[first:end] *= np.float32(scale)
+    return Guidance(np.tile(np.arange(len(weights) + 1, dtype=np.int32), (rows, 1)), weight)
 
 
 def guided_rows(interval: Sequence[float], rows: int) -> tuple[int, int]:
@@ -68,8 +82,16 @@ def guided_rows(interval: Sequence[float], rows: int) -> tuple[int, int]:
 
 
 def together(images: Sequence[Guidance]) -> Guidance:
-    """The columns of a batch: `which` [S, B, K] and `weight` [S, B, K-1], all of S and K rows."""
-    return Guidance(*(np.stack(columns, axis=1) for columns in zip(*images, strict=True)))
+    """The columns of a batch, all of S rows: `which` [S, B, K] and `weight` [S, B, K-1].
+
+    An image with fewer branches than others gets copies of its last one, of weight 0.
+    """
+    most = max(image.which.shape[1] for image in images)
+    missing = [((0, 0), (0, most - image.which.shape[1])) for image in images]
+    pairs = list(zip(images, missing, strict=True))
+    which = [np.pad(image.which, more, mode="edge") for image, more in pairs]
+    weight = [np.pad(image.weight, more) for image, more in pairs]
+    return Guidance(np.stack(which, axis=1), np.stack(weight, axis=1))
 
 
 def runs(guidance: Guidance) -> list[Run]:

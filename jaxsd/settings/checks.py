@@ -1,13 +1,16 @@
 """Checks of settings: types, ranges, what goes together, what a model allows."""
 
+import random
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from jaxsd.config import ModelSpec
 from jaxsd.settings.adapters import without_tags
+from jaxsd.settings.bank import bank_of, composes
 from jaxsd.settings.options import OPTIONS, Settings, option_value
 from jaxsd.settings.plans import adapters_of, tableau_of
+from jaxsd.text.variants import drawn
 from jaxsd.typed import is_whole
 
 MOST_IMAGES = 2**20
@@ -26,11 +29,12 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
     """
     settings = in_range(settings)
     _check_pictures(settings)
-    _check_adapters(settings)
-    filled = _filled(settings, spec)
+    filled = _filled(_with_variants(settings), spec)
+    _check_adapters(filled)
+    _check_texts(filled, spec)
     for name in ("width", "height", "outpaint"):
         _check_multiple(name, getattr(filled, name), spec.vae.downscale if spec.vae else 8)
-    tableau_of(filled, spec)
+    bank_of(filled, tableau_of(filled, spec).rows, guided=True)
     return filled
 
 
@@ -86,12 +90,41 @@ def _filled(settings: Settings, spec: ModelSpec) -> Settings:
     return replace(
         settings,
         strength=strength,
+        clip_skip=settings.clip_skip or -spec.text[0].hidden_layer,
         width=spec.default_size if settings.width is None else settings.width,
         height=spec.default_size if settings.height is None else settings.height,
         guidance_scale=(
             spec.guidance_scale if settings.guidance_scale is None else settings.guidance_scale
         ),
     )
+
+
+def _with_variants(settings: Settings) -> Settings:
+    """The settings with the variants of their prompts that the seed draws."""
+    if settings.prompt_weights == "none":
+        return settings
+    chance = random.Random(settings.seed)
+    texts = [
+        drawn(text, chance, settings.wildcards)
+        for text in (settings.prompt, settings.negative_prompt)
+    ]
+    if texts == [settings.prompt, settings.negative_prompt]:
+        return settings
+    return replace(settings, prompt=texts[0], negative_prompt=texts[1])
+
+
+def _check_texts(settings: Settings, spec: ModelSpec) -> None:
+    layers = min(text.layers for text in spec.text)
+    if settings.clip_skip > layers:
+        raise ValueError(
+            f"clip_skip {settings.clip_skip} is out of range; this model's text encoder has "
+            f"{layers} layers"
+        )
+    if composes(settings) and spec.unet.guidance_dim is not None:
+        raise ValueError(
+            "AND in a prompt needs a model with negative prompts, and this one takes the guidance "
+            "scale as an input; prompt_weights none takes AND as a word"
+        )
 
 
 def _check_range(name: str, value: Any, said: Mapping[str, Any]) -> None:

@@ -14,6 +14,9 @@ from jaxsd.typed import nearest, parsed, value_of
 PREPROCESSORS = ("as_given", "canny", "scribble")
 """Functions that make a ControlNet's hint from a picture: names of `jaxsd.hints.HINTS`."""
 
+PROMPT_WEIGHTS = ("webui", "comfy", "compel", "none")
+"""Whose arithmetic weights in prompts follow (`jaxsd.sampling.texts`)."""
+
 LARGEST_SEED = 2**63 - 1
 
 
@@ -95,6 +98,22 @@ class Settings:
     prompt: str = option("", "what to draw")
     negative_prompt: str = option(
         "", "what to keep away from", metavar="TEXT", also=("--negative",)
+    )
+    prompt_weights: str = option(
+        "webui",
+        "arithmetic of weights as in (word:1.2): webui's, ComfyUI's or compel's; none takes "
+        "prompts as plain text and cuts long ones",
+        words=PROMPT_WEIGHTS,
+        shared=True,
+    )
+    clip_skip: int | None = option(
+        None,
+        "the text encoder's layer to use, counted from the last, which is 1",
+        low=1,
+        metavar="N",
+    )
+    wildcards: str = option(
+        "", "folder of NAME.txt, of which __NAME__ in a prompt is a line", metavar="FOLDER"
     )
     seed: int = option(
         0,

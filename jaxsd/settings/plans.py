@@ -6,9 +6,19 @@ from typing import Any, NamedTuple
 
 from jaxsd.config import ModelSpec, ScheduleConfig
 from jaxsd.schedulers import NoiseSchedule, Tableau, build
-from jaxsd.schedulers.guidance import Guidance, classifier_free, runs, together, unguided
+from jaxsd.schedulers.guidance import Guidance, composed, runs, together, unguided
 from jaxsd.settings.adapters import Adapters, Lora, named_embeddings, named_loras, without_tags
+from jaxsd.settings.bank import (
+    Bank,
+    bank_of,
+    chunk_counts,
+    common_chunks,
+    composes,
+    helpers_in,
+    texts_in,
+)
 from jaxsd.settings.options import SHARED, Settings
+from jaxsd.text.tokenizer import Tokenizer
 from jaxsd.types import Prediction
 
 
@@ -19,6 +29,10 @@ class Bucket(NamedTuple):
     height: int
     width: int
     texts: int
+    helpers: int
+    chunks: int
+    is_weighted: bool
+    skips: bool
     shared: tuple[Any, ...]  # values of the options that a call shares
     begins: bool  # whether it begins from a picture
     paints: bool
@@ -46,11 +60,13 @@ def tableau_of(settings: Settings, spec: ModelSpec) -> Tableau:
     return _tableau(spec.schedule, spec.prediction, *method)
 
 
-def guidance_of(settings: Settings, rows: int, *, guided: bool) -> Guidance:
+def guidance_of(settings: Settings, bank: Bank, *, guided: bool) -> Guidance:
     """The branches of an image; `guided` says whether its batch has negative prompts."""
+    rows = len(bank.which)
     if not guided:
-        return unguided(rows)
-    return classifier_free(scale_of(settings), rows, settings.guidance_interval)
+        return unguided(rows)._replace(which=bank.which)
+    scale, interval = scale_of(settings), settings.guidance_interval
+    return composed(bank.weights, scale, rows, interval)._replace(which=bank.which)
 
 
 def scale_of(settings: Settings) -> float:
@@ -60,19 +76,33 @@ def scale_of(settings: Settings) -> float:
 
 def is_guided(settings: Settings, spec: ModelSpec) -> bool:
     """Whether a negative prompt has an effect. Distilled models get the scale as input instead."""
-    return spec.unet.guidance_dim is None and scale_of(settings) != 1
+    return spec.unet.guidance_dim is None and (scale_of(settings) != 1 or composes(settings))
 
 
-def bucket_of(settings: Settings, spec: ModelSpec) -> Bucket:
-    """The bucket for checked settings."""
-    guided = is_guided(settings, spec)
-    guidance = (scale_of(settings), settings.guidance_interval) if guided else None
+def skips(settings: Settings, spec: ModelSpec) -> bool:
+    """Whether the context is another layer's than the one the model was trained with."""
+    return settings.clip_skip != -spec.text[0].hidden_layer
+
+
+def bucket_of(settings: Settings, spec: ModelSpec, tokenizers: Sequence[Tokenizer]) -> Bucket:
+    """The bucket for checked settings.
+
+    Raises:
+      ValueError: prompts of numbers of chunks that do not go together.
+    """
+    guided, rows = is_guided(settings, spec), tableau_of(settings, spec).rows
+    bank, kind = bank_of(settings, rows, guided=guided), settings.prompt_weights
+    guidance = (bank.weights, scale_of(settings), settings.guidance_interval) if guided else None
     height, width = settings.drawn_size
     return Bucket(
-        runs=_runs(tableau_of(settings, spec).rows, guidance),
+        runs=_runs(rows, guidance),
         height=height,
         width=width,
-        texts=1 + guided,
+        texts=texts_in([bank]),
+        helpers=helpers_in([bank], kind),
+        chunks=common_chunks(chunk_counts(bank, tokenizers, kind)),
+        is_weighted=bank.is_weighted,
+        skips=skips(settings, spec),
         shared=tuple(getattr(settings, name) for name in SHARED),
         begins=bool(settings.image),
         paints=settings.paints,
@@ -95,7 +125,12 @@ def adapters_of(images: Sequence[Settings]) -> Adapters:
     )
 
 
-def calls_of(settings: Sequence[Settings], spec: ModelSpec, most: int) -> list[Call]:
+def calls_of(
+    settings: Sequence[Settings],
+    spec: ModelSpec,
+    tokenizers: Sequence[Tokenizer],
+    most: int,
+) -> list[Call]:
     """Images of any checked settings, in calls of about the same size, of `most` images at most.
 
     A call has images of one bucket, but for the numbers of their rows, which are alike where that
@@ -103,7 +138,7 @@ def calls_of(settings: Sequence[Settings], spec: ModelSpec, most: int) -> list[C
     """
     kinds: dict[Bucket, list[int]] = {}
     for i, one in enumerate(settings):
-        kinds.setdefault(bucket_of(one, spec)._replace(runs=()), []).append(i)
+        kinds.setdefault(bucket_of(one, spec, tokenizers)._replace(runs=()), []).append(i)
     calls = []
     for numbers in kinds.values():
         rows = {i: tableau_of(settings[i], spec).rows for i in numbers}
@@ -121,11 +156,16 @@ _OWN = ("name", "noise_schedule", "steps", "prediction", "strength")
 
 @lru_cache(maxsize=1024)
 def _runs(
-    rows: int, guidance: tuple[float, tuple[float, ...]] | None
+    rows: int, guidance: tuple[tuple[float, ...], float, tuple[float, ...]] | None
 ) -> tuple[tuple[int, int, int], ...]:
-    """First row, row after the last, and branches of each run; guidance is scale and interval."""
-    scale, interval = guidance or (1.0, (0.0, 1.0))
-    branches = classifier_free(scale, rows, interval) if guidance else unguided(rows)
+    """First row, row after the last, and branches of each run.
+
+    Guidance is weights of the prompt's parts, scale and interval.
+    """
+    branches = unguided(rows)
+    if guidance is not None:
+        weights, scale, interval = guidance
+        branches = composed(weights, scale, rows, interval)
     return tuple((run.first, run.end, len(run.live)) for run in runs(together([branches])))
 
 

@@ -1,4 +1,4 @@
-"""Prompts to token ids: the CLIP tokenizer, its vocabulary, and its files."""
+"""Prompts to token ids: their grammar, the CLIP tokenizer, its vocabulary, and its files."""
 
 from jaxsd.text.files import read_tokenizer, write_tokenizer
 from jaxsd.text.tokenizer import Tokenizer, clip_tokenizer

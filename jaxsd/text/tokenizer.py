@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxsd.config import TextConfig
-from jaxsd.text.vocabulary import BOS, EOS, Vocabulary, clip_vocabulary
+from jaxsd.text.vocabulary import BOS, EOS, WORD_END, Vocabulary, clip_vocabulary
 from jaxsd.text_files import LONGEST_TEXT
 
 WORDS = (
@@ -58,12 +58,20 @@ class Tokenizer:
 
         Tokens that do not fit are left out; `cut` tells how many.
         """
+        return self.framed([ids[: self.max_length - 2] for ids in self.encode(prompts)])
+
+    def framed(self, chunks: Sequence[Sequence[int]]) -> np.ndarray:
+        """Ids of chunks that fit, as `encode` gives them, int32 [P, max_length]; see `__call__`."""
         bos, eos = self.vocabulary.ids[BOS], self.vocabulary.ids[EOS]
-        rows = np.full((len(prompts), self.max_length), self.pad_token, np.int32)
-        for row, ids in zip(rows, self.encode(prompts), strict=True):
-            ids = [bos, *ids[: self.max_length - 2], eos]
-            row[: len(ids)] = ids
+        rows = np.full((len(chunks), self.max_length), self.pad_token, np.int32)
+        for row, ids in zip(rows, chunks, strict=True):
+            row[: len(ids) + 2] = [bos, *ids, eos]
         return rows
+
+    @property
+    def comma(self) -> int | None:
+        """Id of a comma that ends a word; None where the vocabulary has none."""
+        return self.vocabulary.ids.get(f",{WORD_END}")
 
     def cut(self, prompts: Sequence[str]) -> list[int]:
         """How many tokens of each prompt do not fit into `max_length`."""

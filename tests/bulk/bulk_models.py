@@ -31,11 +31,14 @@ SPEC = replace(
 )
 
 
+TOKENIZER = Tokenizer(
+    vocabulary_of(clip_vocabulary().merges[:100]), SPEC.text[0].max_length, SPEC.text[0].pad_token
+)
+
+
 def tiny_model(folder: Path) -> Path:
     """`SPEC` with random weights as a diffusers folder."""
-    vocabulary = vocabulary_of(clip_vocabulary().merges[:100])
-    tokenizer = Tokenizer(vocabulary, SPEC.text[0].max_length, SPEC.text[0].pad_token)
-    write_diffusers(folder, SPEC, pipeline_params(SPEC), tokenizers=[tokenizer])
+    write_diffusers(folder, SPEC, pipeline_params(SPEC), tokenizers=[TOKENIZER])
     return folder
 
 
@@ -48,7 +51,7 @@ def rows_of(values: Sequence[dict[str, Any]], **config: Any) -> list[Row]:
 
 
 def units_of(rows: Sequence[Row], batch_size: int = 2, images_per_shard: int = 6) -> list[Unit]:
-    return plan(rows, SPEC, batch_size=batch_size, images_per_shard=images_per_shard)
+    return plan(rows, SPEC, [TOKENIZER], batch_size=batch_size, images_per_shard=images_per_shard)
 
 
 def picture(settings: Settings) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Which rows are drawn together: whatever the devices and hosts, the same."""
 
-from bulk_models import SPEC, rows_of, units_of
+from bulk_models import SPEC, TOKENIZER, rows_of, units_of
 
 from jaxsd.bulk.plan import calls, first_units
 from jaxsd.settings import bucket_of
@@ -23,7 +23,7 @@ def test_every_row_is_in_one_unit_of_its_bucket() -> None:
     for unit in units:
         assert 1 <= len(unit.rows) <= 3
         for row in unit.rows:
-            assert bucket_of(row.settings, SPEC) == unit.bucket
+            assert bucket_of(row.settings, SPEC, [TOKENIZER]) == unit.bucket
             assert row.settings.drawn_size == (unit.bucket.height, unit.bucket.width)
             assert unit.bucket.texts == (1 if row.settings.guidance_scale <= 1 else 2)
     assert [unit.number for unit in units] == list(range(len(units)))

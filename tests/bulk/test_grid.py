@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_pipelines import SMALLEST, pipeline
+from tiny_pipelines import SMALLEST, LetterTokenizer, pipeline
 
 from jaxsd.bulk.grid import grid_of, parse_axis
 from jaxsd.executables import Executables
@@ -15,6 +15,7 @@ from jaxsd.images.labels import GAP, text_block
 from jaxsd.pipeline import draw_many
 from jaxsd.settings import Settings, calls_of
 
+TOKENIZERS = [LetterTokenizer(config) for config in SMALLEST.text]
 BASE = Settings("a red cat", negative_prompt="red", steps=3, width=16, height=16)
 
 
@@ -104,7 +105,7 @@ def test_a_grid_is_a_batch_whose_cells_are_their_single_runs() -> None:
     rows = []
     images = draw_many(pipe, grid.cells, progress=lambda done, total: rows.append((done, total)))
     assert pipe.programs.count == {"initial_noise": 1, "encode": 2, "denoise": 2, "decode": 1}
-    assert [len(c.numbers) for c in calls_of(grid.cells, SMALLEST, 8)] == [4, 4]
+    assert [len(c.numbers) for c in calls_of(grid.cells, SMALLEST, TOKENIZERS, 8)] == [4, 4]
     assert rows == [(i, 10) for i in range(1, 11)]  # of two calls with heun's five rows
     for i in (1, 6):
         order = pipe.order([grid.cells[i]], batch=4)
@@ -116,7 +117,7 @@ def test_a_grid_is_a_batch_whose_cells_are_their_single_runs() -> None:
 
 def test_calls_have_alike_sizes_and_alike_rows() -> None:
     cells = grid_of(BASE, SMALLEST, x="steps: 1-10", y="size: 16x16, 16x32").cells
-    calls = calls_of(cells, SMALLEST, 8)
+    calls = calls_of(cells, SMALLEST, TOKENIZERS, 8)
     assert [call.batch for call in calls] == [5, 5, 5, 5]
     assert [call.rows for call in calls] == [5, 10, 5, 10]
     assert sorted(i for call in calls for i in call.numbers) == list(range(20))

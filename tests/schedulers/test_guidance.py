@@ -6,6 +6,7 @@ import pytest
 from jaxsd.schedulers.guidance import (
     Run,
     classifier_free,
+    composed,
     guided_rows,
     live,
     refreshed_rows,
@@ -55,6 +56,24 @@ def test_weights_of_live_branches_still_add_up() -> None:
     columns = live(type(together([unguided(1)]))(which, weight), Run(0, 1, (1, 2)))
     first, second = outputs[columns.which[0, 0]]
     np.testing.assert_allclose(first + columns.weight[0, 0, 0] * (second - first), whole)
+
+
+def test_composed_is_its_formula() -> None:
+    """Liu et al. 2022: e(x) + sum_k w_k (e(x | c_k) - e(x)), with a common scale."""
+    outputs = np.random.default_rng(0).normal(size=(3, 5))
+    which, weight = composed((0.7, -0.2), 4.0, 10, (0.0, 0.5))
+    assert which.tolist() == [[0, 1, 2]] * 10
+    for row, scale in ((0, 4), (9, 1)):
+        got = outputs[0] + sum(weight[row, k] * (outputs[k + 1] - outputs[0]) for k in range(2))
+        want = outputs[0] * (1 - 0.5 * scale) + scale * (0.7 * outputs[1] - 0.2 * outputs[2])
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_fewer_branches_are_filled_up_with_weight_0() -> None:
+    both = together([composed((1.0, 0.5), 3.0, 2), classifier_free(2.0, 2)])
+    assert both.which[0].tolist() == [[0, 1, 2], [0, 1, 1]]
+    assert both.weight[0].tolist() == [[3, 1.5], [2, 0]]
+    assert runs(both) == [Run(0, 2, (0, 1, 2))]
 
 
 @pytest.mark.parametrize(("reuse", "want"), [(1, "11111111"), (3, "10010010"), (20, "10000000")])

@@ -1,0 +1,155 @@
+"""The bank of texts of an image: each text that a branch sees in some row, once."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxsd.settings.adapters import without_tags
+from jaxsd.settings.options import Settings
+from jaxsd.text.chunks import Chunks, chunks_of, divided, first_chunk, lengthened
+from jaxsd.text.prompts import AND, Part, Span, edited, parts_of, spans_of
+from jaxsd.text.tokenizer import Tokenizer
+
+MOST_TEXTS = 256
+"""Of an image; more come from alternations of many lengths."""
+MOST_CHUNKS = 32
+"""Of a call; see `common_chunks`."""
+
+
+class Entry(NamedTuple):
+    """A text of the bank."""
+
+    text: str
+    spans: tuple[Span, ...]
+    is_negative: bool
+
+
+class Bank(NamedTuple):
+    """The texts of an image."""
+
+    entries: tuple[Entry, ...]
+    which: np.ndarray  # [S, K] int32, number of the entry that a branch sees in a row
+    weights: tuple[float, ...]  # of the parts of the prompt
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether a token has another weight than 1."""
+        return any(span.weight != 1 for entry in self.entries for span in entry.spans)
+
+    @property
+    def weakened(self) -> list[tuple[int, int]]:
+        """Entry and span of each weight below 1."""
+        return [
+            (number, i)
+            for number, entry in enumerate(self.entries)
+            for i, span in enumerate(entry.spans)
+            if span.weight < 1 and span.text.strip()
+        ]
+
+
+def composes(settings: Settings) -> bool:
+    """Whether the prompt has parts, joined by `AND`."""
+    return settings.prompt_weights != "none" and AND.search(settings.prompt) is not None
+
+
+def bank_of(settings: Settings, rows: int, *, guided: bool) -> Bank:
+    """The bank of an image.
+
+    Args:
+      settings: checked ones.
+      rows: of its table.
+      guided: whether branch 0 sees the negative prompt.
+
+    Raises:
+      ValueError: a prompt whose brackets, weights or number of texts are not allowed.
+    """
+    prompt, negative = (without_tags(t)[0] for t in (settings.prompt, settings.negative_prompt))
+    if settings.prompt_weights == "none":
+        parts, rows_of = [Part(prompt, 1.0)], lambda text: [text] * rows
+    else:
+        parts, rows_of = parts_of(prompt), lambda text: edited(text, rows)
+    negative = rows_of(negative) if guided else []
+    first, columns = _numbered([negative] if guided else [], 0)
+    later, others = _numbered([rows_of(part.text) for part in parts], len(first))
+    if len(first) + len(later) > MOST_TEXTS:
+        raise ValueError(
+            f"the edits of a prompt make {len(first) + len(later)} texts; at most {MOST_TEXTS} "
+            "are possible for an image"
+        )
+    texts = [*((text, True) for text in first), *((text, False) for text in later)]
+    entries = [Entry(text, _spans(settings, text), is_negative) for text, is_negative in texts]
+    which = np.array([*columns, *others], np.int32).T
+    return Bank(tuple(entries), which, tuple(part.weight for part in parts))
+
+
+def texts_in(banks: Sequence[Bank]) -> int:
+    """Number of texts of a call: 1, 2, 4, 8, ..., so that few programs are needed."""
+    return power_of_two(max(len(bank.entries) for bank in banks))
+
+
+def helpers_in(banks: Sequence[Bank], kind: str) -> int:
+    """Number of texts that no branch sees: those that weights interpolate from.
+
+    The last is the empty prompt. For compel's weights, texts without a word come before it.
+    """
+    if kind not in ("comfy", "compel") or not any(bank.is_weighted for bank in banks):
+        return 0
+    more = max(len(bank.weakened) for bank in banks) if kind == "compel" else 0
+    return power_of_two(more + 1)
+
+
+def power_of_two(count: int) -> int:
+    """The next one, from `count` on."""
+    return 1 << (count - 1).bit_length()
+
+
+def chunks_in(bank: Bank, tokenizers: Sequence[Tokenizer], kind: str) -> list[list[Chunks]]:
+    """The chunks of each entry for each text encoder, for all of those equally many."""
+    found = []
+    for entry in bank.entries:
+        if kind == "none":
+            found.append([first_chunk(entry.text, tokenizer) for tokenizer in tokenizers])
+            continue
+        own = [chunks_of(entry.spans, tokenizer) for tokenizer in tokenizers]
+        most = max(len(chunks.ids) for chunks in own)
+        pairs = zip(own, tokenizers, strict=True)
+        found.append([lengthened(chunks, most, tokenizer) for chunks, tokenizer in pairs])
+    return found
+
+
+def chunk_counts(bank: Bank, tokenizers: Sequence[Tokenizer], kind: str) -> list[int]:
+    """How many chunks each entry has."""
+    if kind == "none":
+        return [1]
+    return [
+        max(len(divided(entry.spans, tokenizer)) for tokenizer in tokenizers)
+        for entry in bank.entries
+    ]
+
+
+def common_chunks(counts: Iterable[int]) -> int:
+    """The number of chunks in which texts of these numbers share a call: each divides it.
+
+    Raises:
+      ValueError: there are too many.
+    """
+    counts = sorted(set(counts))
+    if (common := math.lcm(*counts)) > MOST_CHUNKS:
+        raise ValueError(
+            f"texts of {' and '.join(map(str, counts))} chunks need {common} in a call, and at "
+            f"most {MOST_CHUNKS} are possible; shorten the prompts, or end chunks by BREAK"
+        )
+    return common
+
+
+def _spans(settings: Settings, text: str) -> tuple[Span, ...]:
+    return (Span(text),) if settings.prompt_weights == "none" else tuple(spans_of(text))
+
+
+def _numbered(columns: Sequence[Sequence[str]], first: int) -> tuple[list[str], list[list[int]]]:
+    """Different texts of columns, in order, and the columns as numbers of them from `first` on."""
+    numbers: dict[str, int] = {}
+    found = [[numbers.setdefault(text, first + len(numbers)) for text in own] for own in columns]
+    return list(numbers), found
