@@ -44,8 +44,8 @@ def first_draws(spec: ModelSpec, settings: Sequence[Settings]) -> dict[int, np.n
         return {}
     each = [dict(zip(purposes(spec, one), drawn(spec, one), strict=False)) for one in settings]
     nothing = np.zeros_like(each[0][INITIAL_NOISE])
-    names = [SOURCE] * bool(settings[0].image) + purposes(spec, settings[0])
-    return {name: np.stack([own.get(name, nothing) for own in each]) for name in names}
+    used = {*purposes(spec, settings[0])} | ({SOURCE} if settings[0].image else set())
+    return {one: np.stack([own.get(one, nothing) for own in each]) for one in sorted(used)}
 
 
 def fresh_noise(

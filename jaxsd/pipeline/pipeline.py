@@ -155,7 +155,7 @@ class Pipeline:
 
         Args:
           prompt: a text, or several; or `Settings`, one per image, which may differ in anything but
-            size, `guidance_rescale`, `reuse`, kinds of pictures and ControlNets.
+            size, `noise`, `guidance_rescale`, `reuse`, kinds of pictures and ControlNets.
           negative_prompt: what guidance leads away from; one, or one per image.
           progress: called after every row with (done, all). The work is then three programs
             instead of one; the result is the same up to rounding.
