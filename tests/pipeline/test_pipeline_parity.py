@@ -96,7 +96,9 @@ def test_several_loras_with_strengths_for_unet_and_text(sd1: Pair, tmp_path: Pat
     """Both formats at once, of other ranks and kernels."""
     some = ["mid_block.*(attn1|conv1)", "conv_in", "linear_1", "text/.*fc1"]
     first = lora_in(tmp_path / "a.safetensors", sd1, write_lora_peft, some, 3)
-    second = lora_in(tmp_path / "b.safetensors", sd1, write_lora_kohya, ["mid_block.*attn", "layers_1/"], 1)
+    second = lora_in(
+        tmp_path / "b.safetensors", sd1, write_lora_kohya, ["mid_block.*attn", "layers_1/"], 1
+    )
     sd1.theirs.load_lora_weights(first, adapter_name="a")
     sd1.theirs.load_lora_weights(second, adapter_name="b")
     sd1.theirs.set_adapters(["a", "b"], [{"unet": 0.7, "text_encoder": 0.3}, 0.4])
