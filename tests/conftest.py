@@ -30,6 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_platforms", platform)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that no worker waits at the end for another."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_collection_finish() -> None:
     """Modules stay to the end, and tracing makes many objects: searching all of them for garbage
     again and again would take a seventh of the time."""

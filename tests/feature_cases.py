@@ -5,6 +5,7 @@ On the smallest networks that have all parts, so that a program compiles in seco
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -37,7 +38,7 @@ UNET = UNetConfig(
 )
 VAE_CONFIG = TinyVAEConfig(channels=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
 TEXT = replace(CLIP_L, width=16, layers=1, heads=2, mlp_width=16, max_length=8)
-CONTROLNETS = (ControlNetConfig(UNET, hint_channels=(4, 6)),) * 2
+CONTROLNET = ControlNetConfig(UNET, hint_channels=(4, 6))
 
 PARAMS: Params = {
     "unet": random_params(abstract_unet(UNET)),
@@ -129,17 +130,18 @@ def soft_mask(count: int) -> np.ndarray:
     return np.abs(uniform("mask", (count, SIDE, SIDE, 1))) / np.float32(3**0.5)
 
 
-def controlnet(count: int, *, weights: tuple[float, float] = (1.0, 0.5)) -> Asked:
-    """Two ControlNets; the second is there from the second row on."""
-    trees = [controlnet_params(config) for config in CONTROLNETS]
-    trees[1] = jax.tree.map(lambda leaf: leaf * np.float32(0.7), trees[1])
+def controlnet(count: int, *, weights: tuple[float, ...] = (1.0, 0.5)) -> Asked:
+    """ControlNets with these weights; the last is there from the second row on."""
+    nets = len(weights)
+    tree = controlnet_params(CONTROLNET)
+    trees = [jax.tree.map(lambda a, n=n: a * np.float32(0.7**n), tree) for n in range(nets)]
     asked = plain(count)._replace(
-        networks=NETWORKS._replace(controlnets=tuple(map(ControlNet, CONTROLNETS))),
+        networks=NETWORKS._replace(controlnets=(ControlNet(CONTROLNET),) * nets),
         params=PARAMS | {"controlnet": trees},
     )
     column = np.tile(np.float32(weights), (ROWS, count, 1))
-    column[0, :, 1] = 0
-    hints = tuple((pictures(name, count) + 1) / 2 for name in ("edges", "depth"))
+    column[0, :, -1] = 0
+    hints = tuple((pictures(name, count) + 1) / 2 for name in ("edges", "depth")[:nets])
     return with_feature(asked, "controlnet", hints, column)
 
 
@@ -203,11 +205,12 @@ CASES: dict[str, Case] = {
 
 
 def all_at_once(count: int) -> Asked:
-    """A drawing with every feature of `CASES`."""
+    """A drawing with every feature of `CASES`; of ControlNets with one."""
     base = plain(count)
     networks, params, given, runs = base
-    for case in CASES.values():
-        own = case.asked(count)
+    smaller = {"controlnet": partial(controlnet, weights=(1.0,))}
+    for name, case in CASES.items():
+        own = smaller.get(name, case.asked)(count)
         changed = {
             field: value
             for field, value in own.networks._asdict().items()

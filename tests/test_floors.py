@@ -46,6 +46,7 @@ FLOORS = {
     "bulk": 5,
     "score": 5,
     "benchmark": 5,
+    "drawings": 5,
     "cli": 6,
     "tools": 6,
 }

@@ -107,6 +107,10 @@ BAND = 1 << 16
 """Values that are made at once: few enough to stay in a processor's cache."""
 
 
+MANY = 1 << 20
+"""Random weights of a kernel, at most; those of larger ones repeat themselves."""
+
+
 def uniform(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Values of mean 0 and variance 1 that depend on the name alone.
 
@@ -131,7 +135,7 @@ def random_params(abstract: Params, prefix: str = "") -> Params:
         if isinstance(value, dict):
             tree[name] = random_params(value, path)
             continue
-        draw = uniform(path, value.shape)
+        draw = np.resize(uniform(path, (min(value.size, MANY),)), value.shape)
         fan_in = int(np.prod(value.shape[:-1]))
         gain = {"kernel": fan_in**-0.5, "bias": 0.2, "scale": 0.2, "embedding": 0.5}[name]
         draw *= np.float32(gain)

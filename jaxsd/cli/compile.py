@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 
+from jaxsd.benchmark.jobs import MODELS
 from jaxsd.canvases import read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, opened, reading
 from jaxsd.convert.controlnet import controlnet_place
@@ -22,13 +23,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=[1],
         metavar="N",
-        help="images at a time (1); generate draws 1, 2, 4 or 8 at a time",
+        help="images at a time (1); generate draws 1, 2, 4 or 8 at a time; of a chip with --for",
     )
     parser.add_argument(
         "--samplers",
         nargs="+",
         default=[],
         help="for Python without progress: whole programs too, for these samplers and --steps",
+    )
+    parser.add_argument(
+        "--for",
+        dest="target",
+        metavar="CHIP:SIDES",
+        help="for chips that are not here, such as v5e:2x2: says what the compiler says, keeps "
+        f"nothing; --model may be one of {', '.join(MODELS)}, whose shapes are known",
+    )
+    parser.add_argument(
+        "--mesh",
+        nargs=3,
+        type=int,
+        default=[-1, 1, 1],
+        help="of --for: data fsdp tensor (-1 1 1)",
     )
     add_model(parser)
     add_settings(parser)
@@ -38,7 +53,8 @@ def main(args: argparse.Namespace) -> None:
     """Compiles programs into the cache folder; prints a line for each size and batch."""
     for count in args.batch:
         image_count("--batch", count, prompts=1)
-    spec = opened(args).spec
+    known = None if args.target is None else MODELS.get(args.model)
+    spec = known or opened(args).spec
     given = given_settings(args)
     sizes = [{"size": size} for size in args.sizes] or [{}]
     wanted = [
@@ -48,6 +64,16 @@ def main(args: argparse.Namespace) -> None:
         ]
         for size in sizes
     ]
+    if args.target is not None:
+        from jaxsd.benchmark.targets import reports, shapes_only
+        from jaxsd.pipeline import outline
+
+        told = {"taesd": args.taesd, **reading(args)}
+        pipe = shapes_only(known, args.dtype) if known else outline(args.model, args.dtype, **told)
+        sizes = [(one, count) for one, *_ in wanted for count in args.batch]
+        for report in reports(args.target, args.mesh, pipe, sizes):
+            print(report, flush=True)
+        return
     for first, *_ in wanted:
         check_drawing(first, spec, images=max(args.batch), together=max(args.batch))
     names = dict.fromkeys(control.model for control in wanted[0][0].control)

@@ -1,36 +1,27 @@
 """`jaxsd generate PROMPT [PROMPT ...] -o OUT`: pictures of prompts."""
 
 import argparse
-import contextlib
-import gc
 import sys
 import time
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 import jaxsd
-from jaxsd.canvases import Pictures, canvas_of, read_pictures
+from jaxsd.canvases import canvas_of, read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, opened, reading
-from jaxsd.cli.progress import StepBar, steps_shown
+from jaxsd.cli.progress import steps_shown
 from jaxsd.convert.controlnet import controlnet_place
+from jaxsd.drawings import LARGEST_BATCH, batches, draw
 from jaxsd.memory import check_drawing
 from jaxsd.outputs import adapter_hashes, model_hash, output_paths, saved
 from jaxsd.settings import (
     Recipe,
-    Settings,
     checked,
     image_count,
     settings_from,
     tableau_of,
 )
-from jaxsd.types import Array
-
-LARGEST_BATCH = 8
-"""Images drawn at a time."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +62,16 @@ def main(args: argparse.Namespace) -> None:
         steps_shown(rows * len(batches(len(prompts)))) as progress,
     ):
         hashed = aside.submit(model_hash, Path(args.model))
-        images = draw(args, settings, pictures, progress)
+        images = draw(
+            args.model,
+            settings,
+            pictures,
+            progress=progress,
+            say=progress.write,
+            dtype=args.dtype,
+            taesd=args.taesd,
+            **reading(args),
+        )
         recipes = [
             Recipe(
                 one,
@@ -92,74 +92,3 @@ def main(args: argparse.Namespace) -> None:
             print("".join(f"{path}\n" for path in written), end="")
     seconds = time.perf_counter() - started
     print(f"{len(images)} drawn in {seconds:.1f} s", file=sys.stderr)
-
-
-def draw(
-    args: argparse.Namespace,
-    settings: Sequence[Settings],
-    pictures: Pictures,
-    progress: StepBar,
-) -> Array:
-    """The images, uint8 [B, H, W, 3]."""
-    # Objects made before the first picture stay in use: searching them for garbage again and again,
-    # and once more at the end, would take a tenth of a short run.
-    gc.disable()
-    # Imported here because these import jax: wrong arguments are reported without that delay.
-    from jaxsd.executables import Executables
-    from jaxsd.folders import writable_cache
-    from jaxsd.jax_cache import keep_compiled
-    from jaxsd.pipeline import Pipeline, check_adapters, with_controlnet
-
-    check_adapters(settings, opened(args).spec)
-    cache = writable_cache(progress.write)
-    keep_compiled(cache, announce=progress.write)
-    introduce(args.model, cache, progress.write)
-    programs = Executables(cache and cache / "programs", progress.write)
-    counts = batches(len(settings))
-    names = dict.fromkeys(control.model for control in settings[0].control)
-
-    def prepare(outline: Pipeline) -> None:
-        if not names:
-            outline.prepare_parts(outline.order(settings[: counts[0]], pictures=pictures))
-
-    pipe = jaxsd.load(
-        args.model,
-        dtype=args.dtype,
-        taesd=args.taesd,
-        programs=programs,
-        ahead=prepare,
-        **reading(args),
-    )
-    for name in names:
-        pipe = with_controlnet(pipe, name)
-    gc.freeze()
-    gc.enable()
-    drawn: list[Array] = []
-    for count in counts:
-        progress.before = progress.bar.n
-        first = sum(map(len, drawn))
-        order = pipe.order(settings[first : first + count], pictures=pictures)
-        drawn.append(pipe.pictures(pipe.drawn(order, progress), order))
-    return np.concatenate(drawn)
-
-
-def batches(count: int) -> list[int]:
-    """Images to draw at a time, each a power of two: few sizes, so that few programs are compiled.
-
-    An image is the same in a batch of any size, up to rounding.
-    """
-    whole, rest = divmod(count, LARGEST_BATCH)
-    powers = [2**bit for bit in reversed(range(LARGEST_BATCH.bit_length() - 1)) if rest >> bit & 1]
-    return [LARGEST_BATCH] * whole + powers
-
-
-def introduce(model: str, cache: Path | None, say: Callable[[str], None]) -> None:
-    """Says what the built-in model is, the first time that it is used; `cache` remembers it."""
-    told = cache and cache / "introduced"
-    if model == "emoji" and told and not told.exists():
-        say(
-            "the built-in model draws emoji; for other pictures pass --model: a diffusers folder, "
-            "a .safetensors or .ckpt file, or a hub id of SD 1, 2 or XL"
-        )
-        with contextlib.suppress(OSError):  # a full disk
-            told.touch()

@@ -12,11 +12,9 @@ class StepBar:
         from tqdm import tqdm
 
         self.bar = tqdm(total=rows, unit="step", disable=None)
-        self.before = 0
 
     def __call__(self, done: int, rows: int) -> None:
-        """Shows that `done` of a batch's `rows` network calls are done, after `before` earlier."""
-        done += self.before
+        """Shows that `done` network calls are done; a batch has `rows`."""
         if done == 1:
             # The first call loads and compiles: the time left is estimated from the others.
             self.bar.reset(self.bar.total)

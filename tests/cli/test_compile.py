@@ -5,8 +5,8 @@ import pytest
 from tiny_models import relative_error
 
 import jaxsd
-from jaxsd.cli.generate import LARGEST_BATCH, batches
 from jaxsd.cli.main import run
+from jaxsd.drawings import LARGEST_BATCH, batches
 from jaxsd.executables import Executables
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import jaxsd
-from jaxsd.cli.generate import introduce
 from jaxsd.cli.main import run
+from jaxsd.drawings import introduce
 from jaxsd.images import GAP, picture_texts, read_image
 from jaxsd.outputs import file_name, model_hash, output_paths
 from jaxsd.webui import parse_parameters, read_recipe

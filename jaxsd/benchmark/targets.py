@@ -1,0 +1,141 @@
+"""Programs for devices that are not here, which a CPU can compile.
+
+XLA needs the description of a device to compile for it, not the device (`jax.experimental.
+topologies`). TPUs come with the package libtpu.
+"""
+
+import importlib.util
+import os
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+from jax.experimental import topologies
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxsd.benchmark.compiled import CHIPS, facts, table
+from jaxsd.config import ModelSpec
+from jaxsd.convert.files.tensors import nested
+from jaxsd.convert.parameters import Shapes, parameters
+from jaxsd.parallel import IMAGES, IMAGES_SECOND, images_per_step, mesh_of
+from jaxsd.parallel.rules import param_sharding
+from jaxsd.parallel.sharing import path_name
+from jaxsd.pipeline import Order, Pipeline
+from jaxsd.sampling.program import decode, denoise, encode
+from jaxsd.settings import Settings
+from jaxsd.text import clip_tokenizer
+from jaxsd.types import Params
+
+NO_TPU_HERE = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+}
+"""Answers what libtpu asks about this machine, and then complains about."""
+
+
+def chip_of(target: str) -> str:
+    """The chip of a topology such as `v5e:2x2`.
+
+    Raises:
+      ValueError: it is not known, or there are no sides behind it.
+    """
+    chip, _, sides = target.partition(":")
+    if chip not in CHIPS or not re.fullmatch(r"[1-9]\d?(x[1-9]\d?){1,2}", sides):
+        known = ", ".join(CHIPS)
+        raise ValueError(f"{target!r} is no topology: give a chip of {known} and sides: v5e:2x2")
+    return chip
+
+
+def devices_of(target: str) -> Sequence[jax.Device]:
+    """The devices of a topology such as `v5e:2x2`, as far as a compiler needs them.
+
+    Raises:
+      ValueError: there is no such topology, or libtpu is not installed.
+    """
+    chip_of(target)
+    if importlib.util.find_spec("libtpu") is None:
+        raise ValueError(f"programs for {target} need libtpu: pip install 'jaxsd[tpu]'")
+    for name, value in NO_TPU_HERE.items():
+        os.environ.setdefault(name, value)
+    try:
+        return topologies.get_topology_desc(platform="tpu", topology_name=target).devices
+    except Exception as error:  # libtpu raises what it likes
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"there is no topology {target}: {reason}") from error
+
+
+def shapes_only(spec: ModelSpec, dtype: str) -> Pipeline:
+    """A pipeline with shapes instead of weights, and CLIP's words."""
+
+    def tree(shapes: Shapes) -> Params:
+        return nested((path, jax.ShapeDtypeStruct(shapes[path], dtype)) for path in shapes)
+
+    parts = {part: tree(shapes) for part, shapes in parameters(spec).items()}
+    text = [parts.pop(f"text_{k}") for k in range(len(spec.text))]
+    tokenizers = tuple(clip_tokenizer(config) for config in spec.text)
+    return Pipeline(spec, parts | {"text": text}, tokenizers, dtype)
+
+
+def reports(
+    target: str, shape: Sequence[int], pipe: Pipeline, wanted: Sequence[tuple[Settings, int]]
+) -> Iterator[str]:
+    """Compiles the programs of drawings; a table in Markdown for each.
+
+    Args:
+      target: a topology.
+      shape: of its mesh, as for `mesh_of`.
+      pipe: with weights or with their shapes.
+      wanted: settings, without pictures, and the images of a device.
+
+    Raises:
+      ValueError: no such topology, or a mesh that does not fit it.
+    """
+    mesh = mesh_of(shape, devices_of(target))
+    for settings, count in wanted:
+        images = count * images_per_step(mesh)
+        order = pipe.order([settings] * images, batch=images)
+        found = [facts(name, program) for name, program in lowered(pipe, order, mesh)]
+        height, width = settings.drawn_size
+        yield (
+            f"{width}x{height}, {count} on each of {mesh.size} {target.partition(':')[0]}, "
+            f"mesh {dict(mesh.shape)}\n\n{table(found, CHIPS[chip_of(target)])}\n"
+        )
+
+
+def lowered(pipe: Pipeline, order: Order, mesh: Mesh) -> Iterator[tuple[str, jax.stages.Lowered]]:
+    """`encode`, `denoise` with all rows of each run, and `decode`, for the devices of a mesh.
+
+    Args:
+      pipe: with weights or with their shapes.
+      order: from the pipeline, which has no mesh. Its batch is that of all devices together.
+      mesh: of `devices_of`.
+    """
+    platform = mesh.devices.flat[0].platform
+
+    def at(spec: PartitionSpec, tree: Any) -> Any:
+        sharding = NamedSharding(mesh, spec)
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
+        )
+
+    def lower(function: Any, *arguments: Any) -> jax.stages.Lowered:
+        return function.trace(networks, *arguments).lower(lowering_platforms=(platform,))
+
+    networks = pipe.networks._replace(mesh=mesh)
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=param_sharding(path_name(path), leaf.shape, mesh)
+        ),
+        pipe.params,
+    )
+    given = at(IMAGES, order.given)
+    yield "encode", lower(encode, params, given)
+    conditions, state = at(IMAGES, jax.eval_shape(partial(encode, networks), params, given))
+    state = state._replace(memory={})
+    for run in order.runs:
+        steps = at(IMAGES_SECOND, run)
+        yield "denoise", lower(denoise, params, steps, conditions, state, given.keys)
+    yield "decode", lower(decode, {"vae": params["vae"]}, given.noise)

@@ -1,0 +1,75 @@
+"""What a compiler says of a drawing's programs, here and for chips that are not here."""
+
+from dataclasses import replace
+
+import jax
+import pytest
+from tiny_pipelines import SMALL, SMALLEST, pipeline
+
+from jaxsd.benchmark.compiled import CHIPS, Facts, facts, table
+from jaxsd.benchmark.targets import chip_of, devices_of, lowered, reports, shapes_only
+from jaxsd.parallel import mesh_of
+from jaxsd.settings import Settings
+
+OPTIONS = {"height": 8, "width": 8, "steps": 3}
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Facts]:
+    """Of a tiny model's programs, compiled for this processor from shapes alone."""
+    drawing = pipeline(SMALLEST)
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), drawing.params)
+    mesh = mesh_of((1, 1, 1), jax.devices()[:1])
+    order = drawing.order("a cat", **OPTIONS)
+    programs = lowered(replace(drawing, params=shapes), order, mesh)
+    return {name: facts(name, program) for name, program in programs}
+
+
+def test_each_program_is_compiled(found: dict[str, Facts]) -> None:
+    assert list(found) == ["encode", "denoise", "decode"]
+    assert found["denoise"].loops > found["decode"].loops
+    assert all(one.collectives == {} for one in found.values())
+    assert all(one.flops > 0 and one.accessed > 0 for one in found.values())
+
+
+def test_weights_are_most_of_the_arguments(found: dict[str, Facts]) -> None:
+    params = pipeline(SMALLEST).params
+    weights = sum(leaf.nbytes for leaf in jax.tree.leaves(params["vae"]["decoder"]))
+    assert weights < found["decode"].arguments < 1.1 * weights
+
+
+def test_the_table_has_a_line_for_each_and_the_roofline() -> None:
+    one = Facts("denoise", 9.4, 2_000_000_000, 1, 2, 3, 197e12, 819e9, 1, {"kernel": 5}, {})
+    head, _, line = table([one], CHIPS["v5e"]).splitlines()
+    cells = dict(zip(head.split(" | "), line.split(" | "), strict=True))
+    assert (cells["ms by TFLOP"], cells["ms by GB"]) == ("1e+03", "1e+03")
+    assert (cells["GB of arguments"], cells["of memory"]) == ("2", "13%")
+    assert cells["kernels"] == "5 kernel"
+
+
+@pytest.mark.parametrize("target", ["v5e", "v9:2x2", "v5e:2", "v5e:0x2", "v5e:2x2x2x2", ""])
+def test_what_is_no_topology_is_one_line(target: str) -> None:
+    with pytest.raises(ValueError, match="is no topology: give a chip of v5e, v5p, v6e and sides"):
+        chip_of(target)
+
+
+def test_without_libtpu_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"v5e:2x2 need libtpu: pip install 'jaxsd\[tpu\]'"):
+        devices_of("v5e:2x2")
+
+
+def test_a_model_of_shapes_makes_orders() -> None:
+    text = replace(SMALL.text[0], vocab_size=49408, pad_token=49407)
+    pipe = shapes_only(replace(SMALL, text=(text,)), "bfloat16")
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(pipe.params)} == {"bfloat16"}
+    assert pipe.order("a cat", **OPTIONS).given.noise.shape == (1, 4, 4, 4)
+
+
+@pytest.mark.tpu
+def test_a_drawing_for_four_chips_passes_nothing_between_them() -> None:
+    pytest.importorskip("libtpu")
+    (report,) = reports("v5e:2x2", (-1, 1, 1), pipeline(SMALLEST), [(Settings(**OPTIONS), 1)])
+    said = report.splitlines()
+    assert said[0] == "8x8, 1 on each of 4 v5e, mesh {'data': 4, 'fsdp': 1, 'tensor': 1}"
+    assert [line.split(" | ")[-1] for line in said[4:]] == ["none |"] * 3
