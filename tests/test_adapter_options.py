@@ -93,7 +93,10 @@ def test_names_in_prompts_are_files_of_the_folders(folder):
     ("changes", "message"),
     [
         ({"prompt": "<lora:stile:1>"}, "names a LoRA, and there is none in .*; nearest are style"),
-        ({"prompt": "<lora:style:1>", "lora_folder": ()}, "no folder: give one with --lora-folder"),
+        (
+            {"prompt": "<lora:style:1>", "lora_folder": ()},
+            "give the folder with --lora-folder",
+        ),
         ({"prompt": "<lora:style:much>"}, "is not <lora:NAME"),
         ({"prompt": "<lora:style:1:2:3>"}, "is not <lora:NAME"),
         ({"prompt": "<lora:style:1e5>"}, "out of range; allowed weights are -1000 to 1000"),

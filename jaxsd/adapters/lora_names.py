@@ -5,6 +5,8 @@ names are made from the model's list of kernels, and looked up.
 """
 
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from jaxsd.config import ModelSpec
@@ -43,7 +45,8 @@ class AdaptedKernel(NamedTuple):
     bias: bool
 
 
-def adapted_kernels(spec: ModelSpec) -> dict[str, AdaptedKernel]:
+@lru_cache(maxsize=16)
+def adapted_kernels(spec: ModelSpec) -> Mapping[str, AdaptedKernel]:
     """Every kernel and scale of the U-Net and the text encoders, by its path."""
     kernels: dict[str, AdaptedKernel] = {}
     for name, (kind, config) in networks(spec).items():
@@ -92,7 +95,8 @@ def _underscored(name: str) -> str:
     return name.replace(".", "_")
 
 
-def spellings(spec: ModelSpec) -> dict[str, str]:
+@lru_cache(maxsize=16)
+def spellings(spec: ModelSpec) -> Mapping[str, str]:
     """Every name that a file may use for a kernel -> path of the kernel."""
     return {
         name: kernel.path

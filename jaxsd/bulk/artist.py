@@ -22,7 +22,7 @@ from jaxsd.outputs import adapter_hashes, model_hash
 from jaxsd.parallel import images_per_step, mesh_of
 from jaxsd.pipeline import check_adapters, load, with_controlnet
 from jaxsd.sampling.program import Drawing
-from jaxsd.settings import Recipe, Settings
+from jaxsd.settings import Recipe, Settings, without_tags
 from jaxsd.webui import as_json, texts_of
 
 PICTURES_KEPT = 32
@@ -97,7 +97,9 @@ class PipelineArtist:
         """Everything that the image of a row depends on."""
         said = {"id": row.id, **as_json(self._recipe(row, hashes)), "model_hash": self.weights}
         is_cut = row.settings.prompt_weights == "none"
-        if is_cut and (cut := max(self.pipe.tokenizers[0].cut([row.settings.prompt]))):
+        if is_cut and (
+            cut := max(self.pipe.tokenizers[0].cut([without_tags(row.settings.prompt)[0]]))
+        ):
             said["tokens_cut"] = cut
         return said | {"batch_size": self.batch_size}
 

@@ -117,11 +117,13 @@ def named_loras(prompt: str, folders: Sequence[str]) -> tuple[Lora, ...]:
     Raises:
       ValueError: a name without a file in the folders.
     """
-    found = []
-    for name, weights in without_tags(prompt)[1]:
-        files = _files(folders)
+    tags, found = without_tags(prompt)[1], []
+    if tags and not folders:
+        raise ValueError(f"<lora:{tags[0][0]}> names a LoRA; give the folder with --lora-folder")
+    files = _files(folders) if tags else {}
+    for name, weights in tags:
         if name not in files:
-            where = " or ".join(folders) or "no folder: give one with --lora-folder"
+            where = " or ".join(folders)
             close = f"; {nearest(name, files)}" if files else ""
             raise ValueError(f"<lora:{name}> names a LoRA, and there is none in {where}{close}")
         found.append(Lora(files[name], *weights))

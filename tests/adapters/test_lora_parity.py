@@ -24,7 +24,10 @@ from torch_twins import load, text_twin, unet_twin
 
 from jaxsd.adapters.lora import Lora, merged
 from jaxsd.adapters.lora_files import read_lora
+from jaxsd.adapters.lora_names import adapted_kernels
 from jaxsd.adapters.lora_writing import write_lora_kohya, write_lora_peft
+from jaxsd.convert.files.safetensors_file import write_safetensors
+from jaxsd.convert.files.tensors import in_memory
 from jaxsd.models import TextEncoder, UNet
 
 pytestmark = pytest.mark.parity
@@ -142,3 +145,40 @@ def test_what_diffusers_saves_is_read(tmp_path, family):
     assert {float(factors["alpha"]) for factors in lora.values()} == {3.0}
     got, want = ours(merged(params_of(family), lora), family), theirs(pipe, family)
     assert max(map(relative_error, got, want)) <= TOLERANCE
+
+
+def numbered(module: torch.nn.Module, classes: set[str]) -> list[str]:
+    """Names of the dense layers within modules of some classes, as cloneofsimo counts them."""
+    return [
+        f"{name}.{inner}"
+        for name, ancestor in module.named_modules()
+        if type(ancestor).__name__ in classes
+        for inner, layer in ancestor.named_modules()
+        if isinstance(layer, torch.nn.Linear)
+    ]
+
+
+def test_numbers_of_cloneofsimo_count_torchs_modules(tmp_path):
+    """Every layer has factors of its own number, and they are found under its name."""
+    spec = TINY["sd1"]
+    unet = unet_twin(spec.unet, linear_projection=spec.layout.linear_projection)
+    layers = {
+        "unet": numbered(unet, {"CrossAttention", "Attention", "GEGLU"}),
+        "text_encoder": numbered(text_twin(spec.text[0]), {"CLIPAttention"}),
+    }
+    tensors, wanted = {}, {}
+    for part, names in layers.items():
+        for n, name in enumerate(names):
+            module = name.removeprefix("text_model.")
+            [kernel] = [
+                one
+                for one in adapted_kernels(spec).values()
+                if (one.part, one.module.removeprefix("text_model.")) == (part, module)
+            ]
+            tensors[f"{part}:{n}:up"] = in_memory(np.full((kernel.shape[1], 1), n, np.float32))
+            tensors[f"{part}:{n}:down"] = in_memory(np.ones((1, kernel.shape[0]), np.float32))
+            wanted[kernel.path] = n
+    write_safetensors(tmp_path / "x.safetensors", tensors, {})
+    lora = read_lora(tmp_path / "x.safetensors", spec)
+    assert {path: int(factors["up"][0, 0]) for path, factors in lora.items()} == wanted
+    assert len(wanted) > 40

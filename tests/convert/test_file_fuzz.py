@@ -17,11 +17,15 @@ from tiny_models import TINY
 from torch_bytes import WRITERS, call, dict_of, name, number, of_array, storage, tensor, text
 
 from jaxsd.adapters.embedding import read_embedding
+from jaxsd.adapters.kinds import KINDS
+from jaxsd.adapters.lora_files import read_lora
 from jaxsd.adapters.lora_metadata import ADAPTER, stated_alphas
 from jaxsd.adapters.lora_names import adapted_kernels
 from jaxsd.convert.diffusers.fields import read_json
 from jaxsd.convert.diffusers.parts import PARTS, networks
 from jaxsd.convert.diffusers.unet_settings import unet_settings
+from jaxsd.convert.files.safetensors_file import write_safetensors
+from jaxsd.convert.files.tensors import in_memory
 from jaxsd.convert.files.weight_files import open_folder, open_weights
 from jaxsd.convert.original.single_file import model_of, table
 from jaxsd.convert.original.spec import spec_of
@@ -270,3 +274,30 @@ def test_names_and_shapes_of_single_files(part):
             changed |= {f"{block}.{k}.0.in_layers.2.weight": (64, 64) for k in range(20_000)}
         tensors = unread(changed)
         attempt(lambda tensors=tensors: model_of(tensors, spec_of(tensors, {}, "v")), seed)
+
+
+STEMS = ("lora_unet_conv_in", "unet.mid_block.attentions.0.proj_in", "lora_te_final_layer_norm")
+ROLES = sorted({role for kind in KINDS.values() for form in kind.forms for role in form})
+ENDINGS = (*ROLES, "lora_up.weight", "lora_down.weight", "lora_A.weight", "lora_B.weight")
+FACTS = {"unet": '["GEGLU", "CrossAttention"]', "<s1>": "<embed>", "text_encoder": "[]"}
+
+
+def test_kinds_of_adapters(tmp_path, part):
+    """Keys of all kinds of LoRA files, whole forms and pieces of them, with shapes that may fit."""
+    forms = [form for kind in KINDS.values() for form in kind.forms]
+    for seed in list(seeds(part))[: CASES // 12]:
+        rng = random.Random(seed)
+        arrays = {}
+        for stem in rng.sample(STEMS, rng.choice((1, 2))):
+            roles = rng.choice([rng.choice(forms), rng.sample(ENDINGS, 3), ["lora_up.weight"]])
+            for role in {*roles, *rng.sample(("alpha", "dora_scale", "diff_b", "x"), 1)}:
+                shape = [rng.choice((0, 1, 2, 3, 4, 8, 32)) for _ in range(rng.randrange(5))]
+                arrays[f"{stem}.{role}"] = np.ones(shape, rng.choice((np.float32, np.int32)))
+        for n in range(rng.choice((0, 0, 2, 30))):
+            arrays[f"{rng.choice(('unet', 'text_encoder'))}:{n}:up"] = np.ones((32, 1), np.float32)
+        facts = {name: text for name, text in FACTS.items() if rng.random() < 0.3}
+        if rng.random() < 0.3:
+            facts["unet"] = as_json(rng, mutated(rng, ["GEGLU"])).decode(errors="replace")[:1000]
+        path = tmp_path / "x.safetensors"
+        write_safetensors(path, {key: in_memory(array) for key, array in arrays.items()}, facts)
+        attempt(lambda path=path: read_lora(path, SPEC), seed)
