@@ -25,19 +25,30 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
         signal.signal(signal.SIGINT, _interrupt)
     try:
         _run(["jaxsd", *(sys.argv[1:] if argv is None else argv)])
-    except KeyboardInterrupt:
-        print("jaxsd: interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(streams.BROKEN_PIPE)
+    except (KeyboardInterrupt, Exception) as error:
+        # Modules in C can lose it on their way, and say that they failed to be imported.
+        if not isinstance(error, KeyboardInterrupt) and not _interrupted():
+            raise
+        print("jaxsd: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     finally:
         streams.end()
 
 
 def _interrupt(*_: object) -> NoReturn:
     """Ends the program in good order; the second time at once, whatever it waits for."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    signal.signal(signal.SIGINT, _interrupt_again)
     raise KeyboardInterrupt
+
+
+def _interrupt_again(*_: object) -> NoReturn:
+    os._exit(INTERRUPTED)
+
+
+def _interrupted() -> bool:
+    return signal.getsignal(signal.SIGINT) is _interrupt_again
 
 
 def _run(argv: Sequence[str]) -> NoReturn:

@@ -1,6 +1,8 @@
 """What a shell does to a program: pipes, closed and full streams, Ctrl-C, folders not writable."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from typing import IO
@@ -63,13 +65,25 @@ def test_a_picture_is_drawn_whatever_the_terminal_and_the_home(tmp_path, model):
     assert output.read_bytes().startswith(b"\x89PNG")
 
 
-def test_ctrl_c_before_a_command_is_known_is_a_line(monkeypatch, capsys):
-    def interrupted(argv):
-        raise KeyboardInterrupt
+def interrupted(argv):
+    raise KeyboardInterrupt
 
-    monkeypatch.setattr(main, "_run", interrupted)
-    with pytest.raises(SystemExit) as end:
-        main.run(["info", "x"])
+
+def interrupted_in_c(argv):
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    raise ImportError("umath failed to import")
+
+
+@pytest.mark.parametrize("ended", [interrupted, interrupted_in_c])
+def test_ctrl_c_before_a_command_is_known_is_a_line(monkeypatch, capsys, ended):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(main, "_run", ended)
+    try:
+        with pytest.raises(SystemExit) as end:
+            main.run(["info", "x"])
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (end.value.code, capsys.readouterr().err) == (130, "jaxsd: interrupted\n")
 
 
