@@ -44,7 +44,7 @@ def test_what_cannot_be_drawn_without_more() -> None:
     with pytest.raises(ValueError, match=r"made by ComfyUI: .* strength 0.87; .* --image"):
         read_again(comfy)
     made = read_again(comfy, {"image": "bee.png"}).recipe.settings
-    assert (made.sampler, made.strength) == ("dpm++_2m", 0.87)
+    assert (made.sampler, made.strength) == ("dpm++_2m_normal", 0.87)
     with pytest.raises(ValueError, match=r"a\.png does not say what made it"):
         read_again(png_named("a.png"))
 
