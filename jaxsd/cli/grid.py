@@ -64,9 +64,10 @@ def main(args: argparse.Namespace) -> None:
         encoder_of(output)(np.zeros(shape, np.uint8), {})
     calls = calls_of(grid.cells, spec, model.tokenizers, LARGEST_BATCH)
     with steps_shown(sum(call.rows for call in calls)) as progress:
-        pipe = with_programs(args.model, progress.write, controls, **loading(args))
-        from jaxsd.pipeline import draw_many
+        from jaxsd.pipeline import check_adapters, draw_many
 
+        check_adapters(grid.cells, spec)
+        pipe = with_programs(args.model, progress.write, controls, **loading(args))
         images = draw_many(pipe, grid.cells, pictures, most=LARGEST_BATCH, progress=progress)
     recipe = Recipe(
         grid.cells[0],

@@ -133,11 +133,11 @@ class Pipeline:
 
     def encode(self, images: np.ndarray) -> Array:
         """Scaled latents [B, h, w, c] float32 of pictures uint8 [B, H, W, 3], see `encoded`."""
-        return encoded(self._programs(()), images, self.batch(len(images)))
+        return encoded(self._own_programs(()), images, self.batch(len(images)))
 
     def decode(self, latents: Array) -> np.ndarray:
         """Pictures, uint8 [B, H, W, 3], of scaled latents [B, h, w, c]; see `pictures_of`."""
-        return pictures_of(self._programs(()), latents, self.batch(len(latents)))
+        return pictures_of(self._own_programs(()), latents, self.batch(len(latents)))
 
     def draw(
         self,
