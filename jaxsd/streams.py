@@ -24,18 +24,40 @@ def begin() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if not isinstance(sys.stdout, _Output):
+        sys.stdout = _Output(sys.stdout)
     if not isinstance(sys.stderr, _Notes):
         sys.stderr = _Notes(sys.stderr)
 
 
-class _Notes:
-    """A stream whose errors are ignored."""
+class _Stream:
+    """What another stream does."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+class _Output(_Stream):
+    """A stream whose errors say which stream it is; `end` asks for the last one."""
+
+    error = ""
+
+    def write(self, text: str) -> int:
+        """Writes a text. With PYTHONUNBUFFERED it gets out now, and else at the end."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.error = f"standard output can not be written: {error.strerror}"
+            raise OSError(self.error) from None
+
+
+class _Notes(_Stream):
+    """A stream whose errors are ignored."""
 
     def write(self, text: str) -> int:
         """Writes a text, if that is possible."""
@@ -50,13 +72,21 @@ class _Notes:
 
 
 def end() -> None:
-    """Writes out what was printed; with an exit status where that is not possible."""
+    """Writes out what was printed; with an exit status where that is not possible.
+
+    argparse drops errors of the help that it prints, so those of a program that ends well count.
+    """
+    ended = sys.exception()
+    failed = ended.code if isinstance(ended, SystemExit) else ended
+    error = getattr(sys.stdout, "error", "")
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         _leave(BROKEN_PIPE)
-    except OSError as error:
-        print(f"jaxsd: standard output can not be written: {error.strerror}", file=sys.stderr)
+    except OSError as last:
+        error = f"standard output can not be written: {last.strerror}"
+    if error and not failed:
+        print(f"jaxsd: {error}", file=sys.stderr)
         _leave(2)
 
 

@@ -13,13 +13,13 @@ from jaxsd.cli.ending import ending
 PROGRAM = (sys.executable, "-c", "from jaxsd.cli.main import run; run()")
 
 
-def printing(place: int | IO[str]) -> tuple[int, bytes]:
-    """Status and errors of a program that prints to a place."""
+def printing(place: int | IO[str], *, at_once: str = "") -> tuple[int, bytes]:
+    """Status and errors of a program that prints to a place, at the end or at once."""
     done = subprocess.run(
         [*PROGRAM, "--help"],
         stdout=place,
         stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONUNBUFFERED": ""},
+        env=os.environ | {"PYTHONUNBUFFERED": at_once},
         timeout=60,
     )
     return done.returncode, done.stderr
@@ -32,10 +32,11 @@ def test_a_reader_that_went_away_ends_the_program_quietly():
     os.close(writer)
 
 
-def test_output_to_a_full_disk_is_one_line():
+@pytest.mark.parametrize("at_once", ["", "1"])
+def test_output_to_a_full_disk_is_one_line(at_once):
     with open("/dev/full", "w") as full:
         line = b"jaxsd: standard output can not be written: No space left on device\n"
-        assert printing(full) == (2, line)
+        assert printing(full, at_once=at_once) == (2, line)
 
 
 @pytest.mark.parametrize("place", ["full", "pipe"])

@@ -1,4 +1,5 @@
-"""One of two processes whose devices are one mesh: draws its own half of eight pictures."""
+"""One of two processes whose devices are one mesh: draws its own half of eight pictures,
+step by step where each device has the whole weights, and in one program where they share them."""
 
 import sys
 
@@ -14,18 +15,12 @@ def main(port: str, host: int, folder: str) -> None:
     jax.distributed.initialize(f"localhost:{port}", 2, host)
     assert (jax.device_count(), jax.local_device_count()) == (4, 2)
     own = slice(4 * host, 4 * host + 4)
-    for shape in ((4, 1, 1), (1, 4, 1)):
+    for shape, progress in (((4, 1, 1), lambda row, rows: None), ((1, 4, 1), None)):
         pipe = pipeline_on(shape)
-        drawing = pipe.draw(PROMPTS[own], seed=list(range(8))[own], **OPTIONS)
+        drawing = pipe.draw(PROMPTS[own], seed=list(range(8))[own], progress=progress, **OPTIONS)
         assert drawing.finite.shape == (3, 4)
         name = "-".join(map(str, shape))
         np.save(f"{folder}/{name}-{host}.npy", drawing.latents)
-        if shape == (4, 1, 1):
-            drawing = pipe.draw(
-                PROMPTS[own], seed=list(range(8))[own], progress=lambda row, rows: None, **OPTIONS
-            )
-            assert drawing.finite.shape == (3, 4)
-            np.save(f"{folder}/steps-{host}.npy", drawing.latents)
     if host == 0:
         alone = pipeline_on((1, 1, 1))
         np.save(f"{folder}/alone.npy", alone.draw(PROMPTS, seed=list(range(8)), **OPTIONS).latents)

@@ -35,7 +35,6 @@ from jaxsd.settings import Control
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
-ONE = [Control("given", "first", weight=0.8)]
 PART = [Control("given", "first", 0.9, 0.2, 0.75)]
 TWO = [Control("given", "first", 0.9, 0.0, 0.5), Control("given", "second", 0.4, 0.33, 1.0)]
 HINTS = pictures("hint")
@@ -91,14 +90,11 @@ def compare(
 ALL = [*itertools.product(["sd1", "sd2", "sdxl"], SAMPLERS)]
 
 
-@pytest.mark.parametrize(
-    ("family", "sampler", "controls"),
-    [("sd1", "ddim", ONE), ("sd1", "pndm", PART), *((*one, TWO) for one in ALL)],
-)
-def test_text_to_image(family: str, sampler: str, controls: list[Control]) -> None:
+@pytest.mark.parametrize(("family", "sampler"), ALL)
+def test_text_to_image(family: str, sampler: str) -> None:
     xl = diffusers.StableDiffusionXLControlNetPipeline
     kind = xl if family == "sdxl" else diffusers.StableDiffusionControlNetPipeline
-    compare(family, kind, sampler, controls)
+    compare(family, kind, sampler, TWO)
 
 
 @pytest.mark.parametrize(("family", "sampler"), ALL)
@@ -116,7 +112,6 @@ def test_image_to_image(family: str, sampler: str) -> None:
         *((*one, 0.6) for one in ALL),
         ("sd1", "ddim", 1.0),
         ("sd1-inpainting", "euler", 0.6),
-        ("sdxl-inpainting", "dpm++_2m", 0.6),
     ],
 )
 def test_inpainting(family: str, sampler: str, strength: float) -> None:

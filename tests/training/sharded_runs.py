@@ -15,7 +15,7 @@ from jaxsd.training.config import TrainConfig
 from jaxsd.training.record import read_metrics
 from jaxsd.training.tasks import task_of
 
-MESHES = {"one": (1, 1, 1), "data": (8, 1, 1), "fsdp": (2, 4, 1)}
+MESHES = {"one": (1, 1, 1), "eight": (2, 4, 1)}
 
 
 def main(root: Path) -> None:

@@ -23,12 +23,10 @@ def test_meshes_agree_and_share_the_memory(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    one, data, fsdp = (found[name] for name in ("one", "data", "fsdp"))
+    one, eight = found["one"], found["eight"]
     assert len(one["losses"]) == 3
     assert len(set(one["losses"])) == 3
     # The order of float32 sums differs, and AdamW's first steps divide by small numbers.
-    np.testing.assert_allclose(data["losses"], one["losses"], rtol=1e-4)
-    np.testing.assert_allclose(fsdp["losses"], one["losses"], rtol=1e-4)
-    assert data["bytes"] == one["bytes"]
+    np.testing.assert_allclose(eight["losses"], one["losses"], rtol=1e-4)
     # Four devices share all kernels; vectors, and the two ends of the network, they do not.
-    assert fsdp["bytes"] < 0.3 * one["bytes"]
+    assert eight["bytes"] < 0.3 * one["bytes"]
