@@ -5,27 +5,24 @@ alpha is the rank.
 """
 
 import contextlib
-import math
 import re
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from jaxsd.adapters.embedding import vectors_of
-from jaxsd.adapters.kinds import KINDS, changed, kind_of
+from jaxsd.adapters.kinds import KINDS, kind_of
 from jaxsd.adapters.lora import Lora
+from jaxsd.adapters.lora_factors import Keys, check_fits, layout, magnitude, ranks_of, scalar
 from jaxsd.adapters.lora_metadata import stated_alphas
-from jaxsd.adapters.lora_names import AdaptedKernel, adapted_kernels, spellings
+from jaxsd.adapters.lora_names import adapted_kernels, spellings
 from jaxsd.adapters.lora_numbers import named_by_number
 from jaxsd.config import ModelSpec
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.weight_files import open_weights
-from jaxsd.convert.parameters import Shapes
-from jaxsd.convert.slots import Mismatch, Slot, fill
+from jaxsd.convert.slots import Mismatch, fill
 from jaxsd.families import FAMILIES
 from jaxsd.terminal import printable
 
@@ -53,9 +50,6 @@ _OTHERS = (
 _BUNDLED = re.compile(r"bundle_emb\.(?P<word>.+?)\.(?P<name>string_to_param\.\*|clip_[lg])")
 _EMBEDDED = "<embed>"
 """What cloneofsimo's files say of a learnt word."""
-
-Keys = dict[str, dict[str, str]]
-"""Path of a kernel -> role of a factor -> its name in a file."""
 
 
 class LoraFile(NamedTuple):
@@ -158,69 +152,27 @@ def _lazy(
     apart = {role: _taken(keys, role) for role in ("alpha", "bias", "dora", "magnitude")}
     keys = {name: roles for name, roles in keys.items() if roles or name not in apart["bias"]}
     plain = {name: roles for name, roles in keys.items() if roles.keys() <= {"down", "mid", "up"}}
-    slots, shapes = layout(plain, kernels, _ranks(plain, tensors))
+    slots, shapes = layout(plain, kernels, ranks_of(plain, tensors))
     found = {slot.name: tensors[slot.name] for slot in slots if slot.name in tensors}
     tree = fill(slots, shapes, found, str(path))
     lazy: dict[str, FlatTree] = {}
     for name, roles in keys.items():
         own = {role: tree.get(f"{name}/{role}", tensors[key]) for role, key in roles.items()}
-        lazy[name] = own | _magnitude(path, apart, name, tensors, kernels[name])
-        _check_fits(path, name, lazy[name], kernels[name])
+        lazy[name] = own | magnitude(path, apart, name, tensors, kernels[name])
+        check_fits(path, name, lazy[name], kernels[name])
     for name, key in apart["bias"].items():
         bias = kernels[name]._replace(shape=kernels[name].shape[-1:])
         if not bias.bias:
             raise ValueError(printable(f"{path}: {key} changes a bias, and {name} has none"))
         place = f"{name.rpartition('/')[0]}/bias"
         lazy[place] = {"diff": tensors[key]}
-        _check_fits(path, place, lazy[place], bias)
-    return lazy, {name: _scalar(path, key, tensors) for name, key in apart["alpha"].items()}
+        check_fits(path, place, lazy[place], bias)
+    return lazy, {name: scalar(path, key, tensors) for name, key in apart["alpha"].items()}
 
 
 def _taken(keys: Keys, role: str) -> dict[str, str]:
     """Takes the keys of a role out of the others."""
     return {name: roles.pop(role) for name, roles in keys.items() if role in roles}
-
-
-def _magnitude(
-    path: Path,
-    apart: Mapping[str, Mapping[str, str]],
-    name: str,
-    tensors: FlatTree,
-    kernel: AdaptedKernel,
-) -> FlatTree:
-    """DoRA's magnitude, [out], or [in, 1] where LyCORIS has it by inputs."""
-    for role in ("dora", "magnitude"):
-        if key := apart[role].get(name):
-            tensor = tensors[key]
-            by_inputs = role == "dora" and tensor.shape[:1] == (1,)
-            shape = (kernel.shape[-2], 1) if by_inputs else kernel.shape[-1:]
-            if math.prod(tensor.shape) != math.prod(shape):
-                misshapen = f"{key} {list(tensor.shape)} instead of {list(shape)}"
-                raise Mismatch(str(path), (), (), [misshapen])
-            return {"magnitude": tensor.transformed(shape, partial(np.reshape, shape=shape))}
-    return {}
-
-
-def _check_fits(path: Path, name: str, factors: FlatTree, kernel: AdaptedKernel) -> None:
-    """Checks that factors are those of one kind, and that they make a change of the kernel.
-
-    Raises:
-      ValueError: they are not, and do not.
-    """
-    if kind_of(factors) is None:
-        some = ", ".join(sorted(factors))
-        known = "; ".join(f"{n}: {' '.join(sorted(k.forms[0]))}" for n, k in KINDS.items())
-        raise ValueError(printable(f"{path} has {some} of {name}, which is none of {known}"))
-    shapes = {
-        role: jax.ShapeDtypeStruct(tensor.shape, np.float32) for role, tensor in factors.items()
-    }
-    shapes["alpha"] = jax.ShapeDtypeStruct((), np.float32)
-    try:
-        jax.eval_shape(changed, jax.ShapeDtypeStruct(kernel.shape, np.float32), shapes, 1.0)
-    except (TypeError, ValueError, ZeroDivisionError):
-        sizes = ", ".join(f"{role} {list(one.shape)}" for role, one in sorted(factors.items()))
-        wanted = f"{sizes} instead of what makes {list(kernel.shape)}"
-        raise Mismatch(str(path), (), (), [f"{name}: {wanted}"]) from None
 
 
 def _found(path: Path, tensors: FlatTree, spec: ModelSpec) -> Keys:
@@ -244,46 +196,3 @@ def _found(path: Path, tensors: FlatTree, spec: ModelSpec) -> Keys:
     if not keys:
         raise ValueError(f"{path} is empty, not a LoRA")
     return keys
-
-
-def _ranks(keys: Keys, tensors: FlatTree) -> dict[str, int]:
-    """The rank of each kernel's factors, from `up`, or from `down` if there is no `up`."""
-    ranks = {}
-    for name, roles in keys.items():
-        axis, role = (1, "up") if "up" in roles else (0, "down")
-        shape = tensors[roles[role]].shape if role in roles else ()
-        ranks[name] = max(1, shape[axis]) if len(shape) > axis else 1
-    return ranks
-
-
-def _scalar(path: Path, key: str, tensors: FlatTree) -> float:
-    shape = tensors[key].shape
-    if math.prod(shape) != 1:
-        raise ValueError(printable(f"{path}: {key} is {list(shape)} instead of one number"))
-    value = float(tensors[key].read().reshape(()))
-    if not math.isfinite(value):
-        raise ValueError(printable(f"{path}: {key} is {value}, which is not a finite number"))
-    return value
-
-
-def layout(
-    keys: Keys, kernels: Mapping[str, AdaptedKernel], ranks: Mapping[str, int]
-) -> tuple[list[Slot], Shapes]:
-    """Slots and shapes of LoRA's factors of some kernels; paths end with the factor's role."""
-    slots: list[Slot] = []
-    shapes: Shapes = {}
-    for name, roles in keys.items():
-        kernel = kernels[name]
-        for role, shape in _shapes(kernel.shape, ranks[name], "mid" in roles).items():
-            place = f"{name}/{role}"
-            slots.append(Slot(place, roles.get(role, f"{role} of {name}"), kernel.kind))
-            shapes[place] = shape
-    return slots, shapes
-
-
-def _shapes(kernel: tuple[int, ...], rank: int, twice: bool) -> Shapes:
-    """Shapes of the factors of a kernel; `twice` if there is a `mid` factor."""
-    *window, inputs, outputs = kernel
-    point = [1 for _ in window]
-    shapes = {"down": (*(point if twice else window), inputs, rank), "up": (*point, rank, outputs)}
-    return shapes | ({"mid": (*window, rank, rank)} if twice else {})

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxsd.adapters.kinds import Factors
-from jaxsd.adapters.lora_files import Keys, layout
+from jaxsd.adapters.lora_factors import Keys, layout
 from jaxsd.adapters.lora_metadata import ADAPTER, adapter_metadata, kohya_metadata
 from jaxsd.adapters.lora_names import AdaptedKernel, adapted_kernels
 from jaxsd.config import ModelSpec

@@ -48,7 +48,8 @@ class Last:
             for params, own, result in self._results:
                 if params is model.params and own == adapters:
                     return result
-            del self._results[: len(self._results) - self._kept + 1]  # before memory is needed
+            if len(self._results) == self._kept:
+                del self._results[0]  # before memory is needed for another
             self._results.append((model.params, adapters, self._function(model, adapters)))
             return self._results[-1][2]
 
