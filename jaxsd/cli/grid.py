@@ -17,7 +17,7 @@ from jaxsd.convert.reading import Reading
 from jaxsd.drawings import LARGEST_BATCH, with_programs
 from jaxsd.images import encoder_of, labelled_sheet, write_picture
 from jaxsd.memory import check_drawing
-from jaxsd.outputs import check_file
+from jaxsd.outputs import adapter_hashes, check_file
 from jaxsd.settings import Recipe, calls_of, settings_from
 from jaxsd.webui import PARAMETERS, parameters_text
 
@@ -76,6 +76,7 @@ def main(args: argparse.Namespace) -> None:
         version=jaxsd.__version__,
         taesd=args.taesd or "",
         pictures=hashes,
+        adapters=adapter_hashes(grid.cells[0]),
         reading=Reading(**reading(args)).stated,
     )
     texts = {PARAMETERS: parameters_text(recipe, grid.described)}
