@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jaxsd.images import PARAMETERS, picture_texts
 from jaxsd.schedulers import SAMPLERS
-from jaxsd.settings import OPTIONS, Recipe, settings_from
+from jaxsd.settings import OPTIONS, Recipe, Settings, settings_from
 from jaxsd.text_files import table_of
 from jaxsd.typed import nearest
 
@@ -102,6 +102,7 @@ def parameters_text(recipe: Recipe, more: Mapping[str, str] = {}) -> str:
         if name.endswith(f"_{ending}"):
             name, sigmas = name.removesuffix(f"_{ending}"), ending.capitalize()
     height, width = made.drawn_size
+    strength = made.hires_strength if made.hires > 1 else made.strength
     settings = {
         "Steps": made.steps,
         "Sampler": SAMPLERS[name].webui if name in SAMPLERS else name,
@@ -112,7 +113,8 @@ def parameters_text(recipe: Recipe, more: Mapping[str, str] = {}) -> str:
         "Model hash": recipe.model_hash,
         # Other programs do not unquote this one.
         "Model": re.sub(r"[,:\s]+", " ", Path(recipe.model).stem),
-        "Denoising strength": f"{made.strength:g}" if made.image else "",
+        "Denoising strength": f"{strength:g}" if made.image or made.hires > 1 else "",
+        **_hires_and_variation(made),
         "Mask blur": f"{made.mask_blur:g}" if made.paints else "",
         # A seed gives different noise here than in torch's generators.
         "RNG": "jaxsd",
@@ -124,6 +126,25 @@ def parameters_text(recipe: Recipe, more: Mapping[str, str] = {}) -> str:
         lines.append(f"{NEGATIVE}: {made.negative_prompt}")
     lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in settings.items() if value))
     return "\n".join(lines)
+
+
+def _hires_and_variation(made: Settings) -> dict[str, str]:
+    """What webui says of a second pass and of noise that is not that of the seed alone."""
+    said = {}
+    if made.hires > 1:
+        said |= {
+            "Hires upscale": f"{made.hires:g}",
+            "Hires steps": str(made.hires_steps or ""),
+            "Hires upscaler": made.hires_upscaler.capitalize(),
+        }
+    if made.variation_strength:
+        said |= {
+            "Variation seed": str(made.variation_seed),
+            "Variation seed strength": f"{made.variation_strength:g}",
+        }
+    if any(made.seed_resize):
+        said |= {"Seed resize from": "x".join(map(str, made.seed_resize))}
+    return said
 
 
 def parse_parameters(text: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ from jaxsd.settings import (
     Settings,
     checked,
     image_count,
-    tableau_of,
+    rows_of,
 )
 from jaxsd.terminal import printable
 from jaxsd.types import Array
@@ -67,8 +67,9 @@ def main(args: argparse.Namespace) -> None:
     spec = opened(args).spec
     check_drawing(checked(first, spec), spec, images=count, together=min(count, LARGEST_BATCH))
     prompts = [text for text in asked for _ in range(args.num_images)]
+    number = getattr(first, first.counted)
     settings = [
-        checked(replace(first, prompt=prompt, seed=first.seed + i), spec)
+        checked(replace(first, prompt=prompt, **{first.counted: number + i}), spec)
         for i, prompt in enumerate(prompts)
     ]
     for control in first.control:
@@ -76,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
     pictures, hashes = read_pictures(settings[0])
     check_same_pictures(before, hashes)
     canvas_of(settings[0], pictures)
-    paths, sheet = output_paths(Path(args.output), prompts, first.seed)
+    paths, sheet = output_paths(Path(args.output), prompts, number)
     if args.again and any(path.exists() and path.samefile(args.again) for path in paths):
         raise ValueError(f"{args.again} would be replaced; say with -o where to write")
     # The same settings are drawn in a batch of the same size, for the same bits.
@@ -96,7 +97,7 @@ def main(args: argparse.Namespace) -> None:
         for one, size in zip(settings, sizes, strict=True)
     ]
     check_room(paths[0], max(recipes, key=lambda one: len(one.settings.prompt)))
-    rows = tableau_of(settings[0], spec).rows
+    rows = rows_of(settings[0], spec)
     with (
         ThreadPoolExecutor(1) as aside,
         steps_shown(rows * len(batches(len(prompts)))) as progress,

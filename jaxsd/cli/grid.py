@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> None:
     spec = opened(args).spec
     base = settings_from(given_settings(args) | {"prompt": args.prompt})
     grid = grid_of(base, spec, args.x, args.y, args.z)
-    largest = max(grid.cells, key=lambda one: np.prod(one.drawn_size))
+    largest = max(grid.cells, key=lambda one: np.prod(one.final_size))
     most = min(len(grid.cells), LARGEST_BATCH)
     check_drawing(largest, spec, images=2 * len(grid.cells), together=most)
     controls = dict.fromkeys(control.model for one in grid.cells for control in one.control)
@@ -60,7 +60,7 @@ def main(args: argparse.Namespace) -> None:
     for one in grid.cells:
         canvas_of(one, pictures)
     output = check_file(Path(args.output))
-    blank = [np.broadcast_to(np.uint8(0), (*one.drawn_size, 3)) for one in grid.cells]
+    blank = [np.broadcast_to(np.uint8(0), (*one.final_size, 3)) for one in grid.cells]
     height, width = labelled_sheet(blank, *grid.labels).shape[:2]
     for shape in ((height, 1, 3), (1, width, 3)):
         encoder_of(output)(np.zeros(shape, np.uint8), {})

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxsd.canvases import canvas_of, pasted_back
+from jaxsd.canvases import Pictures, canvas_of, pasted_back
 from jaxsd.config import ControlNetConfig, ModelSpec, TinyVAEConfig
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.images import to_uint8
@@ -21,11 +21,12 @@ from jaxsd.pipeline.batches import batch_size, filled, given_noise, image_keys
 from jaxsd.pipeline.drawing import Programs, Shown, finished, prepare_steps, steps, whole
 from jaxsd.pipeline.drawing import prepare_whole as prepare_program
 from jaxsd.pipeline.kinds import encoded, output_of, pictures_of
+from jaxsd.pipeline.noise import is_varied, varied
 from jaxsd.pipeline.order import Order, check_alike, given_arrays, runs_of
 from jaxsd.pipeline.requests import request_of
 from jaxsd.sampling import first_non_finite
 from jaxsd.sampling.program import DRAWING, Drawing, Networks, initial_noise
-from jaxsd.settings import Settings
+from jaxsd.settings import Settings, passes_of
 from jaxsd.text import Tokenizer
 from jaxsd.types import Array, Params
 
@@ -237,12 +238,15 @@ class Pipeline:
         unit = self.spec.vae.downscale
         shape = (height // unit, width // unit, self.spec.vae.latent_channels)
         keys = image_keys(filled([one.seed for one in settings], batch), self.mesh)
-        if latents is None:
+        all_settings, all_canvases = filled(settings, batch), filled(canvases, batch)
+        if latents is None and not any(map(is_varied, settings)):
             noise = self.programs(initial_noise, {"shape": shape}, keys=keys)
         else:
-            noise = given_noise(latents, (count, *shape), batch)
+            if latents is None:
+                noise = np.stack([varied(one, shape, unit, self._noise) for one in all_settings])
+            else:
+                noise = given_noise(latents, (count, *shape), batch)
             noise = jnp.asarray(noise) if self.mesh is None else share(noise, self.mesh)
-        all_settings, all_canvases = filled(settings, batch), filled(canvases, batch)
         given = given_arrays(self.spec, self.tokenizers, all_settings, all_canvases)
         if self.mesh is not None:
             given = share(given, self.mesh)
@@ -251,7 +255,26 @@ class Pipeline:
             runs=runs_of(self.spec, all_settings),
             settings=settings,
             canvases=tuple(canvases),
+            later=self._later(settings, pictures, batch) if settings[0].hires > 1 else None,
         )
+
+    def _noise(self, seed: int, shape: tuple[int, int, int]) -> np.ndarray:
+        """The noise of one seed, float32 [h, w, c]."""
+        drawn = self.programs(initial_noise, {"shape": shape}, keys=image_keys([seed]))
+        return np.asarray(drawn)[0]
+
+    def _later(
+        self, settings: Sequence[Settings], pictures: Sequence[Pictures], batch: int
+    ) -> Order:
+        """The second pass, with zeros for what it begins from."""
+        second = [passes_of(one)[1] for one in settings]
+        height, width = second[0].drawn_size
+        blank = [one._replace(image=np.zeros((height, width, 3), np.uint8)) for one in pictures]
+        later = self.order(second, pictures=blank, batch=batch)
+        if settings[0].hires_upscaler != "latent":
+            return later
+        given = later.given
+        return later._replace(given=given._replace(image=None, source=jnp.zeros_like(given.noise)))
 
     def prepare(self, order: Order) -> None:
         """Loads or compiles what `draw` runs for such an order, without drawing it.

@@ -20,6 +20,8 @@ from jaxsd.settings.plans import (
     calls_of,
     guidance_of,
     is_guided,
+    passes_of,
+    rows_of,
     scale_of,
     tableau_of,
 )
@@ -42,6 +44,8 @@ __all__ = [
     "in_range",
     "is_guided",
     "option_value",
+    "passes_of",
+    "rows_of",
     "scale_of",
     "settings_from",
     "tableau_of",

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxsd.config import ModelSpec
 from jaxsd.settings.options import OPTIONS, Settings, option_value
-from jaxsd.settings.plans import tableau_of
+from jaxsd.settings.plans import passes_of, tableau_of
 from jaxsd.typed import is_whole
 
 MOST_IMAGES = 2**20
@@ -26,9 +26,13 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
     settings = in_range(settings)
     _check_pictures(settings)
     filled = _filled(settings, spec)
-    for name in ("width", "height", "outpaint"):
-        _check_multiple(name, getattr(filled, name), spec.vae.downscale if spec.vae else 8)
-    tableau_of(filled, spec)
+    unit = spec.vae.downscale if spec.vae else 8
+    for name in ("width", "height", "outpaint", "seed_resize"):
+        _check_multiple(name, getattr(filled, name), unit)
+    if filled.hires > 1:
+        _check_hires(filled, unit)
+    for one in passes_of(filled):
+        tableau_of(one, spec)
     return filled
 
 
@@ -73,6 +77,8 @@ def in_range(settings: Settings) -> Settings:
             )
         _check_interval("control FROM and TO", (control.first, control.last))
     _check_interval("guidance_interval", settings.guidance_interval)
+    if any(settings.seed_resize) and not all(settings.seed_resize):
+        raise ValueError(f"seed_resize {settings.seed_resize} has a 0; give a width and a height")
     return settings
 
 
@@ -123,6 +129,22 @@ def _check_pictures(settings: Settings) -> None:
     ):
         if there:
             raise ValueError(f"{name} {getattr(settings, name)} needs an image to begin from")
+
+
+def _check_hires(settings: Settings, unit: int) -> None:
+    if settings.image:
+        raise ValueError(
+            f"hires {settings.hires:g} enlarges what was drawn of a prompt, and there is an image; "
+            "give a larger size"
+        )
+    if settings.hires_strength == 0:
+        raise ValueError("hires_strength 0 draws nothing; give more than 0, up to 1")
+    for name, side in (("width", settings.width), ("height", settings.height)):
+        if round(wide := side * settings.hires, 6) % unit:
+            raise ValueError(
+                f"hires {settings.hires:g} makes {wide:g} of {name} {side}, which is not a "
+                f"multiple of {unit} pixels"
+            )
 
 
 def _check_multiple(name: str, value: Any, unit: int) -> None:

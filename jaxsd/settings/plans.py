@@ -1,6 +1,7 @@
 """What settings mean for the sampling loop: table, guidance, and images that can share a call."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -9,6 +10,9 @@ from jaxsd.schedulers import NoiseSchedule, Tableau, build
 from jaxsd.schedulers.guidance import Guidance, classifier_free, runs, together, unguided
 from jaxsd.settings.options import SHARED, Settings
 from jaxsd.types import Prediction
+
+ENLARGED = "enlarged"
+"""Stands for the file of a picture that was drawn before."""
 
 
 class Bucket(NamedTuple):
@@ -44,6 +48,31 @@ def tableau_of(settings: Settings, spec: ModelSpec) -> Tableau:
     return _tableau(spec.schedule, spec.prediction, *method)
 
 
+def passes_of(settings: Settings) -> tuple[Settings, ...]:
+    """The drawings that make an image, for checked settings: one, or with `hires` a second one.
+
+    The second begins from the first, enlarged.
+    """
+    if settings.hires == 1:
+        return (settings,)
+    height, width = settings.final_size
+    second = replace(
+        settings,
+        hires=1.0,
+        height=height,
+        width=width,
+        image=ENLARGED,
+        strength=settings.hires_strength,
+        steps=settings.hires_steps or settings.steps,
+    )
+    return settings, second
+
+
+def rows_of(settings: Settings, spec: ModelSpec) -> int:
+    """Network calls of an image, for checked settings."""
+    return sum(tableau_of(one, spec).rows for one in passes_of(settings))
+
+
 def guidance_of(settings: Settings, rows: int, *, guided: bool) -> Guidance:
     """The branches of an image; `guided` says whether its batch has negative prompts."""
     if not guided:
@@ -66,8 +95,9 @@ def bucket_of(settings: Settings, spec: ModelSpec) -> Bucket:
     guided = is_guided(settings, spec)
     guidance = (scale_of(settings), settings.guidance_interval) if guided else None
     height, width = settings.drawn_size
+    rows = [tableau_of(one, spec).rows for one in passes_of(settings)]
     return Bucket(
-        runs=_runs(tableau_of(settings, spec).rows, guidance),
+        runs=tuple(run for count in rows for run in _runs(count, guidance)),
         height=height,
         width=width,
         texts=1 + guided,
@@ -89,7 +119,7 @@ def calls_of(settings: Sequence[Settings], spec: ModelSpec, most: int) -> list[C
         kinds.setdefault(bucket_of(one, spec)._replace(runs=()), []).append(i)
     calls = []
     for numbers in kinds.values():
-        rows = {i: tableau_of(settings[i], spec).rows for i in numbers}
+        rows = {i: rows_of(settings[i], spec) for i in numbers}
         numbers.sort(key=rows.get)
         batch = -(-len(numbers) // -(-len(numbers) // most))
         for first in range(0, len(numbers), batch):
