@@ -3,11 +3,16 @@
 As webui's variation seeds and "resize seed from".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from jax.sharding import Mesh
 
+from jaxsd.executables import Executables
+from jaxsd.pipeline.batches import image_keys, placed
+from jaxsd.sampling.program import initial_noise
 from jaxsd.settings import Settings
+from jaxsd.types import Array
 
 Draw = Callable[[int, tuple[int, int, int]], np.ndarray]
 """(seed, shape [h, w, c]) -> unit noise, float32."""
@@ -19,6 +24,33 @@ _PARALLEL = 0.9995
 def is_varied(settings: Settings) -> bool:
     """Whether an image begins with other noise than that of its seed alone."""
     return settings.variation_strength > 0 or any(settings.seed_resize)
+
+
+def initial(
+    run: Executables,
+    settings: Sequence[Settings],
+    shape: tuple[int, int, int],
+    downscale: int,
+    keys: Array,
+    mesh: Mesh | None,
+) -> Array:
+    """The initial noise of a batch, [B, h, w, c] float32 where the programs need it.
+
+    Args:
+      run: of a pipeline.
+      settings: checked, one per image of this host.
+      shape: of the latents of an image.
+      downscale: of the autoencoder.
+      keys: of the seeds.
+      mesh: as `Pipeline.mesh`.
+    """
+    if not any(map(is_varied, settings)):
+        return run(initial_noise, {"shape": shape}, keys=keys)
+
+    def draw(seed: int, shape: tuple[int, int, int]) -> np.ndarray:
+        return np.asarray(run(initial_noise, {"shape": shape}, keys=image_keys([seed])))[0]
+
+    return placed(np.stack([varied(one, shape, downscale, draw) for one in settings]), mesh)
 
 
 def varied(

@@ -17,15 +17,15 @@ from jaxsd.memory import check_drawing
 from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.parallel import images_per_step, own_share, share
-from jaxsd.pipeline.batches import batch_size, filled, given_noise, image_keys
+from jaxsd.pipeline.batches import batch_size, filled, given_noise, image_keys, placed
 from jaxsd.pipeline.drawing import Programs, Shown, finished, prepare_steps, steps, whole
 from jaxsd.pipeline.drawing import prepare_whole as prepare_program
 from jaxsd.pipeline.kinds import encoded, output_of, pictures_of
-from jaxsd.pipeline.noise import is_varied, varied
+from jaxsd.pipeline.noise import initial
 from jaxsd.pipeline.order import Order, check_alike, given_arrays, runs_of
 from jaxsd.pipeline.requests import request_of
 from jaxsd.sampling import first_non_finite
-from jaxsd.sampling.program import DRAWING, Drawing, Networks, initial_noise
+from jaxsd.sampling.program import DRAWING, Drawing, Networks
 from jaxsd.settings import Settings, passes_of
 from jaxsd.text import Tokenizer
 from jaxsd.types import Array, Params
@@ -239,14 +239,10 @@ class Pipeline:
         shape = (height // unit, width // unit, self.spec.vae.latent_channels)
         keys = image_keys(filled([one.seed for one in settings], batch), self.mesh)
         all_settings, all_canvases = filled(settings, batch), filled(canvases, batch)
-        if latents is None and not any(map(is_varied, settings)):
-            noise = self.programs(initial_noise, {"shape": shape}, keys=keys)
+        if latents is None:
+            noise = initial(self.programs, all_settings, shape, unit, keys, self.mesh)
         else:
-            if latents is None:
-                noise = np.stack([varied(one, shape, unit, self._noise) for one in all_settings])
-            else:
-                noise = given_noise(latents, (count, *shape), batch)
-            noise = jnp.asarray(noise) if self.mesh is None else share(noise, self.mesh)
+            noise = placed(given_noise(latents, (count, *shape), batch), self.mesh)
         given = given_arrays(self.spec, self.tokenizers, all_settings, all_canvases)
         if self.mesh is not None:
             given = share(given, self.mesh)
@@ -257,11 +253,6 @@ class Pipeline:
             canvases=tuple(canvases),
             later=self._later(settings, pictures, batch) if settings[0].hires > 1 else None,
         )
-
-    def _noise(self, seed: int, shape: tuple[int, int, int]) -> np.ndarray:
-        """The noise of one seed, float32 [h, w, c]."""
-        drawn = self.programs(initial_noise, {"shape": shape}, keys=image_keys([seed]))
-        return np.asarray(drawn)[0]
 
     def _later(
         self, settings: Sequence[Settings], pictures: Sequence[Pictures], batch: int
