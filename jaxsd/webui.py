@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from jaxsd.convert.reading import Reading
 from jaxsd.images import PARAMETERS, picture_texts
 from jaxsd.schedulers import SAMPLERS
 from jaxsd.settings import OPTIONS, Recipe, Settings, settings_from
 from jaxsd.text_files import table_of
-from jaxsd.typed import nearest
+from jaxsd.typed import nearest, value_of
 
 JSON = "jaxsd"
 """Name of the text that has the recipe as JSON; `PARAMETERS` is webui's."""
@@ -68,7 +69,13 @@ def recipe_from(table: Mapping[str, object]) -> Recipe:
         if name not in known:
             raise ValueError(f"unknown key {name!r}; {nearest(name, known)}")
     settings = {name: value for name, value in table.items() if name in OPTIONS}
-    rest = {name: value for name, value in table.items() if name not in OPTIONS}
+    fields = Recipe.__dataclass_fields__
+    rest = {
+        name: value_of(fields[name].type, value, name)
+        for name, value in table.items()
+        if name not in OPTIONS
+    }
+    Reading(**rest.get("reading", {}))  # which knows its names
     return Recipe(settings_from(settings), **rest)
 
 

@@ -81,7 +81,8 @@ def main(args: argparse.Namespace) -> None:
     if args.again and any(path.exists() and path.samefile(args.again) for path in paths):
         raise ValueError(f"{args.again} would be replaced; say with -o where to write")
     # The same settings are drawn in a batch of the same size, for the same bits.
-    batch = before.batch_size if settings == [before.settings] else 0
+    same = settings == [before.settings] and 0 < before.batch_size <= LARGEST_BATCH
+    batch = before.batch_size if same else 0
     sizes = [max(batch, size) for size in batches(count) for _ in range(size)]
     recipes = [
         Recipe(

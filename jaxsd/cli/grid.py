@@ -3,13 +3,14 @@
 import argparse
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 import jaxsd
 from jaxsd.bulk.grid import grid_of
-from jaxsd.canvases import canvas_of, read_pictures
+from jaxsd.canvases import canvas_of, pictures_alone, read_pictures
 from jaxsd.cli.loading import loaded
 from jaxsd.cli.options import add_model, add_settings, given_settings, opened, reading
 from jaxsd.cli.progress import steps_shown
@@ -56,9 +57,10 @@ def main(args: argparse.Namespace) -> None:
     controls = dict.fromkeys(control.model for one in grid.cells for control in one.control)
     for name in controls:
         controlnet_place(name)
-    pictures, hashes = read_pictures(grid.cells[0])
-    for one in grid.cells:
-        canvas_of(one, pictures)
+    read = cache(read_pictures)
+    pictures = [read(pictures_alone(one))[0] for one in grid.cells]
+    for one, own in zip(grid.cells, pictures, strict=True):
+        canvas_of(one, own)
     output = check_file(Path(args.output))
     blank = [np.broadcast_to(np.uint8(0), (*one.final_size, 3)) for one in grid.cells]
     height, width = labelled_sheet(blank, *grid.labels).shape[:2]
@@ -75,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
         dtype=args.dtype,
         version=jaxsd.__version__,
         taesd=args.taesd or "",
-        pictures=hashes,
+        pictures=read(pictures_alone(grid.cells[0]))[1],
         reading=Reading(**reading(args)).stated,
     )
     texts = {PARAMETERS: parameters_text(recipe, grid.described)}
