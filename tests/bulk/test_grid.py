@@ -52,6 +52,7 @@ def test_axes_are_read_as_webui_reads_them(text: str, name: str, values: list[st
         ({"x": "seed: 1-999999"}, "axis 'seed' has 1001 values; at most 1000 are possible"),
         ({"x": 'prompt s/r: "a'}, "have a quote that does not end"),
         ({"x": "prompt s/r: dog, cow"}, "the prompt has no 'dog', its first value"),
+        ({"x": 'prompt s/r: "", cow'}, "the prompt has no '', its first value"),
         ({"x": "steps: 1", "y": "steps: 2"}, "two axes change the same: steps, steps"),
         ({"x": "sampler: euler, dimm"}, "sampler 'dimm' is unknown"),
         ({"x": "size: 17x16"}, "width 17 is not a multiple of"),
