@@ -7,7 +7,7 @@ from tiny_pipelines import SMALLEST, pipeline
 
 from jaxsd.settings import Settings, bucket_of, checked, passes_of, rows_of
 
-OPTIONS = {"steps": 2, "height": 8, "width": 12, "seed": 4, "sampler": "euler"}
+OPTIONS = {"steps": 2, "height": 8, "width": 12, "seed": 4, "sampler": "euler", "guidance_scale": 1}
 HIRES = {"hires": 2.0, "hires_strength": 0.75, "hires_steps": 4}
 
 
