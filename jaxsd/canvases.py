@@ -60,6 +60,11 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
     return Pictures(image, mask, tuple(controls)), hashes
 
 
+def pictures_alone(settings: Settings) -> Settings:
+    """Settings that name the same pictures, and nothing else."""
+    return Settings(image=settings.image, mask=settings.mask, control=settings.control)
+
+
 def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
     """The canvas of an image, from checked settings.
 

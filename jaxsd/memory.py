@@ -31,7 +31,7 @@ def check_drawing(settings: Settings, spec: ModelSpec, images: int, together: in
     Raises:
       ValueError: they do not fit.
     """
-    vae, (height, width) = spec.vae, settings.drawn_size
+    vae, (height, width) = spec.vae, settings.final_size
     if vae is None:
         return
     each = height * width

@@ -75,7 +75,7 @@ def check_room(path: Path, recipe: Recipe) -> None:
     Raises:
       ValueError: it has not.
     """
-    height, width = recipe.settings.drawn_size
+    height, width = recipe.settings.final_size
     encode = encoder_of(path)
     # A line of pixels is long enough to tell.
     for shape in ((height, 1, 3), (1, width, 3)):

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from jaxsd.convert.reading import Reading
 from jaxsd.images import PARAMETERS, picture_texts
 from jaxsd.schedulers import SAMPLERS
 from jaxsd.schedulers.names import SIGMAS_OF_WEBUI
 from jaxsd.schedulers.spacing import SIGMAS
 from jaxsd.schedulers.trained_sigmas import TRAINED_SIGMAS
-from jaxsd.settings import OPTIONS, Recipe, settings_from
+from jaxsd.settings import OPTIONS, Recipe, Settings, settings_from
 from jaxsd.text_files import table_of
-from jaxsd.typed import nearest
+from jaxsd.typed import nearest, value_of
 
 JSON = "jaxsd"
 """Name of the text that has the recipe as JSON; `PARAMETERS` is webui's."""
@@ -72,7 +73,13 @@ def recipe_from(table: Mapping[str, object]) -> Recipe:
         if name not in known:
             raise ValueError(f"unknown key {name!r}; {nearest(name, known)}")
     settings = {name: value for name, value in table.items() if name in OPTIONS}
-    rest = {name: value for name, value in table.items() if name not in OPTIONS}
+    fields = Recipe.__dataclass_fields__
+    rest = {
+        name: value_of(fields[name].type, value, name)
+        for name, value in table.items()
+        if name not in OPTIONS
+    }
+    Reading(**rest.get("reading", {}))  # which knows its names
     return Recipe(settings_from(settings), **rest)
 
 
@@ -107,6 +114,7 @@ def parameters_text(recipe: Recipe, more: Mapping[str, str] = {}) -> str:
             name = name.removesuffix(f"_{ending}")
             sigmas = SIGMAS_OF_WEBUI.get(ending, ending.capitalize())
     height, width = made.drawn_size
+    strength = made.hires_strength if made.hires > 1 else made.strength
     settings = {
         "Steps": made.steps,
         "Sampler": SAMPLERS[name].webui if name in SAMPLERS else name,
@@ -118,7 +126,8 @@ def parameters_text(recipe: Recipe, more: Mapping[str, str] = {}) -> str:
         # Other programs do not unquote this one.
         "Model": re.sub(r"[,:\s]+", " ", Path(recipe.model).stem),
         "Clip skip": made.clip_skip if made.clip_skip != 1 else None,
-        "Denoising strength": f"{made.strength:g}" if made.image else "",
+        "Denoising strength": f"{strength:g}" if made.image or made.hires > 1 else "",
+        **_hires_and_variation(made),
         "Mask blur": f"{made.mask_blur:g}" if made.paints else "",
         "RNG": RNG[made.noise],
         "Version": f"jaxsd {recipe.version}",
@@ -129,6 +138,25 @@ def parameters_text(recipe: Recipe, more: Mapping[str, str] = {}) -> str:
         lines.append(f"{NEGATIVE}: {made.negative_prompt}")
     lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in settings.items() if value))
     return "\n".join(lines)
+
+
+def _hires_and_variation(made: Settings) -> dict[str, str]:
+    """What webui says of a second pass and of noise that is not that of the seed alone."""
+    said = {}
+    if made.hires > 1:
+        said |= {
+            "Hires upscale": f"{made.hires:g}",
+            "Hires steps": str(made.hires_steps or ""),
+            "Hires upscaler": made.hires_upscaler.capitalize(),
+        }
+    if made.variation_strength:
+        said |= {
+            "Variation seed": str(made.variation_seed),
+            "Variation seed strength": f"{made.variation_strength:g}",
+        }
+    if any(made.seed_resize):
+        said |= {"Seed resize from": "x".join(map(str, made.seed_resize))}
+    return said
 
 
 def parse_parameters(text: str) -> dict[str, str]:

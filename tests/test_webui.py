@@ -134,6 +134,24 @@ def test_a_recipe_of_a_newer_version_is_refused_by_name(tmp_path, image):
         read_recipe(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "message"),
+    [
+        ('"batch_size": 0', '"batch_size": "many"', "batch_size is 'many', it must be of type int"),
+        ('"model": "', '"model": 7, "dtype": "', "model is 7, it must be of type str"),
+        ('"reading": {}', '"reading": {"output": "/"}', "unexpected keyword argument 'output'"),
+    ],
+)
+def test_other_fields_of_a_recipe_have_their_types(tmp_path, image, ours, theirs, message):
+    texts = texts_of(replace(RECIPE, model="m"))
+    texts["jaxsd"] = texts["jaxsd"].replace(ours, theirs)
+    if "dtype" in theirs:
+        texts["jaxsd"] = texts["jaxsd"].replace('"dtype": "m", "dtype"', '"dtype"')
+    write_picture(tmp_path / "a.png", image, texts)
+    with pytest.raises(ValueError, match=message):
+        read_recipe(tmp_path / "a.png")
+
+
 @pytest.mark.parametrize("packed", ["{" * 10**5, "[]", "{", '{"a": ' * 10**5])
 def test_what_is_no_recipe_is_refused_in_one_line(tmp_path, image, packed):
     write_picture(tmp_path / "a.png", image, {"jaxsd": packed})

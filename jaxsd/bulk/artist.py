@@ -15,7 +15,7 @@ from jaxsd.bulk.plan import Unit, first_units
 from jaxsd.bulk.rows import Row
 from jaxsd.bulk.run import Ready, filled
 from jaxsd.bulk.work import Work, controls_of
-from jaxsd.canvases import Pictures, read_pictures
+from jaxsd.canvases import Pictures, pictures_alone, read_pictures
 from jaxsd.executables import Executables
 from jaxsd.images import ENCODERS
 from jaxsd.outputs import adapter_hashes, model_hash
@@ -78,7 +78,7 @@ class PipelineArtist:
     def ready(self, rows: Sequence[Row]) -> Ready:
         """An order of `batch_size` rows for each device, with their pictures; see `Artist`."""
         settings = [row.settings for row in rows]
-        read = [self._read(_pictures_alone(one)) for one in settings]
+        read = [self._read(pictures_alone(one)) for one in settings]
         pictures, hashes, errors = zip(*read, strict=True)
         order = self.pipe.order(settings, pictures=pictures, batch=len(rows))
         return Ready(order, hashes, errors)
@@ -129,8 +129,3 @@ class PipelineArtist:
             image = black if named.image else None
             mask = black[..., 0] if named.mask else None
             return Pictures(image, mask, (black,) * len(named.control)), {}, str(error)
-
-
-def _pictures_alone(settings: Settings) -> Settings:
-    """Settings that name the same pictures, and nothing else."""
-    return Settings(image=settings.image, mask=settings.mask, control=settings.control)

@@ -22,7 +22,7 @@ from jaxsd.settings import (
     Settings,
     checked,
     image_count,
-    tableau_of,
+    rows_of,
 )
 from jaxsd.terminal import printable
 
@@ -60,8 +60,9 @@ def main(args: argparse.Namespace) -> None:
     spec = opened(args).spec
     check_drawing(checked(first, spec), spec, images=count, together=min(count, LARGEST_BATCH))
     prompts = [text for text in asked for _ in range(args.num_images)]
+    number = getattr(first, first.counted)
     settings = [
-        checked(replace(first, prompt=prompt, seed=first.seed + i), spec)
+        checked(replace(first, prompt=prompt, **{first.counted: number + i}), spec)
         for i, prompt in enumerate(prompts)
     ]
     for control in first.control:
@@ -69,11 +70,12 @@ def main(args: argparse.Namespace) -> None:
     pictures, hashes = read_pictures(settings[0])
     check_same_files(before, hashes | adapter_hashes(first))
     canvas_of(settings[0], pictures)
-    paths, sheet = output_paths(Path(args.output), [one.prompt for one in settings], first.seed)
+    paths, sheet = output_paths(Path(args.output), [one.prompt for one in settings], number)
     if args.again and any(path.exists() and path.samefile(args.again) for path in paths):
         raise ValueError(f"{args.again} would be replaced; say with -o where to write")
     # The same settings are drawn in a batch of the same size, for the same bits.
-    batch = before.batch_size if settings == [before.settings] else 0
+    same = settings == [before.settings] and 0 < before.batch_size <= LARGEST_BATCH
+    batch = before.batch_size if same else 0
     sizes = [max(batch, size) for size in batches(count) for _ in range(size)]
     recipes = [
         Recipe(
@@ -90,7 +92,7 @@ def main(args: argparse.Namespace) -> None:
         for one, size in zip(settings, sizes, strict=True)
     ]
     check_room(paths[0], max(recipes, key=lambda one: len(one.settings.prompt)))
-    rows = tableau_of(settings[0], spec).rows
+    rows = rows_of(settings[0], spec)
     with (
         ThreadPoolExecutor(1) as aside,
         steps_shown(rows * len(batches(len(prompts)))) as progress,

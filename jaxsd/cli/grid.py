@@ -3,13 +3,14 @@
 import argparse
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 import jaxsd
 from jaxsd.bulk.grid import grid_of
-from jaxsd.canvases import canvas_of, read_pictures
+from jaxsd.canvases import canvas_of, pictures_alone, read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, loading, opened, reading
 from jaxsd.cli.progress import steps_shown
 from jaxsd.convert.controlnet import controlnet_place
@@ -48,17 +49,18 @@ def main(args: argparse.Namespace) -> None:
     spec = model.spec
     base = settings_from(given_settings(args) | {"prompt": args.prompt})
     grid = grid_of(base, spec, args.x, args.y, args.z)
-    largest = max(grid.cells, key=lambda one: np.prod(one.drawn_size))
+    largest = max(grid.cells, key=lambda one: np.prod(one.final_size))
     most = min(len(grid.cells), LARGEST_BATCH)
     check_drawing(largest, spec, images=2 * len(grid.cells), together=most)
     controls = dict.fromkeys(control.model for one in grid.cells for control in one.control)
     for name in controls:
         controlnet_place(name)
-    pictures, hashes = read_pictures(grid.cells[0])
-    for one in grid.cells:
-        canvas_of(one, pictures)
+    read = cache(read_pictures)
+    pictures = [read(pictures_alone(one))[0] for one in grid.cells]
+    for one, own in zip(grid.cells, pictures, strict=True):
+        canvas_of(one, own)
     output = check_file(Path(args.output))
-    blank = [np.broadcast_to(np.uint8(0), (*one.drawn_size, 3)) for one in grid.cells]
+    blank = [np.broadcast_to(np.uint8(0), (*one.final_size, 3)) for one in grid.cells]
     height, width = labelled_sheet(blank, *grid.labels).shape[:2]
     for shape in ((height, 1, 3), (1, width, 3)):
         encoder_of(output)(np.zeros(shape, np.uint8), {})
@@ -75,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
         dtype=args.dtype,
         version=jaxsd.__version__,
         taesd=args.taesd or "",
-        pictures=hashes,
+        pictures=read(pictures_alone(grid.cells[0]))[1],
         adapters=adapter_hashes(grid.cells[0]),
         reading=Reading(**reading(args)).stated,
     )

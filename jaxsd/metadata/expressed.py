@@ -18,10 +18,14 @@ _SAME = {
     "cfg_rescale_multiplier": "guidance_rescale",  # InvokeAI
     "Denoising strength": "strength",
     "Mask blur": "mask_blur",
+    "Variation seed": "variation_seed",
+    "Variation seed strength": "variation_strength",
 }
 """Name of a setting in `Made` -> ours."""
-_SPACED = {"resolution": "size"}
-"""The same for those of Fooocus that are a pair of numbers in brackets."""
+_PAIRS = {"resolution": ("size", "x"), "Seed resize from": ("seed_resize", " ")}
+"""The same for pairs of numbers, however they are written; with what stands between ours."""
+_UPSCALERS = {"latent": "latent", "lanczos": "lanczos"}
+"""webui's upscalers of "hires. fix", in lower case -> ours. Its "Latent" is bilinear too."""
 _NO_PIXELS = {
     *("Model", "Model hash", "Version", "Hashes", "VAE hash", "Created Date", "Civitai resources"),
     *("Civitai metadata", "Software", "App", "User", "Date", "Prompt format", "Template"),
@@ -69,11 +73,16 @@ def expressed(
     if "sampler" not in given:
         values["sampler"], unknown = _sampler(name, schedule.lower(), made.program)
         left += [f"schedule {unknown}"] if unknown else []
+    if "Hires upscale" in said:
+        hires, unknown = _hires(said)
+        values |= hires
+        left += unknown
     for name, value in said.items():
         if name in _SAME:
             values[_SAME[name]] = value
-        elif name in _SPACED:
-            values[_SPACED[name]] = "x".join(re.findall(r"\d+", value))
+        elif name in _PAIRS:
+            ours, between = _PAIRS[name]
+            values[ours] = between.join(re.findall(r"\d+", value))
         elif name in _NO_PIXELS or value.lower() in _NEUTRAL | _NEUTRAL_OF.get(name, set()):
             continue
         elif name == "Eta" and 0 <= _number(value) <= 1:
@@ -88,6 +97,19 @@ def expressed(
             "--image FILE"
         )
     return values, tuple(left)
+
+
+def _hires(said: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Takes the second pass out of webui's settings: ours, and an upscaler that is not here."""
+    scale, steps, strength, upscaler = (
+        said.pop(name, "")
+        for name in ("Hires upscale", "Hires steps", "Denoising strength", "Hires upscaler")
+    )
+    if (known := _UPSCALERS.get(upscaler.lower())) is None:
+        return {}, [f"Hires upscale {scale} by {printable(upscaler, 40)}"]
+    values = {"hires": scale, "hires_upscaler": known}
+    values |= {"hires_steps": steps} if steps else {}
+    return values | ({"hires_strength": strength} if strength else {}), []
 
 
 def _sampler(name: str, schedule: str, program: str) -> tuple[str, str]:

@@ -53,6 +53,11 @@ def image_keys(seeds: Sequence[int], mesh: Mesh | None = None) -> Array:
     return jax.random.wrap_key_data(data, impl="threefry2x32")
 
 
+def placed(arrays: np.ndarray, mesh: Mesh | None) -> Array:
+    """Arrays [B, ...] of this host on JAX's default device, or as its part of those on a mesh."""
+    return jnp.asarray(arrays) if mesh is None else share(arrays, mesh)
+
+
 def given_noise(latents: Array, shape: tuple[int, ...], batch: int) -> np.ndarray:
     """The caller's noise, padded to a batch by repeating that of the last image.
 

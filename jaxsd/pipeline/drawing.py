@@ -5,13 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxsd.executables import Executables
 from jaxsd.parallel import share
 from jaxsd.pipeline.order import Order
 from jaxsd.sampling import State, Step
-from jaxsd.sampling.program import Drawing, Networks, decode, denoise, draw, encode
+from jaxsd.sampling.program import Drawing, Networks, decode, denoise, draw, encode, enlarged
 from jaxsd.types import Array, Params
 
 
@@ -60,8 +61,38 @@ class Shown(NamedTuple):
 
 
 def whole(programs: Programs, order: Order) -> Drawing:
-    """The drawing, in one program."""
-    return programs(draw, given=order.given, runs=programs.placed(order.runs))
+    """The drawing, in one program; with a second pass, in one for each, and one between."""
+    drawing = programs(draw, given=order.given, runs=programs.placed(order.runs))
+    if order.later is None:
+        return drawing
+    small = drawing.latents if order.later.given.source is not None else drawing.images
+    later = whole(programs, continued(programs, order.later, small))
+    return later._replace(finite=jnp.concatenate([drawing.finite, later.finite]))
+
+
+def continued(programs: Programs, later: Order, small: Array) -> Order:
+    """A second pass that begins from what the first one drew.
+
+    Args:
+      programs: of a pipeline.
+      later: the pass, with arrays of the right shapes in place of what it begins from.
+      small: latents [B, h, w, c] if it begins from those, else images [B, H, W, 3].
+    """
+    given = later.given
+    if given.source is None:  # as a picture of bytes would be
+        small = jnp.clip(small, -1, 1)
+    made = programs.run(enlarged, _enlarging(later), images=small)
+    if given.source is None:
+        return later._replace(given=given._replace(image=jnp.clip(made, -1, 1)))
+    return later._replace(given=given._replace(source=made))
+
+
+def _enlarging(later: Order) -> dict[str, Any]:
+    """The static arguments of `enlarged`."""
+    source, image = later.given.source, later.given.image
+    if source is not None:
+        return {"size": tuple(source.shape[1:3]), "method": "bilinear"}
+    return {"size": tuple(image.shape[1:3]), "method": "lanczos3"}
 
 
 def steps(programs: Programs, order: Order, rows_per_call: int = 1) -> Iterator[Shown]:
@@ -82,6 +113,13 @@ def steps(programs: Programs, order: Order, rows_per_call: int = 1) -> Iterator[
             state, finite = programs.of_loop(denoise, **told, state=state, keys=order.given.keys)
             row += len(part.row.number)
             yield Shown(row, order.rows, state, finite)
+    if order.later is not None:
+        small = state.samples[:, 0]
+        if order.later.given.source is None:
+            small = programs.of_decoder(decode, latents=small)
+        later = continued(programs, order.later, small)
+        for shown in steps(programs, later, rows_per_call):
+            yield shown._replace(row=row + shown.row, rows=order.rows)
 
 
 def finished(programs: Programs, shown: Shown, finite: list[np.ndarray]) -> Drawing:
@@ -93,7 +131,12 @@ def finished(programs: Programs, shown: Shown, finite: list[np.ndarray]) -> Draw
 
 def prepare_whole(programs: Programs, order: Order) -> None:
     """Loads or compiles what `whole` runs; only shapes and structure of the order matter."""
-    programs.prepared(draw, given=order.given, runs=programs.placed(order.runs))
+    small = programs.prepared(draw, given=order.given, runs=programs.placed(order.runs))
+    if order.later is not None:
+        by_latents = order.later.given.source is not None
+        images = small.latents if by_latents else small.images
+        programs.run.prepared(enlarged, _enlarging(order.later), images=images)
+        prepare_whole(programs, order.later)
 
 
 def prepare_steps(programs: Programs, order: Order) -> None:
@@ -109,7 +152,12 @@ def prepare_steps(programs: Programs, order: Order) -> None:
             later, _ = programs.of_loop.prepared(denoise, state=state._replace(memory={}), **told)
             if later.memory and len(run.row.number) > 1:
                 programs.of_loop.prepared(denoise, state=later, **told)
-        last.result()
+        images = last.result()
+    if order.later is not None:
+        by_latents = order.later.given.source is not None
+        small = order.given.noise if by_latents else images
+        programs.run.prepared(enlarged, _enlarging(order.later), images=small)
+        prepare_steps(programs, order.later)
 
 
 def rows_between(steps: Step, first: int, end: int) -> Step:

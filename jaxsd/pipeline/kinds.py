@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsd.images import as_pillow, check_uint8, from_uint8, to_uint8
-from jaxsd.parallel import share
+from jaxsd.pipeline.batches import placed
 from jaxsd.pipeline.drawing import Programs
 from jaxsd.sampling.program import decode, encode_images
 from jaxsd.typed import nearest
@@ -78,7 +78,7 @@ def encoded(programs: Programs, images: Sequence[np.ndarray] | np.ndarray, batch
         height, width = images.shape[1:3]
         raise ValueError(f"images are {width}x{height}; both sides must be multiples of {unit}")
     call = programs.of_decoder
-    padded = _placed(programs, _padded(from_uint8(images), batch))
+    padded = placed(_padded(from_uint8(images), batch), programs.networks.mesh)
     return call(encode_images, images=padded)[: len(images)]
 
 
@@ -97,7 +97,7 @@ def pictures_of(programs: Programs, latents: Array, batch: int) -> np.ndarray:
     channels = programs.networks.vae.config.latent_channels
     if np.ndim(latents) != 4 or latents.shape[-1] != channels or not latents.size:
         raise ValueError(f"latents have shape {np.shape(latents)}; give [B, h, w, {channels}]")
-    padded = _placed(programs, _padded(np.asarray(latents, np.float32), batch))
+    padded = placed(_padded(np.asarray(latents, np.float32), batch), programs.networks.mesh)
     images = np.asarray(programs.of_decoder(decode, latents=padded))[: len(latents)]
     if not np.isfinite(images).all():
         raise FloatingPointError("the autoencoder's output was not finite; try dtype float32")
@@ -106,8 +106,3 @@ def pictures_of(programs: Programs, latents: Array, batch: int) -> np.ndarray:
 
 def _padded(images: np.ndarray, batch: int) -> np.ndarray:
     return np.concatenate([images, *[images[-1:]] * (batch - len(images))])
-
-
-def _placed(programs: Programs, images: np.ndarray) -> Array:
-    mesh = programs.networks.mesh
-    return jnp.asarray(images) if mesh is None else share(images, mesh)

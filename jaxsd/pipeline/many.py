@@ -8,13 +8,11 @@ from jaxsd.canvases import Pictures
 from jaxsd.pipeline.pipeline import Pipeline, Progress
 from jaxsd.settings import Settings, calls_of
 
-NONE = Pictures()
-
 
 def draw_many(
     pipe: Pipeline,
     settings: Sequence[Settings],
-    pictures: Pictures = NONE,
+    pictures: Sequence[Pictures] | None = None,
     *,
     most: int = 8,
     progress: Progress | None = None,
@@ -27,7 +25,7 @@ def draw_many(
     Args:
       pipe: the model.
       settings: checked.
-      pictures: what all of them begin from.
+      pictures: for each of the settings what it begins from; None where no one begins from any.
       most: pictures of a call.
       progress: called after every row of a call with (rows done, rows of all calls).
 
@@ -35,12 +33,14 @@ def draw_many(
       ValueError: in one line, for settings that do not fit the pictures.
       FloatingPointError: as `Pipeline.draw`.
     """
+    pictures = [Pictures()] * len(settings) if pictures is None else pictures
     drawn: dict[int, np.ndarray] = {}
     calls = calls_of(settings, pipe.spec, pipe.tokenizers, most)
     before, total = 0, sum(call.rows for call in calls)
     for call in calls:
         chosen = [settings[i] for i in call.numbers]
-        order = pipe.order(chosen, pictures=pictures, batch=pipe.batch(call.batch))
+        own = [pictures[i] for i in call.numbers]
+        order = pipe.order(chosen, pictures=own, batch=pipe.batch(call.batch))
 
         def shown(done: int, rows: int, before: int = before) -> None:
             if progress is not None:

@@ -28,11 +28,13 @@ class Order(NamedTuple):
     runs: tuple[Step, ...]  # on the host
     settings: tuple[Settings, ...]  # of the requested images, without padding
     canvases: tuple[Canvas, ...]  # of the same images
+    later: "Order | None" = None  # the second pass, which begins from what this one draws, enlarged
 
     @property
     def rows(self) -> int:
         """Network calls of the image that has the most."""
-        return sum(len(steps.row.number) for steps in self.runs)
+        own = sum(len(steps.row.number) for steps in self.runs)
+        return own + (self.later.rows if self.later else 0)
 
     @property
     def controls(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxsd.canvases import canvas_of, pasted_back
+from jaxsd.canvases import Pictures, canvas_of, pasted_back
 from jaxsd.config import ControlNetConfig, ModelSpec, TinyVAEConfig
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.images import to_uint8
@@ -18,15 +18,25 @@ from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.parallel import images_per_step, own_share, share
 from jaxsd.pipeline.adapting import Adapted, Last, with_weights, with_words
-from jaxsd.pipeline.batches import batch_size, filled, given_noise, image_keys
+from jaxsd.pipeline.batches import batch_size, filled, given_noise, image_keys, placed
 from jaxsd.pipeline.drawing import Programs, Shown, finished, prepare_steps, steps, whole
 from jaxsd.pipeline.drawing import prepare_whole as prepare_program
 from jaxsd.pipeline.kinds import encoded, output_of, pictures_of
+from jaxsd.pipeline.noise import initial
 from jaxsd.pipeline.order import Order, check_alike, given_arrays, runs_of
 from jaxsd.pipeline.requests import request_of
 from jaxsd.sampling import first_non_finite
-from jaxsd.sampling.program import DRAWING, Drawing, Networks, initial_noise
-from jaxsd.settings import Adapters, Embedding, Lora, Settings, adapters_of, in_range, settings_from
+from jaxsd.sampling.program import DRAWING, Drawing, Networks
+from jaxsd.settings import (
+    Adapters,
+    Embedding,
+    Lora,
+    Settings,
+    adapters_of,
+    in_range,
+    passes_of,
+    settings_from,
+)
 from jaxsd.text import Tokenizer
 from jaxsd.types import Array, Params
 
@@ -248,10 +258,9 @@ class Pipeline:
         if latents is None and given.noise is not None:
             latents = given.noise[:count]
         if latents is None:
-            noise = self.programs(initial_noise, {"shape": shape}, keys=keys)
+            noise = initial(self.programs, all_settings, shape, unit, keys, self.mesh)
         else:
-            noise = given_noise(latents, (count, *shape), batch)
-            noise = jnp.asarray(noise) if self.mesh is None else share(noise, self.mesh)
+            noise = placed(given_noise(latents, (count, *shape), batch), self.mesh)
         if self.mesh is not None:
             given = share(given._replace(noise=None), self.mesh)
         return Order(
@@ -259,7 +268,21 @@ class Pipeline:
             runs=runs_of(self.spec, all_settings),
             settings=settings,
             canvases=tuple(canvases),
+            later=self._later(settings, pictures, batch) if settings[0].hires > 1 else None,
         )
+
+    def _later(
+        self, settings: Sequence[Settings], pictures: Sequence[Pictures], batch: int
+    ) -> Order:
+        """The second pass, with zeros for what it begins from."""
+        second = [passes_of(one)[1] for one in settings]
+        height, width = second[0].drawn_size
+        blank = [one._replace(image=np.zeros((height, width, 3), np.uint8)) for one in pictures]
+        later = self.order(second, pictures=blank, batch=batch)
+        if settings[0].hires_upscaler != "latent":
+            return later
+        given = later.given
+        return later._replace(given=given._replace(image=None, source=jnp.zeros_like(given.noise)))
 
     def prepare(self, order: Order) -> None:
         """Loads or compiles what `draw` runs for such an order, without drawing it.

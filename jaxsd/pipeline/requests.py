@@ -66,9 +66,11 @@ def request_of(
         name: [value] * count if name in _LISTS else per_image(name, value, count)
         for name, value in options.items()
     }
-    if np.ndim(options.get("seed", 0)) == 0 and isinstance(each[0], str):
-        first = option_value("seed", options.get("seed", 0))
-        columns["seed"] = [first + i for i in range(count)]
+    strength = options.get("variation_strength", 0.0)
+    counted = Settings(variation_strength=strength if np.ndim(strength) == 0 else 0.0).counted
+    if np.ndim(options.get(counted, 0)) == 0 and isinstance(each[0], str):
+        first = option_value(counted, options.get(counted, 0))
+        columns[counted] = [first + i for i in range(count)]
     settings = []
     for i, one in enumerate(each):
         begun = one if isinstance(one, Settings) else Settings(prompt=one)

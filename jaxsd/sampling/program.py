@@ -39,6 +39,7 @@ class Given(NamedTuple):
     keys: Array  # [B] typed keys of the images
     image: Array | None  # [B, H, W, 3] float32 in [-1, 1], the pictures to begin from
     features: dict[str, Any]  # arrays [B, ...] of the features of `jaxsd.sampling.features`
+    source: Array | None = None  # [B, h, w, c] float32, scaled latents to begin from, or `image`
     draws: dict[int, Array] | None = None  # noise [B, h, w, c] by purpose, in place of the keys'
 
 
@@ -58,6 +59,19 @@ DRAWING = Drawing(IMAGES, IMAGES, IMAGES_SECOND)
 def initial_noise(keys: Array, shape: tuple[int, ...]) -> Array:
     """Unit noise [B, h, w, c] float32; image i's, of shape [h, w, c], depends on keys[i] alone."""
     return noise_of(keys, INITIAL_NOISE, shape)
+
+
+@partial(jax.jit, static_argnames=("size", "method"))
+def enlarged(images: Array, size: tuple[int, int], method: str) -> Array:
+    """Images or latents [B, h, w, c] float32 in a size (height, width) that is not smaller.
+
+    Args:
+      images: see above.
+      size: static.
+      method: "bilinear", PyTorch's `interpolate` without aligned corners; "lanczos3", Pillow's
+        `LANCZOS` before rounding.
+    """
+    return jax.image.resize(images, (len(images), *size, images.shape[-1]), method)
 
 
 @partial(jax.jit, static_argnames="networks")
@@ -133,7 +147,7 @@ def encode_images(networks: Networks, params: Params, images: Array) -> Array:
 
 def _encode(networks: Networks, params: Params, given: Given) -> tuple[Conditions, State]:
     context, pooled = encoded_texts(networks, params, given.texts)
-    source = None
+    source = given.source
     if given.image is not None:
         source = latents_of(networks, params, given.image, given.keys, draws=given.draws)
     beginning = Beginning(given.noise, given.keys, source, given.draws)

@@ -22,6 +22,8 @@ from jaxsd.settings.plans import (
     calls_of,
     guidance_of,
     is_guided,
+    passes_of,
+    rows_of,
     scale_of,
     tableau_of,
 )
@@ -48,6 +50,8 @@ __all__ = [
     "in_range",
     "is_guided",
     "option_value",
+    "passes_of",
+    "rows_of",
     "scale_of",
     "settings_from",
     "tableau_of",

@@ -9,7 +9,7 @@ from jaxsd.config import ModelSpec
 from jaxsd.settings.adapters import without_tags
 from jaxsd.settings.bank import bank_of, composes
 from jaxsd.settings.options import OPTIONS, Settings, option_value
-from jaxsd.settings.plans import adapters_of, tableau_of
+from jaxsd.settings.plans import adapters_of, passes_of, tableau_of
 from jaxsd.text.variants import drawn
 from jaxsd.typed import is_whole
 
@@ -32,9 +32,13 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
     filled = _filled(_with_variants(settings), spec)
     _check_adapters(filled)
     _check_texts(filled, spec)
-    for name in ("width", "height", "outpaint"):
-        _check_multiple(name, getattr(filled, name), spec.vae.downscale if spec.vae else 8)
-    bank_of(filled, tableau_of(filled, spec).rows, guided=True)
+    unit = spec.vae.downscale if spec.vae else 8
+    for name in ("width", "height", "outpaint", "seed_resize"):
+        _check_multiple(name, getattr(filled, name), unit)
+    if filled.hires > 1:
+        _check_hires(filled, unit)
+    for one in passes_of(filled):
+        bank_of(one, tableau_of(one, spec).rows, guided=True)
     return filled
 
 
@@ -80,6 +84,12 @@ def in_range(settings: Settings) -> Settings:
         _check_interval("control FROM and TO", (control.first, control.last))
     _check_interval("guidance_interval", settings.guidance_interval)
     _check_place(settings)
+    if any(settings.seed_resize) and not all(settings.seed_resize):
+        raise ValueError(f"seed_resize {settings.seed_resize} has a 0; give a width and a height")
+    if settings.noise != "jax":
+        for name in ("hires", "variation_strength", "seed_resize"):
+            if getattr(settings, name) != OPTIONS[name].default:
+                raise ValueError(f"{name} needs noise jax, and noise is {settings.noise!r}")
     return settings
 
 
@@ -179,6 +189,22 @@ def _check_adapters(settings: Settings) -> None:
             raise ValueError(f"lora {str(lora)!r} is out of range; allowed weights are {allowed}")
     if without_tags(settings.negative_prompt)[1]:
         raise ValueError("negative_prompt has <lora:...>, which belongs into the prompt")
+
+
+def _check_hires(settings: Settings, unit: int) -> None:
+    if settings.image:
+        raise ValueError(
+            f"hires {settings.hires:g} enlarges what was drawn of a prompt, and there is an image; "
+            "give a larger size"
+        )
+    if settings.hires_strength == 0:
+        raise ValueError("hires_strength 0 draws nothing; give more than 0, up to 1")
+    for name, side in (("width", settings.width), ("height", settings.height)):
+        if round(wide := side * settings.hires, 6) % unit:
+            raise ValueError(
+                f"hires {settings.hires:g} makes {wide:g} of {name} {side}, which is not a "
+                f"multiple of {unit} pixels"
+            )
 
 
 def _check_multiple(name: str, value: Any, unit: int) -> None:

@@ -16,6 +16,8 @@ PREPROCESSORS = ("as_given", "canny", "scribble")
 
 PROMPT_WEIGHTS = ("webui", "comfy", "compel", "none")
 """Whose arithmetic weights in prompts follow (`jaxsd.sampling.texts`)."""
+UPSCALERS = ("latent", "lanczos")
+"""Latents by a bilinear filter, or pictures by Lanczos'."""
 
 LARGEST_SEED = 2**63 - 1
 
@@ -136,6 +138,23 @@ class Settings:
         high=10_000,
         metavar=("INDEX", "OF"),
     )
+    variation_seed: int = option(
+        0,
+        "of the noise that --variation-strength leads to; then it counts the images, and --seed "
+        "stays",
+        low=0,
+        high=LARGEST_SEED,
+    )
+    variation_strength: float = option(
+        0.0, "share of the way to the noise of --variation-seed", low=0, high=1, metavar="SHARE"
+    )
+    seed_resize: tuple[int, ...] = option(
+        (0, 0),
+        "size whose noise of this seed is in the middle, for much the same picture in another size",
+        low=0,
+        high=2**16,
+        metavar=("WIDTH", "HEIGHT"),
+    )
     sampler: str = option("ddim", "ddim, euler_a, dpm++_2m_karras, euler_sgm_uniform, ...")
     steps: int = option(20, "of the sampler", low=1, metavar="N")
     sampler_options: tuple[str, ...] = option(
@@ -168,6 +187,23 @@ class Settings:
     )
     width: int | None = option(None, "in pixels", low=1, high=2**16)
     height: int | None = option(None, "in pixels", low=1, high=2**16)
+    hires: float = option(
+        1.0,
+        "enlarge what was drawn so many times, and draw over it; 1 does not",
+        low=1,
+        high=8,
+        shared=True,
+        metavar="SCALE",
+    )
+    hires_strength: float = option(
+        0.7, "how much of the enlarged picture is drawn anew", low=0, high=1, metavar="STRENGTH"
+    )
+    hires_steps: int = option(
+        0, "of the sampler for the enlarged picture; 0 for those of --steps", low=0, metavar="N"
+    )
+    hires_upscaler: str = option(
+        "latent", "what is enlarged: latent or the picture", words=UPSCALERS, shared=True
+    )
     image: str = option(
         "",
         "picture to begin from; any size: it is scaled to cover the size that is drawn, and its "
@@ -239,6 +275,17 @@ class Settings:
         """Height and width of what is drawn, in pixels; for checked settings."""
         left, top, right, bottom = self.outpaint
         return self.height + top + bottom, self.width + left + right
+
+    @property
+    def final_size(self) -> tuple[int, int]:
+        """Height and width of the picture that comes out: `drawn_size`, enlarged by `hires`."""
+        height, width = self.drawn_size
+        return round(height * self.hires), round(width * self.hires)
+
+    @property
+    def counted(self) -> str:
+        """The option that has one more for each next image of a call."""
+        return "variation_seed" if self.variation_strength else "seed"
 
 
 OPTIONS = {f.name: f for f in fields(Settings)}

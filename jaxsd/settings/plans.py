@@ -1,6 +1,7 @@
 """What settings mean for the sampling loop: table, guidance, and images that can share a call."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -21,6 +22,9 @@ from jaxsd.settings.options import SHARED, Settings
 from jaxsd.text.tokenizer import Tokenizer
 from jaxsd.types import Prediction
 
+ENLARGED = "enlarged"
+"""Stands for the file of a picture that was drawn before."""
+
 
 class Bucket(NamedTuple):
     """What decides which program draws an image: images of one bucket can share a call."""
@@ -28,9 +32,9 @@ class Bucket(NamedTuple):
     runs: tuple[tuple[int, int, int], ...]  # first row, row after the last, branches
     height: int
     width: int
-    texts: int
-    helpers: int
-    chunks: int
+    texts: tuple[int, ...]  # of each pass
+    helpers: tuple[int, ...]
+    chunks: tuple[int, ...]
     is_weighted: bool
     skips: bool
     shared: tuple[Any, ...]  # values of the options that a call shares
@@ -58,6 +62,31 @@ def tableau_of(settings: Settings, spec: ModelSpec) -> Tableau:
     options = tuple(sorted(settings.sampler_options))
     method = (settings.sampler, settings.steps, strength, options)
     return _tableau(spec.schedule, spec.prediction, *method)
+
+
+def passes_of(settings: Settings) -> tuple[Settings, ...]:
+    """The drawings that make an image, for checked settings: one, or with `hires` a second one.
+
+    The second begins from the first, enlarged.
+    """
+    if settings.hires == 1:
+        return (settings,)
+    height, width = settings.final_size
+    second = replace(
+        settings,
+        hires=1.0,
+        height=height,
+        width=width,
+        image=ENLARGED,
+        strength=settings.hires_strength,
+        steps=settings.hires_steps or settings.steps,
+    )
+    return settings, second
+
+
+def rows_of(settings: Settings, spec: ModelSpec) -> int:
+    """Network calls of an image, for checked settings."""
+    return sum(tableau_of(one, spec).rows for one in passes_of(settings))
 
 
 def guidance_of(settings: Settings, bank: Bank, *, guided: bool) -> Guidance:
@@ -90,18 +119,20 @@ def bucket_of(settings: Settings, spec: ModelSpec, tokenizers: Sequence[Tokenize
     Raises:
       ValueError: prompts of numbers of chunks that do not go together.
     """
-    guided, rows = is_guided(settings, spec), tableau_of(settings, spec).rows
-    bank, kind = bank_of(settings, rows, guided=guided), settings.prompt_weights
-    guidance = (bank.weights, scale_of(settings), settings.guidance_interval) if guided else None
+    guided, kind = is_guided(settings, spec), settings.prompt_weights
+    rows = [tableau_of(one, spec).rows for one in passes_of(settings)]
+    banks = [bank_of(settings, count, guided=guided) for count in rows]
+    weights, interval = banks[0].weights, settings.guidance_interval
+    guidance = (weights, scale_of(settings), interval) if guided else None
     height, width = settings.drawn_size
     return Bucket(
-        runs=_runs(rows, guidance),
+        runs=tuple(run for count in rows for run in _runs(count, guidance)),
         height=height,
         width=width,
-        texts=texts_in([bank]),
-        helpers=helpers_in([bank], kind),
-        chunks=common_chunks(chunk_counts(bank, tokenizers, kind)),
-        is_weighted=bank.is_weighted,
+        texts=tuple(texts_in([bank]) for bank in banks),
+        helpers=tuple(helpers_in([bank], kind) for bank in banks),
+        chunks=tuple(common_chunks(chunk_counts(bank, tokenizers, kind)) for bank in banks),
+        is_weighted=any(bank.is_weighted for bank in banks),
         skips=skips(settings, spec),
         shared=tuple(getattr(settings, name) for name in SHARED),
         begins=bool(settings.image),
@@ -141,7 +172,7 @@ def calls_of(
         kinds.setdefault(bucket_of(one, spec, tokenizers)._replace(runs=()), []).append(i)
     calls = []
     for numbers in kinds.values():
-        rows = {i: tableau_of(settings[i], spec).rows for i in numbers}
+        rows = {i: rows_of(settings[i], spec) for i in numbers}
         numbers.sort(key=rows.get)
         batch = -(-len(numbers) // -(-len(numbers) // most))
         for first in range(0, len(numbers), batch):

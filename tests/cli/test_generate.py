@@ -146,7 +146,7 @@ def test_mistakes_are_told_before_anything_is_loaded(
         (["--x", "sampler: ddim, dimm"], "sampler 'dimm' is unknown"),
         (["--x", "steps: 2, 4", "-o", "a.gif"], "a.gif is no name of a picture"),
         (["--x", "steps: 2, 4", "-o", "/no/such/a.png"], "cannot write to /no/such/a.png"),
-        (["--x", "seed: 1-900", "--size", "48x32", "-o", "a.webp"], "a WebP has at most 16383"),
+        (["--x", "steps: 2, 4", "--size", "2x16384", "-o", "a.webp"], "a WebP has at most 16383"),
     ],
 )
 def test_mistakes_in_a_grid_are_told_before_anything_is_loaded(

@@ -8,8 +8,8 @@ import pytest
 
 from jaxsd.images import png_bytes, write_picture
 from jaxsd.metadata import Made, changed, check_same_files, expressed, read_again
-from jaxsd.settings import Recipe, Settings
-from jaxsd.webui import texts_of
+from jaxsd.settings import Recipe, Settings, settings_from
+from jaxsd.webui import parameters_text, parse_parameters, texts_of
 
 PICTURES = Path(__file__).parents[1] / "data/pictures"
 IMAGE = np.zeros((16, 24, 3), np.uint8)
@@ -96,6 +96,34 @@ def test_what_is_left_out_has_a_name() -> None:
     with pytest.raises(ValueError, match="its prompt can not be told; give one"):
         expressed(Made("ComfyUI", None, None, {"Sampler": "euler"}))
     assert expressed(Made("ComfyUI", None, None, {}), {"prompt": "a", "sampler": "lms"})[1] == ()
+
+
+def test_a_second_pass_and_variations_of_webui() -> None:
+    said = {
+        "Sampler": "Euler",
+        "Denoising strength": "0.55",
+        "Hires upscale": "1.5",
+        "Hires steps": "12",
+        "Hires upscaler": "Latent",
+        "Variation seed": "7",
+        "Variation seed strength": "0.2",
+        "Seed resize from": "512x384",
+    }
+    values, left = expressed(Made("webui", "a", "", said))
+    settings = settings_from(values)
+    assert (settings.hires, settings.hires_steps, settings.hires_strength) == (1.5, 12, 0.55)
+    assert (settings.variation_seed, settings.variation_strength) == (7, 0.2)
+    assert (settings.seed_resize, settings.hires_upscaler, left) == ((512, 384), "latent", ())
+    # What we write is what we read.
+    recipe = Recipe(replace(settings, guidance_scale=5.0, width=512, height=768), "m", "", "1")
+    again = expressed(Made("webui", "a", "", parse_parameters(parameters_text(recipe))))[0]
+    told = ("hires", "hires_strength", "variation_strength", "variation_seed", "seed_resize")
+    for name in told:
+        assert getattr(settings_from({name: again[name]}), name) == getattr(settings, name)
+    said["Hires upscaler"] = "R-ESRGAN 4x+"
+    values, left = expressed(Made("webui", "a", "", said))
+    assert left == ("Hires upscale 1.5 by R-ESRGAN 4x+",)
+    assert not {"hires", "strength"} & set(values)
 
 
 def test_our_own_recipe_comes_back_whole_with_changes() -> None:

@@ -1,4 +1,4 @@
-"""Pictures as latents, and files of latents, against diffusers and safetensors' own library."""
+"""Pictures as latents, files of latents, variations of noise, against the originals."""
 
 import pytest
 
@@ -10,9 +10,11 @@ import numpy as np
 from diffusers_pairs import pair_of, pictures
 from module_parity import nchw, nhwc, relative_error
 from safetensors.torch import load_file, save_file
+from tiny_models import uniform
 
 from jaxsd.convert.files.latents import read_latents, write_latents
 from jaxsd.images import from_uint8, to_uint8
+from jaxsd.pipeline.noise import slerp
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
@@ -39,3 +41,15 @@ def test_pictures_and_latents_are_those_of_diffusers(tmp_path: Path) -> None:
     old = mean.contiguous() * (0.18215 / factor)
     save_file({"latent_tensor": old}, tmp_path / "old.latent")
     assert relative_error(read_latents(tmp_path / "old.latent", 4, factor), nhwc(mean)) <= 1e-5
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
+def test_slerp_is_that_of_webui(share: float) -> None:
+    low, high = (nchw(uniform(name, (1, 8, 9, 4)))[0] for name in ("low", "high"))
+    # The formula for vectors along the second axis, which is the height.
+    cosine = (low / low.norm(dim=1, keepdim=True) * high / high.norm(dim=1, keepdim=True)).sum(1)
+    angle = torch.acos(cosine)
+    weights = [torch.sin(part * angle) / torch.sin(angle) for part in (1 - share, share)]
+    want = weights[0].unsqueeze(1) * low + weights[1].unsqueeze(1) * high
+    ours = slerp(share, *(nhwc(one[None])[0] for one in (low, high)))
+    assert relative_error(ours, nhwc(want[None])[0]) <= 2e-6

@@ -10,9 +10,16 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
 
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+import diffusers_pairs
+from diffusers import (
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+)
 from diffusers_pairs import (
+    HEIGHT,
     SAMPLERS,
+    WIDTH,
     Pair,
     assert_same_pictures,
     draw_theirs,
@@ -28,6 +35,8 @@ from jaxsd.adapters.lora import initial_lora
 from jaxsd.adapters.lora_writing import write_lora_kohya, write_lora_peft
 from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.tensors import in_memory
+from jaxsd.pipeline.batches import image_keys
+from jaxsd.sampling.latents import INITIAL_NOISE, noise_of
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
@@ -147,3 +156,19 @@ def test_a_word_of_xl_for_both_encoders(tmp_path: Path) -> None:
             tokenizer=getattr(pair.theirs, f"tokenizer{ending}"),
         )
     assert_same_adapted(pair, embedding=f"'red apple={path}'")
+
+
+def test_latents_are_enlarged_as_webui_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = pair_of("sd1")
+    large = (HEIGHT * 2, WIDTH * 2)
+    hires = {"hires": 2.0, "hires_strength": 0.5, "hires_steps": 4}
+    order = order_of(pair, "euler", steps=2, guidance_scale=7.5, **hires)
+    small = draw_theirs(pair, StableDiffusionPipeline, "euler", num_inference_steps=2)
+    # webui's "Latent".
+    options = {"size": tuple(side // 8 for side in large), "mode": "bilinear", "antialias": False}
+    enlarged = torch.nn.functional.interpolate(small, **options)
+    noise = noise_of(image_keys([0, 1]), INITIAL_NOISE, (*options["size"], 4))
+    monkeypatch.setattr(diffusers_pairs, "NOISE", np.asarray(noise))
+    told = {"image": enlarged, "strength": 0.5, "num_inference_steps": 4}
+    want = draw_theirs(pair, StableDiffusionImg2ImgPipeline, "euler", **told)
+    assert_same_pictures(drawn(pair, order), pair, want)
