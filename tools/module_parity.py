@@ -187,4 +187,6 @@ def _calls(node: Params, path: str) -> Iterator[tuple[str, Array]]:
             yield from _calls(value, f"{path}/{name}" if path else name)
         elif path:  # `flax_outputs` returns the output of the network itself anyway
             first = value[0]
+            if isinstance(first, list):  # the states of a stack of layers, of which torch's has one
+                first = first[-1]
             yield path, np.asarray(first[0] if isinstance(first, tuple) else first)

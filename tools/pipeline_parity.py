@@ -156,6 +156,7 @@ def our_latents(
         steps=request.steps,
         guidance_scale=request.guidance_scale,
         latents=noise,
+        prompt_weights="none",  # diffusers takes a prompt as plain text
     )
     latents = [np.asarray(shown.state.samples[:count, 0]) for shown in pipe.steps(order)]
     return latents, np.asarray(decode(pipe.networks, pipe.params, latents[-1]))

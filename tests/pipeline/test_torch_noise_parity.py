@@ -45,6 +45,7 @@ def generators(count: int) -> list[torch.Generator]:
 def asked(**options: Any) -> list[Settings]:
     """The same of both prompts, with seeds that follow each other."""
     size = {"height": HEIGHT, "width": WIDTH, "steps": STEPS, "noise": "torch"}
+    size |= {"prompt_weights": "none"}  # a prompt has brackets, which are text for diffusers
     return [
         Settings(prompt, negative, seed=SEED + i, **size | options)
         for i, (prompt, negative) in enumerate(zip(PROMPTS, NEGATIVES, strict=True))
