@@ -25,7 +25,7 @@ def test_every_row_is_in_one_unit_of_its_bucket() -> None:
         for row in unit.rows:
             assert bucket_of(row.settings, SPEC, [TOKENIZER]) == unit.bucket
             assert row.settings.drawn_size == (unit.bucket.height, unit.bucket.width)
-            assert unit.bucket.texts == (1 if row.settings.guidance_scale <= 1 else 2)
+            assert unit.bucket.texts == ((1,) if row.settings.guidance_scale <= 1 else (2,))
     assert [unit.number for unit in units] == list(range(len(units)))
     assert [unit.shard for unit in units] == [i // 2 for i in range(len(units))]
 
@@ -34,7 +34,7 @@ def test_samplers_of_as_many_calls_share_units_and_programs() -> None:
     units = units_of(ROWS)
     assert any(len({row.settings.sampler for row in unit.rows}) == 2 for unit in units)
     needed = [unit.bucket for unit in first_units(units)]
-    assert [(one.width, one.height, one.texts) for one in needed] == [
+    assert [(one.width, one.height, *one.texts) for one in needed] == [
         (32, 16, 2),
         (16, 16, 2),
         (16, 16, 1),

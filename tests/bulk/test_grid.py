@@ -124,7 +124,10 @@ def test_calls_have_alike_sizes_and_alike_rows() -> None:
     assert sorted(i for call in calls for i in call.numbers) == list(range(20))
     # Those without guidance have half as many texts and branches, and calls of their own.
     cells = grid_of(BASE, SMALLEST, x="cfg: 1, 3, 0.5, 4, 7").cells
-    assert [call.numbers for call in calls_of(cells, SMALLEST, 8)] == [(0, 2), (1, 3, 4)]
+    assert [call.numbers for call in calls_of(cells, SMALLEST, TOKENIZERS, 8)] == [
+        (0, 2),
+        (1, 3, 4),
+    ]
 
 
 def test_a_sheet_has_pictures_and_texts_in_their_places() -> None:

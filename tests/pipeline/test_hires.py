@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_pipelines import SMALLEST, pipeline
+from tiny_pipelines import SMALLEST, LetterTokenizer, pipeline
 
 from jaxsd.settings import Settings, bucket_of, checked, passes_of, rows_of
 
 OPTIONS = {"steps": 2, "height": 8, "width": 12, "seed": 4, "sampler": "euler", "guidance_scale": 1}
+TOKENIZERS = [LetterTokenizer(config) for config in SMALLEST.text]
 HIRES = {"hires": 2.0, "hires_strength": 0.75, "hires_steps": 4}
 
 
@@ -19,7 +20,7 @@ def test_the_second_pass_is_a_drawing_from_a_picture() -> None:
     assert (second.strength, second.hires, bool(second.image)) == (0.75, 1.0, True)
     assert settings.final_size == second.final_size == (16, 24)
     assert rows_of(settings, SMALLEST) == 2 + 3
-    assert [run[:2] for run in bucket_of(settings, SMALLEST).runs] == [(0, 2), (0, 3)]
+    assert [run[:2] for run in bucket_of(settings, SMALLEST, TOKENIZERS).runs] == [(0, 2), (0, 3)]
     plain = checked(Settings("a", **OPTIONS), SMALLEST)
     assert passes_of(plain) == (plain,)
 
