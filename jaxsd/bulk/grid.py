@@ -27,6 +27,8 @@ SCHEDULE = "schedule type"
 _OTHERS = (REPLACED, SCHEDULE)
 _NUMBER = r"[+-]?\d+(?:\.\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\s*-\s*({_NUMBER})\s*(?:\(([+-]\d+(?:\.\d+)?)\)|\[(\d+)\])?")
+_FILES = ("image", "mask", "control")
+"""Options that name pictures, which all cells share."""
 LONGEST = 1000
 """Values of an axis at most."""
 
@@ -84,6 +86,8 @@ def parse_axis(text: str) -> Axis:
     if option not in (*OPTIONS, *_OTHERS, SIZE):
         known = (*OPTIONS, *_OTHERS, *_NAMES, SIZE)
         raise ValueError(f"axis {name!r} is unknown; {nearest(name, known)}")
+    if option in _FILES:
+        raise ValueError(f"axis {name!r} names pictures, which all cells share; draw several grids")
     numeric = option in OPTIONS and OPTIONS[option].type in (int, float, int | None, float | None)
     values = _values(listed)
     if numeric:
@@ -117,6 +121,8 @@ def grid_of(base: Settings, spec: ModelSpec, x: str = "", y: str = "", z: str = 
         names = ", ".join(axis.name for axis in axes.values())
         raise ValueError(f"two axes change the same: {names}")
     first = next(iter(values.get(REPLACED, [""])))
+    if REPLACED in values and not first:
+        raise ValueError(f"axis {REPLACED!r}: its first value, which is replaced, is empty")
     if first not in base.prompt and first not in base.negative_prompt:
         raise ValueError(f"axis {REPLACED!r}: the prompt has no {first!r}, its first value")
     cells = [checked(_cell(base, row, first), spec) for row in _rows(values)]

@@ -52,6 +52,8 @@ def test_axes_are_read_as_webui_reads_them(text: str, name: str, values: list[st
         ({"x": "steps: 1-9 (-1)"}, "range '1-9 (-1)' never comes to its end"),
         ({"x": "seed: 1-999999"}, "axis 'seed' has 1001 values; at most 1000 are possible"),
         ({"x": 'prompt s/r: "a'}, "have a quote that does not end"),
+        ({"x": 'prompt s/r: "", cow'}, "its first value, which is replaced, is empty"),
+        ({"x": "control: a.png:edges, b.png:edges"}, "names pictures, which all cells share"),
         ({"x": "prompt s/r: dog, cow"}, "the prompt has no 'dog', its first value"),
         ({"x": "steps: 1", "y": "steps: 2"}, "two axes change the same: steps, steps"),
         ({"x": "sampler: euler, dimm"}, "sampler 'dimm' is unknown"),
