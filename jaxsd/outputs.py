@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxsd.images import contact_sheet, encoder_of, write_picture
 from jaxsd.settings import Recipe, Settings, adapters_of
+from jaxsd.settings.adapters import adapter_place
 from jaxsd.webui import texts_of
 from jaxsd.writing import check_writable
 
@@ -132,9 +133,13 @@ def model_hash(path: Path) -> str:
 
 
 def adapter_hashes(settings: Settings) -> dict[str, str]:
-    """The sha256 of each file of a LoRA or an embedding that an image is drawn with."""
+    """The sha256 of each file of a LoRA or an embedding that an image is drawn with.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+    """
     files = adapters_of([settings]).files
-    return {file: _file_hash(file, Path(file).stat().st_mtime_ns) for file in files}
+    return {file: _file_hash(file, adapter_place(file).stat().st_mtime_ns) for file in files}
 
 
 @lru_cache(maxsize=64)

@@ -116,8 +116,10 @@ def grid_of(base: Settings, spec: ModelSpec, x: str = "", y: str = "", z: str = 
     if len(values) < len(axes):
         names = ", ".join(axis.name for axis in axes.values())
         raise ValueError(f"two axes change the same: {names}")
-    first = values[REPLACED][0] if REPLACED in values else ""
-    if REPLACED in values and (not first or first not in f"{base.prompt}\n{base.negative_prompt}"):
+    first = next(iter(values.get(REPLACED, [""])))
+    if REPLACED in values and not first:
+        raise ValueError(f"axis {REPLACED!r}: its first value, which is replaced, is empty")
+    if first not in base.prompt and first not in base.negative_prompt:
         raise ValueError(f"axis {REPLACED!r}: the prompt has no {first!r}, its first value")
     cells = [checked(_cell(base, row, first), spec) for row in _rows(values)]
     return Grid(axes.get("x"), axes.get("y"), axes.get("z"), tuple(cells))

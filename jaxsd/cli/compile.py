@@ -42,7 +42,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--mesh",
         nargs=3,
         type=int,
-        default=[-1, 1, 1],
         help="of --for: data fsdp tensor (-1 1 1)",
     )
     add_model(parser)
@@ -53,6 +52,8 @@ def main(args: argparse.Namespace) -> None:
     """Compiles programs into the cache folder; prints a line for each size and batch."""
     for count in args.batch:
         image_count("--batch", count, prompts=1)
+    if args.mesh and args.target is None:
+        raise ValueError("--mesh belongs to --for; give both, or neither")
     known = None if args.target is None else MODELS.get(args.model)
     spec = known or opened(args).spec
     given = given_settings(args)
@@ -71,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
         told = {"taesd": args.taesd, **reading(args)}
         pipe = shapes_only(known, args.dtype) if known else outline(args.model, args.dtype, **told)
         sizes = [(one, count) for one, *_ in wanted for count in args.batch]
-        for report in reports(args.target, args.mesh, pipe, sizes):
+        for report in reports(args.target, args.mesh or (-1, 1, 1), pipe, sizes):
             print(report, flush=True)
         return
     for first, *_ in wanted:

@@ -16,15 +16,12 @@ from jaxsd.adapters.lora import merged_weights, placed_as
 from jaxsd.adapters.lora_files import LoraFile, read_lora_file
 from jaxsd.config import ModelSpec, TextConfig
 from jaxsd.settings import Adapters, Lora, Settings, adapters_of
-from jaxsd.settings.adapters import FORM
+from jaxsd.settings.adapters import adapter_place
 from jaxsd.text import Tokenizer
 from jaxsd.types import Params
 
 ROWS = 64
 """Token tables with learnt words have a multiple of so many rows, so that few are compiled for."""
-
-LORA_FORM = f"lora is {FORM}"
-EMBEDDING_FORM = "embedding is FILE or NAME=FILE"
 
 
 class Adapted(NamedTuple):
@@ -115,7 +112,7 @@ def words_of(adapters: Adapters, spec: ModelSpec) -> dict[str, tuple[np.ndarray,
         for word, vectors in lora_file(lora, spec).words.items():
             words[word] = _fitted(lora.file, vectors, spec)
     for one in adapters.embedding:
-        word, vectors = read_embedding(_there(one.file, EMBEDDING_FORM))
+        word, vectors = read_embedding(adapter_place(one.file))
         words[one.name or word] = _fitted(one.file, vectors, spec)
     return words
 
@@ -155,7 +152,7 @@ def merges_of(
 
 def lora_file(lora: Lora, spec: ModelSpec) -> LoraFile:
     """The file of a LoRA; the last few stay in memory."""
-    path = _there(lora.file, LORA_FORM)
+    path = adapter_place(lora.file)
     # The vocabulary, which learnt words enlarge, is nothing that a LoRA knows.
     text = tuple(replace(one, vocab_size=1, added_tokens=0) for one in spec.text)
     return _read(path, path.stat().st_mtime_ns, replace(spec, text=text))
@@ -164,10 +161,3 @@ def lora_file(lora: Lora, spec: ModelSpec) -> LoraFile:
 @lru_cache(maxsize=4)
 def _read(path: Path, changed: int, spec: ModelSpec) -> LoraFile:
     return read_lora_file(path, spec)
-
-
-def _there(file: str, form: str) -> Path:
-    path = Path(file)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {file!r}; {form}")
-    return path

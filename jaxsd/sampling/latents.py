@@ -40,8 +40,7 @@ def latents_of(
       purpose: `SOURCE` or `MASKED`, whose noises are independent.
       draws: noise [B, h, w, c] by purpose, in place of that of the keys.
     """
-    tree = gather(params["vae"], "vae", networks.mesh)
-    mean, log_variance = networks.vae.apply({"params": tree}, images, method="encode")
+    mean, log_variance = _moments(networks, params, images)
     if (noise := (draws or {}).get(purpose)) is None:
         noise = noise_of(keys, purpose, mean.shape[1:])
     return posterior(mean, log_variance, noise) * networks.vae.config.scaling_factor
@@ -49,9 +48,12 @@ def latents_of(
 
 def mean_of(networks: Networks, params: Params, images: Array) -> Array:
     """The scaled mean of the posterior of images [B, H, W, 3] in [-1, 1]: [B, h, w, c] float32."""
+    return _moments(networks, params, images)[0] * networks.vae.config.scaling_factor
+
+
+def _moments(networks: Networks, params: Params, images: Array) -> tuple[Array, Array]:
     tree = gather(params["vae"], "vae", networks.mesh)
-    mean, _ = networks.vae.apply({"params": tree}, images, method="encode")
-    return mean * networks.vae.config.scaling_factor
+    return networks.vae.apply({"params": tree}, images, method="encode")
 
 
 def posterior(mean: Array, log_variance: Array, noise: Array) -> Array:

@@ -96,6 +96,20 @@ class Adapters(NamedTuple):
         return tuple(dict.fromkeys(one.file for one in (*self.lora, *self.embedding)))
 
 
+def adapter_place(file: str) -> Path:
+    """Where the file of an adapter lies.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no file {file!r}; lora is {FORM}, embedding is FILE or NAME=FILE"
+        )
+    return path
+
+
 def without_tags(prompt: str) -> tuple[str, tuple[tuple[str, tuple[float, ...]], ...]]:
     """A prompt without its `<lora:NAME[:UNET_WEIGHT[:TEXT_WEIGHT]]>`, and their names and weights.
 

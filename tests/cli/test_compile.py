@@ -19,6 +19,7 @@ from jaxsd.executables import Executables
         (["--dtype", "int8"], "dtype 'int8' is not one of"),
         (["--samplers", "dimm"], "sampler 'dimm' is unknown"),
         (["--steps", "0"], "steps"),
+        (["--mesh", "4", "1", "1"], "--mesh belongs to --for"),
         (["--reuse", "0"], "reuse 0 is out of range; allowed is 1 to 1000"),
         (["--guidance-interval", "1", "0"], "guidance_interval (1.0, 0.0) is not"),
     ],

@@ -121,6 +121,7 @@ def test_the_built_in_model_is_introduced_once(tmp_path):
         (["-o", "/tmp/a.jpg", "--negative", "\u732b" * 9000], "a JPEG has room for 65533, take"),
         (["-o", "/tmp/a.webp", "--size", "2x16384"], "a WebP has at most 16383 pixels along a"),
         (["--again", __file__], "no picture of a known kind"),
+        (["--lora", "no.pt:0.7"], "there is no file 'no.pt'; lora is FILE[:UNET_WEIGHT"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_loaded(

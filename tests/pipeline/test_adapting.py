@@ -144,7 +144,10 @@ def test_a_recipe_has_the_hashes_of_files(tmp_path):
         ({"lora": "nowhere.pt:1"}, r"no file 'nowhere.pt'; lora is FILE\[:UNET_WEIGHT"),
         ({"lora": str(LORA)}, "as a LoRA of sd1, .* does not fit"),
         ({"lora": str(EMBEDDING)}, "1 unused: emb_params"),
-        ({"embedding": "nowhere.pt"}, "no file 'nowhere.pt'; embedding is FILE or NAME=FILE"),
+        (
+            {"embedding": "nowhere.pt"},
+            "no file 'nowhere.pt'; lora is .*, embedding is FILE or NAME=FILE",
+        ),
         ({"embedding": str(EMBEDDING)}, "of width 768, and those of sd1 are 32 wide; take one"),
         ({"embedding": str(LORA)}, "not one embedding"),
     ],
