@@ -28,6 +28,8 @@ POINTER = b"version https://git-lfs"
 """How a file begins that git-lfs left in place of another, which is fetched later."""
 LONGEST_TEXT = 100_000
 """Characters of a prompt or another text in a table; a network sees some 300 of a prompt."""
+LONGEST_TOML = 2**20
+"""Characters of a TOML text, which `tomllib` reads in two seconds."""
 BYTE_ORDER_MARK = "\ufeff"
 _DEEP = f"has more than {DEEPEST} lists or tables within each other"
 
@@ -172,8 +174,14 @@ def toml_of(text: str, where: object) -> dict[str, Any]:
     """The table of a TOML text.
 
     Raises:
-      ValueError: it is not TOML, or has more than `DEEPEST` lists within each other.
+      ValueError: it is not TOML, is longer than `LONGEST_TOML`, or has more than `DEEPEST` lists
+        within each other.
     """
+    if len(text) > LONGEST_TOML:
+        raise ValueError(
+            f"{where} has {len(text)} characters, and a TOML file has at most {LONGEST_TOML}; "
+            "put what is long into a table beside it (.csv, .jsonl)"
+        )
     if _DEEP_KEY.search(text):
         raise ValueError(f"{where} {_DEEP}")
     return _parsed(tomllib.loads, text, where, "TOML")

@@ -84,6 +84,7 @@ def test_json_of_comfyui_has_nan() -> None:
         ("a = " + "[" * 10_000, "more than 100 lists or tables within"),
         (".".join("a" * 101) + " = 1", "more than 100 lists or tables within"),
         ("[ " + " . ".join("ab" * 20_000) + " ]", "more than 100 lists or tables within"),
+        ("a = 1 #" + "x" * 2**20, "a TOML file has at most 1048576; put what is long into a table"),
         ("x = {b = 1, " + ".".join(["'a'"] * 20_000) + " = 1}", "more than 100 lists or tables"),
     ],
 )
