@@ -10,33 +10,38 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import diffusers
 from absl import app, flags, logging
-from parity_report import Report, write
-from pipeline_parity import (
-    DRAWS,
-    SCHEDULERS,
-    Request,
-    compare_networks,
-    compare_sampler,
-    open_both,
-)
 
 from jaxsd.convert.conversion import open_conversion
+
+SAMPLERS = ("ddim", "pndm", "euler", "dpm++_2m", "unipc")
+"""Those of `pipeline_parity.SCHEDULERS`."""
 
 _OUTPUT = flags.DEFINE_string("output", "parity", "folder to write the report to")
 _PROMPTS = flags.DEFINE_multi_string("prompt", ["a red apple", "a boat on a lake"], "what to draw")
 _NEGATIVE = flags.DEFINE_string("negative_prompt", "blurry", "what guidance leads away from")
 _SAMPLERS = flags.DEFINE_list(
-    "samplers", ["ddim", "pndm", "euler", "dpm++_2m"], f"some of {', '.join(SCHEDULERS)}"
+    "samplers", ["ddim", "pndm", "euler", "dpm++_2m"], f"some of {', '.join(SAMPLERS)}"
 )
 _STEPS = flags.DEFINE_integer("steps", 20, "steps of each sampler", lower_bound=1)
 _SIZE = flags.DEFINE_integer("size", None, "height and width; what suits the model by default")
 _GUIDANCE = flags.DEFINE_float("guidance_scale", 7.5, "1 means none", lower_bound=1.0)
 
 
-def compare(model: str, folder: Path) -> Report:
-    """Opens a diffusers folder in both libraries and compares them."""
+def compare(model: str, folder: Path) -> None:
+    """Opens a diffusers folder in both libraries, compares them, and writes the report."""
+    # Torch and diffusers take long to import: mistakes in arguments are found before.
+    import diffusers
+    from parity_report import Report, write
+    from pipeline_parity import (
+        DRAWS,
+        Request,
+        compare_networks,
+        compare_sampler,
+        open_both,
+    )
+
+    diffusers.logging.set_verbosity_error()
     ours, theirs = open_both(folder)
     size, unit = _SIZE.value or ours.spec.default_size, ours.spec.vae.downscale
     if size <= 0 or size % unit:
@@ -62,28 +67,25 @@ def compare(model: str, folder: Path) -> Report:
             logging.info("%s is left out: %s", sampler, error)
         else:
             logging.info("%s: %.1f dB", sampler, min(samplers[-1].psnr))
-    return Report(model, request, modules, samplers, left_out)
+    write(Report(model, request, modules, samplers, left_out), Path(_OUTPUT.value))
 
 
 def main(argv: Sequence[str]) -> None:
     """Writes the report of the model that the argument names."""
     if len(argv) != 2:
         raise app.UsageError("name one model: a diffusers folder, a single file, or a hub id")
-    source = Path(argv[1])
-    if unknown := sorted(set(_SAMPLERS.value) - set(SCHEDULERS)):
-        raise app.UsageError(f"samplers {unknown} are not among {', '.join(SCHEDULERS)}")
-    diffusers.logging.set_verbosity_error()
+    folder = Path(argv[1])
+    if unknown := sorted(set(_SAMPLERS.value) - set(SAMPLERS)):
+        raise app.UsageError(f"samplers {unknown} are not among {', '.join(SAMPLERS)}")
     with tempfile.TemporaryDirectory() as scratch:
-        folder = source
-        if not (source / "model_index.json").is_file():
+        if not (folder / "model_index.json").is_file():
             # diffusers needs the hub to read a single file, but not to read a folder from jaxsd.
             folder = Path(scratch) / "model"
             try:
                 open_conversion(argv[1], str(folder)).run(lambda count: None)
             except (ValueError, OSError) as error:
                 raise SystemExit(f"parity: {error}") from error
-        report = compare(source.stem, folder)
-    write(report, Path(_OUTPUT.value))
+        compare(Path(argv[1]).stem, folder)
     logging.info("wrote %s", Path(_OUTPUT.value) / "report.md")
 
 

@@ -134,8 +134,14 @@ def by_open_mpi(number: int, port: int) -> tuple[list[object], dict[str, str]]:
     }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("told", [by_hand, by_slurm, by_open_mpi])
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param(by_hand, marks=pytest.mark.slow),
+        pytest.param(by_slurm, marks=pytest.mark.release),
+        pytest.param(by_open_mpi, marks=pytest.mark.release),
+    ],
+)
 def test_hosts_give_the_same_bits(start: Start, unbroken: Path, tmp_path: Path, told: Told) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))

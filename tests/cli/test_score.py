@@ -191,7 +191,7 @@ def test_devices_and_hosts_give_the_same_numbers(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parity
+@pytest.mark.release
 def test_fid_and_kid_are_those_of_torchs_features(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,7 +29,11 @@ TOLERANCE = 1e-5
 """Of the largest value: some hundred float32 operations in another order; 2e-6 was seen."""
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl", "lcm", "emoji"])
+COMPARED = [pytest.param(family, marks=pytest.mark.release) for family in ("sd1", "emoji")]
+"""As `test_models_parity.py` compares them in every run."""
+
+
+@pytest.mark.parametrize("family", ["sdxl", "lcm", *COMPARED])
 def test_unet(family: str) -> None:
     config = TINY[family].unet
     got = apply(UNet(config), random_params(abstract_unet(config)), **unet_inputs(config))

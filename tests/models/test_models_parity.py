@@ -140,7 +140,7 @@ def test_text_encoder_of_early_files_ends_at_the_highest_id() -> None:
     assert relative_error(got, pooled) <= TOLERANCE
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @UNFILLED
 def test_sd15_unet_at_full_size() -> None:
     config = families.UNET_SD1
@@ -153,7 +153,7 @@ def test_sd15_unet_at_full_size() -> None:
     assert_modules_agree(compare_modules(ours, theirs), FULL_SIZE, modules=500)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @UNFILLED
 def test_sd15_vae_and_text_encoder_at_full_size() -> None:
     config = families.VAE_SD

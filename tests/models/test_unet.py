@@ -34,7 +34,7 @@ def second_image_changed(value: Array) -> Array:
     return changed
 
 
-@pytest.mark.parametrize("family", ["lcm", "emoji", "sdxl"])
+@pytest.mark.parametrize("family", ["lcm", "sdxl"])
 def test_an_image_does_not_see_its_neighbour(family: str) -> None:
     network = UNet(TINY[family].unet)
     params, inputs = weights(network.config), unet_inputs(network.config)
@@ -47,7 +47,7 @@ def test_an_image_does_not_see_its_neighbour(family: str) -> None:
     assert TRACES[network] == traced, "other values were compiled again"
 
 
-@pytest.mark.parametrize("family", ["emoji", pytest.param("sdxl", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("family", ["emoji", pytest.param("sdxl", marks=pytest.mark.release)])
 def test_around_its_own_deep_features_the_outermost_level_gives_the_same(family: str) -> None:
     network = UNet(TINY[family].unet)
     params, inputs = weights(network.config), unet_inputs(network.config)

@@ -1,5 +1,6 @@
 """tools/parity.py on a tiny model: what the report holds, and that the model agrees."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
+from pipeline_parity import SCHEDULERS
 from tiny_models import CLIP_L, SMALL_UNET, TINY, VAE_TINY, pipeline_params
 
 from jaxsd.convert import write_diffusers
@@ -54,6 +56,11 @@ def test_report_has_every_network_step_and_image(report: Path) -> None:
 
 def test_plot_is_an_image(report: Path) -> None:
     assert (report / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_it_names_the_samplers_that_can_be_compared() -> None:
+    names = re.search(r"^SAMPLERS = (\(.*\))$", PROGRAM.read_text(), re.MULTILINE)[1]
+    assert ast.literal_eval(names) == tuple(SCHEDULERS)
 
 
 def test_a_mistake_is_one_line(tmp_path: Path) -> None:

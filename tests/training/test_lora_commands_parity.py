@@ -19,7 +19,7 @@ from jaxsd.convert import open_model
 from jaxsd.images import read_image
 from jaxsd.pipeline import Pipeline
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
+pytestmark = [pytest.mark.release, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
 CONFIG = Path(__file__).parents[2] / "configs/train/lora-sd15.toml"
 
