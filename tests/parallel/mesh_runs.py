@@ -9,8 +9,9 @@ from pathlib import Path
 import jax
 import numpy as np
 from tiny_models import pipeline_params
-from tiny_pipelines import SMALL, LetterTokenizer
+from tiny_pipelines import SMALL, SMALLEST, LetterTokenizer
 
+from jaxsd.config import ModelSpec
 from jaxsd.executables import Executables
 from jaxsd.parallel import mesh_of, place_param
 from jaxsd.parallel.sharing import path_name
@@ -20,18 +21,18 @@ MESHES = {"one": (1, 1, 1), "data": (8, 1, 1), "fsdp": (1, 8, 1), "all": (2, 2, 
 COLLECTIVE = r"\b(all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)\w*\("
 
 
-def pipeline_on(shape: tuple[int, ...], first: int = 0) -> Pipeline:
+def pipeline_on(shape: tuple[int, ...], first: int = 0, spec: ModelSpec = SMALLEST) -> Pipeline:
     mesh = mesh_of(shape, jax.devices()[first : first + int(np.prod(shape))])
     params = jax.tree_util.tree_map_with_path(
-        lambda path, array: place_param(mesh, path_name(path), array), pipeline_params(SMALL)
+        lambda path, array: place_param(mesh, path_name(path), array), pipeline_params(spec)
     )
-    tokenizers = tuple(LetterTokenizer(text) for text in SMALL.text)
-    return Pipeline(SMALL, params, tokenizers, mesh=mesh)
+    tokenizers = tuple(LetterTokenizer(text) for text in spec.text)
+    return Pipeline(spec, params, tokenizers, mesh=mesh)
 
 
 def run(shape: tuple[int, ...], folder: str) -> dict[str, object]:
     programs = Executables()
-    pipe = replace(pipeline_on(shape), programs=programs)
+    pipe = replace(pipeline_on(shape, spec=SMALL), programs=programs)
     drawing = pipe.draw(
         [f"picture {i}" for i in range(8)],
         "a dog",
