@@ -4,13 +4,10 @@ Every run is of the same rows with the same batch on a device, so all must give 
 """
 
 import json
-import os
 import random
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bulk_models import tiny_model
+from forked import Forked
 from test_bulk_store import files
 
 from jaxsd.images import read_image
 from jaxsd.webui import read_recipe
 
-Start = Callable[..., subprocess.Popen[str]]
+Start = Callable[..., Forked]
 Told = Callable[[int, int], tuple[list[object], dict[str, str]]]
 
 ROWS = [
@@ -50,26 +48,15 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
         "steps = 3\nbatch_size = 2\nimages_per_shard = 8\n"
     )
 
-    def begin(
-        *args: object, devices: int = 1, environment: dict[str, str] | None = None
-    ) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [
-                *(sys.executable, "-c", "from jaxsd.cli.main import run; run()"),
-                *("bulk", str(home / "run.toml"), *map(str, args)),
-            ],
-            env=os.environ
-            | {"XDG_CACHE_HOME": str(home / "cache"), "JAX_NUM_CPU_DEVICES": str(devices)}
-            | (environment or {}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def begin(*args: object, devices: int = 1, environment: dict[str, str] | None = None) -> Forked:
+        own = {"XDG_CACHE_HOME": str(home / "cache"), "JAX_NUM_CPU_DEVICES": str(devices)}
+        environment = own | (environment or {})
+        return Forked("bulk", home / "run.toml", *args, environment=environment)
 
     return begin
 
 
-def ended(process: subprocess.Popen[str], status: int = 0) -> str:
+def ended(process: Forked, status: int = 0) -> str:
     """What a process said on stderr."""
     _, said = process.communicate(timeout=900)
     assert process.returncode == status, said

@@ -17,7 +17,7 @@ UNITS = 16
 KILLS = 3
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_kill_costs_one_batch_at_most(tmp_path: Path) -> None:
     """Of those that were drawn; what was being drawn counts for nothing."""
     tiny_model(tmp_path / "model")

@@ -6,8 +6,6 @@ import json
 import os
 import socket
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 from clip_fakes import tiny_clip
+from forked import Forked
 from PIL import Image
 from score_folders import folder_of, image
 
@@ -148,14 +147,9 @@ def test_mistakes_are_one_line(
     assert said[0].startswith(f"jaxsd score: {message}")
 
 
-def command(home: Path, *args: object, devices: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", "from jaxsd.cli.main import run; run()", "score", *map(str, args)],
-        env=os.environ | {"XDG_CACHE_HOME": str(home), "JAX_NUM_CPU_DEVICES": str(devices)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def command(home: Path, *args: object, devices: int) -> Forked:
+    environment = {"XDG_CACHE_HOME": str(home), "JAX_NUM_CPU_DEVICES": str(devices)}
+    return Forked("score", *args, environment=environment)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from tiny_models import CLIP_L, SMALL_UNET, TINY, VAE_TINY, pipeline_params
 
 from jaxsd.convert import write_diffusers
 
-pytestmark = pytest.mark.parity
+pytestmark = pytest.mark.release
 
 PROGRAM = Path(__file__).parents[2] / "tools" / "parity.py"
 

@@ -1,10 +1,10 @@
 """Runs in processes of their own, and compiled steps that are kept for the next run."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 
 import jax
 import pytest
+from forked import Forked
 from tiny_runs import programs
 
 
@@ -19,6 +19,6 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def program() -> Iterator[Callable[..., subprocess.Popen]]:
+def program() -> Iterator[Callable[..., Forked]]:
     with programs() as start:
         yield start

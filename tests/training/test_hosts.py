@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from forked import Forked
 from tiny_runs import curve, final_state, programs, run_toml, tiny_model, tiny_pictures
 
 from jaxsd.cli.hosts import add_hosts, join_hosts
@@ -44,7 +44,7 @@ def test_hosts_that_make_no_sense_are_one_line(words: list[str], message: str) -
 class Hosts:
     """A run on two hosts, whose output is the folder of that name."""
 
-    def __init__(self, folder: Path, program: Callable[..., subprocess.Popen]) -> None:
+    def __init__(self, folder: Path, program: Callable[..., Forked]) -> None:
         self.config = TrainConfig(
             task="finetune",
             output="",
@@ -62,7 +62,7 @@ class Hosts:
         self.folder, self._program = folder, program
         self._command = ("train", run_toml(self.config, folder / "run.toml"))
 
-    def start(self, name: str) -> list[subprocess.Popen]:
+    def start(self, name: str) -> list[Forked]:
         """Both; what they say is in `said`."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -70,18 +70,18 @@ class Hosts:
         joined = (f"output={self.folder / name}", "--coordinator", address, "--hosts", "2")
         return [self._one(name, i, *joined, "--host", i) for i in (0, 1)]
 
-    def alone(self, name: str) -> subprocess.Popen:
+    def alone(self, name: str) -> Forked:
         """One host with as many devices."""
         return self._one(name, 0, f"output={self.folder / name}", devices=2)
 
     def said(self, name: str, host: int) -> Path:
         return self.folder / f"said {name} {host}"
 
-    def finish(self, name: str, hosts: list[subprocess.Popen]) -> None:
+    def finish(self, name: str, hosts: list[Forked]) -> None:
         for i, host in enumerate(hosts):
             assert host.wait(PATIENCE) == 0, self.said(name, i).read_text()
 
-    def _one(self, name: str, i: int, *words: object, devices: int = 1) -> subprocess.Popen:
+    def _one(self, name: str, i: int, *words: object, devices: int = 1) -> Forked:
         environment = {
             "JAX_NUM_CPU_DEVICES": str(devices),
             "JAX_COMPILATION_CACHE_DIR": os.environ["XDG_CACHE_HOME"],

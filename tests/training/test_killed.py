@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from forked import Forked
 from tiny_runs import curve, final_state, run_toml, tiny_model, tiny_pictures
 
 from jaxsd.training.config import TrainConfig
@@ -23,7 +23,7 @@ PATIENCE = 1800.0
 
 
 @pytest.mark.slow
-def test_kill_9_changes_no_bit(tmp_path: Path, program: Callable[..., subprocess.Popen]) -> None:
+def test_kill_9_changes_no_bit(tmp_path: Path, program: Callable[..., Forked]) -> None:
     config = TrainConfig(
         task="finetune",
         output=str(tmp_path / "parts"),
@@ -58,9 +58,7 @@ def test_kill_9_changes_no_bit(tmp_path: Path, program: Callable[..., subprocess
         np.testing.assert_array_equal(a, b)
 
 
-def kill_at_random(
-    process: subprocess.Popen, metrics: Path, rng: np.random.Generator, said: Path
-) -> None:
+def kill_at_random(process: Forked, metrics: Path, rng: np.random.Generator, said: Path) -> None:
     """Waits for 1 to 11 more lines of metrics, and then for up to a tenth of a second."""
 
     def lines() -> int:

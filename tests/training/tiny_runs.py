@@ -2,9 +2,6 @@
 
 import contextlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
@@ -12,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from forked import Forked
 from PIL import Image
 from tiny_models import TINY, pipeline_params
 
@@ -86,16 +84,12 @@ def jaxsd(*argv: object) -> None:
 
 
 @contextlib.contextmanager
-def programs() -> Iterator[Callable[..., subprocess.Popen]]:
+def programs() -> Iterator[Callable[..., Forked]]:
     """What starts `jaxsd` in a process of its own; what it says is in the file `errors`."""
-    begun: list[subprocess.Popen] = []
+    begun: list[Forked] = []
 
-    def start(*argv: object, errors: Path, **environment: str) -> subprocess.Popen:
-        words = [sys.executable, "-c", "from jaxsd.cli.main import run; run()", *map(str, argv)]
-        with errors.open("ab") as file:
-            begun.append(
-                subprocess.Popen(words, env=os.environ | environment, stdout=file, stderr=file)
-            )
+    def start(*argv: object, errors: Path, **environment: str) -> Forked:
+        begun.append(Forked(*argv, environment=environment, errors=errors))
         return begun[-1]
 
     yield start
