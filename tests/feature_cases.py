@@ -155,6 +155,36 @@ def rescale(count: int, *, share: float = 0.7) -> Asked:
     return with_feature(plain(count), "rescale", column=column)
 
 
+# Features of guidance that columns alone decide about share a program, in which all but one of
+# them do nothing.
+
+IDLE: dict[str, tuple[float, ...]] = {
+    "momentum": (0.0,),
+    "apg": (3.0, 1.0, 0.0, 0.0),
+    "cfg_zero": (1.0, 1.0),
+    "mimic": (1.0, 1.0),
+    "threshold": (1.0, 1000.0),
+}
+
+
+def guiding(count: int, **values: tuple[float, ...]) -> Asked:
+    """A drawing with all of `IDLE`, some of them with other values."""
+    asked = plain(count)
+    for name, idle in IDLE.items():
+        column = np.tile(np.float32(values.get(name, idle)), (ROWS, count, 1))
+        asked = with_feature(asked, name, column=column[..., 0] if len(idle) == 1 else column)
+    return asked
+
+
+def guiding_case(name: str, used: tuple[float, ...], other: tuple[float, ...]) -> Case:
+    return Case(
+        asked=partial(guiding, **{name: used}),
+        other=partial(guiding, **{name: other}),
+        neutral=guiding,
+        without=plain,
+    )
+
+
 def painted(count: int) -> Asked:
     """A drawing that begins from noise, with a picture beside it."""
     asked = plain(count)
@@ -194,6 +224,11 @@ CASES: dict[str, Case] = {
         neutral=lambda count: rescale(count, share=0.0),
         without=plain,
     ),
+    "momentum": guiding_case("momentum", (0.5,), (-0.4,)),
+    "apg": guiding_case("apg", (3.0, 0.0, 2.0, -0.5), (3.0, 0.5, 0.0, 0.4)),
+    "cfg_zero": guiding_case("cfg_zero", (3.0, 1.0), (3.0, 0.0)),
+    "mimic": guiding_case("mimic", (0.4, 0.9), (0.6, 1.0)),
+    "threshold": guiding_case("threshold", (0.9, 0.5), (0.995, 0.3)),
     "blend": Case(
         asked=blend,
         other=lambda count: blend(count, mask=1 - soft_mask(count)),
@@ -224,5 +259,6 @@ def all_at_once(count: int) -> Asked:
         image = given.image if own.given.image is None else own.given.image
         given = given._replace(features=given.features | own.given.features, image=image)
         [step], [more] = runs, own.runs
-        runs = (step._replace(columns=step.columns | more.columns),)
+        columns = {key: one for key, one in more.columns.items() if key == name or key not in IDLE}
+        runs = (step._replace(columns=step.columns | columns),)
     return Asked(networks, params, given, runs)

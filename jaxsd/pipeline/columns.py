@@ -6,7 +6,8 @@ import numpy as np
 
 from jaxsd.config import ModelSpec
 from jaxsd.schedulers import Tableau
-from jaxsd.settings import Settings
+from jaxsd.schedulers.guidance import plus_plus
+from jaxsd.settings import OPTIONS, Settings, scale_of
 
 Column = Callable[[ModelSpec, Settings, Tableau], np.ndarray | None]
 """(spec, settings, tableau of S rows) -> [S, ...] of one image; None where the feature is absent.
@@ -48,20 +49,68 @@ def rescale(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray
     return np.full(tableau.rows, settings.guidance_rescale, np.float32)
 
 
-COLUMNS: dict[str, Column] = {"blend": blend, "controlnet": controlnet, "rescale": rescale}
+def threshold(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
+    """Percentile and range of dynamic thresholding, [S, 2]."""
+    percentile, limit = settings.dynamic_thresholding
+    return _repeated(tableau, percentile, limit) if limit else None
+
+
+def mimic(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
+    """The mimic scale over the guidance scale, and the percentile, [S, 2]."""
+    scale, percentile = settings.mimic_scale
+    return _repeated(tableau, scale / scale_of(settings), percentile) if scale else None
+
+
+def apg(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
+    """Guidance scale, eta, largest length and momentum, [S, 4]."""
+    if settings.apg == OPTIONS["apg"].default:
+        return None
+    return _repeated(tableau, scale_of(settings), *settings.apg)
+
+
+def cfg_zero(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
+    """Guidance scale, and 0 in the first rows, then 1: [S, 2]."""
+    if settings.cfg_zero < 0:
+        return None
+    column = _repeated(tableau, scale_of(settings), 1)
+    column[: settings.cfg_zero, 1] = 0
+    return column
+
+
+def momentum(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
+    """The share of the guidance of the row before that CFG++ adds, [S]."""
+    if not settings.cfg_pp or not tableau.history[:, 0, 1].any():
+        return None
+    return plus_plus(tableau)[1].astype(np.float32)
+
+
+COLUMNS: dict[str, Column] = {
+    "apg": apg,
+    "blend": blend,
+    "cfg_zero": cfg_zero,
+    "controlnet": controlnet,
+    "mimic": mimic,
+    "momentum": momentum,
+    "rescale": rescale,
+    "threshold": threshold,
+}
 """Column -> the function that makes it. A column has the name of its feature."""
+
+GUIDED = ("apg", "cfg_zero", "mimic", "momentum")
+"""Columns for runs of rows that have a negative prompt's branch alone."""
 
 
 def columns_of(
     spec: ModelSpec, settings: Sequence[Settings], tableaus: Sequence[Tableau]
 ) -> dict[str, np.ndarray]:
-    """All columns of a batch, [S, B, ...]; 0 in the idle rows of shorter tables."""
+    """All columns of a batch, [S, B, ...]; in idle rows as in the last one, but for blending."""
     count = max(tableau.rows for tableau in tableaus)
     found = {}
     for name, column in COLUMNS.items():
         images = [column(spec, *image) for image in zip(settings, tableaus, strict=True)]
         if images[0] is not None:
-            found[name] = np.stack([idle(rows, count) for rows in images], axis=1)
+            longer = idle if name == "blend" else lengthened
+            found[name] = np.stack([longer(rows, count) for rows in images], axis=1)
     return found
 
 
@@ -73,6 +122,11 @@ def idle(rows: np.ndarray, count: int) -> np.ndarray:
 def lengthened(rows: np.ndarray, count: int) -> np.ndarray:
     """Pads [S, ...] to `count` rows by repeating the last one."""
     return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])
+
+
+def _repeated(tableau: Tableau, *values: float) -> np.ndarray:
+    """The same values in each row, [S, n]."""
+    return np.tile(np.float32(values), (tableau.rows, 1))
 
 
 def has_mask_channels(spec: ModelSpec) -> bool:

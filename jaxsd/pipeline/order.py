@@ -9,7 +9,7 @@ import numpy as np
 from jaxsd.canvases import Canvas
 from jaxsd.config import ModelSpec
 from jaxsd.images import binary, from_uint8, latent_mask, masked_for_inpainting
-from jaxsd.pipeline.columns import columns_of, has_mask_channels, lengthened
+from jaxsd.pipeline.columns import GUIDED, columns_of, has_mask_channels, lengthened
 from jaxsd.pipeline.draws import first_draws, fresh_noise
 from jaxsd.pipeline.texts import any_guided, banks_of, texts_of, time_ids
 from jaxsd.sampling import Row, Step, rows_of
@@ -79,8 +79,8 @@ def runs_of(spec: ModelSpec, settings: Sequence[Settings]) -> tuple[Step, ...]:
     rows = rows_of(tableaus)
     count = len(rows.number)
     guidance = [
-        guidance_of(one, bank, guided=guided)
-        for one, bank in zip(settings, banks_of(spec, settings), strict=True)
+        guidance_of(one, bank, tableau, guided=guided)
+        for one, bank, tableau in zip(settings, banks_of(spec, settings), tableaus, strict=True)
     ]
     branches = together(
         [Guidance(*(lengthened(column, count) for column in own)) for own in guidance]
@@ -90,6 +90,8 @@ def runs_of(spec: ModelSpec, settings: Sequence[Settings]) -> tuple[Step, ...]:
     for run in runs(branches):
         part = slice(run.first, run.end)
         own = {name: column[part] for name, column in columns.items()}
+        if not guided or 0 not in run.live:
+            own = {name: column for name, column in own.items() if name not in GUIDED}
         own |= live(branches, run)._asdict()
         if settings[0].reuse > 1:
             refresh = refreshed_rows(settings[0].reuse, run.end - run.first)

@@ -60,8 +60,16 @@ class Answer(NamedTuple):
 UNetCall = Callable[[Call, Step, Memory], tuple[Answer, Memory]]
 """The U-Net, or the U-Net with features around it."""
 
-Combine = Callable[[Array, Array, Step], Array]
-"""(outputs [B, K, h, w, c], combined [B, h, w, c], step) -> combined [B, h, w, c]."""
+
+class Branches(NamedTuple):
+    """The network's input and what it answers for each branch, before they are combined."""
+
+    x: Array  # [B, h, w, c] float32
+    outputs: Array  # [B, K, h, w, c] float32
+
+
+Combine = Callable[[Branches, Array, Step, Memory], tuple[Array, Memory]]
+"""(branches, combined [B, h, w, c], step, memory) -> (combined, memory)."""
 
 
 def unet_call(networks: Networks, params: Params) -> UNetCall:
@@ -108,7 +116,7 @@ def guided(
         first = combined = outputs[:, 0]
         for k in range(1, branches):
             combined = combined + per_image(weight[:, k - 1], outputs[:, k] - first)
-        return combine(outputs, combined, step), memory
+        return combine(Branches(x, outputs), combined, step, memory)
 
     return network
 

@@ -80,6 +80,11 @@ def per_image(a: Array, x: Array) -> Array:
     return a.reshape(len(a), *[1] * (x.ndim - 1)) * x
 
 
+def denoised(x: Array, output: Array, row: Row) -> Array:
+    """x0 [B, h, w, c] by the network's output for its input `x`, as `Tableau` says."""
+    return per_image(row.c_skip / row.c_in, x) + per_image(row.c_out, output)
+
+
 def begin(start: Array, noise: Array, source: Array | None = None) -> State:
     """The state before row 0.
 

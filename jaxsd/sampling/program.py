@@ -18,6 +18,7 @@ from jaxsd.sampling.features import (
     Beginning,
     combined,
     on_sample,
+    on_x0,
     present,
     remembered,
     wrapped,
@@ -172,10 +173,10 @@ def _denoise(
     network = guided(
         wrapped(names, networks, params, conditions),
         conditions,
-        combined(names),
+        combined(names, conditions),
         embeds_guidance=networks.unet.config.guidance_dim is not None,
     )
     begun = remembered(names, networks, state.samples[:, 0], branches)
     state = state._replace(memory=begun | state.memory)
-    hook = on_sample(names, conditions)
-    return advance(steps, network, state, keys, on_sample=hook)
+    hooks = {"on_x0": on_x0(names), "on_sample": on_sample(names, conditions)}
+    return advance(steps, network, state, keys, **hooks)

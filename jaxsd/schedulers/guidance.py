@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxsd.schedulers.tableau import Tableau
+
 
 class Guidance(NamedTuple):
     """The branches of an image in every row of its table."""
@@ -69,6 +71,58 @@ def composed(
     return Guidance(np.tile(np.arange(len(weights) + 1, dtype=np.int32), (rows, 1)), weight)
 
 
+def perturbed(guidance: Guidance, scale: float, of: int, rows: tuple[int, int]) -> Guidance:
+    """Guidance away from a branch more, the last one, whose network is perturbed.
+
+    It adds `scale * (branch[of] - perturbed branch)` (Ahn et al. 2024, PAG, equation 15).
+
+    Args:
+      guidance: of one image.
+      scale: of what is added.
+      of: number of the branch that is perturbed; both see the same text.
+      rows: first row, and the one after the last, in which this is done.
+    """
+    added = np.zeros((len(guidance.which), 1), np.float32)
+    added[slice(*rows)] = scale
+    weight = guidance.weight.copy()
+    if of > 0:
+        weight[:, of - 1 : of] += added
+    which = np.concatenate([guidance.which, guidance.which[:, of : of + 1]], axis=1)
+    return Guidance(which, np.concatenate([weight, -added], axis=1))
+
+
+def plus_plus(tableau: Tableau) -> tuple[np.ndarray, np.ndarray]:
+    """CFG++ (Chung et al. 2024, algorithm 2) by guidance alone: two factors for each row, [S] each.
+
+    It steps to the guided x0 = u + w*(c - u), but with the noise that belongs to the unguided u.
+    For a row z' = A*z + H*m[0] + L*m[1] that is
+
+        z' = A*z + (H + A*alpha)*x0 - A*alpha*u + L*(u of the row before)
+
+    and the row does it by itself if its x0 is u + g with
+
+        g = (H + A*alpha)/H * w*(c - u) - L/H * (g of the row before)
+
+    The factors are those of w and of the earlier g. These are ComfyUI's `euler_cfg_pp`,
+    `euler_ancestral_cfg_pp` and `dpmpp_2m_cfg_pp`.
+
+    Raises:
+      ValueError: the method reads more than two predictions or another sample.
+    """
+    a, h, before = tableau.samples[:, 0, 0], tableau.history[:, 0, 0], tableau.history[:, 0, 1]
+    if (
+        tableau.samples[:, 0, 1:].any()
+        or tableau.history[:, 0, 2:].any()
+        or (tableau.keep != [0, 1]).any()
+        or (h == 0).any()
+    ):
+        raise ValueError(
+            "cfg_pp is for samplers that keep at most two predictions, such as euler, euler_a, "
+            "ddim or dpm++_2m"
+        )
+    return 1 + a * tableau.alpha[:-1] / h, -before / h
+
+
 def guided_rows(interval: Sequence[float], rows: int) -> tuple[int, int]:
     """First guided row and the one after the last, of `rows`, for an interval in [0, 1].
 
@@ -81,16 +135,22 @@ def guided_rows(interval: Sequence[float], rows: int) -> tuple[int, int]:
     return round(first * rows), round(end * rows)
 
 
-def together(images: Sequence[Guidance]) -> Guidance:
+def together(images: Sequence[Guidance], last: int = 0) -> Guidance:
     """The columns of a batch, all of S rows: `which` [S, B, K] and `weight` [S, B, K-1].
 
-    An image with fewer branches than others gets copies of its last one, of weight 0.
+    An image with fewer branches than others gets copies of one, of weight 0, in front of the last
+    `last` branches, which are perturbed.
     """
     most = max(image.which.shape[1] for image in images)
-    missing = [((0, 0), (0, most - image.which.shape[1])) for image in images]
+
+    def widened(columns: np.ndarray, missing: int, mode: str) -> np.ndarray:
+        end = columns.shape[1] - last
+        return np.hstack([np.pad(columns[:, :end], ((0, 0), (0, missing)), mode), columns[:, end:]])
+
+    missing = [most - image.which.shape[1] for image in images]
     pairs = list(zip(images, missing, strict=True))
-    which = [np.pad(image.which, more, mode="edge") for image, more in pairs]
-    weight = [np.pad(image.weight, more) for image, more in pairs]
+    which = [widened(image.which, more, "edge") for image, more in pairs]
+    weight = [widened(image.weight, more, "constant") for image, more in pairs]
     return Guidance(np.stack(which, axis=1), np.stack(weight, axis=1))
 
 

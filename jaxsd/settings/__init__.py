@@ -2,6 +2,7 @@
 
 from jaxsd.settings.adapters import Adapters, Embedding, Lora, without_tags
 from jaxsd.settings.checks import checked, image_count, in_range
+from jaxsd.settings.guiding import guidance_of, is_guided, perturbation, scale_of
 from jaxsd.settings.options import (
     LARGEST_SEED,
     OPTIONS,
@@ -20,11 +21,8 @@ from jaxsd.settings.plans import (
     adapters_of,
     bucket_of,
     calls_of,
-    guidance_of,
-    is_guided,
     passes_of,
     rows_of,
-    scale_of,
     tableau_of,
 )
 
@@ -51,6 +49,7 @@ __all__ = [
     "is_guided",
     "option_value",
     "passes_of",
+    "perturbation",
     "rows_of",
     "scale_of",
     "settings_from",

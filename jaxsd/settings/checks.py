@@ -8,6 +8,7 @@ from typing import Any
 from jaxsd.config import ModelSpec
 from jaxsd.settings.adapters import without_tags
 from jaxsd.settings.bank import bank_of, composes
+from jaxsd.settings.guiding import USUAL_PLUS_PLUS, check_guidance
 from jaxsd.settings.options import OPTIONS, Settings, option_value
 from jaxsd.settings.plans import adapters_of, passes_of, tableau_of
 from jaxsd.text.variants import drawn
@@ -38,7 +39,9 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
     if filled.hires > 1:
         _check_hires(filled, unit)
     for one in passes_of(filled):
-        bank_of(one, tableau_of(one, spec).rows, guided=True)
+        tableau = tableau_of(one, spec)
+        check_guidance(one, spec, tableau)
+        bank_of(one, tableau.rows, guided=True)
     return filled
 
 
@@ -94,7 +97,9 @@ def in_range(settings: Settings) -> Settings:
 
 
 def _filled(settings: Settings, spec: ModelSpec) -> Settings:
-    strength = settings.strength
+    strength, scale = settings.strength, settings.guidance_scale
+    if scale is None:
+        scale = USUAL_PLUS_PLUS if settings.cfg_pp else spec.guidance_scale
     if strength is None:
         strength = 0.75 if settings.image and not settings.paints else 1.0
     return replace(
@@ -103,9 +108,7 @@ def _filled(settings: Settings, spec: ModelSpec) -> Settings:
         clip_skip=settings.clip_skip or -spec.text[0].hidden_layer,
         width=spec.default_size if settings.width is None else settings.width,
         height=spec.default_size if settings.height is None else settings.height,
-        guidance_scale=(
-            spec.guidance_scale if settings.guidance_scale is None else settings.guidance_scale
-        ),
+        guidance_scale=scale,
     )
 
 

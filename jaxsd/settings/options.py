@@ -177,6 +177,48 @@ class Settings:
         high=1,
         shared=True,
     )
+    dynamic_thresholding: tuple[float, ...] = option(
+        (1.0, 0.0),
+        "cut each estimate of x0 beyond this percentile, such as 0.995, and scale it into this "
+        "range (Imagen's; latents of SD want about 3); a range of 0 does not",
+        low=0,
+        high=1000,
+        shared=True,
+        metavar=("PERCENTILE", "RANGE"),
+    )
+    mimic_scale: tuple[float, ...] = option(
+        (0.0, 1.0),
+        "give guided pictures the range of this lower guidance scale, cut beyond this percentile: "
+        "webui's dynamic thresholding (CFG scale fix); a scale of 0 does not",
+        low=0,
+        high=1000,
+        shared=True,
+        metavar=("SCALE", "PERCENTILE"),
+    )
+    apg: tuple[float, ...] = option(
+        (1.0, 0.0, 0.0),
+        "adaptive projected guidance: weight of the part along x0, largest length (0 for any), "
+        "momentum, such as 0 15 -0.5; 1 0 0 is plain guidance",
+        low=-1,
+        high=1000,
+        shared=True,
+        metavar=("ETA", "NORM", "MOMENTUM"),
+    )
+    cfg_zero: int = option(
+        -1,
+        "CFG-Zero*: guidance with the optimised scale, and an output of 0 in this many steps at "
+        "the beginning; -1 is plain guidance",
+        low=-1,
+        high=1000,
+        shared=True,
+        metavar="STEPS",
+    )
+    cfg_pp: bool = option(
+        False,
+        "CFG++: each step takes the negative prompt's noise; the guidance scale is then 0 to 1, "
+        "0.6 if not given",
+        shared=True,
+    )
     reuse: int = option(
         1,
         "compute the U-Net's deep features in every N-th step alone, faster",

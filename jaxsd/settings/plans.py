@@ -1,4 +1,4 @@
-"""What settings mean for the sampling loop: table, guidance, and images that can share a call."""
+"""What settings mean for the sampling loop: its table, and images that can share a call."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,17 +7,15 @@ from typing import Any, NamedTuple
 
 from jaxsd.config import ModelSpec, ScheduleConfig
 from jaxsd.schedulers import NoiseSchedule, Tableau, build
-from jaxsd.schedulers.guidance import Guidance, composed, runs, together, unguided
 from jaxsd.settings.adapters import Adapters, Lora, named_embeddings, named_loras, without_tags
 from jaxsd.settings.bank import (
-    Bank,
     bank_of,
     chunk_counts,
     common_chunks,
-    composes,
     helpers_in,
     texts_in,
 )
+from jaxsd.settings.guiding import is_guided, plan_of, runs_by
 from jaxsd.settings.options import SHARED, Settings
 from jaxsd.text.tokenizer import Tokenizer
 from jaxsd.types import Prediction
@@ -89,25 +87,6 @@ def rows_of(settings: Settings, spec: ModelSpec) -> int:
     return sum(tableau_of(one, spec).rows for one in passes_of(settings))
 
 
-def guidance_of(settings: Settings, bank: Bank, *, guided: bool) -> Guidance:
-    """The branches of an image; `guided` says whether its batch has negative prompts."""
-    rows = len(bank.which)
-    if not guided:
-        return unguided(rows)._replace(which=bank.which)
-    scale, interval = scale_of(settings), settings.guidance_interval
-    return composed(bank.weights, scale, rows, interval)._replace(which=bank.which)
-
-
-def scale_of(settings: Settings) -> float:
-    """The guidance scale; 0 to 1 is no guidance, as in diffusers."""
-    return max(1.0, settings.guidance_scale)
-
-
-def is_guided(settings: Settings, spec: ModelSpec) -> bool:
-    """Whether a negative prompt has an effect. Distilled models get the scale as input instead."""
-    return spec.unet.guidance_dim is None and (scale_of(settings) != 1 or composes(settings))
-
-
 def skips(settings: Settings, spec: ModelSpec) -> bool:
     """Whether the context is another layer's than the one the model was trained with."""
     return settings.clip_skip != -spec.text[0].hidden_layer
@@ -120,13 +99,15 @@ def bucket_of(settings: Settings, spec: ModelSpec, tokenizers: Sequence[Tokenize
       ValueError: prompts of numbers of chunks that do not go together.
     """
     guided, kind = is_guided(settings, spec), settings.prompt_weights
-    rows = [tableau_of(one, spec).rows for one in passes_of(settings)]
-    banks = [bank_of(settings, count, guided=guided) for count in rows]
-    weights, interval = banks[0].weights, settings.guidance_interval
-    guidance = (weights, scale_of(settings), interval) if guided else None
+    tableaus = [tableau_of(one, spec) for one in passes_of(settings)]
+    banks = [bank_of(settings, tableau.rows, guided=guided) for tableau in tableaus]
+    plans = [
+        plan_of(settings, bank, tableau, guided=guided)
+        for bank, tableau in zip(banks, tableaus, strict=True)
+    ]
     height, width = settings.drawn_size
     return Bucket(
-        runs=tuple(run for count in rows for run in _runs(count, guidance)),
+        runs=tuple(run for plan in plans for run in runs_by(plan)),
         height=height,
         width=width,
         texts=tuple(texts_in([bank]) for bank in banks),
@@ -183,21 +164,6 @@ def calls_of(
 
 _OWN = ("name", "noise_schedule", "steps", "prediction", "strength")
 """Parameters of `build` that are not options."""
-
-
-@lru_cache(maxsize=1024)
-def _runs(
-    rows: int, guidance: tuple[tuple[float, ...], float, tuple[float, ...]] | None
-) -> tuple[tuple[int, int, int], ...]:
-    """First row, row after the last, and branches of each run.
-
-    Guidance is weights of the prompt's parts, scale and interval.
-    """
-    branches = unguided(rows)
-    if guidance is not None:
-        weights, scale, interval = guidance
-        branches = composed(weights, scale, rows, interval)
-    return tuple((run.first, run.end, len(run.live)) for run in runs(together([branches])))
 
 
 @lru_cache(maxsize=1024)

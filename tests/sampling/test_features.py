@@ -88,9 +88,9 @@ def test_an_image_depends_on_its_own_alone() -> None:
 
 
 @every_feature
-def test_in_any_order_images_are_the_same(name: str) -> None:
-    elsewhere = draw(*picked(case_of(name).asked(3), [2, 0, 1]))
-    assert relative_error(elsewhere.images, whole(name).images[np.array([2, 0, 1])]) < ROUNDING
+def test_other_images_of_the_batch_do_not_matter(name: str) -> None:
+    elsewhere = draw(*picked(case_of(name).asked(3), [2, 0, 0]))
+    assert relative_error(elsewhere.images, whole(name).images[np.array([2, 0, 0])]) < ROUNDING
 
 
 def test_in_parts_is_the_whole() -> None:

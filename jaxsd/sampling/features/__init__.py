@@ -5,10 +5,21 @@ not in the program: the structure of the arguments decides what is compiled.
 """
 
 from collections.abc import Iterable
-from functools import reduce
+from functools import partial, reduce
 
-from jaxsd.sampling.call import Combine, Conditions, Networks, UNetCall, unet_call
-from jaxsd.sampling.features import blend, channels, controlnet, rescale, reuse
+from jaxsd.sampling.call import Branches, Combine, Conditions, Networks, UNetCall, unet_call
+from jaxsd.sampling.features import (
+    apg,
+    blend,
+    cfg_zero,
+    channels,
+    controlnet,
+    mimic,
+    momentum,
+    rescale,
+    reuse,
+    threshold,
+)
 from jaxsd.sampling.features.feature import Beginning, Feature
 from jaxsd.sampling.loop import Hook, Memory, Step
 from jaxsd.types import Array, Params
@@ -17,7 +28,12 @@ FEATURES: dict[str, Feature] = {
     "channels": channels.FEATURE,
     "controlnet": controlnet.FEATURE,
     "reuse": reuse.FEATURE,
+    "momentum": momentum.FEATURE,
+    "apg": apg.FEATURE,
+    "cfg_zero": cfg_zero.FEATURE,
+    "mimic": mimic.FEATURE,
     "rescale": rescale.FEATURE,
+    "threshold": threshold.FEATURE,
     "blend": blend.FEATURE,
 }
 """Every feature, in the order in which they wrap the U-Net: the last is outermost."""
@@ -28,6 +44,7 @@ __all__ = [
     "Feature",
     "combined",
     "on_sample",
+    "on_x0",
     "present",
     "remembered",
     "wrapped",
@@ -51,14 +68,26 @@ def wrapped(
     return unet
 
 
-def combined(names: Iterable[str]) -> Combine:
+def combined(names: Iterable[str], conditions: Conditions) -> Combine:
     """Applies `combine` of each feature to the weighted sum of branches, in order."""
-    combines = [combine for name in names if (combine := FEATURES[name].combine) is not None]
+    combines = [
+        partial(combine, conditions.held.get(name))
+        for name in names
+        if (combine := FEATURES[name].combine) is not None
+    ]
 
-    def run(outputs: Array, total: Array, step: Step) -> Array:
-        return reduce(lambda total, combine: combine(outputs, total, step), combines, total)
+    def run(branches: Branches, total: Array, step: Step, memory: Memory) -> tuple[Array, Memory]:
+        for combine in combines:
+            total, memory = combine(branches, total, step, memory)
+        return total, memory
 
     return run
+
+
+def on_x0(names: Iterable[str]) -> Hook:
+    """Applies `on_x0` of each feature to each estimate of x0, in order."""
+    hooks = [hook for name in names if (hook := FEATURES[name].on_x0) is not None]
+    return lambda x0, step: reduce(lambda x0, hook: hook(x0, step), hooks, x0)
 
 
 def on_sample(names: Iterable[str], conditions: Conditions) -> Hook:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxsd.sampling.call import Combine, Networks, UNetCall
-from jaxsd.sampling.loop import Hook
+from jaxsd.sampling.call import Branches, Networks, UNetCall
+from jaxsd.sampling.loop import Hook, Memory, Step
 from jaxsd.types import Array, Params
 
 
@@ -23,13 +23,16 @@ class Feature(NamedTuple):
     Attributes:
       hold: (networks, params, given, beginning) -> what the feature holds; once, before the loop.
       wrap: (networks, params, held, unet) -> the U-Net with the feature around it.
-      combine: changes the weighted sum of branches.
+      combine: (held, branches, combined, step, memory) -> (combined, memory); changes the weighted
+        sum of branches.
+      on_x0: a hook on each estimate of x0.
       on_sample: held -> a hook on each new sample.
       memory: (networks, latents, branches) -> the feature's memory at the start of a run of rows.
     """
 
     hold: Callable[[Networks, Params, Any, Beginning], Any] | None = None
     wrap: Callable[[Networks, Params, Any, UNetCall], UNetCall] | None = None
-    combine: Combine | None = None
+    combine: Callable[[Any, Branches, Array, Step, Memory], tuple[Array, Memory]] | None = None
+    on_x0: Hook | None = None
     on_sample: Callable[[Any], Hook] | None = None
     memory: Callable[[Networks, Array, int], Any] | None = None

@@ -3,19 +3,22 @@
 Strong guidance makes pictures too bright or too dark; this restores their contrast.
 """
 
+from jaxsd.sampling.call import Branches
 from jaxsd.sampling.features.feature import Feature
-from jaxsd.sampling.loop import Step, per_image
+from jaxsd.sampling.loop import Memory, Step, per_image
 from jaxsd.types import Array
 
 
-def combine(outputs: Array, combined: Array, step: Step) -> Array:
+def combine(
+    held: None, branches: Branches, combined: Array, step: Step, memory: Memory
+) -> tuple[Array, Memory]:
     """Scales the sum towards the standard deviation of the prompt's output (equations 15 and 16).
 
     The column `rescale` [B] says how far, from 0 to 1; the last branch is the prompt's.
     """
     share, axes = step.columns["rescale"], (1, 2, 3)
-    ratio = outputs[:, -1].std(axes) / combined.std(axes)
-    return per_image(share * ratio + 1 - share, combined)
+    ratio = branches.outputs[:, -1].std(axes) / combined.std(axes)
+    return per_image(share * ratio + 1 - share, combined), memory
 
 
 FEATURE = Feature(combine=combine)

@@ -1,0 +1,84 @@
+"""Options of guidance as columns: which rows have them, with what values, and what is refused."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_models import TINY
+
+from jaxsd.pipeline.order import runs_of
+from jaxsd.sampling import Step
+from jaxsd.schedulers.guidance import plus_plus
+from jaxsd.settings import Settings, checked, tableau_of
+
+SD1 = TINY["sd1"]
+
+
+def rows(*prompts: str, **options: Any) -> tuple[Step, ...]:
+    told = {"steps": 5, "guidance_scale": 3.0} | options
+    return runs_of(SD1, [checked(Settings(prompt, **told), SD1) for prompt in prompts])
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "values"),
+    [
+        ({"dynamic_thresholding": (0.995, 3.0)}, "threshold", [0.995, 3.0]),
+        ({"mimic_scale": (1.5, 0.9)}, "mimic", [0.5, 0.9]),
+        ({"apg": (0.0, 15.0, -0.5)}, "apg", [3.0, 0.0, 15.0, -0.5]),
+        ({"cfg_zero": 0}, "cfg_zero", [3.0, 1.0]),
+    ],
+)
+def test_an_option_is_a_column(options: dict[str, Any], name: str, values: list[float]) -> None:
+    [run] = rows("a", "b", **options)
+    assert run.columns.keys() == {"which", "weight", name}
+    np.testing.assert_array_equal(run.columns[name], np.tile(np.float32(values), (5, 2, 1)))
+
+
+def test_rows_without_a_negative_prompt_have_no_options_of_guidance() -> None:
+    options = {"apg": (0.0, 0.0, 0.0), "dynamic_thresholding": (1.0, 3.0)}
+    before, guided, after = rows("a", guidance_interval=(0.2, 0.8), **options)
+    assert guided.columns.keys() == {"which", "weight", "apg", "threshold"}
+    for run in (before, after, *rows("a", guidance_scale=1.0, **options)):
+        assert run.columns.keys() == {"which", "weight", "threshold"}
+
+
+def test_the_first_steps_of_cfg_zero_are_zero() -> None:
+    [run] = rows("a", cfg_zero=2)
+    assert run.columns["cfg_zero"][:, 0, 1].tolist() == [0, 0, 1, 1, 1]
+
+
+def test_cfg_plus_plus_is_weights_and_for_two_predictions_a_column() -> None:
+    [run] = rows("a AND b:0.5", cfg_pp=True, guidance_scale=None, sampler="euler", steps=4)
+    assert run.columns.keys() == {"which", "weight"}
+    settings = checked(Settings("a", cfg_pp=True, sampler="dpm++_2m", steps=4), SD1)
+    assert settings.guidance_scale == 0.6
+    factors, momentum = plus_plus(tableau_of(settings, SD1))
+    [run] = runs_of(SD1, [settings])
+    np.testing.assert_allclose(run.columns["weight"][:, 0, 0], 0.6 * factors, rtol=1e-6)
+    np.testing.assert_array_equal(run.columns["momentum"][:, 0], np.float32(momentum))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cfg_pp": True, "guidance_scale": 7.5}, "allowed is 0 to 1, such as 0.6"),
+        ({"cfg_pp": True, "sampler": "heun"}, "cfg_pp is for samplers that keep at most two"),
+        ({"cfg_pp": True, "apg": (0, 0, 0)}, "cfg_pp and apg do not go together"),
+        ({"cfg_pp": True, "mimic_scale": (3, 1)}, "cfg_pp and mimic_scale do not go together"),
+        ({"cfg_pp": True, "guidance_interval": (0, 0.5)}, "cfg_pp and guidance_interval do not"),
+        ({"cfg_zero": 1, "apg": (0, 0, 0)}, "apg and cfg_zero do not go together"),
+        ({"mimic_scale": (3, 2)}, "mimic_scale PERCENTILE 2.0 is out of range; allowed is 0 to 1"),
+        ({"apg": (0, -0.5, 0)}, "allowed are ETA and NORM of 0 or more"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        checked(Settings("a", **options), SD1)
+    assert "\n" not in str(error.value)
+
+
+def test_negative_prompts_change_by_step() -> None:
+    texts = ["[c:d:0.4]", "[c|d]"]
+    settings = [checked(Settings("a", negative_prompt=text, steps=5), SD1) for text in texts]
+    [run] = runs_of(SD1, settings)
+    assert run.columns["which"][:, :, 0].T.tolist() == [[0, 0, 1, 1, 1], [0, 1, 0, 1, 0]]
