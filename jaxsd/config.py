@@ -290,6 +290,74 @@ class VisionConfig:
 
 
 @dataclass(frozen=True)
+class ProjectionConfig:
+    """How an IP-Adapter makes tokens of a picture's embedding: one dense layer.
+
+    Attributes:
+      inputs: width of the embedding.
+      tokens: tokens of a picture.
+      width: width of a token, the `context_dim` of the U-Net.
+    """
+
+    inputs: int
+    tokens: int
+    width: int
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _check_range(self, _WIDEST, "inputs", "tokens", "width")
+
+
+@dataclass(frozen=True)
+class PerceptronConfig:
+    """The same of each patch by itself, with two dense layers (IP-Adapter Full Face)."""
+
+    inputs: int
+    width: int
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _check_range(self, _WIDEST, "inputs", "width")
+
+
+@dataclass(frozen=True)
+class ResamplerConfig:
+    """The same of all patches, with a transformer whose queries are learnt (IP-Adapter Plus).
+
+    Attributes:
+      inputs: width of a patch.
+      tokens: tokens of a picture.
+      width: width of a token.
+      hidden: width of the transformer.
+      layers: layers of the transformer.
+      heads: attention heads, 64 wide each.
+      mlp_width: width inside of the MLPs.
+    """
+
+    inputs: int
+    tokens: int
+    width: int
+    hidden: int
+    layers: int
+    heads: int
+    mlp_width: int
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        names = ("inputs", "tokens", "width", "hidden", "heads", "mlp_width")
+        _check_range(self, _WIDEST, *names)
+        _check_range(self, _DEEPEST, "layers")
+
+
+@dataclass(frozen=True)
+class IPAdapterConfig:
+    """An IP-Adapter with its image encoder: pictures become keys and values for a U-Net."""
+
+    vision: VisionConfig
+    projection: ProjectionConfig | PerceptronConfig | ResamplerConfig
+
+
+@dataclass(frozen=True)
 class ScheduleConfig:
     """The noise a model was trained with, and the sampling grid that its files ask for.
 

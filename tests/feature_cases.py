@@ -17,15 +17,28 @@ from tiny_models import (
     abstract_unet,
     controlnet_params,
     random_params,
+    tree_of,
     uniform,
 )
 from tiny_vaes import tiny_vae_weights
 
-from jaxsd.config import ControlNetConfig, Level, TinyVAEConfig, UNetConfig
+from jaxsd.config import (
+    ControlNetConfig,
+    IPAdapterConfig,
+    Level,
+    ProjectionConfig,
+    TinyVAEConfig,
+    UNetConfig,
+    VisionConfig,
+)
+from jaxsd.convert.ip_adapter import layer_parameters, projection_parameters
+from jaxsd.convert.parameters import vision_parameters
 from jaxsd.models import ControlNet, TextEncoder, UNet
+from jaxsd.models.ip_adapter import IPAdapter
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.sampling import Step, rows_of
 from jaxsd.sampling.features.channels import Channels
+from jaxsd.sampling.features.ip_adapter import ImagePrompts
 from jaxsd.sampling.program import Given, Networks, Texts
 from jaxsd.schedulers import NoiseSchedule, build
 from jaxsd.schedulers.guidance import classifier_free, refreshed_rows, together
@@ -39,6 +52,15 @@ UNET = UNetConfig(
 VAE_CONFIG = TinyVAEConfig(channels=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
 TEXT = replace(CLIP_L, width=16, layers=1, heads=2, mlp_width=16, max_length=8)
 CONTROLNET = ControlNetConfig(UNET, hint_channels=(4, 6))
+
+PROJECTION = ProjectionConfig(inputs=6, tokens=2, width=UNET.context_dim)
+VISION = VisionConfig(8, 1, 2, 8, "gelu", image_size=4, patch_size=2, projection_dim=6)
+IP_ADAPTER = IPAdapterConfig(VISION, PROJECTION)
+IP_PARAMS: Params = {
+    "vision": random_params(tree_of(vision_parameters(VISION)), "vision"),
+    "projection": random_params(tree_of(projection_parameters(PROJECTION)), "projection"),
+    "layers": random_params(tree_of(layer_parameters(UNET)), "layers"),
+}
 
 PARAMS: Params = {
     "unet": random_params(abstract_unet(UNET)),
@@ -145,6 +167,20 @@ def controlnet(count: int, *, weights: tuple[float, ...] = (1.0, 0.5)) -> Asked:
     return with_feature(asked, "controlnet", hints, column)
 
 
+def ip_adapter(count: int, *, weight: float = 0.8) -> Asked:
+    """An IP-Adapter, which is not there in the first row."""
+    asked = plain(count)._replace(
+        networks=NETWORKS._replace(ip_adapters=(IPAdapter(IP_ADAPTER),)),
+        params=PARAMS | {"ip_adapter": [IP_PARAMS]},
+    )
+    column = np.full((ROWS, count, 1), weight, np.float32)
+    column[0] = 0
+    side = IP_ADAPTER.vision.image_size
+    seen = uniform("seen", (count, side, side, 3))
+    given = ImagePrompts((seen,), np.ones(count, np.int32))
+    return with_feature(asked, "ip_adapter", given, column)
+
+
 def reuse(count: int, *, every: int = 2) -> Asked:
     column = np.tile(refreshed_rows(every, ROWS)[:, None], count)
     return with_feature(plain(count), "reuse", column=column)
@@ -170,6 +206,12 @@ def blend(count: int, *, mask: np.ndarray | None = None) -> Asked:
 
 
 CASES: dict[str, Case] = {
+    "ip_adapter": Case(
+        asked=ip_adapter,
+        other=lambda count: ip_adapter(count, weight=0.2),
+        neutral=lambda count: ip_adapter(count, weight=0.0),
+        without=plain,
+    ),
     "channels": Case(
         asked=channels,
         other=lambda count: channels(count, name="another"),

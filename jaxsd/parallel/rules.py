@@ -25,6 +25,8 @@ PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     # LoRAs and embeddings added to a model are small; every device has them whole.
     (r"lora/.*/(down|mid|up|alpha)", ()),
     (r"embedding/\d+", ()),
+    # So are IP-Adapters, and their image encoders run once for a picture.
+    (r"ip_adapter/\d+/.*", ()),
     # Transformers of the U-Net and of the VAE.
     (r"(to_q|to_k|to_v)/kernel", ("embed", "heads")),
     (r"to_out_0/kernel", ("heads", "embed")),

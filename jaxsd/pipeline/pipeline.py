@@ -15,12 +15,14 @@ from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.images import to_uint8
 from jaxsd.memory import check_drawing
 from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
+from jaxsd.models.ip_adapter import IPAdapter
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.parallel import images_per_step, own_share, share
 from jaxsd.pipeline.adapting import Adapted, Last, with_weights, with_words
 from jaxsd.pipeline.batches import batch_size, filled, given_noise, image_keys, placed
 from jaxsd.pipeline.drawing import Programs, Shown, finished, prepare_steps, steps, whole
 from jaxsd.pipeline.drawing import prepare_whole as prepare_program
+from jaxsd.pipeline.image_prompts import Loaded, Reader, Source, encoders_of, image_prompts
 from jaxsd.pipeline.kinds import encoded, output_of, pictures_of
 from jaxsd.pipeline.noise import initial
 from jaxsd.pipeline.order import Order, check_alike, given_arrays, runs_of
@@ -60,6 +62,7 @@ class Pipeline:
       controlnets: those that `with_controlnet` of `jaxsd.pipeline` added, by name.
       worded: remembers the learnt words of the last drawings.
       merged: remembers the weights with LoRAs of the last drawing.
+      seeing: reads IP-Adapters, and remembers the last ones.
     """
 
     spec: ModelSpec
@@ -71,6 +74,7 @@ class Pipeline:
     controlnets: dict[str, ControlNetConfig] = field(default_factory=dict)
     worded: Last = field(default_factory=lambda: Last(with_words, 4), compare=False)
     merged: Last = field(default_factory=lambda: Last(with_weights, 1), compare=False)
+    seeing: Reader = field(default_factory=Reader, compare=False)
 
     def __repr__(self) -> str:
         devices = self._devices()
@@ -175,6 +179,7 @@ class Pipeline:
             `num_images`: per prompt;
             `image`, `mask`: arrays as in `image_to_image` and `inpaint`;
             `control_images`: uint8 [H, W, 3], one for each of `control`;
+            `ip_adapter_images`: likewise for each of `ip_adapter`, of any size;
             `latents`: [B, h, w, c] float32 noise of unit variance, which replaces that of the
             seeds; its size is drawn if no other is given.
 
@@ -255,6 +260,10 @@ class Pipeline:
         all_settings, all_canvases = filled(settings, batch), filled(canvases, batch)
         tokenizers = self._with_words(adapters_of(settings)).tokenizers
         given = given_arrays(self.spec, tokenizers, all_settings, all_canvases)
+        if settings[0].ip_adapter:
+            configs = [one.config for one in self._ip_adapters(settings[0])]
+            prompts = image_prompts(self.spec, all_settings, all_canvases, configs)
+            given = given._replace(features=given.features | {"ip_adapter": prompts})
         if latents is None and given.noise is not None:
             latents = given.noise[:count]
         if latents is None:
@@ -343,7 +352,20 @@ class Pipeline:
 
     def _programs(self, order: Order) -> Programs:
         """The programs with those adapters and ControlNets alone that a drawing uses."""
-        return self._adapted(adapters_of(order.settings))._own_programs(order.controls)
+        programs = self._adapted(adapters_of(order.settings))._own_programs(order.controls)
+        if not (seeing := self._ip_adapters(order.settings[0])):
+            return programs
+        dtype = jnp.dtype(self.dtype)
+        nets = tuple(IPAdapter(one.config, dtype) for one in seeing)
+        return programs._replace(
+            networks=programs.networks._replace(ip_adapters=nets),
+            params=programs.params | {"ip_adapter": [one.params for one in seeing]},
+        )
+
+    def _ip_adapters(self, settings: Settings) -> list[Loaded]:
+        model = Adapted(self.spec, self.params, self.tokenizers)
+        sources = [Source(*own, self.dtype, self.mesh) for own in encoders_of(settings)]
+        return [self.seeing(model, source) for source in sources]
 
     def _own_programs(self, controls: tuple[str, ...]) -> Programs:
         params = {name: tree for name, tree in self.params.items() if name != "controlnet"}

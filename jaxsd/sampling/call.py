@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jaxsd.models import VAE, ControlNet, Residuals, TextEncoder, UNet
+from jaxsd.models.ip_adapter import IPAdapter
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.parallel import gather
 from jaxsd.sampling.loop import Memory, Network, Step, per_image
@@ -25,6 +26,7 @@ class Networks(NamedTuple):
     text: tuple[TextEncoder, ...]
     mesh: Mesh | None = None
     controlnets: tuple[ControlNet, ...] = ()
+    ip_adapters: tuple[IPAdapter, ...] = ()
 
 
 class Conditions(NamedTuple):

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from functools import reduce
 
 from jaxsd.sampling.call import Combine, Conditions, Networks, UNetCall, unet_call
-from jaxsd.sampling.features import blend, channels, controlnet, rescale, reuse
+from jaxsd.sampling.features import blend, channels, controlnet, ip_adapter, rescale, reuse
 from jaxsd.sampling.features.feature import Beginning, Feature
 from jaxsd.sampling.loop import Hook, Memory, Step
 from jaxsd.types import Array, Params
 
 FEATURES: dict[str, Feature] = {
+    "ip_adapter": ip_adapter.FEATURE,
     "channels": channels.FEATURE,
     "controlnet": controlnet.FEATURE,
     "reuse": reuse.FEATURE,
