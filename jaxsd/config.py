@@ -161,6 +161,44 @@ class ControlNetConfig:
 
 
 @dataclass(frozen=True)
+class T2IAdapterConfig:
+    """A T2I-Adapter.
+
+    Attributes:
+      condition_channels: 1 for grey pictures, 3 for coloured ones.
+      channels: of the features of each level.
+      resnets: residual blocks of each level.
+      downscale: pixels along a side that become one feature of the first level.
+      halves: whether a level begins by halving height and width.
+      light: whether its blocks are a quarter as wide as the features.
+    """
+
+    condition_channels: int
+    channels: tuple[int, ...]
+    resnets: int
+    downscale: int
+    halves: tuple[bool, ...]
+    light: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _check_levels(len(self.channels))
+        _check_range(self, _WIDEST, "channels")
+        _check_range(self, 16, "resnets")
+        _check_range(self, 64, "downscale")
+        if self.condition_channels not in (1, 3):
+            raise ValueError(f"condition_channels = {self.condition_channels!r} is not 1 or 3")
+        if self.light:
+            _check_divides("a quarter", 4, "channels", self.channels)
+
+    @property
+    def features(self) -> list[tuple[int, int]]:
+        """Channels of each level, and its pixels per feature along a side."""
+        scales = [self.downscale * 2 ** sum(self.halves[: i + 1]) for i in range(len(self.halves))]
+        return list(zip(self.channels, scales, strict=True))
+
+
+@dataclass(frozen=True)
 class VAEConfig:
     """An autoencoder. Latents are multiplied by `scaling_factor` after encoding.
 

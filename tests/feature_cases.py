@@ -27,14 +27,17 @@ from jaxsd.config import (
     IPAdapterConfig,
     Level,
     ProjectionConfig,
+    T2IAdapterConfig,
     TinyVAEConfig,
     UNetConfig,
     VisionConfig,
 )
 from jaxsd.convert.ip_adapter import layer_parameters, projection_parameters
 from jaxsd.convert.parameters import vision_parameters
+from jaxsd.convert.t2i_adapter import t2i_parameters
 from jaxsd.models import ControlNet, TextEncoder, UNet
 from jaxsd.models.ip_adapter import IPAdapter
+from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.sampling import Step, rows_of
 from jaxsd.sampling.features.channels import Channels
@@ -52,6 +55,8 @@ UNET = UNetConfig(
 VAE_CONFIG = TinyVAEConfig(channels=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
 TEXT = replace(CLIP_L, width=16, layers=1, heads=2, mlp_width=16, max_length=8)
 CONTROLNET = ControlNetConfig(UNET, hint_channels=(4, 6))
+T2I_ADAPTER = T2IAdapterConfig(1, (8, 16), resnets=1, downscale=4, halves=(False, False))
+T2I_PARAMS: Params = random_params(tree_of(t2i_parameters(T2I_ADAPTER)), "t2i")
 
 PROJECTION = ProjectionConfig(inputs=6, tokens=2, width=UNET.context_dim)
 VISION = VisionConfig(8, 1, 2, 8, "gelu", image_size=4, patch_size=2, projection_dim=6)
@@ -152,18 +157,20 @@ def soft_mask(count: int) -> np.ndarray:
     return np.abs(uniform("mask", (count, SIDE, SIDE, 1))) / np.float32(3**0.5)
 
 
-def controlnet(count: int, *, weights: tuple[float, ...] = (1.0, 0.5)) -> Asked:
-    """ControlNets with these weights; the last is there from the second row on."""
-    nets = len(weights)
+def controlnet(count: int, *, weights: tuple[float, ...] = (1.0, 0.5, 0.7)) -> Asked:
+    """ControlNets with these weights, and a T2I-Adapter, which is there from the second row on."""
+    nets = len(weights) - 1
     tree = controlnet_params(CONTROLNET)
     trees = [jax.tree.map(lambda a, n=n: a * np.float32(0.7**n), tree) for n in range(nets)]
+    networks = (*(ControlNet(CONTROLNET),) * nets, T2IAdapter(T2I_ADAPTER))
     asked = plain(count)._replace(
-        networks=NETWORKS._replace(controlnets=(ControlNet(CONTROLNET),) * nets),
-        params=PARAMS | {"controlnet": trees},
+        networks=NETWORKS._replace(controlnets=networks),
+        params=PARAMS | {"controlnet": [*trees, T2I_PARAMS]},
     )
     column = np.tile(np.float32(weights), (ROWS, count, 1))
     column[0, :, -1] = 0
-    hints = tuple((pictures(name, count) + 1) / 2 for name in ("edges", "depth")[:nets])
+    names = ("edges", "depth", "sketch")[-len(weights) :]
+    hints = tuple((pictures(name, count) + 1) / 2 for name in names)
     return with_feature(asked, "controlnet", hints, column)
 
 
@@ -220,8 +227,8 @@ CASES: dict[str, Case] = {
     ),
     "controlnet": Case(
         asked=controlnet,
-        other=lambda count: controlnet(count, weights=(0.3, 1.2)),
-        neutral=lambda count: controlnet(count, weights=(0.0, 0.0)),
+        other=lambda count: controlnet(count, weights=(0.3, 1.2, 0.2)),
+        neutral=lambda count: controlnet(count, weights=(0.0, 0.0, 0.0)),
         without=plain,
     ),
     "reuse": Case(
@@ -247,10 +254,10 @@ CASES: dict[str, Case] = {
 
 
 def all_at_once(count: int) -> Asked:
-    """A drawing with every feature of `CASES`; of ControlNets with one."""
+    """A drawing with every feature of `CASES`; with one ControlNet, and the T2I-Adapter."""
     base = plain(count)
     networks, params, given, runs = base
-    smaller = {"controlnet": partial(controlnet, weights=(1.0,))}
+    smaller = {"controlnet": partial(controlnet, weights=(1.0, 0.7))}
     for name, case in CASES.items():
         own = smaller.get(name, case.asked)(count)
         changed = {

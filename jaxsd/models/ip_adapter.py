@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxsd.config import IPAdapterConfig, PerceptronConfig, ProjectionConfig, ResamplerConfig
-from jaxsd.models.clip_vision import VisionEncoder
+from jaxsd.models.clip_vision import VisionEncoder, VisionOutput
 from jaxsd.nn.attention import attention
 from jaxsd.nn.dense import dense
 from jaxsd.nn.normalization import layer_norm
@@ -120,19 +120,19 @@ class IPAdapter(NamedTuple):
         """
         config, encoder = self.config, VisionEncoder(self.config.vision, self.dtype)
 
-        def seen(images: Array) -> Array:
-            output = encoder.apply({"params": params["vision"]}, images)
-            by_embedding = isinstance(config.projection, ProjectionConfig)
-            return output.embedding if by_embedding else output.patches
+        def look(images: Array) -> VisionOutput:
+            return encoder.apply({"params": params["vision"]}, images)
 
-        nothing = seen(jnp.zeros_like(images[:1]))
+        # No picture is one more of the batch, so that each network runs once.
         if isinstance(config.projection, ProjectionConfig):
-            nothing = jnp.zeros_like(nothing)
+            embedding = look(images).embedding
+            seen = jnp.concatenate([embedding, jnp.zeros_like(embedding[:1])])
+        else:
+            seen = look(jnp.concatenate([images, jnp.zeros_like(images[:1])])).patches
         project = _PROJECTIONS[type(config.projection)](config.projection, self.dtype)
-        told = {"params": params["projection"]}
-        shown = project.apply(told, seen(images))
-        none = jnp.broadcast_to(project.apply(told, nothing), shown.shape)
-        return jnp.stack([none, shown], axis=1)
+        tokens = project.apply({"params": params["projection"]}, seen)
+        none = jnp.broadcast_to(tokens[-1:], tokens[:-1].shape)
+        return jnp.stack([none, tokens[:-1]], axis=1)
 
     def keys_and_values(self, params: Params, images: Array) -> KeysValues:
         """What each cross-attention of the U-Net sees of pictures, see `tokens`."""

@@ -54,6 +54,7 @@ PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"text_projection/kernel", ("embed", "heads")),
     # ControlNet: 16 to 256 channels of the hint, and the convolutions that begin at zero.
     (r"controlnet_cond_embedding/blocks_\d+/kernel", ()),
+    (r"body_\d+/.*", ()),  # T2I-Adapters
     (r"controlnet_(down_blocks_\d+|mid_block)/kernel", _IN_OUT),
     # Vectors.
     (r"(bias|scale)", ()),

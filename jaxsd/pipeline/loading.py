@@ -9,11 +9,13 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from jaxsd.config import ModelSpec
+from jaxsd.config import ModelSpec, T2IAdapterConfig
 from jaxsd.convert import StoredModel, open_model, read_controlnet
 from jaxsd.convert.files.tensors import dtype_named
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.executables import IN_MEMORY, Executables
+from jaxsd.families import FAMILIES
+from jaxsd.models.t2i_adapter import places
 from jaxsd.parallel import placing
 from jaxsd.parallel.sharing import path_name
 from jaxsd.pipeline.adapting import words_of
@@ -107,21 +109,45 @@ def check_adapters(settings: Sequence[Settings], spec: ModelSpec) -> None:
             open_seeing(spec, file, encoder)
 
 
+def check_t2i_adapter(source: str | Path, config: T2IAdapterConfig, spec: ModelSpec) -> None:
+    """Refuses a T2I-Adapter for another U-Net.
+
+    Raises:
+      ValueError: naming both.
+    """
+
+    def takes(model: ModelSpec) -> bool:
+        unit = spec.vae.downscale
+        own = [(channels, unit * scale) for _, channels, scale in places(model.unet)]
+        return config.features == own[: len(config.features)]
+
+    if not takes(spec):
+        made_for = [name for name, one in FAMILIES.items() if takes(one)]
+        widths = ", ".join(map(str, config.channels))
+        raise ValueError(
+            f"{source} is a T2I-Adapter for {made_for[0] if made_for else 'another U-Net'}, with "
+            f"features of {widths} channels, and the model is {spec.family}; take one that was "
+            "trained for it"
+        )
+
+
 def with_controlnet(pipe: Pipeline, source: str | Path, name: str | None = None) -> Pipeline:
-    """The pipeline with one more ControlNet; its other weights are shared.
+    """The pipeline with one more ControlNet or T2I-Adapter; its other weights are shared.
 
     Args:
-      pipe: of a model with the U-Net that the ControlNet was trained on.
+      pipe: of a model with the U-Net that the network was trained on.
       source: what `jaxsd.convert.read_controlnet` reads: a built-in name, a diffusers folder, or a
         single file of any kind.
       name: its name in `Control.model`; None for the source itself.
 
     Raises:
-      ValueError: the source is no ControlNet, or one of another U-Net.
+      ValueError: the source is neither, or one of another U-Net.
     """
     own = replace(pipe.spec.unet, in_channels=pipe.spec.unet.out_channels, guidance_dim=None)
     config, params = read_controlnet(source, unet=(own, pipe.params["unet"]), dtype=pipe.dtype)
-    if replace(config.unet, in_channels=own.in_channels) != own:
+    if isinstance(config, T2IAdapterConfig):
+        check_t2i_adapter(source, config, pipe.spec)
+    elif replace(config.unet, in_channels=own.in_channels) != own:
         raise ValueError(
             f"{source} is a ControlNet of another U-Net than that of this {pipe.spec.family} model"
         )

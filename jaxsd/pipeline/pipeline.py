@@ -10,12 +10,13 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxsd.canvases import Pictures, canvas_of, pasted_back
-from jaxsd.config import ControlNetConfig, ModelSpec, TinyVAEConfig
+from jaxsd.config import ControlNetConfig, ModelSpec, T2IAdapterConfig, TinyVAEConfig
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.images import to_uint8
 from jaxsd.memory import check_drawing
 from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
 from jaxsd.models.ip_adapter import IPAdapter
+from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.parallel import images_per_step, own_share, share
 from jaxsd.pipeline.adapting import Adapted, Last, with_weights, with_words
@@ -71,7 +72,7 @@ class Pipeline:
     dtype: str = "float32"
     mesh: Mesh | None = None
     programs: Executables = IN_MEMORY
-    controlnets: dict[str, ControlNetConfig] = field(default_factory=dict)
+    controlnets: dict[str, ControlNetConfig | T2IAdapterConfig] = field(default_factory=dict)
     worded: Last = field(default_factory=lambda: Last(with_words, 4), compare=False)
     merged: Last = field(default_factory=lambda: Last(with_weights, 1), compare=False)
     seeing: Reader = field(default_factory=Reader, compare=False)
@@ -254,6 +255,7 @@ class Pipeline:
         check_drawing(settings[0], self.spec, images=count, together=-(-batch // self.batch(1)))
         canvases = [canvas_of(*one) for one in zip(settings, pictures, strict=True)]
         height, width = settings[0].drawn_size
+        self._check_controls(settings[0])
         unit = self.spec.vae.downscale
         shape = (height // unit, width // unit, self.spec.vae.latent_channels)
         keys = image_keys(filled([one.seed for one in settings], batch), self.mesh)
@@ -376,10 +378,18 @@ class Pipeline:
                     there = ", ".join(self.controlnets) or "none"
                     raise ValueError(f"no ControlNet {name!r} was added; there are: {there}")
             dtype = jnp.dtype(self.dtype)
-            nets = tuple(ControlNet(self.controlnets[name], dtype) for name in controls)
+            nets = tuple(_control(self.controlnets[name], dtype) for name in controls)
             networks = networks._replace(controlnets=nets)
             params["controlnet"] = [self.params["controlnet"][name] for name in controls]
         return Programs(networks, params, self.programs)
+
+    def _check_controls(self, settings: Settings) -> None:
+        for name in {control.model for control in settings.control} & self.controlnets.keys():
+            unit = self.controlnets[name].downscale
+            for side, pixels in zip(("height", "width"), settings.drawn_size, strict=True):
+                if pixels % unit:
+                    why = f"is not a multiple of {unit} pixels, which {name} sees as one"
+                    raise ValueError(f"{side} {pixels} {why}")
 
     def _check_finite(self, drawing: Drawing) -> None:
         row = first_non_finite(drawing.finite)
@@ -392,3 +402,8 @@ class Pipeline:
         raise FloatingPointError(
             f"{where} in {self.dtype}; try dtype float32, or check the weights"
         )
+
+
+def _control(config: ControlNetConfig | T2IAdapterConfig, dtype: jnp.dtype) -> Any:
+    network = T2IAdapter if isinstance(config, T2IAdapterConfig) else ControlNet
+    return network(config, dtype)

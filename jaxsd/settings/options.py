@@ -61,7 +61,7 @@ def option(
 
 @dataclass(frozen=True)
 class Control:
-    """A ControlNet that looks at a picture.
+    """A ControlNet or T2I-Adapter that looks at a picture.
 
     Attributes:
       image: file of the picture; empty where the picture itself is given.
@@ -245,8 +245,8 @@ class Settings:
     )
     control: tuple[Control, ...] = option(
         (),
-        "a picture and the ControlNet that looks at it, IMAGE:MODEL[:WEIGHT[:FROM:TO]]; may be "
-        "given several times",
+        "a picture and the ControlNet or T2I-Adapter that looks at it, "
+        "IMAGE:MODEL[:WEIGHT[:FROM:TO]]; may be given several times",
         metavar="CONTROL",
     )
     preprocessor: str = option(
