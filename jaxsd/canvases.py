@@ -17,6 +17,7 @@ class Pictures(NamedTuple):
     image: np.ndarray | None = None  # uint8 [H, W, 3]
     mask: np.ndarray | None = None  # uint8 [H, W], 255 where to paint
     controls: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3], one for each of `Settings.control`
+    prompts: tuple[np.ndarray, ...] = ()  # likewise for each of `Settings.ip_adapter`
 
 
 class Canvas(NamedTuple):
@@ -25,6 +26,7 @@ class Canvas(NamedTuple):
     image: np.ndarray | None  # uint8 [H, W, 3]
     mask: np.ndarray | None  # float32 [H, W], 1 where to paint, 0 where the picture stays
     hints: tuple[np.ndarray, ...]  # uint8 [H, W, 3]
+    prompts: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3] of any size, for IP-Adapters
 
 
 def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, dict[str, str]]:
@@ -51,18 +53,20 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
             image = read_image(packed(name))
         if name := settings.mask:
             mask = read_mask(packed(name))
-        controls = []
-        for control in settings.control:
-            name = control.image
-            controls.append(read_image(packed(name)))
+        seen = []
+        for one in (*settings.control, *settings.ip_adapter):
+            name = one.image
+            seen.append(read_image(packed(name)))
     except OSError as error:
         raise ValueError(f"picture {name!r}: {error.strerror or error}") from None
-    return Pictures(image, mask, tuple(controls)), hashes
+    count = len(settings.control)
+    return Pictures(image, mask, tuple(seen[:count]), tuple(seen[count:])), hashes
 
 
 def pictures_alone(settings: Settings) -> Settings:
     """Settings that name the same pictures, and nothing else."""
-    return Settings(image=settings.image, mask=settings.mask, control=settings.control)
+    named = ("image", "mask", "control", "ip_adapter")
+    return Settings(**{name: getattr(settings, name) for name in named})
 
 
 def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
@@ -79,6 +83,15 @@ def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
             f"control names {len(settings.control)} ControlNets, and there are "
             f"{len(pictures.controls)} pictures for them; give one for each"
         )
+    if len(settings.ip_adapter) != len(pictures.prompts):
+        raise ValueError(
+            f"ip_adapter names {len(settings.ip_adapter)} adapters, and there are "
+            f"{len(pictures.prompts)} pictures for them; give one for each"
+        )
+    return _canvas_of(settings, pictures)._replace(prompts=pictures.prompts)
+
+
+def _canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
     hints = hints_of(settings, pictures)
     if pictures.image is None:
         return Canvas(None, None, hints)

@@ -161,6 +161,44 @@ class ControlNetConfig:
 
 
 @dataclass(frozen=True)
+class T2IAdapterConfig:
+    """A T2I-Adapter.
+
+    Attributes:
+      condition_channels: 1 for grey pictures, 3 for coloured ones.
+      channels: of the features of each level.
+      resnets: residual blocks of each level.
+      downscale: pixels along a side that become one feature of the first level.
+      halves: whether a level begins by halving height and width.
+      light: whether its blocks are a quarter as wide as the features.
+    """
+
+    condition_channels: int
+    channels: tuple[int, ...]
+    resnets: int
+    downscale: int
+    halves: tuple[bool, ...]
+    light: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _check_levels(len(self.channels))
+        _check_range(self, _WIDEST, "channels")
+        _check_range(self, 16, "resnets")
+        _check_range(self, 64, "downscale")
+        if self.condition_channels not in (1, 3):
+            raise ValueError(f"condition_channels = {self.condition_channels!r} is not 1 or 3")
+        if self.light:
+            _check_divides("a quarter", 4, "channels", self.channels)
+
+    @property
+    def features(self) -> list[tuple[int, int]]:
+        """Channels of each level, and its pixels per feature along a side."""
+        scales = [self.downscale * 2 ** sum(self.halves[: i + 1]) for i in range(len(self.halves))]
+        return list(zip(self.channels, scales, strict=True))
+
+
+@dataclass(frozen=True)
 class VAEConfig:
     """An autoencoder. Latents are multiplied by `scaling_factor` after encoding.
 
@@ -287,6 +325,74 @@ class VisionConfig:
     def patches(self) -> int:
         """Patches of a picture; pixels beyond the last whole patch are ignored."""
         return (self.image_size // self.patch_size) ** 2
+
+
+@dataclass(frozen=True)
+class ProjectionConfig:
+    """How an IP-Adapter makes tokens of a picture's embedding: one dense layer.
+
+    Attributes:
+      inputs: width of the embedding.
+      tokens: tokens of a picture.
+      width: width of a token, the `context_dim` of the U-Net.
+    """
+
+    inputs: int
+    tokens: int
+    width: int
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _check_range(self, _WIDEST, "inputs", "tokens", "width")
+
+
+@dataclass(frozen=True)
+class PerceptronConfig:
+    """The same of each patch by itself, with two dense layers (IP-Adapter Full Face)."""
+
+    inputs: int
+    width: int
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _check_range(self, _WIDEST, "inputs", "width")
+
+
+@dataclass(frozen=True)
+class ResamplerConfig:
+    """The same of all patches, with a transformer whose queries are learnt (IP-Adapter Plus).
+
+    Attributes:
+      inputs: width of a patch.
+      tokens: tokens of a picture.
+      width: width of a token.
+      hidden: width of the transformer.
+      layers: layers of the transformer.
+      heads: attention heads, 64 wide each.
+      mlp_width: width inside of the MLPs.
+    """
+
+    inputs: int
+    tokens: int
+    width: int
+    hidden: int
+    layers: int
+    heads: int
+    mlp_width: int
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        names = ("inputs", "tokens", "width", "hidden", "heads", "mlp_width")
+        _check_range(self, _WIDEST, *names)
+        _check_range(self, _DEEPEST, "layers")
+
+
+@dataclass(frozen=True)
+class IPAdapterConfig:
+    """An IP-Adapter with its image encoder: pictures become keys and values for a U-Net."""
+
+    vision: VisionConfig
+    projection: ProjectionConfig | PerceptronConfig | ResamplerConfig
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxsd.convert.image_encoder import encoder_place, weights_place
 from jaxsd.images import contact_sheet, encoder_of, write_picture
 from jaxsd.settings import Recipe, Settings, adapters_of
 from jaxsd.settings.adapters import adapter_place
@@ -133,12 +134,15 @@ def model_hash(path: Path) -> str:
 
 
 def adapter_hashes(settings: Settings) -> dict[str, str]:
-    """The sha256 of each file of a LoRA or an embedding that an image is drawn with.
+    """The sha256 of each file of an adapter or an image encoder that an image is drawn with.
 
     Raises:
       FileNotFoundError: there is no such file.
     """
-    files = adapters_of([settings]).files
+    files = list(adapters_of([settings]).files)
+    for one in settings.ip_adapter:
+        place = encoder_place(settings.image_encoder, one.model)
+        files += [one.model, str(weights_place(place))]
     return {file: _file_hash(file, adapter_place(file).stat().st_mtime_ns) for file in files}
 
 

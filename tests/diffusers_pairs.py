@@ -192,6 +192,23 @@ def pil(arrays: Sequence[np.ndarray]) -> list[Image.Image]:
     return [Image.fromarray(array) for array in arrays]
 
 
+def assert_same_latents(pair: Pair, order: Order, latents: torch.Tensor) -> None:
+    """Draws an order, and compares latents, and what diffusers' autoencoder makes of both.
+
+    Nothing is compiled to decode ours.
+    """
+    *_, last = pair.ours.steps(order)
+    got, vae = np.asarray(last.state.samples[:, 0]), pair.theirs.vae
+    with torch.no_grad():
+        images = [
+            nhwc(vae.decode(own / vae.config.scaling_factor).sample) for own in (nchw(got), latents)
+        ]
+    assert 0.1 < images[1].std() < 2  # something is to be seen
+    print(f"{psnr(*images):.1f} dB")
+    assert psnr(*images) >= DECIBELS
+    assert relative_error(got, nhwc(latents)) <= TOLERANCE
+
+
 def assert_same_pictures(ours: Drawing, pair: Pair, latents: torch.Tensor) -> None:
     """Compares latents, and decoded images before they are clipped and rounded."""
     vae = pair.theirs.vae

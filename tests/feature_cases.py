@@ -17,15 +17,31 @@ from tiny_models import (
     abstract_unet,
     controlnet_params,
     random_params,
+    tree_of,
     uniform,
 )
 from tiny_vaes import tiny_vae_weights
 
-from jaxsd.config import ControlNetConfig, Level, TinyVAEConfig, UNetConfig
+from jaxsd.config import (
+    ControlNetConfig,
+    IPAdapterConfig,
+    Level,
+    ProjectionConfig,
+    T2IAdapterConfig,
+    TinyVAEConfig,
+    UNetConfig,
+    VisionConfig,
+)
+from jaxsd.convert.ip_adapter import layer_parameters, projection_parameters
+from jaxsd.convert.parameters import vision_parameters
+from jaxsd.convert.t2i_adapter import t2i_parameters
 from jaxsd.models import ControlNet, TextEncoder, UNet
+from jaxsd.models.ip_adapter import IPAdapter
+from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.sampling import Step, rows_of
 from jaxsd.sampling.features.channels import Channels
+from jaxsd.sampling.features.ip_adapter import ImagePrompts
 from jaxsd.sampling.program import Given, Networks, Texts
 from jaxsd.schedulers import NoiseSchedule, build
 from jaxsd.schedulers.guidance import classifier_free, refreshed_rows, together
@@ -39,6 +55,17 @@ UNET = UNetConfig(
 VAE_CONFIG = TinyVAEConfig(channels=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
 TEXT = replace(CLIP_L, width=16, layers=1, heads=2, mlp_width=16, max_length=8)
 CONTROLNET = ControlNetConfig(UNET, hint_channels=(4, 6))
+T2I_ADAPTER = T2IAdapterConfig(1, (8, 16), resnets=1, downscale=4, halves=(False, False))
+T2I_PARAMS: Params = random_params(tree_of(t2i_parameters(T2I_ADAPTER)), "t2i")
+
+PROJECTION = ProjectionConfig(inputs=6, tokens=2, width=UNET.context_dim)
+VISION = VisionConfig(8, 1, 2, 8, "gelu", image_size=4, patch_size=2, projection_dim=6)
+IP_ADAPTER = IPAdapterConfig(VISION, PROJECTION)
+IP_PARAMS: Params = {
+    "vision": random_params(tree_of(vision_parameters(VISION)), "vision"),
+    "projection": random_params(tree_of(projection_parameters(PROJECTION)), "projection"),
+    "layers": random_params(tree_of(layer_parameters(UNET)), "layers"),
+}
 
 PARAMS: Params = {
     "unet": random_params(abstract_unet(UNET)),
@@ -130,19 +157,35 @@ def soft_mask(count: int) -> np.ndarray:
     return np.abs(uniform("mask", (count, SIDE, SIDE, 1))) / np.float32(3**0.5)
 
 
-def controlnet(count: int, *, weights: tuple[float, ...] = (1.0, 0.5)) -> Asked:
-    """ControlNets with these weights; the last is there from the second row on."""
-    nets = len(weights)
+def controlnet(count: int, *, weights: tuple[float, ...] = (1.0, 0.5, 0.7)) -> Asked:
+    """ControlNets with these weights, and a T2I-Adapter, which is there from the second row on."""
+    nets = len(weights) - 1
     tree = controlnet_params(CONTROLNET)
     trees = [jax.tree.map(lambda a, n=n: a * np.float32(0.7**n), tree) for n in range(nets)]
+    networks = (*(ControlNet(CONTROLNET),) * nets, T2IAdapter(T2I_ADAPTER))
     asked = plain(count)._replace(
-        networks=NETWORKS._replace(controlnets=(ControlNet(CONTROLNET),) * nets),
-        params=PARAMS | {"controlnet": trees},
+        networks=NETWORKS._replace(controlnets=networks),
+        params=PARAMS | {"controlnet": [*trees, T2I_PARAMS]},
     )
     column = np.tile(np.float32(weights), (ROWS, count, 1))
     column[0, :, -1] = 0
-    hints = tuple((pictures(name, count) + 1) / 2 for name in ("edges", "depth")[:nets])
+    names = ("edges", "depth", "sketch")[-len(weights) :]
+    hints = tuple((pictures(name, count) + 1) / 2 for name in names)
     return with_feature(asked, "controlnet", hints, column)
+
+
+def ip_adapter(count: int, *, weight: float = 0.8) -> Asked:
+    """An IP-Adapter, which is not there in the first row."""
+    asked = plain(count)._replace(
+        networks=NETWORKS._replace(ip_adapters=(IPAdapter(IP_ADAPTER),)),
+        params=PARAMS | {"ip_adapter": [IP_PARAMS]},
+    )
+    column = np.full((ROWS, count, 1), weight, np.float32)
+    column[0] = 0
+    side = IP_ADAPTER.vision.image_size
+    seen = uniform("seen", (count, side, side, 3))
+    given = ImagePrompts((seen,), np.ones(count, np.int32))
+    return with_feature(asked, "ip_adapter", given, column)
 
 
 def reuse(count: int, *, every: int = 2) -> Asked:
@@ -200,6 +243,12 @@ def blend(count: int, *, mask: np.ndarray | None = None) -> Asked:
 
 
 CASES: dict[str, Case] = {
+    "ip_adapter": Case(
+        asked=ip_adapter,
+        other=lambda count: ip_adapter(count, weight=0.2),
+        neutral=lambda count: ip_adapter(count, weight=0.0),
+        without=plain,
+    ),
     "channels": Case(
         asked=channels,
         other=lambda count: channels(count, name="another"),
@@ -208,8 +257,8 @@ CASES: dict[str, Case] = {
     ),
     "controlnet": Case(
         asked=controlnet,
-        other=lambda count: controlnet(count, weights=(0.3, 1.2)),
-        neutral=lambda count: controlnet(count, weights=(0.0, 0.0)),
+        other=lambda count: controlnet(count, weights=(0.3, 1.2, 0.2)),
+        neutral=lambda count: controlnet(count, weights=(0.0, 0.0, 0.0)),
         without=plain,
     ),
     "reuse": Case(
@@ -240,10 +289,10 @@ CASES: dict[str, Case] = {
 
 
 def all_at_once(count: int) -> Asked:
-    """A drawing with every feature of `CASES`; of ControlNets with one."""
+    """A drawing with every feature of `CASES`; with one ControlNet, and the T2I-Adapter."""
     base = plain(count)
     networks, params, given, runs = base
-    smaller = {"controlnet": partial(controlnet, weights=(1.0,))}
+    smaller = {"controlnet": partial(controlnet, weights=(1.0, 0.7))}
     for name, case in CASES.items():
         own = smaller.get(name, case.asked)(count)
         changed = {

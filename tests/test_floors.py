@@ -121,11 +121,14 @@ STEPS = {
     "original": 4,
     "api": 5,
     "clip": 5,
-    "controlnet": 5,
+    "image_encoder": 5,
     "inception": 5,
+    "ip_adapter": 5,
+    "t2i_adapter": 5,
     "tiny_vae": 5,
-    "conversion": 6,
-    "report": 6,
+    "controlnet": 6,
+    "conversion": 7,
+    "report": 7,
 }
 STANDARD = frozenset(sys.stdlib_module_names)
 

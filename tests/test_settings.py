@@ -23,6 +23,7 @@ from jaxsd.settings import (
     Bucket,
     Control,
     Embedding,
+    ImagePrompt,
     Lora,
     Recipe,
     Settings,
@@ -150,6 +151,11 @@ def test_no_number(name: str, number: float) -> None:
     assert str(number) in refused(name, shaped(OPTIONS[name], number))
 
 
+def test_an_image_prompt_is_checked() -> None:
+    for wrong in ("a.png", "a.png:b:1:2", ImagePrompt("", "b", weight=math.nan)):
+        assert "ip_adapter" in refused("ip_adapter", (wrong,))
+
+
 @pytest.mark.parametrize(
     "control",
     [
@@ -179,6 +185,7 @@ VALUES: dict[str, list[Any]] = {
         (Control("my edges.png", "canny", 0.123456789, 0.1, 0.7), Control("b.png", "depth")),
         (),
     ],
+    "ip_adapter": [(ImagePrompt("my cat.png", "a.safetensors", 0.123456789, 0.1, 0.7),), ()],
     "lora": [(Lora("my style.pt", 0.123456789, -1.5), Lora("b:c.safetensors", 1.0, 1.0)), ()],
     "lora_folder": [("my loras", "b"), ()],
     "embedding": [(Embedding("my toy.pt", "<toy>"), Embedding("b.safetensors")), ()],
@@ -373,6 +380,8 @@ def test_images_of_one_bucket_share_a_program(family: str) -> None:
         {"mask": "mask.png"},
         {"strength": 0.5},
         {"control": (Control("a.png", "canny"),)},
+        {"ip_adapter": (ImagePrompt("a.png", "a.safetensors"),)},
+        {"image_encoder": "clip"},
         {"lora": (Lora("a.safetensors", 0.5),)},
         {"embedding": (Embedding("a.pt"),)},
     ],

@@ -137,7 +137,8 @@ def random_params(abstract: Params, prefix: str = "") -> Params:
             continue
         draw = np.resize(uniform(path, (min(value.size, MANY),)), value.shape)
         fan_in = int(np.prod(value.shape[:-1]))
-        gain = {"kernel": fan_in**-0.5, "bias": 0.2, "scale": 0.2, "embedding": 0.5}[name]
+        own = {"kernel": fan_in**-0.5, "bias": 0.2, "scale": 0.2}
+        gain = own.get(name, 0.5)  # of embeddings
         draw *= np.float32(gain)
         draw += np.float32(name == "scale")
         tree[name] = draw

@@ -128,4 +128,5 @@ class PipelineArtist:
             black = np.zeros((64, 64, 3), np.uint8)
             image = black if named.image else None
             mask = black[..., 0] if named.mask else None
-            return Pictures(image, mask, (black,) * len(named.control)), {}, str(error)
+            counts = len(named.control), len(named.ip_adapter)
+            return Pictures(image, mask, *((black,) * n for n in counts)), {}, str(error)

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxsd.config import TextConfig, VisionConfig
 from jaxsd.convert.diffusers.fields import Fields, read_json
 from jaxsd.convert.diffusers.parts import PARTS, PROJECTED_TEXT, PROJECTED_VISION
 from jaxsd.convert.diffusers.text_settings import tower
 from jaxsd.convert.files.tensors import DTYPES, FlatTree, cast, load
 from jaxsd.convert.files.weight_files import open_folder, open_weights
+from jaxsd.images import clip_resize
 from jaxsd.text import Tokenizer, clip_tokenizer, read_tokenizer
 from jaxsd.types import Params
 
@@ -52,6 +55,12 @@ def read_clip(source: str | Path) -> ClipModel:
         "vision": _params(PROJECTED_VISION, vision, tensors, f"{source} (vision)"),
     }
     return ClipModel(text, vision, params, _tokenizer(folder, text))
+
+
+def clip_pixels(picture: np.ndarray, side: int) -> np.ndarray:
+    """What a vision tower is given of a picture, uint8 [H, W, 3] -> float32 [side, side, 3]."""
+    scaled = clip_resize(picture, side) / np.float32(255)
+    return (scaled - np.float32(MEAN)) / np.float32(DEVIATION)
 
 
 def clip_configs(settings: dict[str, Any], where: str) -> tuple[TextConfig, VisionConfig]:

@@ -4,9 +4,10 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from jaxsd.config import ControlNetConfig, UNetConfig
+from jaxsd.config import ControlNetConfig, T2IAdapterConfig, UNetConfig
 from jaxsd.convert.diffusers import controlnet_shapes
 from jaxsd.convert.diffusers.controlnet_settings import linear_by_heads
+from jaxsd.convert.diffusers.fields import read_json
 from jaxsd.convert.diffusers.parts import CONTROLNET, PARTS, open_part, save_part
 from jaxsd.convert.encoder import check_groups
 from jaxsd.convert.files.safetensors_file import write_safetensors
@@ -18,6 +19,7 @@ from jaxsd.convert.original.control_lora import CHANGES, encoder_tensors, factor
 from jaxsd.convert.original.controlnet import SIGN, configuration, hint_channels, original_slots
 from jaxsd.convert.parameters import controlnet_parameters
 from jaxsd.convert.slots import fill, lay_out
+from jaxsd.convert.t2i_adapter import T2I, open_t2i_folder, open_t2i_tensors
 from jaxsd.families import UNET_SD1, UNET_SD2
 from jaxsd.types import Params
 
@@ -31,14 +33,14 @@ def read_controlnet(
     *,
     unet: tuple[UNetConfig, Params] | None = None,
     dtype: str | None = "float32",
-) -> tuple[ControlNetConfig, Params]:
+) -> tuple[ControlNetConfig | T2IAdapterConfig, Params]:
     """A ControlNet's numbers and its parameters as NumPy arrays, one tensor at a time.
 
     Args:
       source: a built-in name ("emoji-edges"); or a diffusers folder (config.json beside the
         weights); or a single file in diffusers' names or in the original code's, alone or inside a
         whole model (`control_model.`); or a Control-LoRA or a file of differences, which are
-        changes to the weights of a U-Net.
+        changes to the weights of a U-Net; or a T2I-Adapter, as a folder or a file.
       unet: numbers and parameters of the U-Net that it is used with, as nested arrays or as path ->
         lazy tensor. Files of changes need it. For a single file it gives heads and norm groups,
         which shapes do not tell; the file must hold a ControlNet for this U-Net.
@@ -50,10 +52,12 @@ def read_controlnet(
     """
     wanted = dtype and dtype_named(dtype)
     path = controlnet_place(source)
-    if path.is_dir():
-        config, _, tensors = open_part(CONTROLNET, path)
-    else:
+    if not path.is_dir():
         config, tensors = _open_file(path, unet)
+    elif read_json(path / "config.json").get("_class_name") == T2I:
+        config, tensors = open_t2i_folder(path)
+    else:
+        config, _, tensors = open_part(CONTROLNET, path)
     tensors = {name: cast(tensor, wanted, name) for name, tensor in tensors.items()}
     return config, load(tensors)
 
@@ -73,11 +77,11 @@ def controlnet_place(source: str | Path) -> Path:
 
 def _open_file(
     path: Path, unet: tuple[UNetConfig, Params] | None
-) -> tuple[ControlNetConfig, FlatTree]:
+) -> tuple[ControlNetConfig | T2IAdapterConfig, FlatTree]:
     tensors, _ = open_weights(path)
     kind, marker = kind_of(tensors), next((name for name in CHANGES if name in tensors), None)
-    if kind not in ("a ControlNet", "a Control-LoRA"):
-        raise ValueError(f"{path} is {kind}, not a ControlNet of SD 1, 2 or XL")
+    if kind not in ("a ControlNet", "a Control-LoRA", "a T2I-Adapter"):
+        raise ValueError(f"{path} is {kind}, not a ControlNet or T2I-Adapter of SD 1, 2 or XL")
     if marker and unet is None:
         raise ValueError(
             f"{path} holds changes to a U-Net ({marker}), whose weights are not in it; read it "
@@ -90,11 +94,14 @@ def _open_file(
             if name.startswith(_PREFIX)
         }
     try:
+        if kind == "a T2I-Adapter":
+            return open_t2i_tensors(tensors)
         if marker:
             return _changed(marker, without(tensors, [marker]), *unet)
         return whole(tensors, unet and unet[0])
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read as a ControlNet: {error}") from error
+        wanted = kind if kind == "a T2I-Adapter" else "a ControlNet"
+        raise ValueError(f"{path} cannot be read as {wanted}: {error}") from error
 
 
 def _changed(

@@ -11,6 +11,8 @@ _SIGNS = (
     (r"^lllite_", "a ControlNet-LLLite"),
     (r"(^|\.)(control_add_embedding\.|task_embedding$)", "a ControlNet-Union"),
     (r"(^|\.)(control_model\.|controlnet_cond_embedding\.|zero_convs\.)", "a ControlNet"),
+    (r"(^|\.)transformer_layes\.", "a T2I style adapter"),
+    (r"(^|\.)body\.\d+\.((resnets|body)\.\d+\.)?block1\.", "a T2I-Adapter"),
     (r"^(ip_adapter|image_proj)\.", "an IP-Adapter"),
     (r"(^|\.)joint_blocks\.", "a Stable Diffusion 3"),
     (r"(^|\.)(double|single)_blocks\.", "a Flux"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxsd.config import Layout, ModelSpec, TextConfig, UNetConfig
-from jaxsd.convert.files.tensors import HALVES, FlatTree, cast, flatten, load, nested, on_host
+from jaxsd.convert.files.tensors import FlatTree, cast, flatten, load, nested, on_host, unwidened
 from jaxsd.families import FAMILIES
 from jaxsd.text import Tokenizer, clip_tokenizer
 from jaxsd.types import Array, Params, Prediction
@@ -80,11 +80,9 @@ class StoredModel:
         return self._with_text(nested(self._named(dtype, keep_halves).items()))
 
     def _named(self, dtype: np.dtype | None, keep_halves: bool) -> FlatTree:
-        wider = self.converted(dtype).tensors
+        change = unwidened if keep_halves else cast
         return {
-            f"{part.replace('_', '/')}/{path}": stored
-            if keep_halves and stored.dtype in HALVES and stored.nbytes < wider[part][path].nbytes
-            else wider[part][path]
+            f"{part.replace('_', '/')}/{path}": change(stored, dtype, f"{part}/{path}")
             for part, tree in self.tensors.items()
             for path, stored in tree.items()
         }

@@ -1,6 +1,6 @@
 """Stable Diffusion's networks and those that score it, as functions of parameters and arrays."""
 
-from jaxsd.models.clip_vision import VisionEncoder
+from jaxsd.models.clip_vision import VisionEncoder, VisionOutput
 from jaxsd.models.controlnet import ControlNet, controlnet_from_unet
 from jaxsd.models.inception import Inception
 from jaxsd.models.text import TextEncoder, TextOutput
@@ -16,5 +16,6 @@ __all__ = [
     "TextOutput",
     "UNet",
     "VisionEncoder",
+    "VisionOutput",
     "controlnet_from_unet",
 ]

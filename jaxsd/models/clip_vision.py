@@ -1,5 +1,7 @@
 """The vision tower of CLIP (Radford et al. 2021, section 2.4): a ViT (Dosovitskiy et al. 2021)."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -9,6 +11,13 @@ from jaxsd.nn.dense import dense
 from jaxsd.nn.layers import Conv, Embed, ShapeChecked
 from jaxsd.nn.normalization import layer_norm
 from jaxsd.types import Array
+
+
+class VisionOutput(NamedTuple):
+    """What the tower sees in pictures."""
+
+    patches: Array  # [B, 1 + patches, width] float32, after the last layer but one
+    embedding: Array  # [B, projection_dim] float32, of any length
 
 
 class PatchEmbeddings(ShapeChecked, nn.Module):
@@ -48,12 +57,12 @@ class VisionEncoder(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images: Array) -> Array:
-        """[B, s, s, 3], preprocessed as for CLIP -> [B, projection_dim] float32, of any length."""
+    def __call__(self, images: Array) -> VisionOutput:
+        """Sees pictures [B, s, s, 3], preprocessed as for CLIP."""
         config = self.config
         x = PatchEmbeddings(config, self.dtype, name="embeddings")(images.astype(self.dtype))
         x = layer_norm("pre_layrnorm", self.dtype)(x)  # transformers' spelling, and so its files'
-        x = Transformer(config, self.dtype, name="encoder")(x)[-1]
+        *_, patches, x = Transformer(config, self.dtype, name="encoder")(x)
         x = layer_norm("post_layernorm", self.dtype)(x[:, 0])
         project = dense(config.projection_dim, "visual_projection", self.dtype, use_bias=False)
-        return project(x).astype(jnp.float32)
+        return VisionOutput(patches.astype(jnp.float32), project(x).astype(jnp.float32))

@@ -59,6 +59,10 @@ class ControlNet(nn.Module):
         first = self.config.unet.levels[0].channels
         return HintNetwork(self.config.hint_channels, first, self.dtype, parent=None)
 
+    def seen(self, params: Params, image: Array) -> Array:
+        """What a drawing holds of pictures [B, H, W, 3] in [0, 1]: features [B, h, w, c]."""
+        return self.hint_network.apply({"params": params[HINT]}, image)
+
     @nn.compact
     def __call__(
         self,

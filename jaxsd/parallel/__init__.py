@@ -12,6 +12,7 @@ from jaxsd.parallel.sharing import (
     param_specs,
     per_device,
     place_param,
+    placing,
     share,
 )
 
@@ -30,5 +31,6 @@ __all__ = [
     "param_specs",
     "per_device",
     "place_param",
+    "placing",
     "share",
 ]

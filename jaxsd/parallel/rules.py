@@ -25,6 +25,8 @@ PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     # LoRAs and embeddings added to a model are small; every device has them whole.
     (r"lora/.*/(down|mid|up|alpha)", ()),
     (r"embedding/\d+", ()),
+    # So are IP-Adapters, and their image encoders run once for a picture.
+    (r"ip_adapter/\d+/.*", ()),
     # Transformers of the U-Net and of the VAE.
     (r"(to_q|to_k|to_v)/kernel", ("embed", "heads")),
     (r"to_out_0/kernel", ("heads", "embed")),
@@ -52,6 +54,7 @@ PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"text_projection/kernel", ("embed", "heads")),
     # ControlNet: 16 to 256 channels of the hint, and the convolutions that begin at zero.
     (r"controlnet_cond_embedding/blocks_\d+/kernel", ()),
+    (r"body_\d+/.*", ()),  # T2I-Adapters
     (r"controlnet_(down_blocks_\d+|mid_block)/kernel", _IN_OUT),
     # Vectors.
     (r"(bias|scale)", ()),

@@ -7,6 +7,7 @@ split over "tensor", and adds the sums.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -40,6 +41,17 @@ def place_param(mesh: Mesh, path: str, array: np.ndarray) -> Array:
     """
     sharding = param_sharding(path, array.shape, mesh)
     return jax.make_array_from_callback(array.shape, sharding, lambda piece: array[piece])
+
+
+def on_device(path: str, array: np.ndarray) -> Array:
+    """A parameter on JAX's default device; on a CPU, in the memory that it was read into."""
+    del path
+    return jax.device_put(array, may_alias=True)
+
+
+def placing(mesh: Mesh | None) -> Callable[[str, np.ndarray], Array]:
+    """The function that places parameters by their paths: on the mesh, or the default device."""
+    return on_device if mesh is None else partial(place_param, mesh)
 
 
 def share(tree: Any, mesh: Mesh, axis: int = 0) -> Any:

@@ -1,7 +1,6 @@
 """From a prompt to pictures: `load` a model, then draw with it."""
 
-from jaxsd.pipeline.adapting import check_adapters
-from jaxsd.pipeline.loading import load, outline, with_controlnet
+from jaxsd.pipeline.loading import check_adapters, load, outline, with_controlnet
 from jaxsd.pipeline.many import draw_many
 from jaxsd.pipeline.order import Order
 from jaxsd.pipeline.pipeline import Pipeline

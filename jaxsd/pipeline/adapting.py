@@ -15,7 +15,7 @@ from jaxsd.adapters.kinds import Factors
 from jaxsd.adapters.lora import merged_weights, placed_as
 from jaxsd.adapters.lora_files import LoraFile, read_lora_file
 from jaxsd.config import ModelSpec, TextConfig
-from jaxsd.settings import Adapters, Lora, Settings, adapters_of
+from jaxsd.settings import Adapters, Lora
 from jaxsd.settings.adapters import adapter_place
 from jaxsd.text import Tokenizer
 from jaxsd.types import Params
@@ -49,17 +49,6 @@ class Last:
                 del self._results[0]  # before memory is needed for another
             self._results.append((model.params, adapters, self._function(model, adapters)))
             return self._results[-1][2]
-
-
-def check_adapters(settings: Sequence[Settings], spec: ModelSpec) -> None:
-    """Reads the adapters of images, for which no weights of the model are needed.
-
-    Raises:
-      ValueError: a file is no adapter, or one of another model.
-      OSError: there is no such file.
-    """
-    for adapters in dict.fromkeys(adapters_of([one]) for one in settings):
-        words_of(adapters, spec)
 
 
 def with_words(model: Adapted, adapters: Adapters) -> Adapted:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxsd.config import ModelSpec
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import plus_plus
-from jaxsd.settings import OPTIONS, Settings, scale_of
+from jaxsd.settings import OPTIONS, Control, Settings, scale_of
 
 Column = Callable[[ModelSpec, Settings, Tableau], np.ndarray | None]
 """(spec, settings, tableau of S rows) -> [S, ...] of one image; None where the feature is absent.
@@ -28,16 +28,25 @@ def blend(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray |
 
 
 def controlnet(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
-    """The weight of each ControlNet, [S, C]; 0 in rows that are not completely in its range.
+    """The weight of each ControlNet, [S, C]."""
+    return _weights(settings.control, tableau)
+
+
+def ip_adapter(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
+    """The weight of each IP-Adapter, [S, A]."""
+    return _weights(settings.ip_adapter, tableau)
+
+
+def _weights(seen: Sequence[Control], tableau: Tableau) -> np.ndarray | None:
+    """The weights in each row, [S, N]; 0 in rows that are not completely in a range.
 
     As `control_guidance_start` and `control_guidance_end` of diffusers.
     """
-    if not settings.control:
+    if not seen:
         return None
     edges = np.arange(tableau.rows + 1) / tableau.rows
     columns = [
-        np.where((edges[:-1] >= one.first) & (edges[1:] <= one.last), one.weight, 0)
-        for one in settings.control
+        np.where((edges[:-1] >= one.first) & (edges[1:] <= one.last), one.weight, 0) for one in seen
     ]
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -89,6 +98,7 @@ COLUMNS: dict[str, Column] = {
     "blend": blend,
     "cfg_zero": cfg_zero,
     "controlnet": controlnet,
+    "ip_adapter": ip_adapter,
     "mimic": mimic,
     "momentum": momentum,
     "rescale": rescale,

@@ -30,14 +30,17 @@ class Programs(NamedTuple):
     @property
     def of_decoder(self) -> "Programs":
         """The same for `decode` without other networks: all drawings share its program."""
-        networks = self.networks._replace(controlnets=(), text=())
+        networks = self.networks._replace(controlnets=(), ip_adapters=(), text=())
         return self._replace(networks=networks, params={"vae": self.params["vae"]})
 
     @property
     def of_loop(self) -> "Programs":
-        """The same for `denoise` without text encoders, which learnt words change."""
-        params = {name: tree for name, tree in self.params.items() if name != "text"}
-        return self._replace(networks=self.networks._replace(text=()), params=params)
+        """The same for `denoise` without what `encode` alone runs, such as text encoders."""
+        others = ("text", "ip_adapter")
+        params = {name: tree for name, tree in self.params.items() if name not in others}
+        return self._replace(
+            networks=self.networks._replace(text=(), ip_adapters=()), params=params
+        )
 
     def placed(self, steps: Any) -> Any:
         """Rows [S, B, ...] where the programs need them: on the mesh, if there is one."""

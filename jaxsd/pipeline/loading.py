@@ -1,24 +1,27 @@
 """From a model's files to a pipeline."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
+from jaxsd.config import ModelSpec, T2IAdapterConfig
 from jaxsd.convert import StoredModel, open_model, read_controlnet
 from jaxsd.convert.files.tensors import dtype_named
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.executables import IN_MEMORY, Executables
-from jaxsd.parallel import place_param
+from jaxsd.families import FAMILIES
+from jaxsd.models.t2i_adapter import places
+from jaxsd.parallel import placing
 from jaxsd.parallel.sharing import path_name
+from jaxsd.pipeline.adapting import words_of
+from jaxsd.pipeline.image_prompts import encoders_of, open_seeing
 from jaxsd.pipeline.pipeline import Pipeline
-from jaxsd.types import Array
+from jaxsd.settings import Settings, adapters_of
 
 
 def load(
@@ -54,7 +57,7 @@ def load(
     """
     model = _opened(source, taesd, reading)
     unread = _unread(model, dtype, programs)
-    place = on_device if mesh is None else partial(place_param, mesh)
+    place = placing(mesh)
     with ThreadPoolExecutor(1) as aside:
         ready = aside.submit(ahead, unread)
         params = model.params(dtype_named(dtype), place, keep_halves=True)
@@ -92,32 +95,64 @@ def _unread(model: StoredModel, dtype: str, programs: Executables) -> Pipeline:
     return Pipeline(model.spec, shapes, model.tokenizers, dtype, programs=programs)
 
 
-def on_device(path: str, array: np.ndarray) -> Array:
-    """A parameter on JAX's default device; on a CPU, in the memory that it was read into."""
-    del path
-    return jax.device_put(array, may_alias=True)
+def check_adapters(settings: Sequence[Settings], spec: ModelSpec) -> None:
+    """Reads the adapters of images, for which no weights of the model are needed.
+
+    Raises:
+      ValueError: a file is no adapter, or one of another model.
+      OSError: there is no such file.
+    """
+    for adapters in dict.fromkeys(adapters_of([one]) for one in settings):
+        words_of(adapters, spec)
+    for files in dict.fromkeys(encoders_of(one) for one in settings):
+        for file, encoder in files:
+            open_seeing(spec, file, encoder)
+
+
+def check_t2i_adapter(source: str | Path, config: T2IAdapterConfig, spec: ModelSpec) -> None:
+    """Refuses a T2I-Adapter for another U-Net.
+
+    Raises:
+      ValueError: naming both.
+    """
+
+    def takes(model: ModelSpec) -> bool:
+        unit = spec.vae.downscale
+        own = [(channels, unit * scale) for _, channels, scale in places(model.unet)]
+        return config.features == own[: len(config.features)]
+
+    if not takes(spec):
+        made_for = [name for name, one in FAMILIES.items() if takes(one)]
+        widths = ", ".join(map(str, config.channels))
+        raise ValueError(
+            f"{source} is a T2I-Adapter for {made_for[0] if made_for else 'another U-Net'}, with "
+            f"features of {widths} channels, and the model is {spec.family}; take one that was "
+            "trained for it"
+        )
 
 
 def with_controlnet(pipe: Pipeline, source: str | Path, name: str | None = None) -> Pipeline:
-    """The pipeline with one more ControlNet; its other weights are shared.
+    """The pipeline with one more ControlNet or T2I-Adapter; its other weights are shared.
 
     Args:
-      pipe: of a model with the U-Net that the ControlNet was trained on.
+      pipe: of a model with the U-Net that the network was trained on.
       source: what `jaxsd.convert.read_controlnet` reads: a built-in name, a diffusers folder, or a
         single file of any kind.
       name: its name in `Control.model`; None for the source itself.
 
     Raises:
-      ValueError: the source is no ControlNet, or one of another U-Net.
+      ValueError: the source is neither, or one of another U-Net.
     """
     own = replace(pipe.spec.unet, in_channels=pipe.spec.unet.out_channels, guidance_dim=None)
     config, params = read_controlnet(source, unet=(own, pipe.params["unet"]), dtype=pipe.dtype)
-    if replace(config.unet, in_channels=own.in_channels) != own:
+    if isinstance(config, T2IAdapterConfig):
+        check_t2i_adapter(source, config, pipe.spec)
+    elif replace(config.unet, in_channels=own.in_channels) != own:
         raise ValueError(
             f"{source} is a ControlNet of another U-Net than that of this {pipe.spec.family} model"
         )
     name = str(source) if name is None else name
-    place = on_device if pipe.mesh is None else partial(place_param, pipe.mesh)
+    place = placing(pipe.mesh)
     placed = jax.tree_util.tree_map_with_path(
         lambda path, leaf: place(f"controlnet/{path_name(path)}", leaf), params
     )

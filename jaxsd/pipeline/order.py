@@ -112,6 +112,7 @@ def check_alike(settings: Sequence[Settings]) -> None:
         ("image", lambda one: bool(one.image)),
         ("mask", lambda one: one.paints),
         ("control", lambda one: tuple(control.model for control in one.control)),
+        ("ip_adapter", lambda one: tuple(prompt.model for prompt in one.ip_adapter)),
         ("lora", lambda one: " ".join(map(str, adapters_of([one]).lora)) or "none"),
     ):
         if len(found := {value(one) for one in settings}) > 1:

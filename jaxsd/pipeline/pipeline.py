@@ -10,17 +10,20 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxsd.canvases import Pictures, canvas_of, pasted_back
-from jaxsd.config import ControlNetConfig, ModelSpec, TinyVAEConfig
+from jaxsd.config import ControlNetConfig, ModelSpec, T2IAdapterConfig, TinyVAEConfig
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.images import to_uint8
 from jaxsd.memory import check_drawing
 from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
+from jaxsd.models.ip_adapter import IPAdapter
+from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.parallel import images_per_step, own_share, share
 from jaxsd.pipeline.adapting import Adapted, Last, with_weights, with_words
 from jaxsd.pipeline.batches import batch_size, filled, given_noise, image_keys, placed
 from jaxsd.pipeline.drawing import Programs, Shown, finished, prepare_steps, steps, whole
 from jaxsd.pipeline.drawing import prepare_whole as prepare_program
+from jaxsd.pipeline.image_prompts import Loaded, Reader, Source, encoders_of, image_prompts
 from jaxsd.pipeline.kinds import encoded, output_of, pictures_of
 from jaxsd.pipeline.noise import initial
 from jaxsd.pipeline.order import Order, check_alike, given_arrays, runs_of
@@ -60,6 +63,7 @@ class Pipeline:
       controlnets: those that `with_controlnet` of `jaxsd.pipeline` added, by name.
       worded: remembers the learnt words of the last drawings.
       merged: remembers the weights with LoRAs of the last drawing.
+      seeing: reads IP-Adapters, and remembers the last ones.
     """
 
     spec: ModelSpec
@@ -68,9 +72,10 @@ class Pipeline:
     dtype: str = "float32"
     mesh: Mesh | None = None
     programs: Executables = IN_MEMORY
-    controlnets: dict[str, ControlNetConfig] = field(default_factory=dict)
+    controlnets: dict[str, ControlNetConfig | T2IAdapterConfig] = field(default_factory=dict)
     worded: Last = field(default_factory=lambda: Last(with_words, 4), compare=False)
     merged: Last = field(default_factory=lambda: Last(with_weights, 1), compare=False)
+    seeing: Reader = field(default_factory=Reader, compare=False)
 
     def __repr__(self) -> str:
         devices = self._devices()
@@ -175,6 +180,7 @@ class Pipeline:
             `num_images`: per prompt;
             `image`, `mask`: arrays as in `image_to_image` and `inpaint`;
             `control_images`: uint8 [H, W, 3], one for each of `control`;
+            `ip_adapter_images`: likewise for each of `ip_adapter`, of any size;
             `latents`: [B, h, w, c] float32 noise of unit variance, which replaces that of the
             seeds; its size is drawn if no other is given.
 
@@ -249,12 +255,17 @@ class Pipeline:
         check_drawing(settings[0], self.spec, images=count, together=-(-batch // self.batch(1)))
         canvases = [canvas_of(*one) for one in zip(settings, pictures, strict=True)]
         height, width = settings[0].drawn_size
+        self._check_controls(settings[0])
         unit = self.spec.vae.downscale
         shape = (height // unit, width // unit, self.spec.vae.latent_channels)
         keys = image_keys(filled([one.seed for one in settings], batch), self.mesh)
         all_settings, all_canvases = filled(settings, batch), filled(canvases, batch)
         tokenizers = self._with_words(adapters_of(settings)).tokenizers
         given = given_arrays(self.spec, tokenizers, all_settings, all_canvases)
+        if settings[0].ip_adapter:
+            configs = [one.config for one in self._ip_adapters(settings[0])]
+            prompts = image_prompts(self.spec, all_settings, all_canvases, configs)
+            given = given._replace(features=given.features | {"ip_adapter": prompts})
         if latents is None and given.noise is not None:
             latents = given.noise[:count]
         if latents is None:
@@ -343,7 +354,20 @@ class Pipeline:
 
     def _programs(self, order: Order) -> Programs:
         """The programs with those adapters and ControlNets alone that a drawing uses."""
-        return self._adapted(adapters_of(order.settings))._own_programs(order.controls)
+        programs = self._adapted(adapters_of(order.settings))._own_programs(order.controls)
+        if not (seeing := self._ip_adapters(order.settings[0])):
+            return programs
+        dtype = jnp.dtype(self.dtype)
+        nets = tuple(IPAdapter(one.config, dtype) for one in seeing)
+        return programs._replace(
+            networks=programs.networks._replace(ip_adapters=nets),
+            params=programs.params | {"ip_adapter": [one.params for one in seeing]},
+        )
+
+    def _ip_adapters(self, settings: Settings) -> list[Loaded]:
+        model = Adapted(self.spec, self.params, self.tokenizers)
+        sources = [Source(*own, self.dtype, self.mesh) for own in encoders_of(settings)]
+        return [self.seeing(model, source) for source in sources]
 
     def _own_programs(self, controls: tuple[str, ...]) -> Programs:
         params = {name: tree for name, tree in self.params.items() if name != "controlnet"}
@@ -354,10 +378,18 @@ class Pipeline:
                     there = ", ".join(self.controlnets) or "none"
                     raise ValueError(f"no ControlNet {name!r} was added; there are: {there}")
             dtype = jnp.dtype(self.dtype)
-            nets = tuple(ControlNet(self.controlnets[name], dtype) for name in controls)
+            nets = tuple(_control(self.controlnets[name], dtype) for name in controls)
             networks = networks._replace(controlnets=nets)
             params["controlnet"] = [self.params["controlnet"][name] for name in controls]
         return Programs(networks, params, self.programs)
+
+    def _check_controls(self, settings: Settings) -> None:
+        for name in {control.model for control in settings.control} & self.controlnets.keys():
+            unit = self.controlnets[name].downscale
+            for side, pixels in zip(("height", "width"), settings.drawn_size, strict=True):
+                if pixels % unit:
+                    why = f"is not a multiple of {unit} pixels, which {name} sees as one"
+                    raise ValueError(f"{side} {pixels} {why}")
 
     def _check_finite(self, drawing: Drawing) -> None:
         row = first_non_finite(drawing.finite)
@@ -370,3 +402,8 @@ class Pipeline:
         raise FloatingPointError(
             f"{where} in {self.dtype}; try dtype float32, or check the weights"
         )
+
+
+def _control(config: ControlNetConfig | T2IAdapterConfig, dtype: jnp.dtype) -> Any:
+    network = T2IAdapter if isinstance(config, T2IAdapterConfig) else ControlNet
+    return network(config, dtype)

@@ -85,8 +85,11 @@ def pictures_for(options: dict[str, Any], count: int) -> list[Pictures]:
         return [given] * count if isinstance(given, Pictures) else list(given)
     images = _arrays(options, "image", 3, count)
     masks = _arrays(options, "mask", 2, count)
-    controls = [np.asarray(one) for one in options.pop("control_images", ())]
-    return [Pictures(*own, tuple(controls)) for own in zip(images, masks, strict=True)]
+    seen = [
+        tuple(np.asarray(one) for one in options.pop(name, ()))
+        for name in ("control_images", "ip_adapter_images")
+    ]
+    return [Pictures(*own, *seen) for own in zip(images, masks, strict=True)]
 
 
 def _arrays(options: dict[str, Any], name: str, ndim: int, count: int) -> list[np.ndarray | None]:

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jaxsd.models import VAE, ControlNet, Residuals, TextEncoder, UNet
+from jaxsd.models.ip_adapter import IPAdapter
+from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.parallel import gather
 from jaxsd.sampling.loop import Memory, Network, Step, per_image
@@ -24,7 +26,8 @@ class Networks(NamedTuple):
     vae: VAE | TinyVAE
     text: tuple[TextEncoder, ...]
     mesh: Mesh | None = None
-    controlnets: tuple[ControlNet, ...] = ()
+    controlnets: tuple[ControlNet | T2IAdapter, ...] = ()
+    ip_adapters: tuple[IPAdapter, ...] = ()
 
 
 class Conditions(NamedTuple):

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-from jaxsd.convert.clip import DEVIATION, MEAN, ClipModel
-from jaxsd.images import clean_resize, clip_resize
+from jaxsd.convert.clip import ClipModel, clip_pixels
+from jaxsd.images import clean_resize
 from jaxsd.inception import SIDE
 from jaxsd.models import Inception, TextEncoder, VisionEncoder
 from jaxsd.parallel import EVERYWHERE, IMAGES, per_device, share
@@ -81,7 +81,7 @@ def clip_network(clip: ClipModel, mesh: Mesh) -> Network:
     see, read = VisionEncoder(clip.vision), TextEncoder(clip.text)
 
     def cosines(params: Params, images: Array, ids: Array) -> Array:
-        seen = see.apply({"params": params["vision"]}, images)
+        seen = see.apply({"params": params["vision"]}, images).embedding
         said = read.apply({"params": params["text"]}, ids).pooled
         lengths = jnp.linalg.norm(seen, axis=-1) * jnp.linalg.norm(said, axis=-1)
         return (seen * said).sum(-1) / lengths
@@ -89,8 +89,7 @@ def clip_network(clip: ClipModel, mesh: Mesh) -> Network:
     def prepare(picture: np.ndarray, prompt: str | None) -> tuple[np.ndarray, str] | None:
         if not prompt:
             return None
-        scaled = clip_resize(picture, clip.vision.image_size) / np.float32(255)
-        return (scaled - np.float32(MEAN)) / np.float32(DEVIATION), prompt
+        return clip_pixels(picture, clip.vision.image_size), prompt
 
     device = on_devices(cosines, clip.params, mesh, 2)
 

@@ -105,7 +105,8 @@ def adapter_place(file: str) -> Path:
     path = Path(file)
     if not path.is_file():
         raise FileNotFoundError(
-            f"there is no file {file!r}; lora is {FORM}, embedding is FILE or NAME=FILE"
+            f"there is no file {file!r}; lora is {FORM}, embedding is FILE or NAME=FILE, "
+            "ip_adapter is IMAGE:FILE[:WEIGHT[:FROM:TO]]"
         )
     return path
 

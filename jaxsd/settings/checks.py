@@ -17,7 +17,7 @@ from jaxsd.typed import is_whole
 MOST_IMAGES = 2**20
 """Of one call: each takes a kilobyte before it is drawn."""
 LARGEST_WEIGHT = 1000
-"""Of a ControlNet or a LoRA, either way."""
+"""Of a ControlNet, an IP-Adapter or a LoRA, either way."""
 
 
 def checked(settings: Settings, spec: ModelSpec) -> Settings:
@@ -76,15 +76,15 @@ def in_range(settings: Settings) -> Settings:
         _check_range(name, value, OPTIONS[name].metadata)
     if any(value is not getattr(settings, name) for name, value in said.items()):
         settings = replace(settings, **said)
-    for control in settings.control:
-        if not control.model:
-            raise ValueError(f"control {str(control)!r} names no model, as in IMAGE:MODEL")
-        if not abs(control.weight) <= LARGEST_WEIGHT:
+    for one in (*settings.control, *settings.ip_adapter):
+        if not one.model:
+            raise ValueError(f"{one.OPTION} {str(one)!r} names no model, as in IMAGE:MODEL")
+        if not abs(one.weight) <= LARGEST_WEIGHT:
             allowed = f"{-LARGEST_WEIGHT} to {LARGEST_WEIGHT}"
             raise ValueError(
-                f"control WEIGHT {control.weight} is out of range; allowed is {allowed}"
+                f"{one.OPTION} WEIGHT {one.weight} is out of range; allowed is {allowed}"
             )
-        _check_interval("control FROM and TO", (control.first, control.last))
+        _check_interval(f"{one.OPTION} FROM and TO", (one.first, one.last))
     _check_interval("guidance_interval", settings.guidance_interval)
     _check_place(settings)
     if any(settings.seed_resize) and not all(settings.seed_resize):

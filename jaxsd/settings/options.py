@@ -6,7 +6,7 @@ An option is a field of `Settings`: only here are its type, default, range and h
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from jaxsd.settings.adapters import FORM, Embedding, Lora
 from jaxsd.typed import nearest, parsed, value_of
@@ -61,7 +61,7 @@ def option(
 
 @dataclass(frozen=True)
 class Control:
-    """A ControlNet that looks at a picture.
+    """A ControlNet or T2I-Adapter that looks at a picture.
 
     Attributes:
       image: file of the picture; empty where the picture itself is given.
@@ -77,8 +77,10 @@ class Control:
     first: float = 0.0
     last: float = 1.0
 
+    OPTION: ClassVar[str] = "control"
+
     @classmethod
-    def parse(cls, text: str) -> "Control":
+    def parse(cls, text: str) -> Self:
         """`IMAGE:MODEL[:WEIGHT[:FROM:TO]]`.
 
         Raises:
@@ -86,11 +88,19 @@ class Control:
         """
         parts = text.split(":")
         if len(parts) not in (2, 3, 5) or not parts[1]:
-            raise ValueError(f"control {text!r} is not IMAGE:MODEL[:WEIGHT[:FROM:TO]]")
-        return cls(*parts[:2], *(parsed(float, part, f"control {text!r}:") for part in parts[2:]))
+            raise ValueError(f"{cls.OPTION} {text!r} is not IMAGE:MODEL[:WEIGHT[:FROM:TO]]")
+        name = f"{cls.OPTION} {text!r}:"
+        return cls(*parts[:2], *(parsed(float, part, name) for part in parts[2:]))
 
     def __str__(self) -> str:
         return f"{self.image}:{self.model}:{self.weight}:{self.first}:{self.last}"
+
+
+@dataclass(frozen=True)
+class ImagePrompt(Control):
+    """A picture beside the prompt, and the file of the IP-Adapter that shows it to the U-Net."""
+
+    OPTION: ClassVar[str] = "ip_adapter"
 
 
 @dataclass(frozen=True)
@@ -277,12 +287,25 @@ class Settings:
     )
     control: tuple[Control, ...] = option(
         (),
-        "a picture and the ControlNet that looks at it, IMAGE:MODEL[:WEIGHT[:FROM:TO]]; may be "
-        "given several times",
+        "a picture and the ControlNet or T2I-Adapter that looks at it, "
+        "IMAGE:MODEL[:WEIGHT[:FROM:TO]]; may be given several times",
         metavar="CONTROL",
     )
     preprocessor: str = option(
         "as_given", "makes a hint of each picture of --control", words=PREPROCESSORS
+    )
+    ip_adapter: tuple[ImagePrompt, ...] = option(
+        (),
+        "a picture to take up beside the prompt, and the file of the IP-Adapter that shows it, "
+        "IMAGE:FILE[:WEIGHT[:FROM:TO]]; may be given several times",
+        metavar="IMAGE_PROMPT",
+    )
+    image_encoder: str = option(
+        "",
+        "folder or file of the CLIP that --ip-adapter sees with; if not given, the folder "
+        "image_encoder beside its file",
+        shared=True,
+        metavar="PLACE",
     )
     lora: tuple[Lora, ...] = option(
         (),
@@ -356,7 +379,7 @@ class Recipe:
       batch_size: images of the call that drew it, which decides how float32 sums are ordered; 0
         where that is not known.
       reading: options of `jaxsd.load` that say how the model was read, where they were given.
-      adapters: sha256 of each file of a LoRA or an embedding.
+      adapters: sha256 of each file of a LoRA, an embedding, an IP-Adapter or its image encoder.
     """
 
     settings: Settings

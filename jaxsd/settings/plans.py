@@ -39,6 +39,7 @@ class Bucket(NamedTuple):
     begins: bool  # whether it begins from a picture
     paints: bool
     controls: tuple[str, ...]
+    ip_adapters: tuple[str, ...]
     lora: tuple[Lora, ...]
 
 
@@ -119,6 +120,7 @@ def bucket_of(settings: Settings, spec: ModelSpec, tokenizers: Sequence[Tokenize
         begins=bool(settings.image),
         paints=settings.paints,
         controls=tuple(control.model for control in settings.control),
+        ip_adapters=tuple(one.model for one in settings.ip_adapter),
         lora=adapters_of([settings]).lora,
     )
 

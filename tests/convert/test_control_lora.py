@@ -250,7 +250,7 @@ def test_the_original_names_take_the_heads_of_a_unet_too(tmp_path):
 )
 def test_other_kinds_are_named(tmp_path, name, kind):
     path = write(tmp_path / "a.safetensors", {name: np.zeros((2, 2), np.float32)})
-    assert f"is {kind}, not a ControlNet of SD 1, 2 or XL" in complaint(path)
+    assert f"is {kind}, not a ControlNet or T2I-Adapter of SD 1, 2 or XL" in complaint(path)
 
 
 @CONTROL_LORAS

@@ -230,7 +230,7 @@ def test_sources_that_are_no_controlnet(folder, tmp_path):
     assert "has no config.json" in complaint(folder)
     other = tmp_path / "a.safetensors"
     write_safetensors(other, {"conv_in.bias": in_memory(np.zeros(3, np.float32))}, {})
-    assert "not a ControlNet of SD 1, 2 or XL" in complaint(other)
+    assert "not a ControlNet or T2I-Adapter of SD 1, 2 or XL" in complaint(other)
 
 
 def test_what_diffusers_cannot_build_is_not_written(tmp_path):

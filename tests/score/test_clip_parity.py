@@ -54,10 +54,12 @@ def test_both_towers(theirs: tuple[CLIPModel, Path]) -> None:
     pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
     with torch.no_grad():
         out = model(input_ids=torch.from_numpy(ids).long(), pixel_values=pixels)
+        states = model.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states
     see, read = VisionEncoder(clip.vision), TextEncoder(clip.text)
     seen = jax.jit(see.apply)({"params": clip.params["vision"]}, images)
     said = jax.jit(read.apply)({"params": clip.params["text"]}, ids).pooled
-    for got, want in ((seen, out.image_embeds), (said, out.text_embeds)):
+    np.testing.assert_allclose(seen.patches, states[-2].numpy(), atol=TOLERANCE * 5)
+    for got, want in ((seen.embedding, out.image_embeds), (said, out.text_embeds)):
         got, want = np.asarray(got), want.numpy()
         got = got / np.linalg.norm(got, axis=-1, keepdims=True)
         assert np.abs(got - want).max() <= TOLERANCE * np.abs(want).max()

@@ -108,6 +108,13 @@ def cast(tensor: LazyTensor, dtype: np.dtype | None, path: str) -> LazyTensor:
     return LazyTensor(tensor.shape, dtype, read)
 
 
+def unwidened(tensor: LazyTensor, dtype: np.dtype | None, path: str) -> LazyTensor:
+    """As `cast`, but 16 bits stay: networks widen them at use, which gives the same."""
+    if dtype is not None and tensor.dtype in HALVES and tensor.dtype.itemsize < dtype.itemsize:
+        return tensor
+    return cast(tensor, dtype, path)
+
+
 def _overflows(array: np.ndarray, result: np.ndarray) -> bool:
     return bool(np.any(np.isfinite(array) & ~np.isfinite(result)))
 

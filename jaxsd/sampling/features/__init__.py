@@ -14,6 +14,7 @@ from jaxsd.sampling.features import (
     cfg_zero,
     channels,
     controlnet,
+    ip_adapter,
     mimic,
     momentum,
     rescale,
@@ -25,6 +26,7 @@ from jaxsd.sampling.loop import Hook, Memory, Step
 from jaxsd.types import Array, Params
 
 FEATURES: dict[str, Feature] = {
+    "ip_adapter": ip_adapter.FEATURE,
     "channels": channels.FEATURE,
     "controlnet": controlnet.FEATURE,
     "reuse": reuse.FEATURE,

@@ -1,8 +1,16 @@
-"""ControlNets (Zhang et al. 2023): their residuals are added inside the U-Net."""
+"""ControlNets (Zhang et al. 2023) and T2I-Adapters (Mou et al. 2023): both add to the U-Net."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial, reduce
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from jaxsd.models.controlnet import HINT
+from jaxsd.config import UNetConfig
+from jaxsd.models.t2i_adapter import T2IAdapter, places
+from jaxsd.nn.interception import changing
 from jaxsd.parallel import gather
 from jaxsd.sampling.call import Answer, Call, Networks, UNetCall, branched
 from jaxsd.sampling.features.feature import Beginning, Feature
@@ -12,36 +20,69 @@ from jaxsd.types import Array, Params
 
 def hold(
     networks: Networks, params: Params, given: tuple[Array, ...], beginning: Beginning
-) -> tuple[Array, ...]:
-    """The features [B, h, w, c] of each ControlNet's pictures [B, H, W, 3] in [0, 1]."""
+) -> tuple[Any, ...]:
+    """What each network sees of its pictures [B, H, W, 3] in [0, 1]."""
     return tuple(
-        net.hint_network.apply({"params": _tree(networks, params, i)[HINT]}, image)
+        net.seen(_tree(networks, params, i), image)
         for i, (net, image) in enumerate(zip(networks.controlnets, given, strict=True))
     )
 
 
-def wrap(networks: Networks, params: Params, held: tuple[Array, ...], unet: UNetCall) -> UNetCall:
-    """Adds the residuals of all ControlNets, weighted by the column `controlnet` [B, C]."""
+def wrap(networks: Networks, params: Params, held: tuple[Any, ...], unet: UNetCall) -> UNetCall:
+    """Adds what all networks give, weighted by the column `controlnet` [B, C].
+
+    ControlNets run in each row and give residuals; the features of T2I-Adapters stay the same.
+    """
 
     def changed(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
-        total = call.residuals
         branches = len(call.x) // len(step.row.number)
-        for i, (net, hint) in enumerate(zip(networks.controlnets, held, strict=True)):
-            residuals = net.apply(
+        residuals = [] if call.residuals is None else [call.residuals]
+        features: list[tuple[Array, ...]] = []
+        for i, (net, seen) in enumerate(zip(networks.controlnets, held, strict=True)):
+            weight = branched(step.columns["controlnet"][:, i], branches)
+            given = jax.tree.map(partial(branched, branches=branches), seen)
+            if isinstance(net, T2IAdapter):
+                features.append(jax.tree.map(partial(per_image, weight), given))
+                continue
+            given = net.apply(
                 {"params": _tree(networks, params, i)},
                 call.x,
                 call.timestep,
                 call.context,
-                hint=branched(hint, branches),
+                hint=given,
                 pooled=call.pooled,
                 time_ids=call.time_ids,
             )
-            weight = branched(step.columns["controlnet"][:, i], branches)
-            weighed = jax.tree.map(lambda a, weight=weight: per_image(weight, a), residuals)
-            total = weighed if total is None else jax.tree.map(jax.numpy.add, total, weighed)
-        return unet(call._replace(residuals=total), step, memory)
+            residuals.append(jax.tree.map(partial(per_image, weight), given))
+        with _added(networks.unet.config, _sum(features)):
+            return unet(call._replace(residuals=_sum(residuals)), step, memory)
 
     return changed
+
+
+def _sum(trees: Sequence[Any]) -> Any:
+    return reduce(partial(jax.tree.map, jnp.add), trees) if trees else None
+
+
+def _added(config: UNetConfig, features: tuple[Array, ...] | None) -> AbstractContextManager[None]:
+    """While it is open, a U-Net adds features [N, h_i, w_i, c_i] at its `places`.
+
+    Deep features that are taken from an earlier row have them already.
+    """
+    if features is None:
+        return nullcontext()
+    given = dict(zip((path for path, *_ in places(config)), features, strict=False))
+
+    def add(path: str, arguments: tuple[Any, ...], out: Any) -> Any:
+        if (feature := given.get(path)) is None:
+            return out
+        x, skips = out if isinstance(out, tuple) else (out, [])
+        if x.shape != feature.shape:  # the outermost level alone, which does not halve
+            return out
+        x = x + feature.astype(x.dtype)
+        return (x, [*skips[:-1], x]) if skips else x
+
+    return changing("__call__", add)
 
 
 def _tree(networks: Networks, params: Params, i: int) -> Params:

@@ -1,0 +1,130 @@
+"""The IP-Adapters of a drawing: their files, their weights, and the pictures that they see."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxsd.canvases import Canvas
+from jaxsd.config import IPAdapterConfig, ModelSpec, ProjectionConfig, VisionConfig
+from jaxsd.convert.clip import clip_pixels
+from jaxsd.convert.files.tensors import FlatTree, dtype_named, load, nested, unwidened
+from jaxsd.convert.image_encoder import encoder_place, open_image_encoder
+from jaxsd.convert.ip_adapter import StoredAdapter, open_ip_adapter
+from jaxsd.parallel import placing
+from jaxsd.pipeline.adapting import Adapted, Last
+from jaxsd.pipeline.texts import banks_of
+from jaxsd.sampling.features.ip_adapter import ImagePrompts
+from jaxsd.settings import Settings
+from jaxsd.settings.adapters import adapter_place
+from jaxsd.types import Params
+
+
+class Source(NamedTuple):
+    """Where an adapter and its image encoder lie, and how their weights are kept."""
+
+    file: str
+    encoder: Path
+    dtype: str
+    mesh: Mesh | None
+
+
+class Loaded(NamedTuple):
+    """An adapter with its weights, `{"vision", "projection", "layers"}`."""
+
+    config: IPAdapterConfig
+    params: Params
+
+
+def encoders_of(settings: Settings) -> tuple[tuple[str, Path], ...]:
+    """The file of each adapter of an image, and the place of its image encoder.
+
+    Raises:
+      FileNotFoundError: there is no image encoder.
+    """
+    return tuple(
+        (one.model, encoder_place(settings.image_encoder, one.model)) for one in settings.ip_adapter
+    )
+
+
+def open_seeing(
+    spec: ModelSpec, file: str, encoder: Path
+) -> tuple[StoredAdapter, VisionConfig, FlatTree]:
+    """An adapter and the image encoder that it sees with, of which no weight is read yet.
+
+    Raises:
+      ValueError: a file is no IP-Adapter, or one of another model, or of another image encoder.
+      OSError: there is no such file.
+    """
+    adapter = open_ip_adapter(adapter_place(file), spec.unet, spec.family)
+    vision, tensors = open_image_encoder(encoder)
+    takes_patches = not isinstance(adapter.projection, ProjectionConfig)
+    width = vision.width if takes_patches else vision.projection_dim
+    if adapter.projection.inputs != width:
+        raise ValueError(
+            f"{file} sees by an image encoder of width {adapter.projection.inputs}, and {encoder} "
+            f"has {width}; say with image_encoder where the one is that it was trained with"
+        )
+    return adapter, vision, tensors
+
+
+class Reader:
+    """Reads adapters; the last ones are remembered, and so are encoders, which several share."""
+
+    def __init__(self) -> None:
+        """Reads nothing yet."""
+        self._adapters, self._encoders = Last(self._adapter, 4), Last(_encoder, 2)
+
+    def __call__(self, model: Adapted, source: Source) -> Loaded:
+        """An adapter for the model, on its devices; only shapes if the model has only shapes.
+
+        Raises:
+          ValueError: as `open_seeing`.
+          OSError: likewise.
+        """
+        return self._adapters(model, source)
+
+    def _adapter(self, model: Adapted, source: Source) -> Loaded:
+        adapter, vision, _ = open_seeing(model.spec, source.file, source.encoder)
+        seeing = self._encoders(model, source._replace(file=""))
+        params = _placed(model, source, adapter.tensors) | {"vision": seeing}
+        return Loaded(IPAdapterConfig(vision, adapter.projection), params)
+
+
+def _encoder(model: Adapted, source: Source) -> Params:
+    return _placed(model, source, open_image_encoder(source.encoder)[1])
+
+
+def _placed(model: Adapted, source: Source, tensors: FlatTree) -> Params:
+    """A tree of parameters where those of the model lie, or of shapes if the model has shapes."""
+    dtype = dtype_named(source.dtype)
+    kept = {path: unwidened(tensor, dtype, path) for path, tensor in tensors.items()}
+    if isinstance(jax.tree.leaves(model.params)[0], jax.ShapeDtypeStruct):
+        return nested((path, jax.ShapeDtypeStruct(t.shape, t.dtype)) for path, t in kept.items())
+    place = placing(source.mesh)
+    return load(kept, lambda path, array: place(f"ip_adapter/0/{path}", array))
+
+
+def image_prompts(
+    spec: ModelSpec,
+    settings: Sequence[Settings],
+    canvases: Sequence[Canvas],
+    configs: Sequence[IPAdapterConfig],
+) -> ImagePrompts:
+    """What the feature is given.
+
+    Args:
+      spec: of the model.
+      settings: checked settings, one per image of the batch.
+      canvases: pictures, one per image of the batch.
+      configs: of the adapters, in their order.
+    """
+    negatives = [sum(e.is_negative for e in bank.entries) for bank in banks_of(spec, settings)]
+    seen = [
+        np.stack([clip_pixels(canvas.prompts[i], config.vision.image_size) for canvas in canvases])
+        for i, config in enumerate(configs)
+    ]
+    return ImagePrompts(tuple(seen), np.int32(negatives))
