@@ -41,6 +41,15 @@ def check_drawing(settings: Settings, spec: ModelSpec, images: int, together: in
     _check(kept, drawn, f"{images} picture{plural} of {width} x {height}", "take smaller or fewer")
 
 
+def check_enlarged(height: int, width: int) -> None:
+    """Refuses a picture whose bytes memory can not hold.
+
+    Raises:
+      ValueError: it does not fit.
+    """
+    _check(3 * height * width, 0, f"a picture of {width} x {height}", "take a smaller one")
+
+
 def check_batch(spec: ModelSpec, side: int, images: int, accumulate: int, *, latents: bool) -> None:
     """Refuses batches of which memory can not hold the input and one layer of the U-Net.
 

@@ -15,6 +15,7 @@ from jaxsd.adapters.kinds import Factors
 from jaxsd.adapters.lora import merged_weights, placed_as
 from jaxsd.adapters.lora_files import LoraFile, read_lora_file
 from jaxsd.config import ModelSpec, TextConfig
+from jaxsd.convert.upscaler import open_upscaler
 from jaxsd.settings import Adapters, Lora, Settings, adapters_of
 from jaxsd.settings.adapters import adapter_place
 from jaxsd.text import Tokenizer
@@ -52,14 +53,16 @@ class Last:
 
 
 def check_adapters(settings: Sequence[Settings], spec: ModelSpec) -> None:
-    """Reads the adapters of images, for which no weights of the model are needed.
+    """Reads adapters and upscaling networks, for which no weights of the model are needed.
 
     Raises:
-      ValueError: a file is no adapter, or one of another model.
+      ValueError: a file is none, or one of another model.
       OSError: there is no such file.
     """
     for adapters in dict.fromkeys(adapters_of([one]) for one in settings):
         words_of(adapters, spec)
+    for file in {one.upscaler_file for one in settings} - {""}:
+        open_upscaler(Path(file))
 
 
 def with_words(model: Adapted, adapters: Adapters) -> Adapted:

@@ -3,12 +3,13 @@
 import random
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from jaxsd.config import ModelSpec
-from jaxsd.settings.adapters import without_tags
+from jaxsd.settings.adapters import ENDINGS, without_tags
 from jaxsd.settings.bank import bank_of, composes
-from jaxsd.settings.options import OPTIONS, Settings, option_value
+from jaxsd.settings.options import OPTIONS, UPSCALERS, Settings, option_value
 from jaxsd.settings.plans import adapters_of, passes_of, tableau_of
 from jaxsd.text.variants import drawn
 from jaxsd.typed import is_whole
@@ -84,6 +85,7 @@ def in_range(settings: Settings) -> Settings:
         _check_interval("control FROM and TO", (control.first, control.last))
     _check_interval("guidance_interval", settings.guidance_interval)
     _check_place(settings)
+    _check_upscaler(settings.hires_upscaler)
     if any(settings.seed_resize) and not all(settings.seed_resize):
         raise ValueError(f"seed_resize {settings.seed_resize} has a 0; give a width and a height")
     if settings.noise != "jax":
@@ -205,6 +207,14 @@ def _check_hires(settings: Settings, unit: int) -> None:
                 f"hires {settings.hires:g} makes {wide:g} of {name} {side}, which is not a "
                 f"multiple of {unit} pixels"
             )
+
+
+def _check_upscaler(name: str) -> None:
+    if name not in UPSCALERS and Path(name).suffix.lower() not in ENDINGS:
+        raise ValueError(
+            f"hires_upscaler {name!r} is not one of {', '.join(UPSCALERS)}, nor a file that ends "
+            f"with {', '.join(ENDINGS)}"
+        )
 
 
 def _check_multiple(name: str, value: Any, unit: int) -> None:

@@ -17,7 +17,7 @@ PREPROCESSORS = ("as_given", "canny", "scribble")
 PROMPT_WEIGHTS = ("webui", "comfy", "compel", "none")
 """Whose arithmetic weights in prompts follow (`jaxsd.sampling.texts`)."""
 UPSCALERS = ("latent", "lanczos")
-"""Latents by a bilinear filter, or pictures by Lanczos'."""
+"""Latents by a bilinear filter, or pictures by Lanczos'; else it is the file of a network."""
 
 LARGEST_SEED = 2**63 - 1
 
@@ -202,7 +202,10 @@ class Settings:
         0, "of the sampler for the enlarged picture; 0 for those of --steps", low=0, metavar="N"
     )
     hires_upscaler: str = option(
-        "latent", "what is enlarged: latent or the picture", words=UPSCALERS, shared=True
+        "latent",
+        "what enlarges: latent, lanczos, or the file of a network such as ESRGAN",
+        shared=True,
+        metavar="latent|lanczos|FILE",
     )
     image: str = option(
         "",
@@ -281,6 +284,13 @@ class Settings:
         """Height and width of the picture that comes out: `drawn_size`, enlarged by `hires`."""
         height, width = self.drawn_size
         return round(height * self.hires), round(width * self.hires)
+
+    @property
+    def upscaler_file(self) -> str:
+        """The file of the network that enlarges; empty where none does."""
+        return (
+            self.hires_upscaler if self.hires > 1 and self.hires_upscaler not in UPSCALERS else ""
+        )
 
     @property
     def counted(self) -> str:
