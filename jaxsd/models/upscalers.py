@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxsd.nn.convolution import Pointwise, convolution, enlarged
+from jaxsd.nn.convolution import EVEN, Pointwise, convolution, enlarged
 from jaxsd.nn.layers import Conv
 from jaxsd.types import Array
 from jaxsd.upscalers import CompactConfig, RDNConfig, RRDBConfig, UpscalerConfig
@@ -69,8 +69,7 @@ class RRDBNet(nn.Module):
         x, _ = body(x, None)
         x = first + conv("conv_body")(x)
         for i in range(1, config.doublings + 1):
-            doubled = partial(enlarged, (2 * x.shape[1], 2 * x.shape[2]))
-            x = leaky(conv(f"conv_up{i}", form=doubled)(x))
+            x = leaky(conv(f"conv_up{i}", form=partial(enlarged, EVEN))(x))
         x = leaky(conv("conv_hr")(x))
         return convolution(3, "conv_last", self.dtype)(x).astype(jnp.float32)
 

@@ -64,7 +64,7 @@ def test_a_second_pass_begins_from_what_a_network_made(file: Path) -> None:
     pipe = pipeline(SMALLEST)
     later = pipe.order([settings]).later
     small = np.random.default_rng(1).integers(0, 256, (8, 12, 3)).astype(np.uint8)
-    begun = continued(pipe._own_programs(()), later, from_uint8(small)[None])
+    begun = continued(pipe._own_programs((), settings), later, from_uint8(small)[None])
     network = load_upscaler(file)
     large = np.asarray(network(network(small[None].astype(np.float32) / 255)))[0]
     for i in range(3):  # 4 times, of which Lanczos makes 3
