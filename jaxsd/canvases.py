@@ -7,7 +7,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxsd.images import feathered, fitted, grown, pasted, read_image, read_mask
+from jaxsd.images import (
+    Box,
+    cut,
+    feathered,
+    fitted,
+    grown,
+    pasted,
+    put_back,
+    read_image,
+    read_mask,
+    region_of,
+)
 from jaxsd.settings import Settings
 
 
@@ -27,6 +38,15 @@ class Canvas(NamedTuple):
     mask: np.ndarray | None  # float32 [H, W], 1 where to paint, 0 where the picture stays
     hints: tuple[np.ndarray, ...]  # uint8 [H, W, 3]
     prompts: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3] of any size, for IP-Adapters
+    around: "Around | None" = None  # what a part of a picture is put back into
+
+
+class Around(NamedTuple):
+    """A picture of which a part is drawn, with `only_masked`."""
+
+    image: np.ndarray  # uint8 [H, W, 3], in its own size
+    mask: np.ndarray  # float32 [H, W], as that of a canvas
+    box: Box  # the part
 
 
 def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, dict[str, str]]:
@@ -88,7 +108,8 @@ def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
             f"ip_adapter names {len(settings.ip_adapter)} adapters, and there are "
             f"{len(pictures.prompts)} pictures for them; give one for each"
         )
-    return _canvas_of(settings, pictures)._replace(prompts=pictures.prompts)
+    canvas = _canvas_of_part if settings.only_masked else _canvas_of
+    return canvas(settings, pictures)._replace(prompts=pictures.prompts)
 
 
 def _canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
@@ -108,6 +129,28 @@ def _canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
     return Canvas(image, feathered(mask, settings.mask_blur), hints)
 
 
+def _canvas_of_part(settings: Settings, pictures: Pictures) -> Canvas:
+    """The part of a picture around what is painted, in the size that is drawn.
+
+    Masks and pictures of ControlNets are brought to the picture's size first.
+
+    Raises:
+      ValueError: nothing is to be painted.
+    """
+    image, size = pictures.image, (settings.height, settings.width)
+    own = image.shape[:2]
+    mask = feathered(fitted(pictures.mask[..., None], *own)[..., 0], settings.mask_blur)
+    box = region_of(mask, settings.only_masked, *size)
+    seen = cut(np.round(255 * mask).astype(np.uint8), box, *size)
+    parts = tuple(cut(fitted(one, *own), box, *size) for one in pictures.controls)
+    return Canvas(
+        cut(image, box, *size),
+        feathered(seen, 0),
+        hints_of(settings, pictures._replace(controls=parts)),
+        Around(image, mask, box),
+    )
+
+
 def hints_of(settings: Settings, pictures: Pictures) -> tuple[np.ndarray, ...]:
     """What ControlNets see, uint8 [H, W, 3] each."""
     if not pictures.controls:
@@ -120,7 +163,16 @@ def hints_of(settings: Settings, pictures: Pictures) -> tuple[np.ndarray, ...]:
 
 
 def pasted_back(drawn: np.ndarray, canvas: Canvas, settings: Settings) -> np.ndarray:
-    """A drawn picture, uint8 [H, W, 3], with the kept pixels of the original put back."""
-    if canvas.mask is None or not settings.composite:
+    """A drawn picture, uint8 [H, W, 3], with the kept pixels of the original put back.
+
+    With `only_masked` it is the whole original, with what was drawn in its place.
+    """
+    image, mask = canvas.image, canvas.mask
+    if canvas.around is not None:
+        image, mask, box = canvas.around
+        drawn = put_back(drawn, image, box)
+    if mask is None or not settings.composite:
         return drawn
-    return pasted(drawn, canvas.image, canvas.mask)
+    if settings.differential:  # grey places are drawn, as far as they change
+        mask = (mask > 0).astype(np.float32)
+    return pasted(drawn, image, mask)

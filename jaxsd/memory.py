@@ -34,11 +34,25 @@ def check_drawing(settings: Settings, spec: ModelSpec, images: int, together: in
     vae, (height, width) = spec.vae, settings.final_size
     if vae is None:
         return
-    each = height * width
-    kept = images * each * vae.image_channels
-    drawn = together * each * _width(vae) * SMALLEST
+    kept = images * height * width * vae.image_channels
+    tile = settings.vae_tile or max(height, width)
+    drawn = together * min(height, tile) * min(width, tile) * _width(vae) * SMALLEST
     plural = "s" * (images > 1)
-    _check(kept, drawn, f"{images} picture{plural} of {width} x {height}", "take smaller or fewer")
+    _check(
+        kept,
+        drawn,
+        f"{images} picture{plural} of {width} x {height}",
+        "take smaller or fewer, or vae_tile",
+    )
+
+
+def check_enlarged(height: int, width: int) -> None:
+    """Refuses a picture whose bytes memory can not hold.
+
+    Raises:
+      ValueError: it does not fit.
+    """
+    _check(3 * height * width, 0, f"a picture of {width} x {height}", "take a smaller one")
 
 
 def check_batch(spec: ModelSpec, side: int, images: int, accumulate: int, *, latents: bool) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from jaxsd.convert.image_encoder import encoder_place, weights_place
 from jaxsd.images import contact_sheet, encoder_of, write_picture
 from jaxsd.settings import Recipe, Settings, adapters_of
-from jaxsd.settings.adapters import adapter_place
+from jaxsd.settings.adapters import adapter_place, upscaler_place
 from jaxsd.webui import texts_of
 from jaxsd.writing import check_writable
 
@@ -77,11 +77,21 @@ def check_room(path: Path, recipe: Recipe) -> None:
     Raises:
       ValueError: it has not.
     """
-    height, width = recipe.settings.final_size
+    check_sides(path, *recipe.settings.final_size, texts_of(recipe))
+
+
+def check_sides(
+    path: Path, height: int, width: int, texts: Mapping[str, str] | None = None
+) -> None:
+    """The same for texts and sides.
+
+    Raises:
+      ValueError: they are too long.
+    """
     encode = encoder_of(path)
     # A line of pixels is long enough to tell.
     for shape in ((height, 1, 3), (1, width, 3)):
-        encode(np.zeros(shape, np.uint8), texts_of(recipe))
+        encode(np.zeros(shape, np.uint8), texts)
 
 
 def _check_name(path: Path) -> None:
@@ -134,16 +144,18 @@ def model_hash(path: Path) -> str:
 
 
 def adapter_hashes(settings: Settings) -> dict[str, str]:
-    """The sha256 of each file of an adapter or an image encoder that an image is drawn with.
+    """The sha256 of each file of weights, but the model, that an image is drawn with.
 
     Raises:
       FileNotFoundError: there is no such file.
     """
-    files = list(adapters_of([settings]).files)
+    places = {file: adapter_place(file) for file in adapters_of([settings]).files}
     for one in settings.ip_adapter:
-        place = encoder_place(settings.image_encoder, one.model)
-        files += [one.model, str(weights_place(place))]
-    return {file: _file_hash(file, adapter_place(file).stat().st_mtime_ns) for file in files}
+        encoder = str(weights_place(encoder_place(settings.image_encoder, one.model)))
+        places |= {file: adapter_place(file) for file in (one.model, encoder)}
+    if file := settings.upscaler_file:
+        places[file] = upscaler_place(file)
+    return {file: _file_hash(file, path.stat().st_mtime_ns) for file, path in places.items()}
 
 
 @lru_cache(maxsize=64)

@@ -147,7 +147,7 @@ def _hires_and_variation(made: Settings) -> dict[str, str]:
         said |= {
             "Hires upscale": f"{made.hires:g}",
             "Hires steps": str(made.hires_steps or ""),
-            "Hires upscaler": made.hires_upscaler.capitalize(),
+            "Hires upscaler": _upscaler(made),
         }
     if made.variation_strength:
         said |= {
@@ -157,6 +157,11 @@ def _hires_and_variation(made: Settings) -> dict[str, str]:
     if any(made.seed_resize):
         said |= {"Seed resize from": "x".join(map(str, made.seed_resize))}
     return said
+
+
+def _upscaler(made: Settings) -> str:
+    file = made.upscaler_file
+    return Path(file).stem if file else made.hires_upscaler.capitalize()
 
 
 def parse_parameters(text: str) -> dict[str, str]:

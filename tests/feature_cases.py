@@ -235,9 +235,10 @@ def painted(count: int) -> Asked:
 
 
 def blend(count: int, *, mask: np.ndarray | None = None) -> Asked:
-    levels = np.stack([TABLEAU.alpha, TABLEAU.sigma, np.ones_like(TABLEAU.alpha)], axis=-1)[1:]
+    one, none = np.ones_like(TABLEAU.alpha), np.zeros_like(TABLEAU.alpha)
+    levels = np.stack([TABLEAU.alpha, TABLEAU.sigma, one, none, one], axis=-1)[1:]
     column = np.tile(levels[:, None], (1, count, 1)).astype(np.float32)
-    column[-1] = [1, 0, 1]
+    column[-1] = [1, 0, 1, 0, 1]
     mask = soft_mask(count) if mask is None else mask
     return with_feature(painted(count), "blend", mask, column)
 

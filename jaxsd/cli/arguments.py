@@ -27,6 +27,7 @@ COMMANDS = {
     "pack": "an image folder as ArrayRecord files, to train on",
     "score": "numbers of quality over a folder of pictures",
     "train": "run or resume a training run",
+    "upscale": "pictures, enlarged by a network",
 }
 """Name of the file in `jaxsd.cli`, with `-` for `_` -> what it does."""
 

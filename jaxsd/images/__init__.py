@@ -17,6 +17,7 @@ from jaxsd.images.labels import labelled_sheet
 from jaxsd.images.masks import binary, feathered, latent_mask, read_mask
 from jaxsd.images.opening import ENDINGS, File, is_picture
 from jaxsd.images.pixels import as_pillow, check_uint8, from_uint8, to_uint8
+from jaxsd.images.regions import Box, cut, put_back, region_of
 from jaxsd.images.resize import clean_resize, clip_resize, fitted, thumbnail
 from jaxsd.images.sheet import GAP, contact_sheet
 from jaxsd.images.stealth import hidden_text
@@ -27,6 +28,7 @@ __all__ = [
     "ENDINGS",
     "GAP",
     "PARAMETERS",
+    "Box",
     "File",
     "as_pillow",
     "binary",
@@ -34,6 +36,7 @@ __all__ = [
     "clean_resize",
     "clip_resize",
     "contact_sheet",
+    "cut",
     "decoded",
     "encoder_of",
     "feathered",
@@ -50,9 +53,11 @@ __all__ = [
     "pasted",
     "picture_texts",
     "png_bytes",
+    "put_back",
     "read_cropped",
     "read_image",
     "read_mask",
+    "region_of",
     "thumbnail",
     "to_uint8",
     "webp_bytes",

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxsd.config import TinyVAEConfig
-from jaxsd.nn.convolution import convolution, enlarged
+from jaxsd.nn.convolution import EVEN, convolution, enlarged
 from jaxsd.types import Array
 
 LARGEST = 3.0
@@ -66,9 +66,8 @@ class TinyDecoder(nn.Module):
         for blocks in config.decoder_blocks[:-1]:
             x = self._blocks(x, number, blocks)
             number += blocks + 2
-            doubled = partial(enlarged, (2 * x.shape[1], 2 * x.shape[2]))
-            name = f"layers_{number - 1}"
-            x = convolution(config.channels, name, dtype, use_bias=False, form=doubled)(x)
+            own = {"use_bias": False, "form": partial(enlarged, EVEN)}
+            x = convolution(config.channels, f"layers_{number - 1}", dtype, **own)(x)
         x = self._blocks(x, number, config.decoder_blocks[-1])
         number += config.decoder_blocks[-1]
         return convolution(config.image_channels, f"layers_{number}", dtype)(x)

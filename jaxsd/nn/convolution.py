@@ -16,6 +16,8 @@ from jaxsd.types import Array
 Padding = Sequence[tuple[int, int]]
 Initializer = Callable[..., Array]
 Form = Callable[..., Array]
+EVEN = (0, 0)
+"""What `enlarged` takes where both sides are doubled."""
 SMALL = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
 """Keeps a residual branch small at the start of training without cutting its gradient."""
 
@@ -119,16 +121,21 @@ class Upsample(nn.Module):
         """[B, h, w, c] -> [B, *size, channels]; `size` is 2h x 2w, or one less where a skip
         connection had an odd side.
         """
-        return convolution(self.channels, "conv", self.dtype, form=partial(enlarged, size))(x)
+        odd = (2 * x.shape[1] - size[0], 2 * x.shape[2] - size[1])
+        return convolution(self.channels, "conv", self.dtype, form=partial(enlarged, odd))(x)
 
 
-def enlarged(size: tuple[int, int], x: Array, kernel: Array, *rest: Any, **layout: Any) -> Array:
-    """A `form` of `convolution` that first repeats the pixels of `x` up to a size."""
+def enlarged(odd: tuple[int, int], x: Array, kernel: Array, *rest: Any, **layout: Any) -> Array:
+    """A `form` of `convolution` that first repeats the pixels of `x`.
+
+    `odd` is 1 for a side whose last pixel stays alone, else 0.
+    """
 
     def direct(x: Array, kernel: Array) -> Array:
-        x = x.repeat(2, axis=1)[:, : size[0]].repeat(2, axis=2)[:, :, : size[1]]
+        height, width = (2 * x.shape[1 + i] - odd[i] for i in range(2))
+        x = x.repeat(2, axis=1)[:, :height].repeat(2, axis=2)[:, :, :width]
         return _convolve(x, kernel, *rest, **layout)
 
-    if size != (2 * x.shape[1], 2 * x.shape[2]):
+    if odd != EVEN:
         return direct(x, kernel)
     return jax.lax.platform_dependent(x, kernel, cpu=convolution_of_doubled, default=direct)

@@ -16,15 +16,25 @@ Images of one call agree on what is absent (`jaxsd.settings.Bucket`).
 """
 
 
-def blend(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
-    """Weights of the source and the noise after each row, and a 1: [S, 3].
+HARD = 2.0**21
+"""Gain that makes 0 or 1 of greys, which are 1 / 255 / 1,000 apart from a threshold, or more."""
 
-    The last row ends on the source itself.
+
+def blend(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
+    """Weights of the source and the noise after each row, a 1, grey and gain of the mask: [S, 5].
+
+    The last row ends on the source itself. With `differential`, what is painted after row i of S
+    are the greys from 1 - i / S on, and after the last row all.
     """
     if not settings.paints or has_mask_channels(spec):
         return None
     levels = np.stack([tableau.alpha, tableau.sigma, np.ones_like(tableau.alpha)], axis=-1)
-    return np.concatenate([levels[1:-1], [[1, 0, 1]]]).astype(np.float32)
+    levels = np.concatenate([levels[1:-1], [[1, 0, 1]]])
+    greys = np.tile([0.0, 1.0], (tableau.rows, 1))
+    if settings.differential:
+        done = np.arange(1, tableau.rows + 1) / tableau.rows
+        greys = np.stack([1 - done - 1 / HARD, np.full(tableau.rows, HARD)], axis=-1)
+    return np.concatenate([levels, greys], axis=-1).astype(np.float32)
 
 
 def controlnet(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:

@@ -11,8 +11,10 @@ import numpy as np
 from jaxsd.executables import Executables
 from jaxsd.parallel import share
 from jaxsd.pipeline.order import Order
+from jaxsd.pipeline.upscaling import enlarged_by, load_upscaler
 from jaxsd.sampling import State, Step
 from jaxsd.sampling.program import Drawing, Networks, decode, denoise, draw, encode, enlarged
+from jaxsd.settings import UPSCALERS
 from jaxsd.types import Array, Params
 
 
@@ -84,10 +86,20 @@ def continued(programs: Programs, later: Order, small: Array) -> Order:
     given = later.given
     if given.source is None:  # as a picture of bytes would be
         small = jnp.clip(small, -1, 1)
+    if file := _network_of(later):
+        run, (vae, mesh) = programs.run, (programs.networks.vae, programs.networks.mesh)
+        network = load_upscaler(file, vae.dtype.name, mesh, run)
+        small = enlarged_by(network, small, given.image.shape[1] / small.shape[1])
     made = programs.run(enlarged, _enlarging(later), images=small)
     if given.source is None:
         return later._replace(given=given._replace(image=jnp.clip(made, -1, 1)))
     return later._replace(given=given._replace(source=made))
+
+
+def _network_of(later: Order) -> str:
+    """The file of the network that enlarges; empty where none does."""
+    name = later.settings[0].hires_upscaler
+    return "" if name in UPSCALERS else name
 
 
 def _enlarging(later: Order) -> dict[str, Any]:
@@ -133,12 +145,16 @@ def finished(programs: Programs, shown: Shown, finite: list[np.ndarray]) -> Draw
 
 
 def prepare_whole(programs: Programs, order: Order) -> None:
-    """Loads or compiles what `whole` runs; only shapes and structure of the order matter."""
+    """Loads or compiles what `whole` runs; only shapes and structure of the order matter.
+
+    A network that enlarges is compiled when it is needed.
+    """
     small = programs.prepared(draw, given=order.given, runs=programs.placed(order.runs))
     if order.later is not None:
         by_latents = order.later.given.source is not None
         images = small.latents if by_latents else small.images
-        programs.run.prepared(enlarged, _enlarging(order.later), images=images)
+        if not _network_of(order.later):
+            programs.run.prepared(enlarged, _enlarging(order.later), images=images)
         prepare_whole(programs, order.later)
 
 
@@ -159,7 +175,8 @@ def prepare_steps(programs: Programs, order: Order) -> None:
     if order.later is not None:
         by_latents = order.later.given.source is not None
         small = order.given.noise if by_latents else images
-        programs.run.prepared(enlarged, _enlarging(order.later), images=small)
+        if not _network_of(order.later):
+            programs.run.prepared(enlarged, _enlarging(order.later), images=small)
         prepare_steps(programs, order.later)
 
 

@@ -13,6 +13,7 @@ from jaxsd.config import ModelSpec, T2IAdapterConfig
 from jaxsd.convert import StoredModel, open_model, read_controlnet
 from jaxsd.convert.files.tensors import dtype_named
 from jaxsd.convert.tiny_vae import with_tiny_vae
+from jaxsd.convert.upscaler import open_upscaler
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.families import FAMILIES
 from jaxsd.models.t2i_adapter import places
@@ -96,10 +97,10 @@ def _unread(model: StoredModel, dtype: str, programs: Executables) -> Pipeline:
 
 
 def check_adapters(settings: Sequence[Settings], spec: ModelSpec) -> None:
-    """Reads the adapters of images, for which no weights of the model are needed.
+    """Reads adapters and upscaling networks, for which no weights of the model are needed.
 
     Raises:
-      ValueError: a file is no adapter, or one of another model.
+      ValueError: a file is none, or one of another model.
       OSError: there is no such file.
     """
     for adapters in dict.fromkeys(adapters_of([one]) for one in settings):
@@ -107,6 +108,8 @@ def check_adapters(settings: Sequence[Settings], spec: ModelSpec) -> None:
     for files in dict.fromkeys(encoders_of(one) for one in settings):
         for file, encoder in files:
             open_seeing(spec, file, encoder)
+    for file in {one.upscaler_file for one in settings} - {""}:
+        open_upscaler(Path(file))
 
 
 def check_t2i_adapter(source: str | Path, config: T2IAdapterConfig, spec: ModelSpec) -> None:

@@ -23,6 +23,7 @@ from jaxsd.pipeline.adapting import Adapted, Last, with_weights, with_words
 from jaxsd.pipeline.batches import batch_size, filled, given_noise, image_keys, placed
 from jaxsd.pipeline.drawing import Programs, Shown, finished, prepare_steps, steps, whole
 from jaxsd.pipeline.drawing import prepare_whole as prepare_program
+from jaxsd.pipeline.forms import changed
 from jaxsd.pipeline.image_prompts import Loaded, Reader, Source, encoders_of, image_prompts
 from jaxsd.pipeline.kinds import encoded, output_of, pictures_of
 from jaxsd.pipeline.noise import initial
@@ -146,13 +147,18 @@ class Pipeline:
         drawing = self.drawn(order, progress)
         return output(drawing.images, drawing.latents, lambda: self.pictures(drawing, order))
 
-    def encode(self, images: np.ndarray) -> Array:
-        """Scaled latents [B, h, w, c] float32 of pictures uint8 [B, H, W, 3], see `encoded`."""
-        return encoded(self._own_programs(()), images, self.batch(len(images)))
+    def encode(self, images: np.ndarray, *, vae_tile: int = 0) -> Array:
+        """Scaled latents [B, h, w, c] float32 of pictures uint8 [B, H, W, 3], see `encoded`.
 
-    def decode(self, latents: Array) -> np.ndarray:
+        `vae_tile` is that of `Settings`.
+        """
+        programs = self._own_programs((), Settings(vae_tile=vae_tile))
+        return encoded(programs, images, self.batch(len(images)))
+
+    def decode(self, latents: Array, *, vae_tile: int = 0) -> np.ndarray:
         """Pictures, uint8 [B, H, W, 3], of scaled latents [B, h, w, c]; see `pictures_of`."""
-        return pictures_of(self._own_programs(()), latents, self.batch(len(latents)))
+        programs = self._own_programs((), Settings(vae_tile=vae_tile))
+        return pictures_of(programs, latents, self.batch(len(latents)))
 
     def draw(
         self,
@@ -216,11 +222,15 @@ class Pipeline:
         """The part of this host in arrays that all hosts share."""
         return tree if self.mesh is None else own_share(tree, specs, self.mesh)
 
-    def pictures(self, drawing: Drawing, order: Order) -> np.ndarray:
-        """The pictures of a drawing, uint8 [B, H, W, 3], with the kept pixels pasted back."""
+    def pictures(self, drawing: Drawing, order: Order) -> np.ndarray | list[np.ndarray]:
+        """The pictures of a drawing, uint8 [B, H, W, 3], with the kept pixels pasted back.
+
+        A list of [H, W, 3] where `only_masked` puts parts back into pictures of several sizes.
+        """
         rounded = to_uint8(np.asarray(drawing.images))
         own = zip(rounded, order.canvases, order.settings, strict=True)
-        return np.stack([pasted_back(*one) for one in own])
+        made = [pasted_back(*one) for one in own]
+        return np.stack(made) if len({image.shape for image in made}) == 1 else made
 
     def steps(self, order: Order, rows_per_call: int = 1) -> Iterator[Shown]:
         """Draws row by row, for previews; to cancel, stop iterating."""
@@ -354,7 +364,8 @@ class Pipeline:
 
     def _programs(self, order: Order) -> Programs:
         """The programs with those adapters and ControlNets alone that a drawing uses."""
-        programs = self._adapted(adapters_of(order.settings))._own_programs(order.controls)
+        own = self._adapted(adapters_of(order.settings))
+        programs = own._own_programs(order.controls, order.settings[0])
         if not (seeing := self._ip_adapters(order.settings[0])):
             return programs
         dtype = jnp.dtype(self.dtype)
@@ -369,7 +380,7 @@ class Pipeline:
         sources = [Source(*own, self.dtype, self.mesh) for own in encoders_of(settings)]
         return [self.seeing(model, source) for source in sources]
 
-    def _own_programs(self, controls: tuple[str, ...]) -> Programs:
+    def _own_programs(self, controls: tuple[str, ...], settings: Settings) -> Programs:
         params = {name: tree for name, tree in self.params.items() if name != "controlnet"}
         networks = self.networks
         if controls:
@@ -381,7 +392,7 @@ class Pipeline:
             nets = tuple(_control(self.controlnets[name], dtype) for name in controls)
             networks = networks._replace(controlnets=nets)
             params["controlnet"] = [self.params["controlnet"][name] for name in controls]
-        return Programs(networks, params, self.programs)
+        return Programs(changed(networks, settings), params, self.programs)
 
     def _check_controls(self, settings: Settings) -> None:
         for name in {control.model for control in settings.control} & self.controlnets.keys():

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from jaxsd.models import VAE, ControlNet, Residuals, TextEncoder, UNet
 from jaxsd.models.ip_adapter import IPAdapter
 from jaxsd.models.t2i_adapter import T2IAdapter
+from jaxsd.models.tiles import TiledVAE
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.parallel import gather
 from jaxsd.sampling.loop import Memory, Network, Step, per_image
@@ -23,7 +24,7 @@ class Networks(NamedTuple):
     """The networks of a model, and the mesh that they run on; static."""
 
     unet: UNet
-    vae: VAE | TinyVAE
+    vae: VAE | TinyVAE | TiledVAE
     text: tuple[TextEncoder, ...]
     mesh: Mesh | None = None
     controlnets: tuple[ControlNet | T2IAdapter, ...] = ()

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
-from jaxsd.parallel import IMAGES, IMAGES_SECOND, param_specs, per_device
+from jaxsd.models.upscalers import UpscalerNetwork
+from jaxsd.parallel import EVERYWHERE, IMAGES, IMAGES_SECOND, param_specs, per_device
 from jaxsd.sampling.call import Conditions, Networks, guided
 from jaxsd.sampling.features import (
     FEATURES,
@@ -73,6 +75,26 @@ def enlarged(images: Array, size: tuple[int, int], method: str) -> Array:
         `LANCZOS` before rounding.
     """
     return jax.image.resize(images, (len(images), *size, images.shape[-1]), method)
+
+
+@partial(jax.jit, static_argnames=("network", "mesh"))
+def upscaled(network: UpscalerNetwork, mesh: Mesh | None, params: Params, images: Array) -> Array:
+    """Images [B, h, w, 3] in [0, 1], enlarged by a network of `jaxsd.models.upscalers`.
+
+    Args:
+      network: static.
+      mesh: static; each of its devices has the whole network.
+      params: of the network.
+      images: see above.
+
+    Returns:
+      [B, scale h, scale w, 3] float32 in [0, 1].
+    """
+
+    def run(params: Params, images: Array) -> Array:
+        return jnp.clip(network.apply({"params": params}, images), 0, 1)
+
+    return per_device(mesh, run, (EVERYWHERE, IMAGES), IMAGES)(params, images)
 
 
 @partial(jax.jit, static_argnames="networks")

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from jaxsd.typed import nearest, parsed
 
 FORM = "FILE[:UNET_WEIGHT[:TEXT_WEIGHT]]"
-ENDINGS = (".safetensors", ".pt", ".bin", ".ckpt")
-"""Of the files that folders are searched for."""
+ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
+"""Of files of weights."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _TAG = re.compile(r"<lora:(?P<name>[^<>:]+)(?P<weights>(:[^<>:]*)*)>")
@@ -108,6 +108,18 @@ def adapter_place(file: str) -> Path:
             f"there is no file {file!r}; lora is {FORM}, embedding is FILE or NAME=FILE, "
             "ip_adapter is IMAGE:FILE[:WEIGHT[:FROM:TO]]"
         )
+    return path
+
+
+def upscaler_place(file: str) -> Path:
+    """Where the file of a network that enlarges lies.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise FileNotFoundError(f"hires_upscaler: there is no file {file!r}")
     return path
 
 

@@ -3,19 +3,22 @@
 import random
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from jaxsd.config import ModelSpec
-from jaxsd.settings.adapters import without_tags
+from jaxsd.settings.adapters import ENDINGS, without_tags
 from jaxsd.settings.bank import bank_of, composes
 from jaxsd.settings.guiding import USUAL_PLUS_PLUS, check_guidance
-from jaxsd.settings.options import OPTIONS, Settings, option_value
+from jaxsd.settings.options import OPTIONS, UPSCALERS, Settings, option_value
 from jaxsd.settings.plans import adapters_of, passes_of, tableau_of
 from jaxsd.text.variants import drawn
 from jaxsd.typed import is_whole
 
 MOST_IMAGES = 2**20
 """Of one call: each takes a kilobyte before it is drawn."""
+LEAST_TILE = 8
+"""Latents along the side of a tile."""
 LARGEST_WEIGHT = 1000
 """Of a ControlNet, an IP-Adapter or a LoRA, either way."""
 
@@ -36,6 +39,11 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
     unit = spec.vae.downscale if spec.vae else 8
     for name in ("width", "height", "outpaint", "seed_resize"):
         _check_multiple(name, getattr(filled, name), unit)
+    if filled.differential and spec.unet.in_channels > spec.unet.out_channels:
+        raise ValueError("differential needs a model whose U-Net does not see the mask itself")
+    _check_tile(filled.vae_tile, unit)
+    if filled.seamless != "none":
+        _check_seamless(filled, unit * 2 ** (len(spec.unet.levels) - 1))
     if filled.hires > 1:
         _check_hires(filled, unit)
     for one in passes_of(filled):
@@ -87,6 +95,7 @@ def in_range(settings: Settings) -> Settings:
         _check_interval(f"{one.OPTION} FROM and TO", (one.first, one.last))
     _check_interval("guidance_interval", settings.guidance_interval)
     _check_place(settings)
+    _check_upscaler(settings.hires_upscaler)
     if any(settings.seed_resize) and not all(settings.seed_resize):
         raise ValueError(f"seed_resize {settings.seed_resize} has a 0; give a width and a height")
     if settings.noise != "jax":
@@ -172,6 +181,11 @@ def _check_place(settings: Settings) -> None:
 
 
 def _check_pictures(settings: Settings) -> None:
+    for name in ("differential", "only_masked"):
+        if getattr(settings, name) and not settings.mask:
+            raise ValueError(f"{name} needs a mask")
+    if settings.only_masked and any(settings.outpaint):
+        raise ValueError("only_masked draws a part of the picture, and outpaint more; give one")
     if settings.image:
         if settings.strength == 0:
             raise ValueError("strength 0 draws nothing; give more than 0, up to 1")
@@ -208,6 +222,31 @@ def _check_hires(settings: Settings, unit: int) -> None:
                 f"hires {settings.hires:g} makes {wide:g} of {name} {side}, which is not a "
                 f"multiple of {unit} pixels"
             )
+
+
+def _check_upscaler(name: str) -> None:
+    if name not in UPSCALERS and Path(name).suffix.lower() not in ENDINGS:
+        raise ValueError(
+            f"hires_upscaler {name!r} is not one of {', '.join(UPSCALERS)}, nor a file that ends "
+            f"with {', '.join(ENDINGS)}"
+        )
+
+
+def _check_seamless(settings: Settings, unit: int) -> None:
+    if settings.vae_tile:
+        raise ValueError("seamless needs the whole picture, and vae_tile cuts it; give one of them")
+    height, width = settings.drawn_size
+    for along, name, side in (("x", "width", width), ("y", "height", height)):
+        if along in settings.seamless and side % unit:
+            raise ValueError(
+                f"{name} {side} is not a multiple of {unit} pixels, which seamless needs"
+            )
+
+
+def _check_tile(tile: int, unit: int) -> None:
+    _check_multiple("vae_tile", tile, unit)
+    if 0 < tile < (least := LEAST_TILE * unit):
+        raise ValueError(f"vae_tile {tile} is out of range; allowed is 0, or at least {least}")
 
 
 def _check_multiple(name: str, value: Any, unit: int) -> None:

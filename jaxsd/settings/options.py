@@ -16,8 +16,10 @@ PREPROCESSORS = ("as_given", "canny", "scribble")
 
 PROMPT_WEIGHTS = ("webui", "comfy", "compel", "none")
 """Whose arithmetic weights in prompts follow (`jaxsd.sampling.texts`)."""
+SEAMLESS = ("none", "x", "y", "xy")
+"""Sides that a picture is continued over (`jaxsd.nn.circular`)."""
 UPSCALERS = ("latent", "lanczos")
-"""Latents by a bilinear filter, or pictures by Lanczos'."""
+"""Latents by a bilinear filter, or pictures by Lanczos'; else it is the file of a network."""
 
 LARGEST_SEED = 2**63 - 1
 
@@ -239,6 +241,21 @@ class Settings:
     )
     width: int | None = option(None, "in pixels", low=1, high=2**16)
     height: int | None = option(None, "in pixels", low=1, high=2**16)
+    seamless: str = option(
+        "none",
+        "sides of the picture that fit to each other: x left and right, y top and bottom, xy both",
+        words=SEAMLESS,
+        shared=True,
+    )
+    vae_tile: int = option(
+        0,
+        "encode and decode in overlapping tiles of this side, for pictures larger than memory; 0 "
+        "does it at once",
+        low=0,
+        high=2**16,
+        shared=True,
+        metavar="PIXELS",
+    )
     hires: float = option(
         1.0,
         "enlarge what was drawn so many times, and draw over it; 1 does not",
@@ -254,7 +271,10 @@ class Settings:
         0, "of the sampler for the enlarged picture; 0 for those of --steps", low=0, metavar="N"
     )
     hires_upscaler: str = option(
-        "latent", "what is enlarged: latent or the picture", words=UPSCALERS, shared=True
+        "latent",
+        "what enlarges: latent, lanczos, or the file of a network such as ESRGAN",
+        shared=True,
+        metavar="latent|lanczos|FILE",
     )
     image: str = option(
         "",
@@ -276,6 +296,18 @@ class Settings:
     )
     mask_blur: float = option(
         4.0, "radius of the mask's soft edge, in pixels", low=0, high=1000, metavar="PIXELS"
+    )
+    only_masked: int = option(
+        0,
+        "draw the part around the mask alone, with so many pixels of --image on each side, at the "
+        "size that is drawn, and put it back; 0 draws the whole picture",
+        low=0,
+        high=2**16,
+        metavar="PADDING",
+    )
+    differential: bool = option(
+        False,
+        "the mask's grey says how much changes: grey is kept up to a later step",
     )
     composite: bool = option(True, "keep the pixels of --image exactly where the mask is black")
     outpaint: tuple[int, ...] = option(
@@ -346,6 +378,13 @@ class Settings:
         """Height and width of the picture that comes out: `drawn_size`, enlarged by `hires`."""
         height, width = self.drawn_size
         return round(height * self.hires), round(width * self.hires)
+
+    @property
+    def upscaler_file(self) -> str:
+        """The file of the network that enlarges; empty where none does."""
+        return (
+            self.hires_upscaler if self.hires > 1 and self.hires_upscaler not in UPSCALERS else ""
+        )
 
     @property
     def counted(self) -> str:

@@ -6,6 +6,7 @@
 import json
 import os
 import random
+import re
 import resource
 import time
 import warnings
@@ -31,7 +32,10 @@ from jaxsd.convert.original.single_file import model_of, table
 from jaxsd.convert.original.spec import spec_of
 from jaxsd.convert.original.spec_json import from_json, to_json
 from jaxsd.convert.report import report
-from jaxsd.convert.slots import _file_shape
+from jaxsd.convert.slots import _file_shape, leaf_kind
+from jaxsd.convert.upscaler import open_upscaler
+from jaxsd.convert.upscaler_layouts import LAYOUTS
+from jaxsd.upscalers import CompactConfig, RDNConfig, RRDBConfig
 
 CASES = int(os.environ.get("JAXSD_FUZZ", "150"))
 SECONDS = 2
@@ -274,6 +278,37 @@ def test_names_and_shapes_of_single_files(part):
             changed |= {f"{block}.{k}.0.in_layers.2.weight": (64, 64) for k in range(20_000)}
         tensors = unread(changed)
         attempt(lambda tensors=tensors: model_of(tensors, spec_of(tensors, {}, "v")), seed)
+
+
+UPSCALERS = (
+    RRDBConfig(2, 1, 1, 1),
+    RRDBConfig(2, 1, 1, 2),
+    RRDBConfig(2, 1, 1, 0),
+    CompactConfig(2, 1, 2),
+    RDNConfig(2, 1, 1, 1, 2),
+)
+
+
+def test_networks_that_enlarge(tmp_path, part):
+    """Files of all layouts with tensors that are missing, too many, or of another shape."""
+    path = tmp_path / "x.safetensors"
+    for seed in list(seeds(part))[: CASES // 12]:
+        rng = random.Random(seed)
+        sign, config = rng.choice(list(zip(LAYOUTS, UPSCALERS, strict=True)))
+        _, shapes_of, name_of = LAYOUTS[sign]
+        arrays = {
+            name_of(config, own): np.ones(_file_shape(shape, leaf_kind(own, shape)), np.float32)
+            for own, shape in shapes_of(config).items()
+        }
+        for one in rng.sample(list(arrays), rng.choice((1, 2, 6))):
+            shape = [rng.choice((0, 1, 2, 3, 12)) for _ in range(rng.randrange(5))]
+            number = rng.choice(("0", "1", "99", "10000000000", "x"))
+            another = re.sub(r"\d+", number, one, count=1)
+            arrays[rng.choice((one, another))] = np.ones(shape, np.float32)
+            if rng.random() < 0.3:
+                del arrays[next(iter(arrays))]
+        write_safetensors(path, {key: in_memory(array) for key, array in arrays.items()}, {})
+        attempt(lambda: open_upscaler(path), seed)
 
 
 STEMS = ("lora_unet_conv_in", "unet.mid_block.attentions.0.proj_in", "lora_te_final_layer_norm")

@@ -1,9 +1,12 @@
 """Inpainting with any model: outside of the mask each sample is the source at the same noise level.
 
-Lugmayr et al. 2022 ("RePaint", equation 8), with the noise that the drawing began with.
+Lugmayr et al. 2022 ("RePaint", equation 8), with the noise that the drawing began with. For a map
+of change (Levin and Fried 2023, "Differential Diffusion") the mask is hard, and grows by the rows.
 """
 
 from typing import NamedTuple
+
+import jax.numpy as jnp
 
 from jaxsd.sampling.call import Networks
 from jaxsd.sampling.features.feature import Beginning, Feature
@@ -28,14 +31,17 @@ def hold(networks: Networks, params: Params, given: Array, beginning: Beginning)
 def on_sample(held: Blend) -> Hook:
     """Puts the source back where the mask is 0.
 
-    The column `blend` [B, 3] has the weights of the source and of the noise at the sample's level,
-    and then 1, or 0 in an idle row, so that soft edges are not blended again there.
+    The column `blend` [B, 5] has the weights of the source and of the noise at the sample's level;
+    then 1, or 0 in an idle row, so that soft edges are not blended again there; then a grey and a
+    gain: what is painted is the mask beyond the grey, times the gain, 0 to 1.
     """
 
     def blended(z: Array, step: Step) -> Array:
         weights = step.columns["blend"]
         level = per_image(weights[:, 0], held.source) + per_image(weights[:, 1], held.noise)
-        kept = per_image(weights[:, 2], 1 - held.mask)
+        beyond = held.mask - weights[:, 3, None, None, None]
+        painted = jnp.clip(per_image(weights[:, 4], beyond), 0, 1)
+        kept = per_image(weights[:, 2], 1 - painted)
         return (1 - kept) * z + kept * level
 
     return blended
