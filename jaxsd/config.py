@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from jaxsd.distilled import PLAIN, Preset
 from jaxsd.types import Prediction
 
 _WIDEST = 2**16
@@ -354,6 +355,7 @@ class ModelSpec:
       family: name in `jaxsd.families`, or "custom".
       default_size: height and width in pixels that suit it best.
       guidance_scale: the guidance scale that suits it best.
+      preset: the sampler and steps that suit it best.
       zero_empty_negative: whether an empty negative prompt is a context of zeros, as XL base was
         trained, rather than the encoding of an empty text.
     """
@@ -368,6 +370,7 @@ class ModelSpec:
     default_size: int
     guidance_scale: float = 7.5
     zero_empty_negative: bool = False
+    preset: Preset = PLAIN
 
     def __post_init__(self) -> None:
         """Checks the size."""

@@ -10,6 +10,7 @@ from jaxsd.settings.adapters import without_tags
 from jaxsd.settings.bank import bank_of, composes
 from jaxsd.settings.options import OPTIONS, Settings, option_value
 from jaxsd.settings.plans import adapters_of, passes_of, tableau_of
+from jaxsd.settings.presets import with_preset
 from jaxsd.text.variants import drawn
 from jaxsd.typed import is_whole
 
@@ -98,14 +99,11 @@ def _filled(settings: Settings, spec: ModelSpec) -> Settings:
     if strength is None:
         strength = 0.75 if settings.image and not settings.paints else 1.0
     return replace(
-        settings,
+        with_preset(settings, spec),
         strength=strength,
         clip_skip=settings.clip_skip or -spec.text[0].hidden_layer,
         width=spec.default_size if settings.width is None else settings.width,
         height=spec.default_size if settings.height is None else settings.height,
-        guidance_scale=(
-            spec.guidance_scale if settings.guidance_scale is None else settings.guidance_scale
-        ),
     )
 
 

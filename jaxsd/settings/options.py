@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from jaxsd.distilled import PRESETS
 from jaxsd.settings.adapters import FORM, Embedding, Lora
 from jaxsd.typed import nearest, parsed, value_of
 
@@ -155,8 +156,17 @@ class Settings:
         high=2**16,
         metavar=("WIDTH", "HEIGHT"),
     )
-    sampler: str = option("ddim", "ddim, euler_a, dpm++_2m_karras, euler_sgm_uniform, ...")
-    steps: int = option(20, "of the sampler", low=1, metavar="N")
+    preset: str = option(
+        "found",
+        "sampler, steps and scale of a kind of distilled model, where they are not given; found "
+        "goes by the names of published files",
+        words=("found", *PRESETS),
+        metavar="KIND",
+    )
+    sampler: str | None = option(
+        None, "ddim, euler_a, dpm++_2m_karras, euler_sgm_uniform, ...; ddim for most models"
+    )
+    steps: int | None = option(None, "of the sampler; 20 for most models", low=1, metavar="N")
     sampler_options: tuple[str, ...] = option(
         (), "options of the sampler, such as eta=0.5 or spacing=trailing", metavar="NAME=VALUE"
     )
