@@ -127,6 +127,7 @@ STEPS = {
     "inception": 5,
     "tiny_vae": 5,
     "conversion": 6,
+    "refiner": 6,
     "report": 6,
 }
 STANDARD = frozenset(sys.stdlib_module_names)

@@ -22,6 +22,12 @@ class Programs(NamedTuple):
     networks: Networks
     params: Params
     run: Executables
+    refiner: "Programs | None" = None  # of the model that takes over
+
+    @property
+    def later(self) -> "Programs":
+        """Those of a second pass."""
+        return self.refiner or self
 
     def __call__(self, function: Any, **arrays: Any) -> Any:
         """Runs one of them."""
@@ -66,7 +72,7 @@ def whole(programs: Programs, order: Order) -> Drawing:
     if order.later is None:
         return drawing
     small = drawing.latents if order.later.given.source is not None else drawing.images
-    later = whole(programs, continued(programs, order.later, small))
+    later = whole(programs.later, continued(programs, order.later, small))
     return later._replace(finite=jnp.concatenate([drawing.finite, later.finite]))
 
 
@@ -79,6 +85,8 @@ def continued(programs: Programs, later: Order, small: Array) -> Order:
       small: latents [B, h, w, c] if it begins from those, else images [B, H, W, 3].
     """
     given = later.given
+    if later.takes_over:
+        return later._replace(given=given._replace(source=small))
     if given.source is None:  # as a picture of bytes would be
         small = jnp.clip(small, -1, 1)
     made = programs.run(enlarged, _enlarging(later), images=small)
@@ -118,7 +126,7 @@ def steps(programs: Programs, order: Order, rows_per_call: int = 1) -> Iterator[
         if order.later.given.source is None:
             small = programs.of_decoder(decode, latents=small)
         later = continued(programs, order.later, small)
-        for shown in steps(programs, later, rows_per_call):
+        for shown in steps(programs.later, later, rows_per_call):
             yield shown._replace(row=row + shown.row, rows=order.rows)
 
 
@@ -135,8 +143,9 @@ def prepare_whole(programs: Programs, order: Order) -> None:
     if order.later is not None:
         by_latents = order.later.given.source is not None
         images = small.latents if by_latents else small.images
-        programs.run.prepared(enlarged, _enlarging(order.later), images=images)
-        prepare_whole(programs, order.later)
+        if not order.later.takes_over:
+            programs.run.prepared(enlarged, _enlarging(order.later), images=images)
+        prepare_whole(programs.later, order.later)
 
 
 def prepare_steps(programs: Programs, order: Order) -> None:
@@ -156,8 +165,9 @@ def prepare_steps(programs: Programs, order: Order) -> None:
     if order.later is not None:
         by_latents = order.later.given.source is not None
         small = order.given.noise if by_latents else images
-        programs.run.prepared(enlarged, _enlarging(order.later), images=small)
-        prepare_steps(programs, order.later)
+        if not order.later.takes_over:
+            programs.run.prepared(enlarged, _enlarging(order.later), images=small)
+        prepare_steps(programs.later, order.later)
 
 
 def rows_between(steps: Step, first: int, end: int) -> Step:

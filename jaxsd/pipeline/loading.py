@@ -1,6 +1,6 @@
 """From a model's files to a pipeline."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -13,11 +13,13 @@ from jax.sharding import Mesh
 
 from jaxsd.convert import StoredModel, open_model, read_controlnet
 from jaxsd.convert.files.tensors import dtype_named
+from jaxsd.convert.refiner import open_refiner
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.parallel import place_param
 from jaxsd.parallel.sharing import path_name
 from jaxsd.pipeline.pipeline import Pipeline
+from jaxsd.settings import Settings, beside
 from jaxsd.types import Array
 
 
@@ -75,6 +77,37 @@ def outline(
     It cannot draw, but it can `prepare` programs. Arguments and errors are those of `load`.
     """
     return _unread(_opened(source, taesd, reading), dtype, programs)
+
+
+def with_refiner(pipe: Pipeline, source: str | Path, name: str | None = None) -> Pipeline:
+    """The pipeline with a model that can take over from it; it decodes with the pipeline's VAE.
+
+    Args:
+      pipe: of a model of texts alone.
+      source: what `load` reads: a model with the same latents and noise.
+      name: its name in `Settings.refiner`; None for the source itself.
+
+    Raises:
+      ValueError: in one line, for a source that cannot be read or cannot take over.
+    """
+    open_refiner(source, pipe.spec)
+    refiner = load(source, pipe.dtype, mesh=pipe.mesh, programs=pipe.programs)
+    refiner = replace(
+        refiner,
+        spec=replace(refiner.spec, schedule=pipe.spec.schedule, vae=pipe.spec.vae),
+        params=refiner.params | {"vae": pipe.params["vae"]},
+    )
+    return replace(pipe, refiners=pipe.refiners | {name or str(source): refiner})
+
+
+def with_beside(pipe: Pipeline, settings: Iterable[Settings]) -> Pipeline:
+    """The pipeline with all ControlNets and refiners that settings name."""
+    controls, refiners = beside(settings)
+    for name in controls:
+        pipe = with_controlnet(pipe, name)
+    for name in refiners:
+        pipe = with_refiner(pipe, name)
+    return pipe
 
 
 def _opened(

@@ -18,6 +18,7 @@ from jaxsd.sampling.latents import INITIAL_NOISE
 from jaxsd.sampling.program import Given
 from jaxsd.schedulers.guidance import Guidance, live, refreshed_rows, runs, together
 from jaxsd.settings import SHARED, Settings, adapters_of, guidance_of, scale_of, tableau_of
+from jaxsd.settings.plans import HANDED
 from jaxsd.text import Tokenizer
 
 
@@ -28,13 +29,18 @@ class Order(NamedTuple):
     runs: tuple[Step, ...]  # on the host
     settings: tuple[Settings, ...]  # of the requested images, without padding
     canvases: tuple[Canvas, ...]  # of the same images
-    later: "Order | None" = None  # the second pass, which begins from what this one draws, enlarged
+    later: "Order | None" = None  # the second pass, which begins from what this one draws
 
     @property
     def rows(self) -> int:
         """Network calls of the image that has the most."""
         own = sum(len(steps.row.number) for steps in self.runs)
         return own + (self.later.rows if self.later else 0)
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether it goes on with the latents of another model."""
+        return self.settings[0].image == HANDED
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -96,6 +102,14 @@ def runs_of(spec: ModelSpec, settings: Sequence[Settings]) -> tuple[Step, ...]:
             own["reuse"] = np.tile(refresh[:, None], len(settings))
         steps.append(Step(Row(*(field[part] for field in rows)), own))
     return tuple(steps)
+
+
+def numbered_from(runs: Sequence[Step], first: Sequence[int]) -> tuple[Step, ...]:
+    """The runs with numbers of rows that begin at `first`, of each image, for other noise."""
+    return tuple(
+        step._replace(row=step.row._replace(number=step.row.number + np.int32(first)))
+        for step in runs
+    )
 
 
 def check_alike(settings: Sequence[Settings]) -> None:

@@ -23,7 +23,7 @@ from jaxsd.pipeline.drawing import Programs, Shown, finished, prepare_steps, ste
 from jaxsd.pipeline.drawing import prepare_whole as prepare_program
 from jaxsd.pipeline.kinds import encoded, output_of, pictures_of
 from jaxsd.pipeline.noise import initial
-from jaxsd.pipeline.order import Order, check_alike, given_arrays, runs_of
+from jaxsd.pipeline.order import Order, check_alike, given_arrays, numbered_from, runs_of
 from jaxsd.pipeline.requests import request_of
 from jaxsd.sampling import first_non_finite
 from jaxsd.sampling.program import DRAWING, Drawing, Networks
@@ -36,6 +36,7 @@ from jaxsd.settings import (
     in_range,
     passes_of,
     settings_from,
+    tableau_of,
 )
 from jaxsd.text import Tokenizer
 from jaxsd.types import Array, Params
@@ -58,6 +59,7 @@ class Pipeline:
         number on all, and gets only those.
       programs: runs the programs of `jaxsd.sampling.program`, and may keep them on disk.
       controlnets: those that `with_controlnet` of `jaxsd.pipeline` added, by name.
+      refiners: likewise the models of `with_refiner`.
       worded: remembers the learnt words of the last drawings.
       merged: remembers the weights with LoRAs of the last drawing.
     """
@@ -69,6 +71,7 @@ class Pipeline:
     mesh: Mesh | None = None
     programs: Executables = IN_MEMORY
     controlnets: dict[str, ControlNetConfig] = field(default_factory=dict)
+    refiners: dict[str, "Pipeline"] = field(default_factory=dict)
     worded: Last = field(default_factory=lambda: Last(with_words, 4), compare=False)
     merged: Last = field(default_factory=lambda: Last(with_weights, 1), compare=False)
 
@@ -268,21 +271,33 @@ class Pipeline:
             runs=runs_of(self.spec, all_settings),
             settings=settings,
             canvases=tuple(canvases),
-            later=self._later(settings, pictures, batch) if settings[0].hires > 1 else None,
+            later=self._later(settings, pictures, batch),
         )
 
     def _later(
         self, settings: Sequence[Settings], pictures: Sequence[Pictures], batch: int
-    ) -> Order:
-        """The second pass, with zeros for what it begins from."""
-        second = [passes_of(one)[1] for one in settings]
+    ) -> Order | None:
+        """The second pass, if there is one, with zeros for what it begins from."""
+        second = [one for first in settings for one in passes_of(first)[1:]]
+        if not second:
+            return None
         height, width = second[0].drawn_size
         blank = [one._replace(image=np.zeros((height, width, 3), np.uint8)) for one in pictures]
-        later = self.order(second, pictures=blank, batch=batch)
-        if settings[0].hires_upscaler != "latent":
+        pipe = self._refiner(settings[0].refiner) if settings[0].refiner else self
+        later = pipe.order(second, pictures=blank, batch=batch)
+        if later.takes_over:
+            before = [tableau_of(one, self.spec).rows for one in filled(settings, batch)]
+            later = later._replace(runs=numbered_from(later.runs, before))
+        elif settings[0].hires_upscaler != "latent":
             return later
         given = later.given
         return later._replace(given=given._replace(image=None, source=jnp.zeros_like(given.noise)))
+
+    def _refiner(self, name: str) -> "Pipeline":
+        if name not in self.refiners:
+            there = ", ".join(self.refiners) or "none"
+            raise ValueError(f"no refiner {name!r} was added; there are: {there}")
+        return replace(self.refiners[name], dtype=self.dtype)
 
     def prepare(self, order: Order) -> None:
         """Loads or compiles what `draw` runs for such an order, without drawing it.
@@ -343,7 +358,11 @@ class Pipeline:
 
     def _programs(self, order: Order) -> Programs:
         """The programs with those adapters and ControlNets alone that a drawing uses."""
-        return self._adapted(adapters_of(order.settings))._own_programs(order.controls)
+        own = self._adapted(adapters_of(order.settings))._own_programs(order.controls)
+        if order.later is None or not order.later.takes_over:
+            return own
+        refiner = self._refiner(order.settings[0].refiner)
+        return own._replace(refiner=refiner._programs(order.later))
 
     def _own_programs(self, controls: tuple[str, ...]) -> Programs:
         params = {name: tree for name, tree in self.params.items() if name != "controlnet"}

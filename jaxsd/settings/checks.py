@@ -38,6 +38,8 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
         _check_multiple(name, getattr(filled, name), unit)
     if filled.hires > 1:
         _check_hires(filled, unit)
+    if filled.refiner:
+        _check_refiner(filled, spec)
     for one in passes_of(filled):
         bank_of(one, tableau_of(one, spec).rows, guided=True)
     return filled
@@ -88,7 +90,7 @@ def in_range(settings: Settings) -> Settings:
     if any(settings.seed_resize) and not all(settings.seed_resize):
         raise ValueError(f"seed_resize {settings.seed_resize} has a 0; give a width and a height")
     if settings.noise != "jax":
-        for name in ("hires", "variation_strength", "seed_resize"):
+        for name in ("hires", "refiner", "variation_strength", "seed_resize"):
             if getattr(settings, name) != OPTIONS[name].default:
                 raise ValueError(f"{name} needs noise jax, and noise is {settings.noise!r}")
     return settings
@@ -203,6 +205,17 @@ def _check_hires(settings: Settings, unit: int) -> None:
                 f"hires {settings.hires:g} makes {wide:g} of {name} {side}, which is not a "
                 f"multiple of {unit} pixels"
             )
+
+
+def _check_refiner(settings: Settings, spec: ModelSpec) -> None:
+    for name, there in (("hires", settings.hires > 1), ("mask or outpaint", settings.paints)):
+        if there:
+            raise ValueError(f"refiner {settings.refiner!r} does not go with {name}; give one")
+    if spec.unet.in_channels != spec.unet.out_channels:
+        raise ValueError(
+            f"refiner {settings.refiner!r} takes over from models of text alone, and this is "
+            f"{spec.family}"
+        )
 
 
 def _check_multiple(name: str, value: Any, unit: int) -> None:

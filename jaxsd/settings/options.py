@@ -214,6 +214,19 @@ class Settings:
     hires_upscaler: str = option(
         "latent", "what is enlarged: latent or the picture", words=UPSCALERS, shared=True
     )
+    refiner: str = option(
+        "",
+        "model that draws the rest of the way, such as XL's refiner",
+        shared=True,
+        metavar="MODEL",
+    )
+    refiner_start: float = option(
+        0.8,
+        "part of the way from noise (0) to picture (1) at which the refiner takes over",
+        low=0,
+        high=1,
+        metavar="SHARE",
+    )
     image: str = option(
         "",
         "picture to begin from; any size: it is scaled to cover the size that is drawn, and its "
