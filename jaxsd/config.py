@@ -113,6 +113,14 @@ class UNetConfig:
                 _check_divides("heads", level.heads, "channels", [level.channels])
 
     @property
+    def sees(self) -> Literal["", "mask", "picture"]:
+        """What the U-Net's input has behind the latents: a mask and the latents of a masked picture
+        (inpainting), those of a picture to change (InstructPix2Pix), or nothing.
+        """
+        more = self.in_channels - self.out_channels
+        return {self.out_channels + 1: "mask", self.out_channels: "picture"}.get(more, "")
+
+    @property
     def time_dim(self) -> int:
         """Width of the time embedding."""
         return 4 * self.levels[0].channels

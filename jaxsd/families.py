@@ -143,6 +143,11 @@ def inpainting(spec: ModelSpec) -> ModelSpec:
     )
 
 
+def pix2pix(spec: ModelSpec) -> ModelSpec:
+    """The 8-channel variant that changes a picture as it is told: latents, and the picture's."""
+    return replace(spec, family=f"{spec.family}-pix2pix", unet=replace(spec.unet, in_channels=8))
+
+
 FAMILIES: dict[str, ModelSpec] = {
     spec.family: spec
     for spec in (
@@ -155,5 +160,6 @@ FAMILIES: dict[str, ModelSpec] = {
         inpainting(SD1),
         inpainting(SD2),
         inpainting(SDXL),
+        pix2pix(SD1),
     )
 }

@@ -58,6 +58,7 @@ def shallow(spec: ModelSpec) -> ModelSpec:
 
 SPECS = {family: shallow(spec) for family, spec in TINY.items()}
 SPECS |= {f"{name}-inpainting": families.inpainting(SPECS[name]) for name in ("sd2", "sdxl")}
+SPECS["sd1-pix2pix"] = families.pix2pix(SPECS["sd1"])
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def blend(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray |
 
     The last row ends on the source itself.
     """
-    if not settings.paints or has_mask_channels(spec):
+    if not settings.paints or spec.unet.sees == "mask":
         return None
     levels = np.stack([tableau.alpha, tableau.sigma, np.ones_like(tableau.alpha)], axis=-1)
     return np.concatenate([levels[1:-1], [[1, 0, 1]]]).astype(np.float32)
@@ -48,6 +48,14 @@ def rescale(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray
     return np.full(tableau.rows, settings.guidance_rescale, np.float32)
 
 
+def encodes_picture(spec: ModelSpec, settings: Settings) -> bool:
+    """Whether a drawing begins from latents of a picture, or puts them back.
+
+    A model that changes a picture sees it, and begins from noise.
+    """
+    return bool(settings.image) and (spec.unet.sees != "picture" or settings.paints)
+
+
 COLUMNS: dict[str, Column] = {"blend": blend, "controlnet": controlnet, "rescale": rescale}
 """Column -> the function that makes it. A column has the name of its feature."""
 
@@ -73,8 +81,3 @@ def idle(rows: np.ndarray, count: int) -> np.ndarray:
 def lengthened(rows: np.ndarray, count: int) -> np.ndarray:
     """Pads [S, ...] to `count` rows by repeating the last one."""
     return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])
-
-
-def has_mask_channels(spec: ModelSpec) -> bool:
-    """Whether the U-Net takes a mask and a masked picture besides the latents."""
-    return spec.unet.in_channels == 2 * spec.unet.out_channels + 1

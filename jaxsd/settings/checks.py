@@ -16,6 +16,8 @@ from jaxsd.typed import is_whole
 
 MOST_IMAGES = 2**20
 """Of one call: each takes a kilobyte before it is drawn."""
+IMAGE_GUIDANCE = 1.5
+"""The scale that suits InstructPix2Pix."""
 LARGEST_WEIGHT = 1000
 """Of a ControlNet or a LoRA, either way."""
 
@@ -33,6 +35,7 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
     filled = _filled(_with_variants(settings), spec)
     _check_adapters(filled)
     _check_texts(filled, spec)
+    _check_seen(filled, spec)
     unit = spec.vae.downscale if spec.vae else 8
     for name in ("width", "height", "outpaint", "seed_resize"):
         _check_multiple(name, getattr(filled, name), unit)
@@ -97,12 +100,16 @@ def in_range(settings: Settings) -> Settings:
 
 
 def _filled(settings: Settings, spec: ModelSpec) -> Settings:
-    strength = settings.strength
+    strength, changes = settings.strength, spec.unet.sees == "picture"
     if strength is None:
-        strength = 0.75 if settings.image and not settings.paints else 1.0
+        strength = 0.75 if settings.image and not (settings.paints or changes) else 1.0
+    scale = settings.image_guidance_scale
+    if scale is None:
+        scale = IMAGE_GUIDANCE if changes else 1.0
     return replace(
         with_preset(settings, spec),
         strength=strength,
+        image_guidance_scale=scale,
         clip_skip=settings.clip_skip or -spec.text[0].hidden_layer,
         width=spec.default_size if settings.width is None else settings.width,
         height=spec.default_size if settings.height is None else settings.height,
@@ -180,6 +187,22 @@ def _check_pictures(settings: Settings) -> None:
     ):
         if there:
             raise ValueError(f"{name} {getattr(settings, name)} needs an image to begin from")
+
+
+def _check_seen(settings: Settings, spec: ModelSpec) -> None:
+    if spec.unet.sees != "picture":
+        if settings.image_guidance_scale != 1:
+            raise ValueError(
+                f"image_guidance_scale {settings.image_guidance_scale:g} is for InstructPix2Pix, "
+                f"and this is {spec.family}; leave it out"
+            )
+    elif not settings.image:
+        raise ValueError("this model changes a picture as the prompt tells; give an image")
+    elif settings.strength < 1 and not settings.paints:
+        raise ValueError(
+            f"strength {settings.strength:g} is not for a model that changes a picture, which "
+            "begins from noise; leave it out, and give image_guidance_scale"
+        )
 
 
 def _check_adapters(settings: Settings) -> None:

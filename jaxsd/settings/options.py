@@ -173,6 +173,13 @@ class Settings:
     guidance_scale: float | None = option(
         None, "how much the prompt counts; up to 1 is no guidance", low=0, high=1000, metavar="W"
     )
+    image_guidance_scale: float | None = option(
+        None,
+        "InstructPix2Pix: how much the picture counts, such as 1.5; 1 is no guidance by it",
+        low=1,
+        high=1000,
+        metavar="W",
+    )
     guidance_interval: tuple[float, ...] = option(
         (0.0, 1.0),
         "guide from here to there on the way from noise (0) to picture (1) alone, faster",

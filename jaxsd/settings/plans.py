@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jaxsd.config import ModelSpec, ScheduleConfig
 from jaxsd.schedulers import NoiseSchedule, Tableau, build
-from jaxsd.schedulers.guidance import Guidance, composed, runs, together, unguided
+from jaxsd.schedulers.guidance import Guidance, composed, runs, shown, together, unguided
 from jaxsd.settings.adapters import Adapters, Lora, named_embeddings, named_loras, without_tags
 from jaxsd.settings.bank import (
     Bank,
@@ -16,6 +16,7 @@ from jaxsd.settings.bank import (
     common_chunks,
     composes,
     helpers_in,
+    is_shown,
     texts_in,
 )
 from jaxsd.settings.handover import begun_with_noise, share_from, until
@@ -109,8 +110,7 @@ def guidance_of(settings: Settings, bank: Bank, *, guided: bool) -> Guidance:
     rows = len(bank.which)
     if not guided:
         return unguided(rows)._replace(which=bank.which)
-    scale, interval = scale_of(settings), settings.guidance_interval
-    return composed(bank.weights, scale, rows, interval)._replace(which=bank.which)
+    return _branches(_plan(settings, bank), rows)._replace(which=bank.which)
 
 
 def scale_of(settings: Settings) -> float:
@@ -137,8 +137,7 @@ def bucket_of(settings: Settings, spec: ModelSpec, tokenizers: Sequence[Tokenize
     guided, kind = is_guided(settings, spec), settings.prompt_weights
     rows = [tableau_of(one, spec).rows for one in passes_of(settings)]
     banks = [bank_of(settings, count, guided=guided) for count in rows]
-    weights, interval = banks[0].weights, settings.guidance_interval
-    guidance = (weights, scale_of(settings), interval) if guided else None
+    guidance = _plan(settings, banks[0]) if guided else None
     height, width = settings.drawn_size
     return Bucket(
         runs=tuple(run for count in rows for run in _runs(count, guidance)),
@@ -207,18 +206,29 @@ _OWN = ("name", "noise_schedule", "steps", "prediction", "strength")
 """Parameters of `build` that are not options."""
 
 
-@lru_cache(maxsize=1024)
-def _runs(
-    rows: int, guidance: tuple[tuple[float, ...], float, tuple[float, ...]] | None
-) -> tuple[tuple[int, int, int], ...]:
-    """First row, row after the last, and branches of each run.
+class _Plan(NamedTuple):
+    """The guidance of an image, whatever its rows."""
 
-    Guidance is weights of the prompt's parts, scale and interval.
-    """
-    branches = unguided(rows)
-    if guidance is not None:
-        weights, scale, interval = guidance
-        branches = composed(weights, scale, rows, interval)
+    weights: tuple[float, ...]  # of the prompt's parts
+    scale: float
+    interval: tuple[float, ...]
+    picture: float  # its scale; 1 for none
+
+
+def _plan(settings: Settings, bank: Bank) -> _Plan:
+    picture = settings.image_guidance_scale if is_shown(settings) else 1.0
+    return _Plan(bank.weights, scale_of(settings), settings.guidance_interval, picture)
+
+
+def _branches(plan: _Plan, rows: int) -> Guidance:
+    branches = composed(plan.weights, plan.scale, rows, plan.interval)
+    return branches if plan.picture == 1 else shown(branches, plan.picture, plan.interval)
+
+
+@lru_cache(maxsize=1024)
+def _runs(rows: int, plan: _Plan | None) -> tuple[tuple[int, int, int], ...]:
+    """First row, row after the last, and branches of each run."""
+    branches = unguided(rows) if plan is None else _branches(plan, rows)
     return tuple((run.first, run.end, len(run.live)) for run in runs(together([branches])))
 
 
