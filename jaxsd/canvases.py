@@ -10,6 +10,9 @@ import numpy as np
 from jaxsd.images import feathered, fitted, grown, pasted, read_image, read_mask
 from jaxsd.settings import Settings
 
+MOST_COLOUR = 8
+"""Between the channels of a picture that is taken for grey."""
+
 
 class Pictures(NamedTuple):
     """Pictures as the user gives them, of any size."""
@@ -17,6 +20,7 @@ class Pictures(NamedTuple):
     image: np.ndarray | None = None  # uint8 [H, W, 3]
     mask: np.ndarray | None = None  # uint8 [H, W], 255 where to paint
     controls: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3], one for each of `Settings.control`
+    depth: np.ndarray | None = None  # uint8 [H, W], 255 is nearest
 
 
 class Canvas(NamedTuple):
@@ -25,6 +29,7 @@ class Canvas(NamedTuple):
     image: np.ndarray | None  # uint8 [H, W, 3]
     mask: np.ndarray | None  # float32 [H, W], 1 where to paint, 0 where the picture stays
     hints: tuple[np.ndarray, ...]  # uint8 [H, W, 3]
+    depth: np.ndarray | None = None  # uint8 [H, W]
 
 
 def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, dict[str, str]]:
@@ -51,18 +56,33 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
             image = read_image(packed(name))
         if name := settings.mask:
             mask = read_mask(packed(name))
+        depth = None
+        if name := settings.depth:
+            depth = grey(read_image(packed(name)), name)
         controls = []
         for control in settings.control:
             name = control.image
             controls.append(read_image(packed(name)))
     except OSError as error:
         raise ValueError(f"picture {name!r}: {error.strerror or error}") from None
-    return Pictures(image, mask, tuple(controls)), hashes
+    return Pictures(image, mask, tuple(controls), depth), hashes
+
+
+def grey(image: np.ndarray, name: str) -> np.ndarray:
+    """The values [H, W] of a grey picture [H, W, 3].
+
+    Raises:
+      ValueError: it has colours.
+    """
+    if np.ptp(image.astype(int), axis=-1).max() > MOST_COLOUR:
+        raise ValueError(f"depth {name!r} has colours; give a grey picture, in which white is near")
+    return image[..., 0]
 
 
 def pictures_alone(settings: Settings) -> Settings:
     """Settings that name the same pictures, and nothing else."""
-    return Settings(image=settings.image, mask=settings.mask, control=settings.control)
+    names = ("image", "mask", "depth", "control")
+    return Settings(**{name: getattr(settings, name) for name in names})
 
 
 def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
@@ -71,20 +91,22 @@ def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
     Raises:
       ValueError: a picture that the settings name is not given.
     """
-    for name, picture in (("image", pictures.image), ("mask", pictures.mask)):
-        if getattr(settings, name) and picture is None:
+    for name in ("image", "mask", "depth"):
+        if getattr(settings, name) and getattr(pictures, name) is None:
             raise ValueError(f"{name} {getattr(settings, name)!r} is named, and not given")
     if len(settings.control) != len(pictures.controls):
         raise ValueError(
             f"control names {len(settings.control)} ControlNets, and there are "
             f"{len(pictures.controls)} pictures for them; give one for each"
         )
-    hints = hints_of(settings, pictures)
+    hints, depth = hints_of(settings, pictures), pictures.depth
+    if depth is not None:
+        depth = fitted(depth[..., None], *settings.drawn_size)[..., 0]
     if pictures.image is None:
-        return Canvas(None, None, hints)
+        return Canvas(None, None, hints, depth)
     image = fitted(pictures.image, settings.height, settings.width)
     if not settings.paints:
-        return Canvas(image, None, hints)
+        return Canvas(image, None, hints, depth)
     mask = np.zeros(image.shape[:2], np.uint8)
     if pictures.mask is not None:
         mask = fitted(pictures.mask[..., None], settings.height, settings.width)[..., 0]
@@ -92,7 +114,7 @@ def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
     if any(settings.outpaint):
         image, new = grown(image, left=left, top=top, right=right, bottom=bottom)
         mask = np.maximum(np.pad(mask, ((top, bottom), (left, right))), new)
-    return Canvas(image, feathered(mask, settings.mask_blur), hints)
+    return Canvas(image, feathered(mask, settings.mask_blur), hints, depth)
 
 
 def hints_of(settings: Settings, pictures: Pictures) -> tuple[np.ndarray, ...]:

@@ -113,12 +113,14 @@ class UNetConfig:
                 _check_divides("heads", level.heads, "channels", [level.channels])
 
     @property
-    def sees(self) -> Literal["", "mask", "picture"]:
+    def sees(self) -> Literal["", "mask", "picture", "depth"]:
         """What the U-Net's input has behind the latents: a mask and the latents of a masked picture
-        (inpainting), those of a picture to change (InstructPix2Pix), or nothing.
+        (inpainting), those of a picture to change (InstructPix2Pix), a map of depth, or nothing.
         """
         more = self.in_channels - self.out_channels
-        return {self.out_channels + 1: "mask", self.out_channels: "picture"}.get(more, "")
+        return {1: "depth", self.out_channels: "picture", self.out_channels + 1: "mask"}.get(
+            more, ""
+        )
 
     @property
     def time_dim(self) -> int:

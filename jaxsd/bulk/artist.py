@@ -126,4 +126,5 @@ class PipelineArtist:
             black = np.zeros((64, 64, 3), np.uint8)
             image = black if named.image else None
             mask = black[..., 0] if named.mask else None
-            return Pictures(image, mask, (black,) * len(named.control)), {}, str(error)
+            depth = black[..., 0] if named.depth else None
+            return Pictures(image, mask, (black,) * len(named.control), depth), {}, str(error)

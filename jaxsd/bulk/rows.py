@@ -74,8 +74,8 @@ def rows_from(
 
 def pictures_of(settings: Settings) -> tuple[str, ...]:
     """The names of the pictures that an image is made from."""
-    controls = tuple(control.image for control in settings.control)
-    return tuple(name for name in (settings.image, settings.mask) if name) + controls
+    files = (settings.image, settings.mask, settings.depth)
+    return (*filter(None, files), *(control.image for control in settings.control))
 
 
 def refuse(bad: Sequence[BadRow], count: int, say: Callable[[str], None]) -> None:

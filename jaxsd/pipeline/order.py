@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxsd.canvases import Canvas
 from jaxsd.config import ModelSpec
-from jaxsd.images import binary, from_uint8, latent_mask, masked_for_inpainting
+from jaxsd.images import binary, from_uint8, latent_depth, latent_mask, masked_for_inpainting
 from jaxsd.pipeline.batches import filled
 from jaxsd.pipeline.columns import columns_of, encodes_picture, lengthened
 from jaxsd.pipeline.draws import first_draws, fresh_noise
@@ -168,6 +168,9 @@ def channels_of(
     if spec.unet.sees == "picture":
         sees = [filled([float(one.sees) for one in bank.entries], texts) for bank in banks]
         return {"channels": Channels(None, pictures_of(canvases), np.float32(sees))}
+    if spec.unet.sees == "depth":
+        maps = [latent_depth(canvas.depth, spec.vae.downscale) for canvas in canvases]
+        return {"channels": Channels(np.stack(maps)[..., None], None)}
     return {}
 
 

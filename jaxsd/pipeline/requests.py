@@ -85,8 +85,10 @@ def pictures_for(options: dict[str, Any], count: int) -> list[Pictures]:
         return [given] * count if isinstance(given, Pictures) else list(given)
     images = _arrays(options, "image", 3, count)
     masks = _arrays(options, "mask", 2, count)
+    depths = _arrays(options, "depth", 2, count)
     controls = [np.asarray(one) for one in options.pop("control_images", ())]
-    return [Pictures(*own, tuple(controls)) for own in zip(images, masks, strict=True)]
+    each = zip(images, masks, depths, strict=True)
+    return [Pictures(image, mask, tuple(controls), depth) for image, mask, depth in each]
 
 
 def _arrays(options: dict[str, Any], name: str, ndim: int, count: int) -> list[np.ndarray | None]:
@@ -111,7 +113,7 @@ def named(pictures: Pictures, settings: Settings) -> dict[str, str]:
     """A name for each given picture that the settings do not name."""
     return {
         name: GIVEN
-        for name in ("image", "mask")
+        for name in ("image", "mask", "depth")
         if getattr(pictures, name) is not None and not getattr(settings, name)
     }
 

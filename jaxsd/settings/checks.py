@@ -190,7 +190,18 @@ def _check_pictures(settings: Settings) -> None:
 
 
 def _check_seen(settings: Settings, spec: ModelSpec) -> None:
-    if spec.unet.sees != "picture":
+    sees = spec.unet.sees
+    if settings.depth and sees != "depth":
+        raise ValueError(
+            f"depth {settings.depth!r} is for depth-to-image models, and this is {spec.family}; "
+            "leave it out, or give it to a ControlNet"
+        )
+    if sees == "depth" and not settings.depth:
+        raise ValueError(
+            "this model sees how near things are; give a picture of that with depth, which other "
+            "programs (MiDaS) make of a picture"
+        )
+    if sees != "picture":
         if settings.image_guidance_scale != 1:
             raise ValueError(
                 f"image_guidance_scale {settings.image_guidance_scale:g} is for InstructPix2Pix, "

@@ -263,6 +263,12 @@ class Settings:
         high=2**16,
         metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
     )
+    depth: str = option(
+        "",
+        "grey picture of how near things are, white is near, for depth-to-image models; any size, "
+        "as --image",
+        metavar="FILE",
+    )
     control: tuple[Control, ...] = option(
         (),
         "a picture and the ControlNet that looks at it, IMAGE:MODEL[:WEIGHT[:FROM:TO]]; may be "

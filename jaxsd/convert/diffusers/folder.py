@@ -38,6 +38,7 @@ _PIPELINES = (
     *_SD,
     "LatentConsistencyModelPipeline",
     "LatentConsistencyModelImg2ImgPipeline",
+    "StableDiffusionDepth2ImgPipeline",
     "StableDiffusionInstructPix2PixPipeline",
     *_XL,
 )

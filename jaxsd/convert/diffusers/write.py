@@ -12,7 +12,7 @@ from jaxsd.convert.files.safetensors_file import Progress
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.text import write_tokenizer
 
-_TASKS = {"": "", "mask": "Inpaint", "picture": "InstructPix2Pix"}
+_TASKS = {"": "", "mask": "Inpaint", "picture": "InstructPix2Pix", "depth": "Depth2Img"}
 _DIFFUSERS = "0.42.1"
 """The release whose configs are written; diffusers needs one to load an inpainting model."""
 
@@ -73,7 +73,9 @@ def model_index(spec: ModelSpec) -> dict[str, Any]:
         if task:
             index |= {"requires_aesthetics_score": refiner}
     else:
-        index |= {"safety_checker": [None, None], "requires_safety_checker": False}
+        depth = spec.unet.sees == "depth"  # whose users give diffusers the network for it
+        index |= {"depth_estimator": [None, None]} if depth else {"safety_checker": [None, None]}
+        index |= {} if depth else {"requires_safety_checker": False}
     for part, (kind, _) in networks(spec).items():
         if part.startswith("text_"):
             name = part_folder(part, spec)

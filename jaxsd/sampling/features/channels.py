@@ -1,6 +1,6 @@
-"""Extra input channels of the U-Net: a mask and a masked picture, or a picture to change.
+"""Extra input channels of the U-Net: mask and masked picture, a picture to change, or depth.
 
-Inpainting models (Rombach et al. 2022) and InstructPix2Pix (Brooks et al. 2023).
+Inpainting and depth models (Rombach et al. 2022) and InstructPix2Pix (Brooks et al. 2023).
 """
 
 from typing import NamedTuple
@@ -15,23 +15,25 @@ from jaxsd.types import Array, Params
 
 
 class Channels(NamedTuple):
-    """The given arrays; also what the feature holds, with latents in place of the image."""
+    """The given arrays; also what the feature holds, with all channels in place of the image."""
 
-    mask: Array | None  # [B, h, w, 1] float32, 1 where to paint; None for a picture to change
-    image: Array  # [B, H, W, 3] float32 in [-1, 1], 0 where to paint
+    map: Array | None  # [B, h, w, 1] float32: a mask, 1 where to paint, or depth in [-1, 1]
+    image: Array | None  # [B, H, W, 3] float32 in [-1, 1], 0 where to paint
     sees: Array | None = None  # [B, M] float32, 0 for texts whose branch sees zeros; None for all
 
 
 def hold(networks: Networks, params: Params, given: Channels, beginning: Beginning) -> Channels:
     """The channels [B, h, w, n], in the order in which these models are trained.
 
-    A picture to change is the mean of its posterior, which is not scaled.
+    A picture to change, which has no mask, is the mean of its posterior, and is not scaled.
     """
-    if given.mask is None:
+    if given.image is None:
+        return given._replace(image=given.map)
+    if given.map is None:
         mean = mean_of(networks, params, given.image) / networks.vae.config.scaling_factor
         return given._replace(image=mean)
     latents = latents_of(networks, params, given.image, beginning.keys, MASKED, beginning.draws)
-    return given._replace(image=jnp.concatenate([given.mask, latents], axis=-1))
+    return given._replace(image=jnp.concatenate([given.map, latents], axis=-1))
 
 
 def wrap(networks: Networks, params: Params, held: Channels, unet: UNetCall) -> UNetCall:
