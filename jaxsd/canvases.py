@@ -21,6 +21,9 @@ from jaxsd.images import (
 )
 from jaxsd.settings import Settings
 
+MOST_COLOUR = 8
+"""Between the channels of a picture that is taken for grey."""
+
 
 class Pictures(NamedTuple):
     """Pictures as the user gives them, of any size."""
@@ -29,6 +32,7 @@ class Pictures(NamedTuple):
     mask: np.ndarray | None = None  # uint8 [H, W], 255 where to paint
     controls: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3], one for each of `Settings.control`
     prompts: tuple[np.ndarray, ...] = ()  # likewise for each of `Settings.ip_adapter`
+    depth: np.ndarray | None = None  # uint8 [H, W], 255 is nearest
 
 
 class Canvas(NamedTuple):
@@ -37,6 +41,7 @@ class Canvas(NamedTuple):
     image: np.ndarray | None  # uint8 [H, W, 3]
     mask: np.ndarray | None  # float32 [H, W], 1 where to paint, 0 where the picture stays
     hints: tuple[np.ndarray, ...]  # uint8 [H, W, 3]
+    depth: np.ndarray | None = None  # uint8 [H, W]
     prompts: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3] of any size, for IP-Adapters
     around: "Around | None" = None  # what a part of a picture is put back into
 
@@ -73,6 +78,9 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
             image = read_image(packed(name))
         if name := settings.mask:
             mask = read_mask(packed(name))
+        depth = None
+        if name := settings.depth:
+            depth = grey(read_image(packed(name)), name)
         seen = []
         for one in (*settings.control, *settings.ip_adapter):
             name = one.image
@@ -80,12 +88,23 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
     except OSError as error:
         raise ValueError(f"picture {name!r}: {error.strerror or error}") from None
     count = len(settings.control)
-    return Pictures(image, mask, tuple(seen[:count]), tuple(seen[count:])), hashes
+    return Pictures(image, mask, tuple(seen[:count]), tuple(seen[count:]), depth), hashes
+
+
+def grey(image: np.ndarray, name: str) -> np.ndarray:
+    """The values [H, W] of a grey picture [H, W, 3].
+
+    Raises:
+      ValueError: it has colours.
+    """
+    if np.ptp(image.astype(int), axis=-1).max() > MOST_COLOUR:
+        raise ValueError(f"depth {name!r} has colours; give a grey picture, in which white is near")
+    return image[..., 0]
 
 
 def pictures_alone(settings: Settings) -> Settings:
     """Settings that name the same pictures, and nothing else."""
-    named = ("image", "mask", "control", "ip_adapter")
+    named = ("image", "mask", "depth", "control", "ip_adapter")
     return Settings(**{name: getattr(settings, name) for name in named})
 
 
@@ -95,8 +114,8 @@ def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
     Raises:
       ValueError: a picture that the settings name is not given.
     """
-    for name, picture in (("image", pictures.image), ("mask", pictures.mask)):
-        if getattr(settings, name) and picture is None:
+    for name in ("image", "mask", "depth"):
+        if getattr(settings, name) and getattr(pictures, name) is None:
             raise ValueError(f"{name} {getattr(settings, name)!r} is named, and not given")
     if len(settings.control) != len(pictures.controls):
         raise ValueError(
@@ -113,12 +132,14 @@ def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
 
 
 def _canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
-    hints = hints_of(settings, pictures)
+    hints, depth = hints_of(settings, pictures), pictures.depth
+    if depth is not None:
+        depth = fitted(depth[..., None], *settings.drawn_size)[..., 0]
     if pictures.image is None:
-        return Canvas(None, None, hints)
+        return Canvas(None, None, hints, depth)
     image = fitted(pictures.image, settings.height, settings.width)
     if not settings.paints:
-        return Canvas(image, None, hints)
+        return Canvas(image, None, hints, depth)
     mask = np.zeros(image.shape[:2], np.uint8)
     if pictures.mask is not None:
         mask = fitted(pictures.mask[..., None], settings.height, settings.width)[..., 0]
@@ -126,7 +147,7 @@ def _canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
     if any(settings.outpaint):
         image, new = grown(image, left=left, top=top, right=right, bottom=bottom)
         mask = np.maximum(np.pad(mask, ((top, bottom), (left, right))), new)
-    return Canvas(image, feathered(mask, settings.mask_blur), hints)
+    return Canvas(image, feathered(mask, settings.mask_blur), hints, depth)
 
 
 def _canvas_of_part(settings: Settings, pictures: Pictures) -> Canvas:
@@ -143,11 +164,15 @@ def _canvas_of_part(settings: Settings, pictures: Pictures) -> Canvas:
     box = region_of(mask, settings.only_masked, *size)
     seen = cut(np.round(255 * mask).astype(np.uint8), box, *size)
     parts = tuple(cut(fitted(one, *own), box, *size) for one in pictures.controls)
+    depth = pictures.depth
+    if depth is not None:
+        depth = cut(fitted(depth[..., None], *own)[..., 0], box, *size)
     return Canvas(
         cut(image, box, *size),
         feathered(seen, 0),
         hints_of(settings, pictures._replace(controls=parts)),
-        Around(image, mask, box),
+        depth,
+        around=Around(image, mask, box),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from jaxsd.distilled import PLAIN, Preset
 from jaxsd.types import Prediction
 
 _WIDEST = 2**16
@@ -110,6 +111,16 @@ class UNetConfig:
         for level in self.levels:
             if level.attention_depth or (self.mid_depth and level is self.levels[-1]):
                 _check_divides("heads", level.heads, "channels", [level.channels])
+
+    @property
+    def sees(self) -> Literal["", "mask", "picture", "depth"]:
+        """What the U-Net's input has behind the latents: a mask and the latents of a masked picture
+        (inpainting), those of a picture to change (InstructPix2Pix), a map of depth, or nothing.
+        """
+        more = self.in_channels - self.out_channels
+        return {1: "depth", self.out_channels: "picture", self.out_channels + 1: "mask"}.get(
+            more, ""
+        )
 
     @property
     def time_dim(self) -> int:
@@ -460,6 +471,7 @@ class ModelSpec:
       family: name in `jaxsd.families`, or "custom".
       default_size: height and width in pixels that suit it best.
       guidance_scale: the guidance scale that suits it best.
+      preset: the sampler and steps that suit it best.
       zero_empty_negative: whether an empty negative prompt is a context of zeros, as XL base was
         trained, rather than the encoding of an empty text.
     """
@@ -474,6 +486,7 @@ class ModelSpec:
     default_size: int
     guidance_scale: float = 7.5
     zero_empty_negative: bool = False
+    preset: Preset = PLAIN
 
     def __post_init__(self) -> None:
         """Checks the size."""

@@ -12,7 +12,9 @@ import numpy as np
 import jaxsd
 from jaxsd.canvases import Pictures
 from jaxsd.config import ModelSpec
-from jaxsd.settings import Settings
+from jaxsd.convert.controlnet import controlnet_place
+from jaxsd.convert.refiner import open_refiner
+from jaxsd.settings import Settings, beside
 from jaxsd.types import Array
 
 LARGEST_BATCH = 8
@@ -60,14 +62,13 @@ def draw(
 
     check_adapters(settings, spec)
     counts = batches(len(settings))
-    names = dict.fromkeys(control.model for control in settings[0].control)
 
     def prepare(outline: "jaxsd.Pipeline") -> None:
-        if not names:
+        if not (settings[0].control or settings[0].refiner):
             first = settings[: counts[0]]
             outline.prepare_parts(outline.order(first, pictures=pictures, batch=batch or None))
 
-    pipe = with_programs(model, say, names, ahead=prepare, **options)
+    pipe = with_programs(model, say, settings[:1], ahead=prepare, **options)
     drawn: list[Array] = []
     for number, count in enumerate(counts):
         first = sum(map(len, drawn))
@@ -81,15 +82,28 @@ def _in_all(progress: Callable[[int, int], Any], batch: int, done: int, rows: in
     progress(batch * rows + done, rows)
 
 
+def check_models(settings: Iterable[Settings], spec: ModelSpec) -> None:
+    """Looks for the models that settings name beside the first one, before any weight is read.
+
+    Raises:
+      ValueError: there is none, or one that does not go with the first.
+    """
+    controls, refiners = beside(settings)
+    for name in controls:
+        controlnet_place(name)
+    for name in refiners:
+        open_refiner(name, spec)
+
+
 def with_programs(
-    model: str, say: Callable[[str], None], controls: Iterable[str] = (), **options: Any
+    model: str, say: Callable[[str], None], settings: Sequence[Settings] = (), **options: Any
 ) -> "jaxsd.Pipeline":
-    """A model with its ControlNets, which keeps compiled programs on disk.
+    """A model with its ControlNets and refiners, which keeps compiled programs on disk.
 
     Args:
       model: as for `jaxsd.load`.
       say: called with lines about the cache and the model.
-      controls: names or places of ControlNets.
+      settings: which name other models.
       options: of `jaxsd.load`.
 
     Raises:
@@ -102,15 +116,14 @@ def with_programs(
     from jaxsd.executables import Executables
     from jaxsd.folders import writable_cache
     from jaxsd.jax_cache import keep_compiled
-    from jaxsd.pipeline import with_controlnet
+    from jaxsd.pipeline import with_beside
 
     cache = writable_cache(say)
     keep_compiled(cache, announce=say)
     introduce(model, cache, say)
     programs = Executables(cache and cache / "programs", say)
     pipe = jaxsd.load(model, programs=programs, **options)
-    for name in controls:
-        pipe = with_controlnet(pipe, name)
+    pipe = with_beside(pipe, settings)
     gc.freeze()
     gc.enable()
     return pipe

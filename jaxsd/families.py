@@ -143,6 +143,17 @@ def inpainting(spec: ModelSpec) -> ModelSpec:
     )
 
 
+def pix2pix(spec: ModelSpec) -> ModelSpec:
+    """The 8-channel variant that changes a picture as it is told: latents, and the picture's."""
+    return replace(spec, family=f"{spec.family}-pix2pix", unet=replace(spec.unet, in_channels=8))
+
+
+def depth(spec: ModelSpec) -> ModelSpec:
+    """The 5-channel variant that sees how near things are: latents, and a map of depth."""
+    unet = replace(spec.unet, in_channels=5)
+    return replace(spec, family=f"{spec.family}-depth", unet=unet, prediction="epsilon")
+
+
 FAMILIES: dict[str, ModelSpec] = {
     spec.family: spec
     for spec in (
@@ -155,5 +166,7 @@ FAMILIES: dict[str, ModelSpec] = {
         inpainting(SD1),
         inpainting(SD2),
         inpainting(SDXL),
+        pix2pix(SD1),
+        depth(SD2),
     )
 }

@@ -120,6 +120,7 @@ def parameters_text(recipe: Recipe, more: Mapping[str, str] = {}) -> str:
         "Sampler": SAMPLERS[name].webui if name in SAMPLERS else name,
         "Schedule type": sigmas,
         "CFG scale": f"{made.guidance_scale:g}",
+        "Image CFG scale": _unless_one(made.image_guidance_scale),
         "Seed": str(made.seed),
         "Size": f"{width}x{height}",
         "Model hash": recipe.model_hash,
@@ -138,6 +139,10 @@ def parameters_text(recipe: Recipe, more: Mapping[str, str] = {}) -> str:
         lines.append(f"{NEGATIVE}: {made.negative_prompt}")
     lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in settings.items() if value))
     return "\n".join(lines)
+
+
+def _unless_one(scale: float | None) -> str:
+    return "" if scale in (None, 1) else f"{scale:g}"
 
 
 def _hires_and_variation(made: Settings) -> dict[str, str]:

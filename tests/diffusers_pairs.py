@@ -58,6 +58,8 @@ def shallow(spec: ModelSpec) -> ModelSpec:
 
 SPECS = {family: shallow(spec) for family, spec in TINY.items()}
 SPECS |= {f"{name}-inpainting": families.inpainting(SPECS[name]) for name in ("sd2", "sdxl")}
+SPECS["sd1-pix2pix"] = families.pix2pix(SPECS["sd1"])
+SPECS["sd2-depth"] = families.depth(SPECS["sd2"])
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ def pair_of(family: str) -> Pair:
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / family
         write_diffusers(folder, spec, pipeline_params(spec))
-        theirs = diffusers.DiffusionPipeline.from_pretrained(folder)
+        absent = {"depth_estimator": None, "feature_extractor": None}
+        parts = absent if tiny.unet.sees == "depth" else {}
+        theirs = diffusers.DiffusionPipeline.from_pretrained(folder, **parts)
         return Pair(jaxsd.load(folder), theirs, dict(theirs.scheduler.config))
 
 

@@ -16,6 +16,7 @@ FLOORS = {
     "text_files": 0,
     "writing": 0,
     "config": 0,
+    "distilled": 0,
     "families": 0,
     "folders": 0,
     "generators": 0,
@@ -68,6 +69,7 @@ FENCES = {
         "text_files",
         "writing",
         "config",
+        "distilled",
         "families",
         "folders",
         "generators",
@@ -132,6 +134,7 @@ STEPS = {
     "upscaler": 5,
     "controlnet": 6,
     "conversion": 7,
+    "refiner": 7,
     "report": 7,
 }
 STANDARD = frozenset(sys.stdlib_module_names)

@@ -136,7 +136,7 @@ def test_another_type(name: str) -> None:
         assert "list" in refused(name, 3)
         assert "3.5j" in refused(name, shaped(OPTIONS[name], 3.5j) or (3.5j,))
         return
-    for value in WRONG[kind]:
+    for value in [one for one in WRONG[kind] if one is not None or kind is OPTIONS[name].type]:
         message = refused(name, value)
         assert repr(value) in message
         assert any(word in message for word in SAYS[kind]), message

@@ -14,13 +14,13 @@ import jaxsd
 from jaxsd.bulk.plan import Unit, first_units
 from jaxsd.bulk.rows import Row
 from jaxsd.bulk.run import Ready, filled
-from jaxsd.bulk.work import Work, controls_of
+from jaxsd.bulk.work import Work
 from jaxsd.canvases import Pictures, pictures_alone, read_pictures
 from jaxsd.executables import Executables
 from jaxsd.images import ENCODERS
 from jaxsd.outputs import adapter_hashes, model_hash
 from jaxsd.parallel import images_per_step, mesh_of
-from jaxsd.pipeline import check_adapters, load, with_controlnet
+from jaxsd.pipeline import check_adapters, load, with_beside
 from jaxsd.sampling.program import Drawing
 from jaxsd.settings import Recipe, Settings, without_tags
 from jaxsd.webui import as_json, texts_of
@@ -52,7 +52,7 @@ class PipelineArtist:
         # One device runs the programs that `jaxsd compile` makes, which have no mesh.
         self.mesh = None if mesh.size == 1 else mesh
         self._file_hash = model_hash(Path(self.config.model))
-        self._controls, self._spec = controls_of(work), work.model.spec
+        self._rows, self._spec = work.rows, work.model.spec
         self._read = lru_cache(PICTURES_KEPT)(self._pictures)
 
     def prepare(self, units: Sequence[Unit]) -> float:
@@ -67,9 +67,7 @@ class PipelineArtist:
             taesd=config.taesd or None,
             **config.reading,
         )
-        for name in self._controls:
-            pipe = with_controlnet(pipe, name)
-        self.pipe = pipe
+        self.pipe = pipe = with_beside(pipe, (row.settings for row in self._rows))
         began = time.perf_counter()
         for unit in first_units(units):
             pipe.prepare(self.ready(filled(self, [unit])).order)
@@ -128,5 +126,6 @@ class PipelineArtist:
             black = np.zeros((64, 64, 3), np.uint8)
             image = black if named.image else None
             mask = black[..., 0] if named.mask else None
-            counts = len(named.control), len(named.ip_adapter)
-            return Pictures(image, mask, *((black,) * n for n in counts)), {}, str(error)
+            depth = black[..., 0] if named.depth else None
+            seen = ((black,) * len(each) for each in (named.control, named.ip_adapter))
+            return Pictures(image, mask, *seen, depth), {}, str(error)

@@ -121,7 +121,7 @@ def grid_of(base: Settings, spec: ModelSpec, x: str = "", y: str = "", z: str = 
         raise ValueError(f"axis {REPLACED!r}: its first value, which is replaced, is empty")
     if first not in base.prompt and first not in base.negative_prompt:
         raise ValueError(f"axis {REPLACED!r}: the prompt has no {first!r}, its first value")
-    cells = [checked(_cell(base, row, first), spec) for row in _rows(values)]
+    cells = [checked(_cell(base, spec, row, first), spec) for row in _rows(values)]
     return Grid(axes.get("x"), axes.get("y"), axes.get("z"), tuple(cells))
 
 
@@ -130,7 +130,7 @@ def _rows(values: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
         yield row if "prompt" in values else {k: v for k, v in row.items() if k != "prompt"}
 
 
-def _cell(base: Settings, row: Mapping[str, Any], searched: str) -> Settings:
+def _cell(base: Settings, spec: ModelSpec, row: Mapping[str, Any], searched: str) -> Settings:
     own = {name: value for name, value in row.items() if name not in _OTHERS}
     if "width" not in own and "height" not in own and SIZE in own:
         base = replace(base, width=None, height=None)
@@ -140,7 +140,7 @@ def _cell(base: Settings, row: Mapping[str, Any], searched: str) -> Settings:
         prompt, negative = (text.replace(searched, row[REPLACED]) for text in texts)
         made = replace(made, prompt=prompt, negative_prompt=negative)
     if (schedule := row.get(SCHEDULE, "automatic").lower()) != "automatic":
-        made = replace(made, sampler=f"{made.sampler}_{schedule}")
+        made = replace(made, sampler=f"{checked(made, spec).sampler}_{schedule}")
     return made
 
 

@@ -74,8 +74,9 @@ def rows_from(
 
 def pictures_of(settings: Settings) -> tuple[str, ...]:
     """The names of the pictures that an image is made from."""
-    seen = tuple(one.image for one in (*settings.control, *settings.ip_adapter))
-    return tuple(name for name in (settings.image, settings.mask) if name) + seen
+    files = (settings.image, settings.mask, settings.depth)
+    seen = (one.image for one in (*settings.control, *settings.ip_adapter))
+    return (*filter(None, files), *seen)
 
 
 def refuse(bad: Sequence[BadRow], count: int, say: Callable[[str], None]) -> None:

@@ -14,10 +14,12 @@ from jaxsd.bulk.rows import Row, read_rows, refuse
 from jaxsd.bulk.store import Records
 from jaxsd.convert import open_model, read_controlnet
 from jaxsd.convert.files.tensors import FlatTree, flatten
+from jaxsd.convert.refiner import open_refiner
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.memory import check_drawing
 from jaxsd.outputs import adapter_hashes
+from jaxsd.settings import beside
 
 
 class Work(NamedTuple):
@@ -48,6 +50,8 @@ def checked_work(config: BulkConfig, *, skip_bad_rows: bool, say: Callable[[str]
     rows, bad = read_rows(config, model.spec)
     if bad and not skip_bad_rows:
         refuse(bad, len(rows) + len(bad), say)
+    for name in beside(row.settings for row in rows)[1]:
+        open_refiner(name, model.spec)
     if rows:
         largest = max((row.settings for row in rows), key=lambda one: math.prod(one.drawn_size))
         check_drawing(largest, model.spec, images=config.batch_size, together=config.batch_size)
@@ -55,12 +59,6 @@ def checked_work(config: BulkConfig, *, skip_bad_rows: bool, say: Callable[[str]
     skipped = [{"line": line, "status": "refused", "error": error} for line, error in bad]
     units = plan(rows, model.spec, model.tokenizers, **sizes)
     return Work(config, model, rows, units, skipped)
-
-
-def controls_of(work: Work) -> list[str]:
-    """The ControlNets that rows name, each once."""
-    named = (control.model for row in work.rows for control in row.settings.control)
-    return list(dict.fromkeys(named))
 
 
 def adapter_files(work: Work) -> dict[str, str]:
@@ -75,6 +73,7 @@ def described(work: Work) -> dict[str, object]:
     Pictures that rows name are not read for it; the manifest has their hashes.
     """
     config, digest = work.config, hashlib.sha256()
+    controls, refiners = beside(row.settings for row in work.rows)
     unet = work.model.spec.unet, work.model.tensors["unet"]  # some ControlNets store only changes
     for row in work.rows:
         digest.update(repr(row).encode())
@@ -84,7 +83,10 @@ def described(work: Work) -> dict[str, object]:
         "model_hash": weights_hash(work.model.tensors),
         "controlnets": {
             name: weights_hash({"": flatten(read_controlnet(name, unet=unet, dtype=None)[1])})
-            for name in controls_of(work)
+            for name in controls
+        },
+        "refiners": {
+            name: weights_hash(open_refiner(name, work.model.spec).tensors) for name in refiners
         },
         "adapters": adapter_files(work),
         "prediction": work.model.spec.prediction,

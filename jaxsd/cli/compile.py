@@ -7,7 +7,7 @@ import time
 from jaxsd.benchmark.jobs import MODELS
 from jaxsd.canvases import read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, opened, reading
-from jaxsd.convert.controlnet import controlnet_place
+from jaxsd.drawings import check_models
 from jaxsd.memory import check_drawing
 from jaxsd.settings import checked, image_count, settings_from, with_sides
 
@@ -77,23 +77,21 @@ def main(args: argparse.Namespace) -> None:
         return
     for first, *_ in wanted:
         check_drawing(first, spec, images=max(args.batch), together=max(args.batch))
-    names = dict.fromkeys(control.model for control in wanted[0][0].control)
-    for name in names:
-        controlnet_place(name)
+    check_models(wanted[0][:1], spec)
     pictures, _ = read_pictures(wanted[0][0])
 
     from jaxsd.executables import Executables
     from jaxsd.folders import cache_folder, private
     from jaxsd.jax_cache import keep_compiled
-    from jaxsd.pipeline import load, outline, with_controlnet
+    from jaxsd.pipeline import load, outline, with_beside
 
     folder = private(cache_folder())
     keep_compiled(folder, announce=_say)
     programs = Executables(folder / "programs", _say)
-    opening = load if names else outline  # a ControlNet may be a change of the U-Net's weights
+    first = wanted[0][0]
+    opening = load if first.control else outline  # a ControlNet may be a change of the U-Net's
     pipe = opening(args.model, args.dtype, programs=programs, taesd=args.taesd, **reading(args))
-    for name in names:
-        pipe = with_controlnet(pipe, name)
+    pipe = with_beside(pipe, [first])
     for first, *others in wanted:
         for count in args.batch:
             started = time.perf_counter()

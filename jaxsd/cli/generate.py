@@ -11,9 +11,8 @@ import jaxsd
 from jaxsd.canvases import canvas_of, read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, loading, opened, reading
 from jaxsd.cli.progress import steps_shown
-from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.convert.reading import Reading
-from jaxsd.drawings import LARGEST_BATCH, batches, draw
+from jaxsd.drawings import LARGEST_BATCH, batches, check_models, draw
 from jaxsd.memory import check_drawing
 from jaxsd.metadata import Again, changed, check_same_files, read_again
 from jaxsd.outputs import adapter_hashes, check_room, model_hash, output_paths, saved
@@ -65,8 +64,7 @@ def main(args: argparse.Namespace) -> None:
         checked(replace(first, prompt=prompt, **{first.counted: number + i}), spec)
         for i, prompt in enumerate(prompts)
     ]
-    for control in first.control:
-        controlnet_place(control.model)
+    check_models(settings[:1], spec)
     pictures, hashes = read_pictures(settings[0])
     check_same_files(before, hashes | adapter_hashes(first))
     canvas_of(settings[0], pictures)

@@ -13,9 +13,8 @@ from jaxsd.bulk.grid import grid_of
 from jaxsd.canvases import canvas_of, pictures_alone, read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, loading, opened, reading
 from jaxsd.cli.progress import steps_shown
-from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.convert.reading import Reading
-from jaxsd.drawings import LARGEST_BATCH, with_programs
+from jaxsd.drawings import LARGEST_BATCH, check_models, with_programs
 from jaxsd.images import encoder_of, labelled_sheet, write_picture
 from jaxsd.memory import check_drawing
 from jaxsd.outputs import adapter_hashes, check_file
@@ -52,9 +51,7 @@ def main(args: argparse.Namespace) -> None:
     largest = max(grid.cells, key=lambda one: np.prod(one.final_size))
     most = min(len(grid.cells), LARGEST_BATCH)
     check_drawing(largest, spec, images=2 * len(grid.cells), together=most)
-    controls = dict.fromkeys(control.model for one in grid.cells for control in one.control)
-    for name in controls:
-        controlnet_place(name)
+    check_models(grid.cells, spec)
     read = cache(read_pictures)
     pictures = [read(pictures_alone(one))[0] for one in grid.cells]
     for one, own in zip(grid.cells, pictures, strict=True):
@@ -69,7 +66,7 @@ def main(args: argparse.Namespace) -> None:
         from jaxsd.pipeline import check_adapters, draw_many
 
         check_adapters(grid.cells, spec)
-        pipe = with_programs(args.model, progress.write, controls, **loading(args))
+        pipe = with_programs(args.model, progress.write, grid.cells, **loading(args))
         images = draw_many(pipe, grid.cells, pictures, most=LARGEST_BATCH, progress=progress)
     recipe = Recipe(
         grid.cells[0],

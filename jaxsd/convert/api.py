@@ -1,6 +1,7 @@
 """The converter's main functions: a model is read from a source, or written."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import get_args
@@ -13,11 +14,14 @@ from jaxsd.convert.files.safetensors_file import silent
 from jaxsd.convert.files.tensors import dtype_named
 from jaxsd.convert.original.single_file import open_single_file, save_single_file
 from jaxsd.convert.stored_model import StoredModel, parts_of
+from jaxsd.distilled import PRESETS, preset_named
 from jaxsd.text import Tokenizer
 from jaxsd.types import Params, Prediction
 
 BUILT_IN = ("emoji",)
 """Models inside the package, by name."""
+_BY_SCHEDULER = {"LCMScheduler": PRESETS["lcm"], "TCDScheduler": PRESETS["tcd"]}
+"""Schedulers that only distilled models are drawn with."""
 
 
 def open_model(
@@ -47,12 +51,22 @@ def open_model(
         raise ValueError(f"prediction {prediction!r} is not one of {allowed}")
     path = Path(str(files("jaxsd") / "assets" / source)) if source in BUILT_IN else Path(source)
     if path.is_file():
-        return open_single_file(path, ema, prediction, strict=strict)
+        return _with_preset(open_single_file(path, ema, prediction, strict=strict), source)
     if not path.is_dir():
         if not is_hub_id(str(source)):
             raise FileNotFoundError(f"no model at {source}: no such file or folder")
         path = download(str(source))
-    return open_diffusers(path, ema, prediction, strict=strict)
+    return _with_preset(open_diffusers(path, ema, prediction, strict=strict), source)
+
+
+def _with_preset(model: StoredModel, source: str | Path) -> StoredModel:
+    """The model with the settings that suit it, as far as its files or their name tell them."""
+    spec = model.spec
+    preset = preset_named(str(source)) or _BY_SCHEDULER.get(model.scheduler)
+    if preset is None:
+        return model
+    size = preset.size or spec.default_size
+    return replace(model, spec=replace(spec, preset=preset, default_size=size))
 
 
 def read(

@@ -13,6 +13,7 @@ from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.kinds import kind_of
 from jaxsd.convert.original.names import UNET
 from jaxsd.convert.stored_model import StoredModel
+from jaxsd.distilled import PLAIN
 
 Lines = list[tuple[str, str]]
 _PARTS = {
@@ -49,6 +50,8 @@ def _about_model(model: StoredModel) -> Lines:
         ("files", _files(model)),
         ("scheduler", f"{model.scheduler or 'not stated'}; {_schedule(spec)}"),
     ]
+    if spec.preset != PLAIN:
+        lines.append(("suits", f"sampler {spec.preset.sampler}, {spec.preset.steps} steps"))
     for part, tree in model.tensors.items():
         lines.append((_PARTS[part], _sum(tree)))
     everything = [tensor for tree in model.tensors.values() for tensor in tree.values()]

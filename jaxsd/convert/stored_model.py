@@ -128,7 +128,7 @@ def usual_guidance(unet: UNetConfig, family: str) -> float:
     """The guidance scale of a model whose files do not say it, and none does.
 
     It is the family's, or 8.5 where the scale is an input of the U-Net (LCM), which is diffusers'.
-    Turbo, Lightning and other models that want no guidance can not be told from their originals.
+    What suits Turbo, Lightning and the like is in `jaxsd.distilled`.
     """
     if unet.guidance_dim is not None:
         return 8.5

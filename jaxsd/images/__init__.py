@@ -1,6 +1,7 @@
 """Pictures: in files, in memory, with the settings they carry. NumPy and Pillow, no JAX."""
 
 from jaxsd.images.canvas import grown, masked_for_inpainting, pasted
+from jaxsd.images.depth import latent_depth
 from jaxsd.images.files import (
     ENCODERS,
     decoded,
@@ -48,6 +49,7 @@ __all__ = [
     "is_picture",
     "jpeg_bytes",
     "labelled_sheet",
+    "latent_depth",
     "latent_mask",
     "masked_for_inpainting",
     "pasted",

@@ -13,6 +13,7 @@ from jaxsd.terminal import printable
 _SAME = {
     "Steps": "steps",
     "CFG scale": "guidance_scale",
+    "Image CFG scale": "image_guidance_scale",
     "Seed": "seed",
     "Size": "size",
     "cfg_rescale_multiplier": "guidance_rescale",  # InvokeAI

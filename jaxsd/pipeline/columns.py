@@ -26,7 +26,7 @@ def blend(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray |
     The last row ends on the source itself. With `differential`, what is painted after row i of S
     are the greys from 1 - i / S on, and after the last row all.
     """
-    if not settings.paints or has_mask_channels(spec):
+    if not settings.paints or spec.unet.sees == "mask":
         return None
     levels = np.stack([tableau.alpha, tableau.sigma, np.ones_like(tableau.alpha)], axis=-1)
     levels = np.concatenate([levels[1:-1], [[1, 0, 1]]])
@@ -149,6 +149,9 @@ def _repeated(tableau: Tableau, *values: float) -> np.ndarray:
     return np.tile(np.float32(values), (tableau.rows, 1))
 
 
-def has_mask_channels(spec: ModelSpec) -> bool:
-    """Whether the U-Net takes a mask and a masked picture besides the latents."""
-    return spec.unet.in_channels == 2 * spec.unet.out_channels + 1
+def encodes_picture(spec: ModelSpec, settings: Settings) -> bool:
+    """Whether a drawing begins from latents of a picture, or puts them back.
+
+    A model that changes a picture sees it, and begins from noise.
+    """
+    return bool(settings.image) and (spec.unet.sees != "picture" or settings.paints)

@@ -24,6 +24,12 @@ class Programs(NamedTuple):
     networks: Networks
     params: Params
     run: Executables
+    refiner: "Programs | None" = None  # of the model that takes over
+
+    @property
+    def later(self) -> "Programs":
+        """Those of a second pass."""
+        return self.refiner or self
 
     def __call__(self, function: Any, **arrays: Any) -> Any:
         """Runs one of them."""
@@ -71,7 +77,7 @@ def whole(programs: Programs, order: Order) -> Drawing:
     if order.later is None:
         return drawing
     small = drawing.latents if order.later.given.source is not None else drawing.images
-    later = whole(programs, continued(programs, order.later, small))
+    later = whole(programs.later, continued(programs, order.later, small))
     return later._replace(finite=jnp.concatenate([drawing.finite, later.finite]))
 
 
@@ -84,6 +90,8 @@ def continued(programs: Programs, later: Order, small: Array) -> Order:
       small: latents [B, h, w, c] if it begins from those, else images [B, H, W, 3].
     """
     given = later.given
+    if later.takes_over:
+        return later._replace(given=given._replace(source=small))
     if given.source is None:  # as a picture of bytes would be
         small = jnp.clip(small, -1, 1)
     if file := _network_of(later):
@@ -133,7 +141,7 @@ def steps(programs: Programs, order: Order, rows_per_call: int = 1) -> Iterator[
         if order.later.given.source is None:
             small = programs.of_decoder(decode, latents=small)
         later = continued(programs, order.later, small)
-        for shown in steps(programs, later, rows_per_call):
+        for shown in steps(programs.later, later, rows_per_call):
             yield shown._replace(row=row + shown.row, rows=order.rows)
 
 
@@ -153,9 +161,9 @@ def prepare_whole(programs: Programs, order: Order) -> None:
     if order.later is not None:
         by_latents = order.later.given.source is not None
         images = small.latents if by_latents else small.images
-        if not _network_of(order.later):
+        if not order.later.takes_over and not _network_of(order.later):
             programs.run.prepared(enlarged, _enlarging(order.later), images=images)
-        prepare_whole(programs, order.later)
+        prepare_whole(programs.later, order.later)
 
 
 def prepare_steps(programs: Programs, order: Order) -> None:
@@ -175,9 +183,9 @@ def prepare_steps(programs: Programs, order: Order) -> None:
     if order.later is not None:
         by_latents = order.later.given.source is not None
         small = order.given.noise if by_latents else images
-        if not _network_of(order.later):
+        if not order.later.takes_over and not _network_of(order.later):
             programs.run.prepared(enlarged, _enlarging(order.later), images=small)
-        prepare_steps(programs, order.later)
+        prepare_steps(programs.later, order.later)
 
 
 def rows_between(steps: Step, first: int, end: int) -> Step:

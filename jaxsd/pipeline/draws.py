@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxsd.config import ModelSpec
 from jaxsd.generators import GENERATORS
-from jaxsd.pipeline.columns import has_mask_channels, idle
+from jaxsd.pipeline.columns import encodes_picture, idle
 from jaxsd.sampling.latents import INITIAL_NOISE, MASKED, SOURCE
 from jaxsd.schedulers import Tableau
 from jaxsd.settings import Settings
@@ -30,8 +30,8 @@ def drawn(spec: ModelSpec, settings: Settings) -> Iterator[np.ndarray]:
 
 def purposes(spec: ModelSpec, settings: Settings) -> list[int]:
     """What an image's first draws are for, of the purposes in `jaxsd.sampling.latents`."""
-    masks = has_mask_channels(spec)
-    begins = bool(settings.image) and (settings.strength < 1 or not masks)
+    masks = spec.unet.sees == "mask"
+    begins = encodes_picture(spec, settings) and (settings.strength < 1 or not masks)
     return [SOURCE] * begins + [INITIAL_NOISE] + [MASKED] * (masks or settings.paints)
 
 
@@ -44,7 +44,9 @@ def first_draws(spec: ModelSpec, settings: Sequence[Settings]) -> dict[int, np.n
         return {}
     each = [dict(zip(purposes(spec, one), drawn(spec, one), strict=False)) for one in settings]
     nothing = np.zeros_like(each[0][INITIAL_NOISE])
-    used = {*purposes(spec, settings[0])} | ({SOURCE} if settings[0].image else set())
+    used = {*purposes(spec, settings[0])}
+    if encodes_picture(spec, settings[0]):
+        used.add(SOURCE)
     return {one: np.stack([own.get(one, nothing) for own in each]) for one in sorted(used)}
 
 

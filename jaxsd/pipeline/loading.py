@@ -1,6 +1,6 @@
 """From a model's files to a pipeline."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from jaxsd.config import ModelSpec, T2IAdapterConfig
 from jaxsd.convert import StoredModel, open_model, read_controlnet
 from jaxsd.convert.files.tensors import dtype_named
+from jaxsd.convert.refiner import open_refiner
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.convert.upscaler import open_upscaler
 from jaxsd.executables import IN_MEMORY, Executables
@@ -22,7 +23,7 @@ from jaxsd.parallel.sharing import path_name
 from jaxsd.pipeline.adapting import words_of
 from jaxsd.pipeline.image_prompts import encoders_of, open_seeing
 from jaxsd.pipeline.pipeline import Pipeline
-from jaxsd.settings import Settings, adapters_of
+from jaxsd.settings import Settings, adapters_of, beside
 
 
 def load(
@@ -79,6 +80,37 @@ def outline(
     It cannot draw, but it can `prepare` programs. Arguments and errors are those of `load`.
     """
     return _unread(_opened(source, taesd, reading), dtype, programs)
+
+
+def with_refiner(pipe: Pipeline, source: str | Path, name: str | None = None) -> Pipeline:
+    """The pipeline with a model that can take over from it; it decodes with the pipeline's VAE.
+
+    Args:
+      pipe: of a model of texts alone.
+      source: what `load` reads: a model with the same latents and noise.
+      name: its name in `Settings.refiner`; None for the source itself.
+
+    Raises:
+      ValueError: in one line, for a source that cannot be read or cannot take over.
+    """
+    open_refiner(source, pipe.spec)
+    refiner = load(source, pipe.dtype, mesh=pipe.mesh, programs=pipe.programs)
+    refiner = replace(
+        refiner,
+        spec=replace(refiner.spec, schedule=pipe.spec.schedule, vae=pipe.spec.vae),
+        params=refiner.params | {"vae": pipe.params["vae"]},
+    )
+    return replace(pipe, refiners=pipe.refiners | {name or str(source): refiner})
+
+
+def with_beside(pipe: Pipeline, settings: Iterable[Settings]) -> Pipeline:
+    """The pipeline with all ControlNets and refiners that settings name."""
+    controls, refiners = beside(settings)
+    for name in controls:
+        pipe = with_controlnet(pipe, name)
+    for name in refiners:
+        pipe = with_refiner(pipe, name)
+    return pipe
 
 
 def _opened(

@@ -8,8 +8,9 @@ import numpy as np
 
 from jaxsd.canvases import Canvas
 from jaxsd.config import ModelSpec
-from jaxsd.images import binary, from_uint8, latent_mask, masked_for_inpainting
-from jaxsd.pipeline.columns import GUIDED, columns_of, has_mask_channels, lengthened
+from jaxsd.images import binary, from_uint8, latent_depth, latent_mask, masked_for_inpainting
+from jaxsd.pipeline.batches import filled
+from jaxsd.pipeline.columns import GUIDED, columns_of, encodes_picture, lengthened
 from jaxsd.pipeline.draws import first_draws, fresh_noise
 from jaxsd.pipeline.texts import any_guided, banks_of, texts_of, time_ids
 from jaxsd.sampling import Row, Step, rows_of
@@ -18,6 +19,8 @@ from jaxsd.sampling.latents import INITIAL_NOISE
 from jaxsd.sampling.program import Given
 from jaxsd.schedulers.guidance import Guidance, live, refreshed_rows, runs, together
 from jaxsd.settings import SHARED, Settings, adapters_of, guidance_of, scale_of, tableau_of
+from jaxsd.settings.bank import Bank
+from jaxsd.settings.plans import HANDED
 from jaxsd.text import Tokenizer
 
 
@@ -28,13 +31,18 @@ class Order(NamedTuple):
     runs: tuple[Step, ...]  # on the host
     settings: tuple[Settings, ...]  # of the requested images, without padding
     canvases: tuple[Canvas, ...]  # of the same images
-    later: "Order | None" = None  # the second pass, which begins from what this one draws, enlarged
+    later: "Order | None" = None  # the second pass, which begins from what this one draws
 
     @property
     def rows(self) -> int:
         """Network calls of the image that has the most."""
         own = sum(len(steps.row.number) for steps in self.runs)
         return own + (self.later.rows if self.later else 0)
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether it goes on with the latents of another model."""
+        return self.settings[0].image == HANDED
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -66,8 +74,9 @@ def given_arrays(
         start=np.stack([tableau_of(one, spec).start for one in settings]),
         noise=draws.pop(INITIAL_NOISE, None),
         keys=None,
-        image=pictures_of(canvases),
-        features=features_of(spec, settings[0], canvases),
+        image=pictures_of(canvases) if encodes_picture(spec, settings[0]) else None,
+        features=features_of(spec, settings[0], canvases)
+        | channels_of(spec, settings[0], canvases, banks, texts.keep.shape[1]),
         draws=draws,
     )
 
@@ -100,6 +109,14 @@ def runs_of(spec: ModelSpec, settings: Sequence[Settings]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def numbered_from(runs: Sequence[Step], first: Sequence[int]) -> tuple[Step, ...]:
+    """The runs with numbers of rows that begin at `first`, of each image, for other noise."""
+    return tuple(
+        step._replace(row=step.row._replace(number=step.row.number + np.int32(first)))
+        for step in runs
+    )
+
+
 def check_alike(settings: Sequence[Settings]) -> None:
     """Checks that images can share a call.
 
@@ -120,23 +137,18 @@ def check_alike(settings: Sequence[Settings]) -> None:
             raise ValueError(f"images of one call share their {name}, and here are {shown}")
 
 
-def pictures_of(canvases: Sequence[Canvas]) -> np.ndarray | None:
+def pictures_of(canvases: Sequence[Canvas]) -> np.ndarray:
     """The pictures to begin from, [B, H, W, 3] float32 in [-1, 1]."""
-    if canvases[0].image is None:
-        return None
     return from_uint8(np.stack([canvas.image for canvas in canvases]))
 
 
 def features_of(
     spec: ModelSpec, settings: Settings, canvases: Sequence[Canvas]
 ) -> dict[str, object]:
-    """The arrays of features, by their names."""
+    """The arrays of features, by their names, but for `channels`."""
     found: dict[str, object] = {}
-    unit = spec.vae.downscale
-    if has_mask_channels(spec):
-        found["channels"] = mask_channels(settings, canvases, unit)
-    elif settings.paints:
-        masks = [latent_mask(canvas.mask, unit) for canvas in canvases]
+    if settings.paints and spec.unet.sees != "mask":
+        masks = [latent_mask(canvas.mask, spec.vae.downscale) for canvas in canvases]
         found["blend"] = np.stack(masks)[..., None]
     if settings.control:
         found["controlnet"] = tuple(
@@ -144,6 +156,25 @@ def features_of(
             for hints in zip(*(canvas.hints for canvas in canvases), strict=True)
         )
     return found
+
+
+def channels_of(
+    spec: ModelSpec,
+    settings: Settings,
+    canvases: Sequence[Canvas],
+    banks: Sequence[Bank],
+    texts: int,
+) -> dict[str, Channels]:
+    """What the U-Net sees behind the latents, if anything; `texts` is the number of an image's."""
+    if spec.unet.sees == "mask":
+        return {"channels": mask_channels(settings, canvases, spec.vae.downscale)}
+    if spec.unet.sees == "picture":
+        sees = [filled([float(one.sees) for one in bank.entries], texts) for bank in banks]
+        return {"channels": Channels(None, pictures_of(canvases), np.float32(sees))}
+    if spec.unet.sees == "depth":
+        maps = [latent_depth(canvas.depth, spec.vae.downscale) for canvas in canvases]
+        return {"channels": Channels(np.stack(maps)[..., None], None)}
+    return {}
 
 
 def mask_channels(settings: Settings, canvases: Sequence[Canvas], unit: int) -> Channels:

@@ -27,7 +27,7 @@ from jaxsd.pipeline.forms import changed
 from jaxsd.pipeline.image_prompts import Loaded, Reader, Source, encoders_of, image_prompts
 from jaxsd.pipeline.kinds import encoded, output_of, pictures_of
 from jaxsd.pipeline.noise import initial
-from jaxsd.pipeline.order import Order, check_alike, given_arrays, runs_of
+from jaxsd.pipeline.order import Order, check_alike, given_arrays, numbered_from, runs_of
 from jaxsd.pipeline.requests import request_of
 from jaxsd.sampling import first_non_finite
 from jaxsd.sampling.program import DRAWING, Drawing, Networks
@@ -40,6 +40,7 @@ from jaxsd.settings import (
     in_range,
     passes_of,
     settings_from,
+    tableau_of,
 )
 from jaxsd.text import Tokenizer
 from jaxsd.types import Array, Params
@@ -62,6 +63,7 @@ class Pipeline:
         number on all, and gets only those.
       programs: runs the programs of `jaxsd.sampling.program`, and may keep them on disk.
       controlnets: those that `with_controlnet` of `jaxsd.pipeline` added, by name.
+      refiners: likewise the models of `with_refiner`.
       worded: remembers the learnt words of the last drawings.
       merged: remembers the weights with LoRAs of the last drawing.
       seeing: reads IP-Adapters, and remembers the last ones.
@@ -74,6 +76,7 @@ class Pipeline:
     mesh: Mesh | None = None
     programs: Executables = IN_MEMORY
     controlnets: dict[str, ControlNetConfig | T2IAdapterConfig] = field(default_factory=dict)
+    refiners: dict[str, "Pipeline"] = field(default_factory=dict)
     worded: Last = field(default_factory=lambda: Last(with_words, 4), compare=False)
     merged: Last = field(default_factory=lambda: Last(with_weights, 1), compare=False)
     seeing: Reader = field(default_factory=Reader, compare=False)
@@ -289,21 +292,33 @@ class Pipeline:
             runs=runs_of(self.spec, all_settings),
             settings=settings,
             canvases=tuple(canvases),
-            later=self._later(settings, pictures, batch) if settings[0].hires > 1 else None,
+            later=self._later(settings, pictures, batch),
         )
 
     def _later(
         self, settings: Sequence[Settings], pictures: Sequence[Pictures], batch: int
-    ) -> Order:
-        """The second pass, with zeros for what it begins from."""
-        second = [passes_of(one)[1] for one in settings]
+    ) -> Order | None:
+        """The second pass, if there is one, with zeros for what it begins from."""
+        second = [one for first in settings for one in passes_of(first)[1:]]
+        if not second:
+            return None
         height, width = second[0].drawn_size
         blank = [one._replace(image=np.zeros((height, width, 3), np.uint8)) for one in pictures]
-        later = self.order(second, pictures=blank, batch=batch)
-        if settings[0].hires_upscaler != "latent":
+        pipe = self._refiner(settings[0].refiner) if settings[0].refiner else self
+        later = pipe.order(second, pictures=blank, batch=batch)
+        if later.takes_over:
+            before = [tableau_of(one, self.spec).rows for one in filled(settings, batch)]
+            later = later._replace(runs=numbered_from(later.runs, before))
+        elif settings[0].hires_upscaler != "latent":
             return later
         given = later.given
         return later._replace(given=given._replace(image=None, source=jnp.zeros_like(given.noise)))
+
+    def _refiner(self, name: str) -> "Pipeline":
+        if name not in self.refiners:
+            there = ", ".join(self.refiners) or "none"
+            raise ValueError(f"no refiner {name!r} was added; there are: {there}")
+        return replace(self.refiners[name], dtype=self.dtype)
 
     def prepare(self, order: Order) -> None:
         """Loads or compiles what `draw` runs for such an order, without drawing it.
@@ -366,14 +381,16 @@ class Pipeline:
         """The programs with those adapters and ControlNets alone that a drawing uses."""
         own = self._adapted(adapters_of(order.settings))
         programs = own._own_programs(order.controls, order.settings[0])
-        if not (seeing := self._ip_adapters(order.settings[0])):
+        if seeing := self._ip_adapters(order.settings[0]):
+            nets = tuple(IPAdapter(one.config, jnp.dtype(self.dtype)) for one in seeing)
+            programs = programs._replace(
+                networks=programs.networks._replace(ip_adapters=nets),
+                params=programs.params | {"ip_adapter": [one.params for one in seeing]},
+            )
+        if order.later is None or not order.later.takes_over:
             return programs
-        dtype = jnp.dtype(self.dtype)
-        nets = tuple(IPAdapter(one.config, dtype) for one in seeing)
-        return programs._replace(
-            networks=programs.networks._replace(ip_adapters=nets),
-            params=programs.params | {"ip_adapter": [one.params for one in seeing]},
-        )
+        refiner = self._refiner(order.settings[0].refiner)
+        return programs._replace(refiner=refiner._programs(order.later))
 
     def _ip_adapters(self, settings: Settings) -> list[Loaded]:
         model = Adapted(self.spec, self.params, self.tokenizers)

@@ -5,7 +5,7 @@ tableau = build("dpm++_2m", NoiseSchedule.from_config(spec.schedule), 20, "epsil
 
 from jaxsd.schedulers.grid import Grid
 from jaxsd.schedulers.noise import NoiseSchedule
-from jaxsd.schedulers.samplers import SAMPLERS, Sampler, build
+from jaxsd.schedulers.samplers import SAMPLERS, Sampler, build, options_of
 from jaxsd.schedulers.tableau import (
     HISTORY,
     SAMPLES,
@@ -26,5 +26,6 @@ __all__ = [
     "build",
     "check",
     "check_point_mass",
+    "options_of",
     "padded",
 ]

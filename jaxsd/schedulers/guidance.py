@@ -123,6 +123,26 @@ def plus_plus(tableau: Tableau) -> tuple[np.ndarray, np.ndarray]:
     return 1 + a * tableau.alpha[:-1] / h, -before / h
 
 
+def shown(guidance: Guidance, scale: float, interval: Sequence[float] = (0.0, 1.0)) -> Guidance:
+    """Guidance by a picture too (Brooks et al. 2023, equation 3): a branch 0 that does not see it.
+
+    All others see the picture. Text k + 1 takes the place of text k; text 0 is the negative prompt
+    without the picture.
+
+    Args:
+      guidance: by the prompts, from `composed`.
+      scale: of the picture, in the interval.
+      interval: as for `composed`.
+    """
+    rows = len(guidance.which)
+    first, end = guided_rows(interval, rows)
+    whole = np.ones((rows, 1), np.float32)
+    whole[first:end] = scale
+    rest = whole - guidance.weight.sum(axis=1, keepdims=True)
+    which = np.concatenate([np.zeros((rows, 1), np.int32), guidance.which + 1], axis=1)
+    return Guidance(which, np.concatenate([rest, guidance.weight], axis=1))
+
+
 def guided_rows(interval: Sequence[float], rows: int) -> tuple[int, int]:
     """First guided row and the one after the last, of `rows`, for an interval in [0, 1].
 

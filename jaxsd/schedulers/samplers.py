@@ -128,6 +128,16 @@ def build(
     return Tableau(*(np.asarray(field, np.float32) for field in tableau))
 
 
+def options_of(name: str) -> tuple[str, ...]:
+    """Names of a sampler's options and of those of its grid.
+
+    Raises:
+      ValueError: an unknown name.
+    """
+    sampler = SAMPLERS[resolve(name, tuple(SAMPLERS))[0]]
+    return _options(sampler.grid) + _options(sampler.builder)
+
+
 def _options(function: Callable[..., Any]) -> tuple[str, ...]:
     """Names of a function's keyword-only arguments."""
     parameters = inspect.signature(function).parameters.values()

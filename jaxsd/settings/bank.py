@@ -24,6 +24,7 @@ class Entry(NamedTuple):
     text: str
     spans: tuple[Span, ...]
     is_negative: bool
+    sees: bool = True  # whether its branch sees the picture that a model changes
 
 
 class Bank(NamedTuple):
@@ -54,13 +55,20 @@ def composes(settings: Settings) -> bool:
     return settings.prompt_weights != "none" and AND.search(settings.prompt) is not None
 
 
+def is_shown(settings: Settings) -> bool:
+    """Whether an image has guidance by a picture: a branch more, which does not see it."""
+    guided = settings.guidance_scale > 1 or composes(settings)
+    return guided and settings.image_guidance_scale != 1
+
+
 def bank_of(settings: Settings, rows: int, *, guided: bool) -> Bank:
     """The bank of an image.
 
     Args:
       settings: checked ones.
       rows: of its table.
-      guided: whether branch 0 sees the negative prompt.
+      guided: whether branch 0 sees the negative prompt. With guidance by a picture branch 1 does
+        too, and that picture.
 
     Raises:
       ValueError: a prompt whose brackets, weights or number of texts are not allowed.
@@ -72,6 +80,10 @@ def bank_of(settings: Settings, rows: int, *, guided: bool) -> Bank:
         parts, rows_of = parts_of(prompt), lambda text: edited(text, rows)
     negative = rows_of(negative) if guided else []
     first, columns = _numbered([negative] if guided else [], 0)
+    blind = len(first) if guided and is_shown(settings) else 0
+    if blind:
+        columns += [[number + blind for number in columns[0]]]
+        first = first * 2
     later, others = _numbered([rows_of(part.text) for part in parts], len(first))
     if len(first) + len(later) > MOST_TEXTS:
         raise ValueError(
@@ -79,7 +91,10 @@ def bank_of(settings: Settings, rows: int, *, guided: bool) -> Bank:
             "are possible for an image"
         )
     texts = [*((text, True) for text in first), *((text, False) for text in later)]
-    entries = [Entry(text, _spans(settings, text), is_negative) for text, is_negative in texts]
+    entries = [
+        Entry(text, _spans(settings, text), is_negative, number >= blind)
+        for number, (text, is_negative) in enumerate(texts)
+    ]
     which = np.array([*columns, *others], np.int32).T
     return Bank(tuple(entries), which, tuple(part.weight for part in parts))
 

@@ -12,6 +12,7 @@ from jaxsd.settings.bank import bank_of, composes
 from jaxsd.settings.guiding import USUAL_PLUS_PLUS, check_guidance
 from jaxsd.settings.options import OPTIONS, UPSCALERS, Settings, option_value
 from jaxsd.settings.plans import adapters_of, passes_of, tableau_of
+from jaxsd.settings.presets import with_preset
 from jaxsd.text.variants import drawn
 from jaxsd.typed import is_whole
 
@@ -19,6 +20,8 @@ MOST_IMAGES = 2**20
 """Of one call: each takes a kilobyte before it is drawn."""
 LEAST_TILE = 8
 """Latents along the side of a tile."""
+IMAGE_GUIDANCE = 1.5
+"""The scale that suits InstructPix2Pix."""
 LARGEST_WEIGHT = 1000
 """Of a ControlNet, an IP-Adapter or a LoRA, either way."""
 
@@ -36,6 +39,7 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
     filled = _filled(_with_variants(settings), spec)
     _check_adapters(filled)
     _check_texts(filled, spec)
+    _check_seen(filled, spec)
     unit = spec.vae.downscale if spec.vae else 8
     for name in ("width", "height", "outpaint", "seed_resize"):
         _check_multiple(name, getattr(filled, name), unit)
@@ -46,6 +50,8 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
         _check_seamless(filled, unit * 2 ** (len(spec.unet.levels) - 1))
     if filled.hires > 1:
         _check_hires(filled, unit)
+    if filled.refiner:
+        _check_refiner(filled, spec)
     for one in passes_of(filled):
         tableau = tableau_of(one, spec)
         check_guidance(one, spec, tableau)
@@ -99,25 +105,28 @@ def in_range(settings: Settings) -> Settings:
     if any(settings.seed_resize) and not all(settings.seed_resize):
         raise ValueError(f"seed_resize {settings.seed_resize} has a 0; give a width and a height")
     if settings.noise != "jax":
-        for name in ("hires", "variation_strength", "seed_resize"):
+        for name in ("hires", "refiner", "variation_strength", "seed_resize"):
             if getattr(settings, name) != OPTIONS[name].default:
                 raise ValueError(f"{name} needs noise jax, and noise is {settings.noise!r}")
     return settings
 
 
 def _filled(settings: Settings, spec: ModelSpec) -> Settings:
-    strength, scale = settings.strength, settings.guidance_scale
-    if scale is None:
-        scale = USUAL_PLUS_PLUS if settings.cfg_pp else spec.guidance_scale
+    if settings.cfg_pp and settings.guidance_scale is None:
+        settings = replace(settings, guidance_scale=USUAL_PLUS_PLUS)
+    strength, changes = settings.strength, spec.unet.sees == "picture"
     if strength is None:
-        strength = 0.75 if settings.image and not settings.paints else 1.0
+        strength = 0.75 if settings.image and not (settings.paints or changes) else 1.0
+    scale = settings.image_guidance_scale
+    if scale is None:
+        scale = IMAGE_GUIDANCE if changes else 1.0
     return replace(
-        settings,
+        with_preset(settings, spec),
         strength=strength,
+        image_guidance_scale=scale,
         clip_skip=settings.clip_skip or -spec.text[0].hidden_layer,
         width=spec.default_size if settings.width is None else settings.width,
         height=spec.default_size if settings.height is None else settings.height,
-        guidance_scale=scale,
     )
 
 
@@ -199,6 +208,33 @@ def _check_pictures(settings: Settings) -> None:
             raise ValueError(f"{name} {getattr(settings, name)} needs an image to begin from")
 
 
+def _check_seen(settings: Settings, spec: ModelSpec) -> None:
+    sees = spec.unet.sees
+    if settings.depth and sees != "depth":
+        raise ValueError(
+            f"depth {settings.depth!r} is for depth-to-image models, and this is {spec.family}; "
+            "leave it out, or give it to a ControlNet"
+        )
+    if sees == "depth" and not settings.depth:
+        raise ValueError(
+            "this model sees how near things are; give a picture of that with depth, which other "
+            "programs (MiDaS) make of a picture"
+        )
+    if sees != "picture":
+        if settings.image_guidance_scale != 1:
+            raise ValueError(
+                f"image_guidance_scale {settings.image_guidance_scale:g} is for InstructPix2Pix, "
+                f"and this is {spec.family}; leave it out"
+            )
+    elif not settings.image:
+        raise ValueError("this model changes a picture as the prompt tells; give an image")
+    elif settings.strength < 1 and not settings.paints:
+        raise ValueError(
+            f"strength {settings.strength:g} is not for a model that changes a picture, which "
+            "begins from noise; leave it out, and give image_guidance_scale"
+        )
+
+
 def _check_adapters(settings: Settings) -> None:
     for lora in adapters_of([settings]).lora:
         if not max(map(abs, lora.weights)) <= LARGEST_WEIGHT:
@@ -247,6 +283,17 @@ def _check_tile(tile: int, unit: int) -> None:
     _check_multiple("vae_tile", tile, unit)
     if 0 < tile < (least := LEAST_TILE * unit):
         raise ValueError(f"vae_tile {tile} is out of range; allowed is 0, or at least {least}")
+
+
+def _check_refiner(settings: Settings, spec: ModelSpec) -> None:
+    for name, there in (("hires", settings.hires > 1), ("mask or outpaint", settings.paints)):
+        if there:
+            raise ValueError(f"refiner {settings.refiner!r} does not go with {name}; give one")
+    if spec.unet.in_channels != spec.unet.out_channels:
+        raise ValueError(
+            f"refiner {settings.refiner!r} takes over from models of text alone, and this is "
+            f"{spec.family}"
+        )
 
 
 def _check_multiple(name: str, value: Any, unit: int) -> None:

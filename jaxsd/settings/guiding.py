@@ -14,10 +14,11 @@ from jaxsd.schedulers.guidance import (
     perturbed,
     plus_plus,
     runs,
+    shown,
     together,
     unguided,
 )
-from jaxsd.settings.bank import Bank, composes
+from jaxsd.settings.bank import Bank, composes, is_shown
 from jaxsd.settings.options import OPTIONS, Settings
 
 PERTURBATIONS: tuple[str, ...] = ()
@@ -34,6 +35,7 @@ class Plan(NamedTuple):
     weights: tuple[float, ...]  # of the parts of the prompt; none without a negative prompt
     scale: float
     interval: tuple[float, ...]
+    picture: float = 1.0  # its scale; 1 for none
     factors: tuple[float, ...] = ()  # of the scale in each row
     away: tuple[int, float] | None = None  # number of the branch that is perturbed, and the scale
 
@@ -53,6 +55,8 @@ def plan_of(settings: Settings, bank: Bank, tableau: Tableau, *, guided: bool) -
     """The plan of an image; `guided` says whether its batch has negative prompts."""
     weights = bank.weights if guided else ()
     plan = Plan(tableau.rows, weights, scale_of(settings), settings.guidance_interval)
+    if guided and is_shown(settings):
+        plan = plan._replace(picture=settings.image_guidance_scale)
     if guided and settings.cfg_pp:
         plan = plan._replace(factors=tuple(plus_plus(tableau)[0].tolist()))
     if name := perturbation(settings):
@@ -97,6 +101,9 @@ def check_guidance(settings: Settings, spec: ModelSpec, tableau: Tableau) -> Non
     if settings.cfg_pp:
         others = ("mimic_scale", "guidance_rescale")
         methods += [name for name in others if _is_used(settings, name)]
+    if is_shown(settings):
+        methods += [name for name in ("mimic_scale",) if _is_used(settings, name)]
+        methods.append("image_guidance_scale")
     if len(methods) > 1:
         raise ValueError(f"{methods[0]} and {methods[1]} do not go together; give one of them")
     if settings.cfg_pp:
@@ -125,6 +132,8 @@ def _branches(plan: Plan, which: np.ndarray | None = None) -> Guidance:
     guidance = unguided(plan.rows)
     if plan.weights:
         guidance = composed(plan.weights, plan.scale, plan.rows, plan.interval)
+    if plan.picture != 1:
+        guidance = shown(guidance, plan.picture, plan.interval)
     if which is not None:
         guidance = guidance._replace(which=which)
     if plan.factors:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
+from jaxsd.distilled import PRESETS
 from jaxsd.settings.adapters import FORM, Embedding, Lora
 from jaxsd.typed import nearest, parsed, value_of
 
@@ -167,13 +168,29 @@ class Settings:
         high=2**16,
         metavar=("WIDTH", "HEIGHT"),
     )
-    sampler: str = option("ddim", "ddim, euler_a, dpm++_2m_karras, euler_sgm_uniform, ...")
-    steps: int = option(20, "of the sampler", low=1, metavar="N")
+    preset: str = option(
+        "found",
+        "sampler, steps and scale of a kind of distilled model, where they are not given; found "
+        "goes by the names of published files",
+        words=("found", *PRESETS),
+        metavar="KIND",
+    )
+    sampler: str | None = option(
+        None, "ddim, euler_a, dpm++_2m_karras, euler_sgm_uniform, ...; ddim for most models"
+    )
+    steps: int | None = option(None, "of the sampler; 20 for most models", low=1, metavar="N")
     sampler_options: tuple[str, ...] = option(
         (), "options of the sampler, such as eta=0.5 or spacing=trailing", metavar="NAME=VALUE"
     )
     guidance_scale: float | None = option(
         None, "how much the prompt counts; up to 1 is no guidance", low=0, high=1000, metavar="W"
+    )
+    image_guidance_scale: float | None = option(
+        None,
+        "InstructPix2Pix: how much the picture counts, such as 1.5; 1 is no guidance by it",
+        low=1,
+        high=1000,
+        metavar="W",
     )
     guidance_interval: tuple[float, ...] = option(
         (0.0, 1.0),
@@ -276,6 +293,19 @@ class Settings:
         shared=True,
         metavar="latent|lanczos|FILE",
     )
+    refiner: str = option(
+        "",
+        "model that draws the rest of the way, such as XL's refiner",
+        shared=True,
+        metavar="MODEL",
+    )
+    refiner_start: float = option(
+        0.8,
+        "part of the way from noise (0) to picture (1) at which the refiner takes over",
+        low=0,
+        high=1,
+        metavar="SHARE",
+    )
     image: str = option(
         "",
         "picture to begin from; any size: it is scaled to cover the size that is drawn, and its "
@@ -316,6 +346,12 @@ class Settings:
         low=0,
         high=2**16,
         metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
+    )
+    depth: str = option(
+        "",
+        "grey picture of how near things are, white is near, for depth-to-image models; any size, "
+        "as --image",
+        metavar="FILE",
     )
     control: tuple[Control, ...] = option(
         (),

@@ -1,6 +1,6 @@
 """What settings mean for the sampling loop: its table, and images that can share a call."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,12 +16,15 @@ from jaxsd.settings.bank import (
     texts_in,
 )
 from jaxsd.settings.guiding import is_guided, plan_of, runs_by
+from jaxsd.settings.handover import begun_with_noise, share_from, until
 from jaxsd.settings.options import SHARED, Settings
 from jaxsd.text.tokenizer import Tokenizer
 from jaxsd.types import Prediction
 
 ENLARGED = "enlarged"
 """Stands for the file of a picture that was drawn before."""
+HANDED = "handed over"
+"""Stands for that of latents, with their noise, that another model drew."""
 
 
 class Bucket(NamedTuple):
@@ -60,14 +63,33 @@ def tableau_of(settings: Settings, spec: ModelSpec) -> Tableau:
     strength = settings.strength if settings.image else 1.0
     options = tuple(sorted(settings.sampler_options))
     method = (settings.sampler, settings.steps, strength, options)
-    return _tableau(spec.schedule, spec.prediction, *method)
+    tableau = _tableau(spec.schedule, spec.prediction, *method)
+    handover = round(spec.schedule.train_steps * (1 - settings.refiner_start))
+    if settings.refiner:
+        return until(tableau, settings, handover)
+    if settings.image == HANDED:
+        method = (*method[:2], share_from(tableau, handover), options)
+        return begun_with_noise(_tableau(spec.schedule, spec.prediction, *method))
+    return tableau
 
 
 def passes_of(settings: Settings) -> tuple[Settings, ...]:
-    """The drawings that make an image, for checked settings: one, or with `hires` a second one.
+    """The drawings that make an image, for checked settings: one or two.
 
-    The second begins from the first, enlarged.
+    With `hires` a second one begins from the first, enlarged; with `refiner` another model goes on
+    with it. LoRAs and ControlNets are of the first model.
     """
+    if settings.refiner:
+        prompt = without_tags(settings.prompt)[0]
+        none = {
+            "control": (),
+            "ip_adapter": (),
+            "lora": (),
+            "lora_folder": (),
+            "preset": "none",
+            "refiner": "",
+        }
+        return settings, replace(settings, prompt=prompt, image=HANDED, strength=1.0, **none)
     if settings.hires == 1:
         return (settings,)
     height, width = settings.final_size
@@ -137,6 +159,13 @@ def adapters_of(images: Sequence[Settings]) -> Adapters:
         first.lora + named_loras(first.prompt, first.lora_folder),
         first.embedding + named_embeddings(texts, first.embedding_folder),
     )
+
+
+def beside(settings: Iterable[Settings]) -> tuple[list[str], list[str]]:
+    """The ControlNets and the refiners that settings name, each once."""
+    settings = list(settings)
+    controls = dict.fromkeys(control.model for one in settings for control in one.control)
+    return list(controls), list(dict.fromkeys(one.refiner for one in settings if one.refiner))
 
 
 def calls_of(

@@ -106,16 +106,35 @@ def test_averaged_names_are_the_real_ones():
     assert len(dots) == 686
 
 
-@pytest.mark.parametrize(
-    ("unet", "message"),
-    [("UNET-v1-Pix2Pix", "InstructPix2Pix"), ("UNET-v2-Depth", "depth-to-image")],
-)
-def test_other_models_are_refused_by_name(unet, message):
-    tensors = unread(
-        real_shapes(unet, UNET) | real_shapes("VAE-v1-SD", VAE) | real_shapes("CLIP-v1-SD", CLIP)
+def with_unet(name):
+    return unread(
+        real_shapes(name, UNET) | real_shapes("VAE-v1-SD", VAE) | real_shapes("CLIP-v1-SD", CLIP)
     )
-    with pytest.raises(ValueError, match=message):
+
+
+def test_other_models_are_refused_by_name():
+    tensors = with_unet("UNET-v1-SD") | unread({f"{UNET}input_blocks.0.0.weight": (320, 7, 3, 3)})
+    with pytest.raises(ValueError, match="an upscaler"):
         spec_of(tensors, {}, None)
+
+
+def test_depth_to_image_is_read_without_its_network_for_depth():
+    others = {f"depth_model.model.{name}": s for name, s in real_shapes("Depth-v2-SD").items()}
+    unet = real_shapes("UNET-v2-Depth", UNET)
+    tensors = {n: t for n, t in real_file("sd2").items() if not n.startswith(UNET)}
+    tensors |= unread(unet | others)
+    spec = spec_of(tensors, {}, None)
+    assert spec == families.FAMILIES["sd2-depth"]
+    assert spec.unet.sees == "depth"
+    assert model_of(tensors, spec).tensors["unet"]["conv_in/kernel"].shape == (3, 3, 5, 320)
+
+
+def test_instruct_pix2pix_is_read():
+    tensors = with_unet("UNET-v1-Pix2Pix")
+    spec = spec_of(tensors, {}, None)
+    assert spec == families.FAMILIES["sd1-pix2pix"]
+    assert spec.unet.sees == "picture"
+    assert model_of(tensors, spec).tensors["unet"]["conv_in/kernel"].shape == (3, 3, 8, 320)
 
 
 def test_missing_unused_and_misshapen_are_listed():

@@ -115,7 +115,8 @@ def test_a_second_pass_and_variations_of_webui() -> None:
     assert (settings.variation_seed, settings.variation_strength) == (7, 0.2)
     assert (settings.seed_resize, settings.hires_upscaler, left) == ((512, 384), "latent", ())
     # What we write is what we read.
-    recipe = Recipe(replace(settings, guidance_scale=5.0, width=512, height=768), "m", "", "1")
+    filled = {"steps": 20, "guidance_scale": 5.0, "width": 512, "height": 768}
+    recipe = Recipe(replace(settings, **filled), "m", "", "1")
     again = expressed(Made("webui", "a", "", parse_parameters(parameters_text(recipe))))[0]
     told = ("hires", "hires_strength", "variation_strength", "variation_seed", "seed_resize")
     for name in told:

@@ -38,6 +38,8 @@ _PIPELINES = (
     *_SD,
     "LatentConsistencyModelPipeline",
     "LatentConsistencyModelImg2ImgPipeline",
+    "StableDiffusionDepth2ImgPipeline",
+    "StableDiffusionInstructPix2PixPipeline",
     *_XL,
 )
 """Pipelines of diffusers that consist of the three kinds of networks only."""

@@ -12,7 +12,7 @@ from jaxsd.convert.files.safetensors_file import Progress
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.text import write_tokenizer
 
-_INPAINTING_CHANNELS = 9
+_TASKS = {"": "", "mask": "Inpaint", "picture": "InstructPix2Pix", "depth": "Depth2Img"}
 _DIFFUSERS = "0.42.1"
 """The release whose configs are written; diffusers needs one to load an inpainting model."""
 
@@ -57,9 +57,8 @@ def _facts(part: str, spec: ModelSpec) -> dict[str, Any]:
 def model_index(spec: ModelSpec) -> dict[str, Any]:
     """model_index.json: the pipeline's class and the class of each of its parts."""
     xl = spec.unet.added is not None
-    inpainting = spec.unet.in_channels == _INPAINTING_CHANNELS
     refiner = spec.layout.single_file == "refiner"
-    task = "Inpaint" if inpainting else "Img2Img" if refiner else ""
+    task = "Img2Img" if refiner else _TASKS[spec.unet.sees]
     index: dict[str, Any] = {
         "_class_name": f"StableDiffusion{'XL' if xl else ''}{task}Pipeline",
         "_diffusers_version": _DIFFUSERS,
@@ -74,7 +73,9 @@ def model_index(spec: ModelSpec) -> dict[str, Any]:
         if task:
             index |= {"requires_aesthetics_score": refiner}
     else:
-        index |= {"safety_checker": [None, None], "requires_safety_checker": False}
+        depth = spec.unet.sees == "depth"  # whose users give diffusers the network for it
+        index |= {"depth_estimator": [None, None]} if depth else {"safety_checker": [None, None]}
+        index |= {} if depth else {"requires_safety_checker": False}
     for part, (kind, _) in networks(spec).items():
         if part.startswith("text_"):
             name = part_folder(part, spec)

@@ -29,11 +29,10 @@ from jaxsd.families import (
 )
 from jaxsd.types import Prediction
 
-_INPAINTING_CHANNELS = 9
 _LIKE = {"v1": SD1, "v2": SD2, "xl": SDXL, "refiner": SDXL_REFINER}
 """Naming -> family whose noise schedule and size a model of no family gets."""
-_OTHERS = {5: "a depth-to-image model", 7: "an upscaler", 8: "an InstructPix2Pix model"}
-"""What other numbers of input channels than 4 and 9 mean."""
+_OTHERS = {7: "an upscaler"}
+"""What other numbers of input channels than 4, 5, 8 and 9 mean."""
 _MARKERS = {
     "edm_mean": "Playground 2.5",
     "edm_std": "Playground 2.5",
@@ -81,7 +80,7 @@ def _prediction(
     stated = stated_prediction(tensors, facts)
     if stated is not None:
         return stated
-    if naming == "v2" and unet.in_channels != _INPAINTING_CHANNELS:
+    if naming == "v2" and unet.sees not in ("mask", "depth"):
         raise ValueError(
             "SD 2 came in two kinds that look alike, and the file does not say which it is; set "
             "prediction to epsilon (512 pixel models) or to v (768 pixel models)"

@@ -1,34 +1,48 @@
-"""Extra input channels of inpainting models: the mask and the masked picture."""
+"""Extra input channels of the U-Net: mask and masked picture, a picture to change, or depth.
+
+Inpainting and depth models (Rombach et al. 2022) and InstructPix2Pix (Brooks et al. 2023).
+"""
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxsd.sampling.call import Answer, Call, Networks, UNetCall, branched
+from jaxsd.sampling.call import Answer, Call, Networks, UNetCall, branched, chosen
 from jaxsd.sampling.features.feature import Beginning, Feature
-from jaxsd.sampling.latents import MASKED, latents_of
-from jaxsd.sampling.loop import Memory, Step
+from jaxsd.sampling.latents import MASKED, latents_of, mean_of
+from jaxsd.sampling.loop import Memory, Step, per_image
 from jaxsd.types import Array, Params
 
 
 class Channels(NamedTuple):
-    """The given arrays."""
+    """The given arrays; also what the feature holds, with all channels in place of the image."""
 
-    mask: Array  # [B, h, w, 1] float32, 1 where to paint
-    image: Array  # [B, H, W, 3] float32 in [-1, 1], 0 where to paint
+    map: Array | None  # [B, h, w, 1] float32: a mask, 1 where to paint, or depth in [-1, 1]
+    image: Array | None  # [B, H, W, 3] float32 in [-1, 1], 0 where to paint
+    sees: Array | None = None  # [B, M] float32, 0 for texts whose branch sees zeros; None for all
 
 
-def hold(networks: Networks, params: Params, given: Channels, beginning: Beginning) -> Array:
-    """The channels [B, h, w, 1 + c], in the order in which these models are trained."""
+def hold(networks: Networks, params: Params, given: Channels, beginning: Beginning) -> Channels:
+    """The channels [B, h, w, n], in the order in which these models are trained.
+
+    A picture to change, which has no mask, is the mean of its posterior, and is not scaled.
+    """
+    if given.image is None:
+        return given._replace(image=given.map)
+    if given.map is None:
+        mean = mean_of(networks, params, given.image) / networks.vae.config.scaling_factor
+        return given._replace(image=mean)
     latents = latents_of(networks, params, given.image, beginning.keys, MASKED, beginning.draws)
-    return jnp.concatenate([given.mask, latents], axis=-1)
+    return given._replace(image=jnp.concatenate([given.map, latents], axis=-1))
 
 
-def wrap(networks: Networks, params: Params, held: Array, unet: UNetCall) -> UNetCall:
+def wrap(networks: Networks, params: Params, held: Channels, unet: UNetCall) -> UNetCall:
     """Appends the channels to the latents."""
 
     def changed(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
-        channels = branched(held, len(call.x) // len(held))
+        channels = branched(held.image, len(call.x) // len(held.image))
+        if held.sees is not None:
+            channels = per_image(chosen(held.sees, step.columns["which"]), channels)
         x = jnp.concatenate([call.x, channels], axis=-1)
         return unet(call._replace(x=x), step, memory)
 
