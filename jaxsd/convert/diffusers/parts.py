@@ -138,7 +138,7 @@ def open_part(
     where = folder / "config.json"
     settings = read_json(where)
     found = settings.get("_class_name", kind)
-    if found != kind:
+    if torch_class(found) != kind:
         raise ValueError(f"{folder} is a {found}, not a{'n' * kind.startswith('A')} {kind}")
     config = PARTS[kind].config(settings, where=str(where), **facts)
     weights = weights or folder
@@ -146,6 +146,11 @@ def open_part(
     linear = is_linear(settings)
     tree = PARTS[kind].fill(config, tensors, str(weights), linear=linear, strict=strict)
     return StoredPart(config, settings, tree)
+
+
+def torch_class(name: Any) -> Any:
+    """The class of PyTorch for one of Flax: `FlaxAutoencoderKL` is `AutoencoderKL`."""
+    return name.removeprefix("Flax") if isinstance(name, str) else name
 
 
 def is_linear(settings: Config) -> bool:
