@@ -91,6 +91,7 @@ FENCES = {
     "transformers": {"tools"},
     "tokenizers": {"text"},
     "safetensors": {"convert", "adapters"},
+    "tensorstore": {"convert"},
     "huggingface_hub": {"convert"},
     "PIL": {"images", "tools"},
     "array_record": {"records"},

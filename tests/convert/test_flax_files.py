@@ -2,13 +2,19 @@
 
 import hashlib
 import json
+import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
-from flax.serialization import to_bytes
+from flax.serialization import msgpack_restore, to_bytes
+from flax.training.train_state import TrainState
 
 from jaxsd.convert import open_model, read, read_controlnet, write_controlnet, write_diffusers
 from jaxsd.convert.files.flax_file import read_flax
@@ -39,6 +45,66 @@ def test_weights_are_those_that_diffusers_made_for_torch(folder: Path, tmp_path:
     wanted = json.loads((folder / "torch.json").read_text())
     for part, file in (("unet", FILE), ("vae", FILE), ("text_encoder", "model.safetensors")):
         assert hashes(tmp_path / "torch" / part / file) == wanted[part]
+
+
+def test_settings_of_maxdiffusion_are_left_aside(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "max")
+    where = tmp_path / "max/unet/config.json"
+    added = {"attention_kernel": "flash", "flash_min_seq_length": 4096, "mesh": None}
+    where.write_text(json.dumps(json.loads(where.read_text()) | added))
+    assert open_model(tmp_path / "max").spec == open_model(folder).spec
+
+
+@pytest.fixture(scope="module")
+def checkpoints(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same weights as MaxDiffusion's `save_checkpoint` lays them out, of two steps."""
+    place = tmp_path_factory.mktemp("maxdiffusion")
+    config = folder / "scheduler/scheduler_config.json"
+    items = {"scheduler_config": ocp.args.JsonSave(json.loads(config.read_text()))}
+    for part, file in (
+        ("unet", "diffusion_flax_model.msgpack"),
+        ("vae", "diffusion_flax_model.msgpack"),
+        ("text_encoder", "flax_model.msgpack"),
+    ):
+        params = msgpack_restore((folder / part / file).read_bytes())
+        if part == "text_encoder":  # with a table of CLIP's size, since there is no tokenizer
+            table = params["text_model"]["embeddings"]["token_embedding"]
+            table["embedding"] = np.resize(table["embedding"], (49408, 16))
+        state = TrainState(0, None, jax.tree.map(jnp.asarray, params), None, {})
+        settings = json.loads((folder / part / "config.json").read_text())
+        settings |= {"vocab_size": 49408, "eos_token_id": 2} if part == "text_encoder" else {}
+        items[f"{part}_config"] = ocp.args.JsonSave(settings)
+        items[f"{part}_state"] = ocp.args.StandardSave(state)
+    options = ocp.CheckpointManagerOptions(create=True, enable_async_checkpointing=False)
+    with ocp.CheckpointManager(place, options=options, item_names=tuple(items)) as manager:
+        for step in (9, 10):
+            manager.save(step, args=ocp.args.Composite(**items), force=True)
+    return place
+
+
+def test_a_checkpoint_of_maxdiffusion_is_the_same_model(checkpoints: Path, folder: Path) -> None:
+    model, flax = open_model(checkpoints), open_model(folder)
+    assert model.files == "MaxDiffusion checkpoint"
+    text = replace(flax.spec.text[0], vocab_size=49408, pad_token=49407, added_tokens=0)
+    assert model.spec == replace(flax.spec, text=(text,))
+    assert model.tokenizers[0].pad_token == 49407
+    for part, tensors in flax.tensors.items():
+        assert model.tensors[part].keys() == tensors.keys()
+        for path, tensor in tensors.items():
+            if "token_embedding" not in path:
+                np.testing.assert_array_equal(model.tensors[part][path].read(), tensor.read())
+
+
+def test_damage_to_a_checkpoint_is_one_line(checkpoints: Path, tmp_path: Path) -> None:
+    shutil.copytree(checkpoints / "9", tmp_path / "9")
+    for path in (tmp_path / "9/unet_state").rglob("d/*"):
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match="unet_state is damaged: ") as error:
+        open_model(tmp_path / "9")
+    assert "\n" not in str(error.value)
+    (tmp_path / "9/unet_state/manifest.ocdbt").unlink()
+    with pytest.raises(ValueError, match="is no state that Orbax saved with OCDBT"):
+        open_model(tmp_path)
 
 
 def test_a_controlnet_too(folder: Path, tmp_path: Path) -> None:
