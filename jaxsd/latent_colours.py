@@ -7,7 +7,7 @@ of eleven pictures of 512 to 1,024 pixels, those of "emoji" of the sheet of the 
 
 import numpy as np
 
-from jaxsd.config import ModelSpec
+from jaxsd.config import ModelSpec, VAEConfig
 from jaxsd.families import EMOJI, SD1, SDXL
 from jaxsd.types import Array
 
@@ -40,8 +40,10 @@ COLOURS: dict[str, tuple[tuple[float, float, float], ...]] = {
 def latents_of(spec: ModelSpec) -> str | None:
     """Whose latents a model has, a name of `COLOURS`; None for those of an unknown autoencoder.
 
-    It decodes with a large one. These are told by the factor that their latents are scaled with.
+    Autoencoders are told by the factor that their latents are scaled with. Tiny ones have none.
     """
+    if not isinstance(spec.vae, VAEConfig):
+        return None
     if spec.family == EMOJI.family:
         return "emoji"
     own = (spec.vae.latent_channels, spec.vae.scaling_factor)
@@ -51,7 +53,7 @@ def latents_of(spec: ModelSpec) -> str | None:
 
 
 def colours_for(spec: ModelSpec) -> str:
-    """The same.
+    """The table for previews of a model's latents, a name of `COLOURS`.
 
     Raises:
       ValueError: the latents of another autoencoder.
