@@ -2,23 +2,32 @@
 
 import contextlib
 import gc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, NamedTuple
 
 import jaxsd
 from jaxsd.canvases import Pictures
-from jaxsd.config import ModelSpec
+from jaxsd.config import ModelSpec, TinyVAEConfig
 from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.convert.refiner import open_refiner
+from jaxsd.convert.stored_model import StoredModel
+from jaxsd.convert.tiny_vae import with_tiny_vae
+from jaxsd.latent_colours import colours_for
+from jaxsd.preview_display import PreviewDisplay
 from jaxsd.settings import Settings, beside
 from jaxsd.types import Array
 
 LARGEST_BATCH = 8
 """Images drawn at a time."""
+
+
+class Preview(NamedTuple):
+    """How pictures are shown while they are drawn."""
+
+    display: PreviewDisplay
+    taesd: str | None  # a tiny autoencoder for previews alone
 
 
 def batches(count: int) -> list[int]:
@@ -40,9 +49,10 @@ def draw(
     batch: int = 0,
     progress: Callable[[int, int], Any],
     say: Callable[[str], None],
+    preview: Preview | None = None,
     **options: Any,
-) -> Array:
-    """The images of checked settings, uint8 [N, H, W, 3].
+) -> Iterator[Array]:
+    """The images of checked settings, each uint8 [H, W, 3], as soon as its call is done.
 
     Args:
       model: as for `jaxsd.load`.
@@ -52,6 +62,7 @@ def draw(
       batch: a call draws at least so many, of which some are cut.
       progress: called with the network calls that are done, and with those of a batch.
       say: called with lines about the cache and the model.
+      preview: what shows pictures meanwhile.
       options: of `jaxsd.load`.
 
     Raises:
@@ -69,13 +80,46 @@ def draw(
             outline.prepare_parts(outline.order(first, pictures=pictures, batch=batch or None))
 
     pipe = with_programs(model, say, settings[:1], ahead=prepare, **options)
-    drawn: list[Array] = []
+    watched = _watched(pipe, preview, settings[0].drawn_size) if preview else {}
+    drawn = 0
     for number, count in enumerate(counts):
-        first = sum(map(len, drawn))
-        part = settings[first : first + count]
+        part = settings[drawn : drawn + count]
         order = pipe.order(part, pictures=pictures, batch=batch or None)
-        drawn.append(pipe.pictures(pipe.drawn(order, partial(_in_all, progress, number)), order))
-    return np.concatenate(drawn)
+        drawing = pipe.drawn(order, partial(_in_all, progress, number), **watched)
+        yield from pipe.pictures(drawing, order)
+        drawn += count
+    if preview:
+        preview.display.close()
+
+
+def check_preview(model: StoredModel, taesd: str | None) -> None:
+    """Finds out whether previews can be made of a model.
+
+    Args:
+      model: opened.
+      taesd: of `Preview`.
+
+    Raises:
+      ValueError: another tiny autoencoder, or latents whose colours are not known.
+      FileNotFoundError: no such folder or file.
+    """
+    if taesd is not None:
+        with_tiny_vae(model, taesd)
+    elif not isinstance(model.spec.vae, TinyVAEConfig):
+        colours_for(model.spec)
+
+
+def _watched(pipe: "jaxsd.Pipeline", preview: Preview, size: tuple[int, int]) -> dict[str, Any]:
+    """The arguments of `Pipeline.drawn` that show what is being drawn."""
+    from jaxsd.pipeline.previews import previewer
+
+    make = previewer(pipe, preview.taesd)
+
+    def show(pipe: "jaxsd.Pipeline", row: int, timestep: float, tensors: dict[str, Array]) -> None:
+        if preview.display.due():
+            preview.display.show(make(tensors["x0"]), size)
+
+    return {"callback_on_step_end": show, "callback_on_step_end_tensor_inputs": ("x0",)}
 
 
 def _in_all(progress: Callable[[int, int], Any], batch: int, done: int, rows: int) -> None:

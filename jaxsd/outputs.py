@@ -3,7 +3,7 @@
 import hashlib
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -117,21 +117,28 @@ def file_name(prompt: str) -> str:
 
 
 def saved(
-    paths: Sequence[Path], sheet: Path | None, images: np.ndarray, recipes: Sequence[Recipe]
+    paths: Sequence[Path],
+    sheet: Path | None,
+    images: Iterable[np.ndarray],
+    recipes: Iterable[Recipe],
 ) -> Iterator[Path]:
     """Writes images with their recipes, then the contact sheet, and yields the path of each.
+
+    Each image is written as soon as it is there: whatever stops the next one, it is kept.
 
     Args:
       paths: files of the images, from `output_paths`.
       sheet: file of the contact sheet, or None.
-      images: uint8 [B, H, W, 3].
+      images: each uint8 [H, W, 3].
       recipes: one per image.
     """
+    drawn = []
     for path, image, recipe in zip(paths, images, recipes, strict=True):
         write_picture(path, image, texts_of(recipe))
+        drawn.append(image)
         yield path
     if sheet is not None:
-        write_picture(sheet, contact_sheet(images))
+        write_picture(sheet, contact_sheet(np.stack(drawn)))
         yield sheet
 
 

@@ -12,10 +12,11 @@ from jaxsd.canvases import canvas_of, read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, loading, opened, reading
 from jaxsd.cli.progress import steps_shown
 from jaxsd.convert.reading import Reading
-from jaxsd.drawings import LARGEST_BATCH, batches, check_models, draw
+from jaxsd.drawings import LARGEST_BATCH, Preview, batches, check_models, check_preview, draw
 from jaxsd.memory import check_drawing
 from jaxsd.metadata import Again, changed, check_same_files, read_again
 from jaxsd.outputs import adapter_hashes, check_room, model_hash, output_paths, saved
+from jaxsd.preview_display import PreviewDisplay
 from jaxsd.settings import (
     Recipe,
     Settings,
@@ -44,6 +45,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "sheet",
     )
     parser.add_argument("--num-images", type=int, default=1, metavar="N", help="per prompt (1)")
+    parser.add_argument(
+        "--preview",
+        action="store_true",
+        help="show pictures while they are drawn, in terminals that can (kitty, iTerm2, sixels), "
+        "else in NAME_preview.png",
+    )
+    parser.add_argument(
+        "--preview-taesd", metavar="TAESD", help="the same, sharper, by a tiny autoencoder"
+    )
     add_model(parser)
     add_settings(parser)
     parser.set_defaults(model=None, dtype=None)  # what --again says, or else as the help says
@@ -56,7 +66,11 @@ def main(args: argparse.Namespace) -> None:
     first = changed(before, given_settings(args))
     asked = args.prompts or [first.prompt]
     count = image_count("--num-images", args.num_images, len(asked))
-    spec = opened(args).spec
+    model = opened(args)
+    spec = model.spec
+    previewed = args.preview or args.preview_taesd is not None
+    if previewed:
+        check_preview(model, args.preview_taesd)
     check_drawing(checked(first, spec), spec, images=count, together=min(count, LARGEST_BATCH))
     prompts = [text for text in asked for _ in range(args.num_images)]
     number = getattr(first, first.counted)
@@ -91,6 +105,8 @@ def main(args: argparse.Namespace) -> None:
     ]
     check_room(paths[0], max(recipes, key=lambda one: len(one.settings.prompt)))
     rows = rows_of(settings[0], spec)
+    display = PreviewDisplay(sheet or paths[0])
+    preview = Preview(display, args.preview_taesd) if previewed else None
     with (
         ThreadPoolExecutor(1) as aside,
         steps_shown(rows * len(batches(len(prompts)))) as progress,
@@ -104,16 +120,17 @@ def main(args: argparse.Namespace) -> None:
             batch=batch,
             progress=progress,
             say=progress.write,
+            preview=preview,
             **loading(args),
         )
-        recipes = [replace(one, model_hash=hashed.result()) for one in recipes]
+        hashes_too = (replace(one, model_hash=hashed.result()) for one in recipes)
         written: list[Path] = []
         try:
-            written.extend(saved(paths, sheet, images, recipes))
+            written.extend(saved(paths, sheet, images, hashes_too))
         finally:
             print("".join(f"{path}\n" for path in written), end="")
     seconds = time.perf_counter() - started
-    print(f"{len(images)} drawn in {seconds:.1f} s", file=sys.stderr)
+    print(f"{len(settings)} drawn in {seconds:.1f} s", file=sys.stderr)
 
 
 def begun(args: argparse.Namespace) -> Recipe:

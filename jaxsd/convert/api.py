@@ -8,6 +8,7 @@ from typing import get_args
 
 from jaxsd.config import ModelSpec
 from jaxsd.convert.diffusers.folder import open_diffusers
+from jaxsd.convert.diffusers.maxdiffusion import last_step
 from jaxsd.convert.diffusers.write import save_diffusers
 from jaxsd.convert.files.hub import download, is_hub_id
 from jaxsd.convert.files.safetensors_file import silent
@@ -34,8 +35,9 @@ def open_model(
     """Open a model without reading its weights.
 
     Args:
-      source: a built-in name ("emoji"), a diffusers folder, a single file (.safetensors, .ckpt), or
-        the id of a repository on the Hugging Face hub ("owner/name").
+      source: a built-in name ("emoji"), a diffusers folder, a single file (.safetensors, .ckpt), a
+        folder of MaxDiffusion's checkpoints or one of its steps, or the id of a repository on the
+        Hugging Face hub ("owner/name").
       ema: which U-Net weights to take where there are two sets: the average of training (`True`,
         and `None`) or the last (`False`).
       prediction: "epsilon", "v" or "sample", for files that do not say it, or say it wrongly.
@@ -56,7 +58,8 @@ def open_model(
         if not is_hub_id(str(source)):
             raise FileNotFoundError(f"no model at {source}: no such file or folder")
         path = download(str(source))
-    return _with_preset(open_diffusers(path, ema, prediction, strict=strict), source)
+    model = open_diffusers(last_step(path), ema, prediction, strict=strict)
+    return _with_preset(model, source)
 
 
 def _with_preset(model: StoredModel, source: str | Path) -> StoredModel:

@@ -1,6 +1,6 @@
 """From an order to a drawing: in one program, or row by row."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -118,13 +118,24 @@ def _enlarging(later: Order) -> dict[str, Any]:
     return {"size": tuple(image.shape[1:3]), "method": "lanczos3"}
 
 
-def steps(programs: Programs, order: Order, rows_per_call: int = 1) -> Iterator[Shown]:
+def as_it_is(shown: Shown) -> Shown:
+    """Changes nothing."""
+    return shown
+
+
+def steps(
+    programs: Programs,
+    order: Order,
+    rows_per_call: int = 1,
+    on_step: Callable[[Shown], Shown] = as_it_is,
+) -> Iterator[Shown]:
     """Draws row by row; to cancel, stop iterating.
 
     Args:
       programs: of a pipeline.
       order: what to draw.
       rows_per_call: rows of one call of the program.
+      on_step: makes of what was drawn that from which the next row goes on.
     """
     conditions, state = programs(encode, given=order.given)
     row = 0
@@ -135,14 +146,19 @@ def steps(programs: Programs, order: Order, rows_per_call: int = 1) -> Iterator[
             told = {"steps": programs.placed(part), "conditions": conditions}
             state, finite = programs.of_loop(denoise, **told, state=state, keys=order.given.keys)
             row += len(part.row.number)
-            yield Shown(row, order.rows, state, finite)
+            shown = on_step(Shown(row, order.rows, state, finite))
+            state = shown.state
+            yield shown
     if order.later is not None:
         small = state.samples[:, 0]
         if order.later.given.source is None:
             small = programs.of_decoder(decode, latents=small)
         later = continued(programs, order.later, small)
-        for shown in steps(programs.later, later, rows_per_call):
-            yield shown._replace(row=row + shown.row, rows=order.rows)
+
+        def counted(shown: Shown, before: int = row) -> Shown:
+            return on_step(shown._replace(row=before + shown.row, rows=order.rows))
+
+        yield from steps(programs.later, later, rows_per_call, counted)
 
 
 def finished(programs: Programs, shown: Shown, finite: list[np.ndarray]) -> Drawing:

@@ -21,7 +21,16 @@ from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.parallel import images_per_step, own_share, share
 from jaxsd.pipeline.adapting import Adapted, Last, with_weights, with_words
 from jaxsd.pipeline.batches import batch_size, filled, given_noise, image_keys, placed
-from jaxsd.pipeline.drawing import Programs, Shown, finished, prepare_steps, steps, whole
+from jaxsd.pipeline.callbacks import Callback, on_step_end
+from jaxsd.pipeline.drawing import (
+    Programs,
+    Shown,
+    as_it_is,
+    finished,
+    prepare_steps,
+    steps,
+    whole,
+)
 from jaxsd.pipeline.drawing import prepare_whole as prepare_program
 from jaxsd.pipeline.forms import changed
 from jaxsd.pipeline.image_prompts import Loaded, Reader, Source, encoders_of, image_prompts
@@ -47,6 +56,8 @@ from jaxsd.types import Array, Params
 
 Progress = Callable[[int, int], None]
 """(rows done, rows in all)."""
+WATCHING = ("progress", "callback_on_step_end", "callback_on_step_end_tensor_inputs")
+"""Arguments of `Pipeline.draw` that are called while it draws."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -144,10 +155,10 @@ class Pipeline:
         return self._pictures(prompt, options | {"image": image, "mask": mask})
 
     def _pictures(self, prompt: str | Sequence[str], options: dict[str, Any]) -> Any:
-        progress = options.pop("progress", None)
+        watched = {name: options.pop(name) for name in WATCHING if name in options}
         output = output_of(options.pop("output_type", "np"))
         order = self.order(prompt, **options)
-        drawing = self.drawn(order, progress)
+        drawing = self.drawn(order, **watched)
         return output(drawing.images, drawing.latents, lambda: self.pictures(drawing, order))
 
     def encode(self, images: np.ndarray, *, vae_tile: int = 0) -> Array:
@@ -169,6 +180,8 @@ class Pipeline:
         negative_prompt: str | Sequence[str] | None = None,
         *,
         progress: Progress | None = None,
+        callback_on_step_end: Callback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         **options: Any,
     ) -> Drawing:
         """Draws pictures and returns them unrounded, with their latents.
@@ -183,6 +196,10 @@ class Pipeline:
           negative_prompt: what guidance leads away from; one, or one per image.
           progress: called after every row with (done, all). The work is then three programs
             instead of one; the result is the same up to rounding.
+          callback_on_step_end: called after every row with (pipeline, row, timestep, tensors); the
+            drawing goes on from the "latents" of the dict that it returns. See
+            `jaxsd.pipeline.callbacks`.
+          callback_on_step_end_tensor_inputs: the tensors: "latents", "x0".
           **options: fields of `jaxsd.settings.Settings`, one value, or a list with one per image
             (of `seed`, one value is that of the first image); options of the sampler (`eta`,
             `spacing`, ...), see `jaxsd.schedulers.build`; and
@@ -197,21 +214,34 @@ class Pipeline:
           ValueError: in one line, for any argument that does not fit.
           FloatingPointError: the latents or the image were not finite; names the step.
         """
-        return self.drawn(self.order(prompt, negative_prompt, **options), progress)
+        order = self.order(prompt, negative_prompt, **options)
+        inputs = callback_on_step_end_tensor_inputs
+        return self.drawn(order, progress, callback_on_step_end, inputs)
 
     def begin(self, order: Order) -> Drawing:
         """Starts to draw in one program, without waiting for it or checking for NaN."""
         return whole(self._programs(order), order)
 
-    def drawn(self, order: Order, progress: Progress | None = None) -> Drawing:
+    def drawn(
+        self,
+        order: Order,
+        progress: Progress | None = None,
+        callback_on_step_end: Callback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> Drawing:
         """The drawing of an order; see `draw`."""
-        if progress is None:
+        on_step = as_it_is
+        if callback_on_step_end is not None:
+            inputs = callback_on_step_end_tensor_inputs
+            on_step = on_step_end(callback_on_step_end, self, order, inputs)
+        if progress is None and callback_on_step_end is None:
             drawing = Drawing(*self._own(self.begin(order), DRAWING))
         else:
             programs, finite = self._programs(order), []
-            for shown in steps(programs, order):
+            for shown in steps(programs, order, on_step=on_step):
                 finite.append(np.asarray(self._own(shown.finite, DRAWING.finite)))
-                progress(shown.row, shown.rows)
+                if progress is not None:
+                    progress(shown.row, shown.rows)
             images, latents, flags = finished(programs, shown, finite)
             drawing = Drawing(*self._own((images, latents), DRAWING[:2]), flags)
         count = len(order.settings)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_models import TINY
 
 import jaxsd
 from jaxsd.cli.main import run
@@ -121,6 +122,7 @@ def test_the_built_in_model_is_introduced_once(tmp_path):
         (["-o", "/tmp/a.jpg", "--negative", "\u732b" * 9000], "a JPEG has room for 65533, take"),
         (["-o", "/tmp/a.webp", "--size", "2x16384"], "a WebP has at most 16383 pixels along a"),
         (["--again", __file__], "no picture of a known kind"),
+        (["--preview-taesd", "/no/such"], "no tiny autoencoder at /no/such"),
         (["--lora", "no.pt:0.7"], "there is no file 'no.pt'; lora is FILE[:UNET_WEIGHT"),
     ],
 )
@@ -138,6 +140,38 @@ def test_mistakes_are_told_before_anything_is_loaded(
     assert printed.err.count("\n") == 1
     assert printed.out == ""
     assert os.listdir(tmp_path) == []
+
+
+class Interrupted:
+    """In place of a pipeline: Ctrl-C comes while the second batch is drawn."""
+
+    spec = TINY["emoji"]
+
+    def order(self, settings, **options):
+        return settings
+
+    def drawn(self, order, progress, callback_on_step_end, callback_on_step_end_tensor_inputs):
+        if len(order) < 2:
+            raise KeyboardInterrupt
+        callback_on_step_end(self, 0, 999.0, {"x0": np.zeros((len(order), 4, 6, 4))})
+        return order
+
+    def pictures(self, drawing, order):
+        return np.full((len(order), 32, 48, 3), 7, np.uint8)
+
+
+def test_what_was_drawn_before_an_interruption_is_whole(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("jaxsd.drawings.with_programs", lambda *_, **__: Interrupted())
+    argv = ["generate", "a", "b", "c", "--preview", "--model", str(model), "-o", str(tmp_path)]
+    with pytest.raises(SystemExit) as end:
+        run([*argv, "--size", "48x32"])
+    printed = capsys.readouterr()
+    assert end.value.code == 130
+    assert printed.out.split() == [str(tmp_path / "a_0.png"), str(tmp_path / "b_1.png")]
+    assert printed.err.splitlines()[-1] == "jaxsd generate: interrupted"
+    left = {"a_0.png", "b_1.png", "contact_sheet_preview.png"}
+    assert set(os.listdir(tmp_path)) == left
+    assert {read_image(tmp_path / name).shape[:2] for name in left} == {(32, 48), (40, 108)}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 import pytest
 from convert_fakes import unread
+from flax.serialization import to_bytes
 from tiny_models import TINY
 from torch_bytes import WRITERS, call, dict_of, name, number, of_array, storage, tensor, text
 
@@ -207,6 +208,16 @@ def test_pickles(tmp_path, part):
         write(path, value, {"0": ARRAY})
         if rng.random() < 0.5:
             path.write_bytes(scrambled(rng, path.read_bytes()))
+        attempt(lambda: read_file(path), seed)
+
+
+TREE = {"conv_in": {"kernel": np.zeros((2, 3), np.float32), "bias": np.zeros(3, np.float16)}}
+
+
+def test_flax(tmp_path, part):
+    path = tmp_path / "x.msgpack"
+    for seed in seeds(part):
+        path.write_bytes(scrambled(random.Random(seed), to_bytes(TREE)))
         attempt(lambda: read_file(path), seed)
 
 

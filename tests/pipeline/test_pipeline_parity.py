@@ -51,6 +51,28 @@ def test_guidance_and_negative_prompts(family: str, sampler: str) -> None:
     assert_same_pictures(drawn(pair, order), pair, want)
 
 
+@pytest.mark.parametrize("sampler", ["ddim", "euler", "dpm++_2m"])
+def test_callbacks_see_and_change_the_same_latents(sampler: str) -> None:
+    pair, seen = pair_of("sd1"), {"ours": [], "theirs": []}
+
+    def callback(pipe: object, step: int, timestep: object, tensors: dict) -> dict:
+        channels = -1 if type(pipe) is type(pair.ours) else 1
+        whose = "ours" if channels == -1 else "theirs"
+        latents = np.moveaxis(np.asarray(tensors["latents"]), channels, -1)
+        seen[whose].append((step, float(timestep), latents))
+        return {"latents": tensors["latents"] * (0.9 if step == 4 else 1)}
+
+    kind = StableDiffusionPipeline
+    want = draw_theirs(pair, kind, sampler, guidance_scale=7.5, callback_on_step_end=callback)
+    order = order_of(pair, sampler, guidance_scale=7.5)
+    drawing = pair.ours.drawn(order, callback_on_step_end=callback)
+    assert_same_pictures(drawing, pair, want)
+    for ours, theirs in zip(seen["ours"], seen["theirs"], strict=True):
+        assert ours[0] == theirs[0]
+        assert abs(ours[1] - theirs[1]) < 1
+        assert np.abs(ours[2] - theirs[2]).max() < 1e-4 * np.abs(theirs[2]).max()
+
+
 def test_no_negative_prompt_is_zeros_for_xl() -> None:
     pair = pair_of("sdxl")
     options = {"negative_prompt": None, "guidance_scale": 5.0}

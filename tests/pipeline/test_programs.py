@@ -85,6 +85,41 @@ def test_steps_show_every_row_and_may_be_left(pipe: Pipeline) -> None:
     assert rows == [4, 6]
 
 
+def test_callbacks_see_every_row_and_change_nothing(pipe: Pipeline) -> None:
+    """Five images in a batch of six, of different lengths."""
+    plain = pipe.draw(DIFFERENT, progress=row_by_row)
+    seen = []
+
+    def see(caller: Pipeline, step: int, timestep: object, tensors: dict) -> dict:
+        assert caller is pipe
+        assert {name: one.shape for name, one in tensors.items()} == {"latents": (5, 2, 2, 4)}
+        seen.append((step, timestep))
+        return tensors
+
+    drawing = pipe.draw(DIFFERENT, callback_on_step_end=see)
+    np.testing.assert_array_equal(drawing.images, plain.images)
+    assert [step for step, _ in seen] == [0, 1, 2, 3, 4, 5]
+    assert len(set(seen[0][1].tolist())) > 1
+
+
+def test_callbacks_change_latents_and_stop(pipe: Pipeline) -> None:
+    wanted = np.full((5, 2, 2, 4), 0.25, np.float32)
+
+    def at_the_end(caller: Pipeline, step: int, timestep: object, tensors: dict) -> dict | None:
+        assert tensors.keys() == {"x0"}
+        return {"latents": wanted} if step == 5 else None
+
+    inputs = {"callback_on_step_end_tensor_inputs": ["x0"]}
+    drawing = pipe.draw(DIFFERENT, callback_on_step_end=at_the_end, **inputs)
+    np.testing.assert_array_equal(drawing.latents, wanted)
+    with pytest.raises(ValueError, match=r"names out of latents, x0"):
+        pipe.draw(
+            DIFFERENT, callback_on_step_end=at_the_end, callback_on_step_end_tensor_inputs=["z"]
+        )
+    with pytest.raises(ValueError, match=r"gave latents of shape \(1,\), not \(5, 2, 2, 4\)"):
+        pipe.draw(DIFFERENT, callback_on_step_end=lambda *_: {"latents": np.zeros(1)})
+
+
 def test_what_is_prepared_is_not_compiled_again(pipe: Pipeline) -> None:
     options = {"steps": 3, "guidance_interval": (0.5, 1.0)} | SIZE
     for prepare, progress in ((Pipeline.prepare, None), (Pipeline.prepare_parts, row_by_row)):

@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxsd.config import ModelSpec, ScheduleConfig
 from jaxsd.convert.diffusers.fields import Config, Fields, read_json
+from jaxsd.convert.diffusers.maxdiffusion import is_step, padding, read_index, scheduler_file
 from jaxsd.convert.diffusers.parts import (
     PROJECTED_TEXT,
     TEXT,
@@ -17,6 +18,7 @@ from jaxsd.convert.diffusers.parts import (
     is_linear,
     networks,
     open_part,
+    torch_class,
 )
 from jaxsd.convert.diffusers.schedule_settings import check_class, schedule_config
 from jaxsd.convert.stored_model import (
@@ -26,10 +28,9 @@ from jaxsd.convert.stored_model import (
     layout_of,
     usual_guidance,
 )
-from jaxsd.text import Tokenizer, read_tokenizer
+from jaxsd.text import Tokenizer, clip_tokenizer, read_tokenizer
 from jaxsd.types import Prediction
 
-_SCHEDULER = Path("scheduler", "scheduler_config.json")
 _LARGEST_SIZE = 4096
 _TASKS = ("", "Img2Img", "Inpaint")
 _SD = tuple(f"StableDiffusion{task}Pipeline" for task in _TASKS)
@@ -60,7 +61,7 @@ def open_diffusers(
     *,
     strict: bool = True,
 ) -> StoredModel:
-    """Open a diffusers folder.
+    """Open a diffusers folder, or a step of MaxDiffusion's checkpoints.
 
     `ema` says which of two sets of U-Net weights to read, where the folder has both: the average
     (`None` and `True`), or what was trained (`False`). `prediction` overrules the folder's.
@@ -69,19 +70,19 @@ def open_diffusers(
     Raises:
       ValueError: if a part is missing, damaged, or not supported by the networks here.
     """
-    index = read_json(folder / "model_index.json")
+    index = _in_torch(read_index(folder))
     fields = Fields(index, str(folder / "model_index.json"))
     xl = fields.one_of("_class_name", _PIPELINES, None) in _XL
     texts, tokenizers = _texts(folder, index, hidden_layer=-2 if xl else -1, strict=strict)
     zeros = fields.switch("force_zeros_for_empty_prompt", default=True)
-    where = folder / _SCHEDULER
+    where = scheduler_file(folder)
     scheduler = read_json(where)
     if _present(index, "scheduler"):  # diffusers builds this class, whatever the other file says
         built = index["scheduler"][-1]
         check_class(built, str(folder / "model_index.json"))
-        check_class(scheduler.get("_class_name", built), str(where))
+        check_class(torch_class(scheduler.get("_class_name", built)), str(where))
         scheduler["_class_name"] = built
-    schedule, stated = schedule_config(scheduler, str(where))
+    schedule, stated = schedule_config(_in_torch(scheduler), str(where))
     if index["_class_name"] in _SD:
         schedule = _with_offset(schedule, scheduler, str(where))
     prediction = prediction or stated
@@ -123,7 +124,7 @@ def open_diffusers(
         tensors={part: own.tensors for part, own in zip(networks(spec), opened, strict=True)},
         stored_tokenizers=tokenizers,
         scheduler=str(scheduler.get("_class_name", "")),
-        files="diffusers folder",
+        files="MaxDiffusion checkpoint" if is_step(folder) else "diffusers folder",
     )
 
 
@@ -136,6 +137,15 @@ def _with_offset(schedule: ScheduleConfig, config: Config, where: str) -> Schedu
         line = f"{where}: steps_offset = {schedule.steps_offset} is read as 1, as diffusers does"
         warnings.warn(line, stacklevel=2)
     return replace(schedule, steps_offset=1)
+
+
+def _in_torch(index: dict[str, Any]) -> dict[str, Any]:
+    """A table with PyTorch's classes in place of Flax's, which have the same settings."""
+
+    def one(value: Any) -> Any:
+        return [*map(torch_class, value)] if isinstance(value, list) else torch_class(value)
+
+    return {name: one(value) for name, value in index.items()}
 
 
 def _present(index: dict[str, Any], name: str) -> bool:
@@ -175,8 +185,12 @@ def _texts(
             continue
         kind = PROJECTED_TEXT if index[name][-1] == PROJECTED_TEXT else TEXT
         text = open_part(kind, folder / name, strict=strict, hidden_layer=hidden_layer)
+        if is_step(folder):
+            tokenizer = clip_tokenizer(replace(text.config, pad_token=padding(text.settings)))
+        else:
+            words = folder / name.replace("text_encoder", "tokenizer")
+            tokenizer = read_tokenizer(words, text.config)
         config = text.config
-        tokenizer = read_tokenizer(folder / name.replace("text_encoder", "tokenizer"), config)
         texts.append(text._replace(config=replace(config, pad_token=tokenizer.pad_token)))
         tokenizers.append(tokenizer)
     if not texts:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from jaxsd.config import ModelSpec
 from jaxsd.convert.diffusers.controlnet_settings import controlnet_config, controlnet_settings
 from jaxsd.convert.diffusers.fields import Config, Fields, read_json
+from jaxsd.convert.diffusers.maxdiffusion import config_file, weights_of
 from jaxsd.convert.diffusers.names import (
     modern_projected_text,
     modern_text,
@@ -27,7 +28,6 @@ from jaxsd.convert.diffusers.vision_settings import vision_config
 from jaxsd.convert.files.output import new_folder, write_json
 from jaxsd.convert.files.safetensors_file import Progress, silent, write_safetensors
 from jaxsd.convert.files.tensors import FlatTree, flatten
-from jaxsd.convert.files.weight_files import open_folder
 from jaxsd.convert.names import torch_slots
 from jaxsd.convert.parameters import (
     Shapes,
@@ -135,17 +135,22 @@ def open_part(
     Raises:
       ValueError: one line that says what is wrong with the folder.
     """
-    where = folder / "config.json"
+    where = config_file(folder)
     settings = read_json(where)
     found = settings.get("_class_name", kind)
-    if found != kind:
+    if torch_class(found) != kind:
         raise ValueError(f"{folder} is a {found}, not a{'n' * kind.startswith('A')} {kind}")
     config = PARTS[kind].config(settings, where=str(where), **facts)
     weights = weights or folder
-    tensors = open_folder(weights, non_ema)
+    tensors = weights_of(weights, non_ema)
     linear = is_linear(settings)
     tree = PARTS[kind].fill(config, tensors, str(weights), linear=linear, strict=strict)
     return StoredPart(config, settings, tree)
+
+
+def torch_class(name: Any) -> Any:
+    """The class of PyTorch for one of Flax: `FlaxAutoencoderKL` is `AutoencoderKL`."""
+    return name.removeprefix("Flax") if isinstance(name, str) else name
 
 
 def is_linear(settings: Config) -> bool:

@@ -45,9 +45,12 @@ _IGNORED = {
     "addition_time_embed_dim",
     "projection_class_embeddings_input_dim",
     "sample_size",
+    "split_head_dim",  # of Flax, about speed
     "upcast_attention",  # about float16 only; softmax here is always float32
     "use_linear_projection",
-}
+    "use_memory_efficient_attention",  # of Flax
+    *("attention_kernel", "flash_block_sizes", "flash_min_seq_length", "mesh", "precision"),
+}  # the last five are MaxDiffusion's, about speed
 _SETTINGS = {
     "attention_depth": "transformer_layers_per_block",
     "channels": "block_out_channels",

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
+from jaxsd.convert.files.flax_file import ENDING, read_flax
 from jaxsd.convert.files.safetensors_file import read_safetensors
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.torch_file import read_torch
@@ -11,6 +12,7 @@ from jaxsd.terminal import printable
 from jaxsd.text_files import POINTER, pointer_line, read_json
 
 _ENDINGS = (".safetensors", ".bin")
+_FLAX = ("diffusion_flax_model.msgpack", "flax_model.msgpack")
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 
 
@@ -25,16 +27,21 @@ def open_weights(path: Path) -> tuple[FlatTree, dict[str, str]]:
         head = file.read(64)
     if head.startswith(POINTER):
         raise ValueError(pointer_line(path))
+    if path.suffix == ENDING:  # of which the first byte may be that of a pickle
+        return read_flax(path), {}
     pickled = head.startswith((b"PK\x03\x04", b"\x80"))
     if head[8:9] == b"{" or (path.suffix == ".safetensors" and not pickled):
         return read_safetensors(path)
     if pickled:
         return read_torch(path)
-    raise ValueError(f"{path} holds no weights in a format known here (safetensors or PyTorch's)")
+    raise ValueError(
+        f"{path} holds no weights in a format known here (safetensors, PyTorch's or Flax's)"
+    )
 
 
 def choose(names: Collection[str], non_ema: bool = False) -> str | None:
-    """Which of a folder's file names to read: full precision before fp16, safetensors before bin.
+    """Which of a folder's file names to read: full precision before fp16, safetensors before bin,
+    and Flax's msgpack last.
 
     Of shards and a whole file diffusers' networks take the shards, and transformers' the whole one.
     `non_ema` prefers the trained weights over their average (EMA), where a folder has both.
@@ -45,7 +52,7 @@ def choose(names: Collection[str], non_ema: bool = False) -> str | None:
 def _candidates(names: Collection[str], non_ema: bool) -> list[str]:
     """The files that `choose` chooses from, best first."""
     variants = ("non_ema", "", "fp16") if non_ema else ("", "fp16")
-    return [
+    found = [
         name
         for variant in variants
         for stem in _STEMS
@@ -53,6 +60,7 @@ def _candidates(names: Collection[str], non_ema: bool) -> list[str]:
         for name in _spellings(stem, suffix, f".{variant}" if variant else "")
         if name in names
     ]
+    return found + [name for name in _FLAX if name in names]
 
 
 def _spellings(stem: str, suffix: str, dot: str) -> tuple[str, ...]:
@@ -84,13 +92,11 @@ def open_folder(folder: Path, non_ema: bool = False) -> FlatTree:
     names = {path.name for path in folder.glob("*")}
     name = choose(names, non_ema)
     if name is None:
-        flax = next((n for n in names if n.endswith(".msgpack")), None)
         other = next((n for n in sorted(names) if n.endswith(_ENDINGS)), None)
         remedy = f"if {other} has them, name it {_STEMS[0]}{Path(other or '').suffix}"
         raise ValueError(
-            f"{folder} has no weights"
-            + (f" but {flax}, Flax's old format, which is not read" if flax else "")
-            + f"; {remedy if other else 'expected a .safetensors or .bin file'}"
+            f"{folder} has no weights; "
+            + (remedy if other else "expected a .safetensors, .bin or .msgpack file")
         )
     _tell_left_aside(folder, names, name)
     if name.endswith(".json"):
