@@ -26,8 +26,12 @@ class Attention(nn.Module):
             tokens = dense(width, name, self.dtype, use_bias=False)(tokens)
             return tokens.reshape(*tokens.shape[:2], self.heads, width // self.heads)
 
-        out = attention(project(x, "to_q"), project(context, "to_k"), project(context, "to_v"))
+        out = self.attend(project(x, "to_q"), project(context, "to_k"), project(context, "to_v"))
         return dense(width, "to_out_0", self.dtype)(out.reshape(x.shape))
+
+    def attend(self, q: Array, k: Array, v: Array) -> Array:
+        """[B, L, heads, d], twice [B, M, heads, d] -> like `q`; features may intercept it."""
+        return attention(q, k, v)
 
 
 class GEGLU(nn.Module):

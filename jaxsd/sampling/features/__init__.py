@@ -14,10 +14,14 @@ from jaxsd.sampling.features import (
     cfg_zero,
     channels,
     controlnet,
+    freeu,
     mimic,
     momentum,
+    pag,
     rescale,
     reuse,
+    sag,
+    seg,
     threshold,
 )
 from jaxsd.sampling.features.feature import Beginning, Feature
@@ -25,8 +29,12 @@ from jaxsd.sampling.loop import Hook, Memory, Step
 from jaxsd.types import Array, Params
 
 FEATURES: dict[str, Feature] = {
+    "pag": pag.FEATURE,
+    "seg": seg.FEATURE,
+    "freeu": freeu.FEATURE,
     "channels": channels.FEATURE,
     "controlnet": controlnet.FEATURE,
+    "sag": sag.FEATURE,
     "reuse": reuse.FEATURE,
     "momentum": momentum.FEATURE,
     "apg": apg.FEATURE,
@@ -36,7 +44,10 @@ FEATURES: dict[str, Feature] = {
     "threshold": threshold.FEATURE,
     "blend": blend.FEATURE,
 }
-"""Every feature, in the order in which they wrap the U-Net: the last is outermost."""
+"""Every feature, in the order in which they wrap the U-Net: the last is outermost.
+
+Those that intercept parts of the U-Net come first, so that a ControlNet keeps its own.
+"""
 
 __all__ = [
     "FEATURES",
