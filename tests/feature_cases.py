@@ -44,7 +44,7 @@ from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.features.ip_adapter import ImagePrompts
 from jaxsd.sampling.program import Given, Networks, Texts
 from jaxsd.schedulers import NoiseSchedule, build
-from jaxsd.schedulers.guidance import classifier_free, refreshed_rows, together
+from jaxsd.schedulers.guidance import classifier_free, perturbed, refreshed_rows, together
 from jaxsd.types import Params
 
 ROWS = 3
@@ -198,10 +198,12 @@ def rescale(count: int, *, share: float = 0.7) -> Asked:
     return with_feature(plain(count), "rescale", column=column)
 
 
-# Features of guidance that columns alone decide about share a program, in which all but one of
-# them do nothing.
+# Features that columns alone decide about share a program, in which all but one of them do nothing.
 
 IDLE: dict[str, tuple[float, ...]] = {
+    "pag": (False,),
+    "seg": (False,),
+    "freeu": (1.0, 1.0, 1.0, 1.0, 2.0),
     "momentum": (0.0,),
     "apg": (3.0, 1.0, 0.0, 0.0),
     "cfg_zero": (1.0, 1.0),
@@ -210,16 +212,35 @@ IDLE: dict[str, tuple[float, ...]] = {
 }
 
 
-def guiding(count: int, **values: tuple[float, ...]) -> Asked:
-    """A drawing with all of `IDLE`, some of them with other values."""
-    asked = plain(count)
+FIRST_ROW = (((True,),), ((False,),), ((False,),))
+
+
+def guiding(count: int, **values: tuple[Any, ...]) -> Asked:
+    """A drawing with all of `IDLE`, some of them with other values, for all rows or for each."""
+    asked = perturbing(count)
     for name, idle in IDLE.items():
-        column = np.tile(np.float32(values.get(name, idle)), (ROWS, count, 1))
+        kind = bool if idle[0] is False else np.float32
+        shape = (ROWS, count, len(idle))
+        column = np.broadcast_to(np.array(values.get(name, idle), kind), shape)
         asked = with_feature(asked, name, column=column[..., 0] if len(idle) == 1 else column)
     return asked
 
 
-def guiding_case(name: str, used: tuple[float, ...], other: tuple[float, ...]) -> Case:
+def perturbing(count: int, scale: float = 2.0, of: int = 1) -> Asked:
+    """A drawing with a third branch, to guide away from; it sees the text of branch `of`."""
+    guidance = perturbed(classifier_free(3.0, ROWS), scale, of, (0, ROWS))
+    asked = plain(count)
+    for name, column in together([guidance] * count, last=1)._asdict().items():
+        asked = with_feature(asked, name, column=column)
+    return asked
+
+
+def blurring(count: int, *, rows: tuple[bool, ...] = (True, True, True)) -> Asked:
+    column = np.tile(np.array(rows)[:, None], count)
+    return with_feature(perturbing(count, of=0), "sag", column=column)
+
+
+def guiding_case(name: str, used: tuple[float, ...], other: tuple[Any, ...]) -> Case:
     return Case(
         asked=partial(guiding, **{name: used}),
         other=partial(guiding, **{name: other}),
@@ -274,6 +295,15 @@ CASES: dict[str, Case] = {
         neutral=lambda count: rescale(count, share=0.0),
         without=plain,
     ),
+    "pag": guiding_case("pag", (True,), FIRST_ROW),
+    "seg": guiding_case("seg", (True,), FIRST_ROW),
+    "freeu": guiding_case("freeu", (1.3, 1.4, 0.6, 0.2, 2), (1.3, 1.4, 0.6, 0.2, 1)),
+    "sag": Case(
+        asked=blurring,
+        other=lambda count: blurring(count, rows=(False, True, True)),
+        neutral=lambda count: blurring(count, rows=(False, False, False)),
+        without=plain,
+    ),
     "momentum": guiding_case("momentum", (0.5,), (-0.4,)),
     "apg": guiding_case("apg", (3.0, 0.0, 2.0, -0.5), (3.0, 0.5, 0.0, 0.4)),
     "cfg_zero": guiding_case("cfg_zero", (3.0, 1.0), (3.0, 0.0)),
@@ -290,11 +320,16 @@ CASES: dict[str, Case] = {
 
 
 def all_at_once(count: int) -> Asked:
-    """A drawing with every feature of `CASES`; with one ControlNet, and the T2I-Adapter."""
-    base = plain(count)
+    """A drawing with every feature of `CASES` but `sag`, which needs what `reuse` leaves out.
+
+    It has one ControlNet, and the T2I-Adapter.
+    """
+    base = perturbing(count)
     networks, params, given, runs = base
     smaller = {"controlnet": partial(controlnet, weights=(1.0, 0.7))}
     for name, case in CASES.items():
+        if name == "sag":
+            continue
         own = smaller.get(name, case.asked)(count)
         changed = {
             field: value
@@ -309,6 +344,6 @@ def all_at_once(count: int) -> Asked:
         image = given.image if own.given.image is None else own.given.image
         given = given._replace(features=given.features | own.given.features, image=image)
         [step], [more] = runs, own.runs
-        columns = {key: one for key, one in more.columns.items() if key == name or key not in IDLE}
-        runs = (step._replace(columns=step.columns | columns),)
+        if name in more.columns:
+            runs = (step._replace(columns=step.columns | {name: more.columns[name]}),)
     return Asked(networks, params, given, runs)

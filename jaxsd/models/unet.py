@@ -83,13 +83,16 @@ class UpBlock(nn.Module):
         """[B, h, w, c] and the skips, last first -> [B, *size, channels] ([h, w] if None)."""
         level = self.level
         for i, skip in enumerate(skips):
-            x = jnp.concatenate([x, skip], axis=-1)
-            x = _resnet(self, i)(x, time)
+            x = _resnet(self, i)(self.join(x, skip), time)
             if level.attention_depth:
                 x = _transformer(self, i)(x, context)
         if size is not None:
             x = Upsample(level.channels, self.dtype, name="upsamplers_0")(x, size)
         return x
+
+    def join(self, x: Array, skip: Array) -> Array:
+        """[B, h, w, c] and a skip [B, h, w, d] -> [B, h, w, c + d]; features may intercept it."""
+        return jnp.concatenate([x, skip], axis=-1)
 
 
 class UNet(nn.Module):

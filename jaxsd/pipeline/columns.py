@@ -68,6 +68,13 @@ def rescale(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray
     return np.full(tableau.rows, settings.guidance_rescale, np.float32)
 
 
+def freeu(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
+    """Factors of backbone and skips for two stages, and the version, [S, 5]."""
+    if settings.freeu == OPTIONS["freeu"].default:
+        return None
+    return _repeated(tableau, *settings.freeu, settings.freeu_version)
+
+
 def threshold(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
     """Percentile and range of dynamic thresholding, [S, 2]."""
     percentile, limit = settings.dynamic_thresholding
@@ -108,6 +115,7 @@ COLUMNS: dict[str, Column] = {
     "blend": blend,
     "cfg_zero": cfg_zero,
     "controlnet": controlnet,
+    "freeu": freeu,
     "ip_adapter": ip_adapter,
     "mimic": mimic,
     "momentum": momentum,

@@ -18,7 +18,15 @@ from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.latents import INITIAL_NOISE
 from jaxsd.sampling.program import Given
 from jaxsd.schedulers.guidance import Guidance, live, refreshed_rows, runs, together
-from jaxsd.settings import SHARED, Settings, adapters_of, guidance_of, scale_of, tableau_of
+from jaxsd.settings import (
+    SHARED,
+    Settings,
+    adapters_of,
+    guidance_of,
+    perturbation,
+    scale_of,
+    tableau_of,
+)
 from jaxsd.settings.bank import Bank
 from jaxsd.settings.plans import HANDED
 from jaxsd.text import Tokenizer
@@ -83,7 +91,7 @@ def given_arrays(
 
 def runs_of(spec: ModelSpec, settings: Sequence[Settings]) -> tuple[Step, ...]:
     """The rows of all images with their columns, run by run, leaves [S, B, ...]."""
-    guided = any_guided(settings, spec)
+    guided, away = any_guided(settings, spec), perturbation(settings[0])
     tableaus = [tableau_of(one, spec) for one in settings]
     rows = rows_of(tableaus)
     count = len(rows.number)
@@ -92,16 +100,19 @@ def runs_of(spec: ModelSpec, settings: Sequence[Settings]) -> tuple[Step, ...]:
         for one, bank, tableau in zip(settings, banks_of(spec, settings), tableaus, strict=True)
     ]
     branches = together(
-        [Guidance(*(lengthened(column, count) for column in own)) for own in guidance]
+        [Guidance(*(lengthened(column, count) for column in own)) for own in guidance],
+        last=int(away is not None),
     )
     columns = columns_of(spec, settings, tableaus) | fresh_noise(spec, settings, tableaus)
     steps = []
-    for run in runs(branches):
+    for run in runs(branches, last_needs_first=away == "sag"):
         part = slice(run.first, run.end)
         own = {name: column[part] for name, column in columns.items()}
         if not guided or 0 not in run.live:
             own = {name: column for name, column in own.items() if name not in GUIDED}
         own |= live(branches, run)._asdict()
+        if away is not None and run.live[-1] == branches.which.shape[-1] - 1:
+            own[away] = np.ones((run.end - run.first, len(settings)), bool)
         if settings[0].reuse > 1:
             refresh = refreshed_rows(settings[0].reuse, run.end - run.first)
             own["reuse"] = np.tile(refresh[:, None], len(settings))

@@ -130,6 +130,11 @@ def branched(a: Array, branches: int) -> Array:
     return jnp.repeat(a, branches, axis=0)
 
 
+def of_last_branch(rows: Array, branches: int) -> Array:
+    """[B] bool for the last branch of each image, False for the others: [B*K]."""
+    return jnp.zeros((len(rows), branches), bool).at[:, -1].set(rows).reshape(-1)
+
+
 def chosen(texts: Array, which: Array) -> Array:
     """Takes texts number `which` [B, K] of each image's M: [B, M, ...] -> [B*K, ...]."""
     each = jax.vmap(lambda own, numbers: own[numbers])(texts, which)

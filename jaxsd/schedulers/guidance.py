@@ -16,6 +16,9 @@ import numpy as np
 
 from jaxsd.schedulers.tableau import Tableau
 
+PERTURBATIONS = ("pag", "seg", "sag")
+"""Features that perturb the network of an image's last branch, to guide away from it."""
+
 
 class Guidance(NamedTuple):
     """The branches of an image in every row of its table."""
@@ -174,15 +177,18 @@ def together(images: Sequence[Guidance], last: int = 0) -> Guidance:
     return Guidance(np.stack(which, axis=1), np.stack(weight, axis=1))
 
 
-def runs(guidance: Guidance) -> list[Run]:
+def runs(guidance: Guidance, *, last_needs_first: bool = False) -> list[Run]:
     """The rows of a batch in runs, without branches whose weight is 0 for every image.
 
     Args:
       guidance: a result of `together`.
+      last_needs_first: whether the last branch is made of branch 0, as with SAG.
     """
     weight = guidance.weight
     all_weights = np.concatenate([1 - weight.sum(axis=-1, keepdims=True), weight], axis=-1)
     counts = (all_weights != 0).any(axis=1)  # [S, K]
+    if last_needs_first:
+        counts[:, 0] |= counts[:, -1]
     edges = np.flatnonzero((counts[1:] != counts[:-1]).any(axis=1)) + 1
     bounds = [0, *edges.tolist(), len(counts)]
     return [

@@ -8,6 +8,7 @@ import numpy as np
 from jaxsd.config import ModelSpec
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import (
+    PERTURBATIONS,
     Guidance,
     composed,
     guided_rows,
@@ -21,9 +22,15 @@ from jaxsd.schedulers.guidance import (
 from jaxsd.settings.bank import Bank, composes, is_shown
 from jaxsd.settings.options import OPTIONS, Settings
 
-PERTURBATIONS: tuple[str, ...] = ()
-"""Options that guide away from a branch whose network is perturbed, by its scale."""
-
+NOT_WITH = {
+    "cfg_pp": ("mimic_scale", "guidance_rescale"),
+    "pag": ("mimic_scale",),
+    "seg": ("mimic_scale",),
+    "sag": ("mimic_scale", "reuse"),
+}
+"""What else an option of guidance does not go together with."""
+METHODS = ("cfg_pp", "apg", "cfg_zero")
+"""Options that take the place of plain guidance."""
 USUAL_PLUS_PLUS = 0.6
 """The guidance scale of CFG++ where none is given; the paper's own choice for SD."""
 
@@ -60,7 +67,8 @@ def plan_of(settings: Settings, bank: Bank, tableau: Tableau, *, guided: bool) -
     if guided and settings.cfg_pp:
         plan = plan._replace(factors=tuple(plus_plus(tableau)[0].tolist()))
     if name := perturbation(settings):
-        plan = plan._replace(away=(int(guided), getattr(settings, name)))
+        of = int(guided and name != "sag")  # SAG perturbs the negative prompt's branch
+        plan = plan._replace(away=(of, getattr(settings, name)))
     return plan
 
 
@@ -73,11 +81,12 @@ def guidance_of(settings: Settings, bank: Bank, tableau: Tableau, *, guided: boo
 def runs_by(plan: Plan) -> tuple[tuple[int, int, int], ...]:
     """First row, row after the last, and branches of each run."""
     guidance = together([_branches(plan)])
-    return tuple((run.first, run.end, len(run.live)) for run in runs(guidance))
+    found = runs(guidance, last_needs_first=plan.away is not None and plan.away[0] == 0)
+    return tuple((run.first, run.end, len(run.live)) for run in found)
 
 
 def perturbation(settings: Settings) -> str | None:
-    """The option of `PERTURBATIONS` that is used."""
+    """The option that guides away from a perturbed branch, of those that `PERTURBATIONS` names."""
     return next((name for name in PERTURBATIONS if getattr(settings, name)), None)
 
 
@@ -97,10 +106,9 @@ def check_guidance(settings: Settings, spec: ModelSpec, tableau: Tableau) -> Non
             f"apg {eta} {norm} {momentum} is out of range; allowed are ETA and NORM of 0 or more, "
             "MOMENTUM -1 to 1"
         )
-    methods = [name for name in ("cfg_pp", "apg", "cfg_zero") if _is_used(settings, name)]
-    if settings.cfg_pp:
-        others = ("mimic_scale", "guidance_rescale")
-        methods += [name for name in others if _is_used(settings, name)]
+    methods = [name for name in (*METHODS, *PERTURBATIONS) if _is_used(settings, name)]
+    for method in methods[:1]:
+        methods += [name for name in NOT_WITH.get(method, ()) if _is_used(settings, name)]
     if is_shown(settings):
         methods += [name for name in ("mimic_scale",) if _is_used(settings, name)]
         methods.append("image_guidance_scale")

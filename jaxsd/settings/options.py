@@ -206,6 +206,49 @@ class Settings:
         high=1,
         shared=True,
     )
+    pag: float = option(
+        0.0,
+        "scale of perturbed attention guidance, such as 3: away from a picture whose pixels do not "
+        "look at each other; takes half as long again",
+        low=0,
+        high=100,
+        shared=True,
+        metavar="SCALE",
+    )
+    seg: float = option(
+        0.0,
+        "scale of smoothed energy guidance, such as 3: away from a picture whose pixels all ask "
+        "for the same",
+        low=0,
+        high=100,
+        shared=True,
+        metavar="SCALE",
+    )
+    sag: float = option(
+        0.0,
+        "scale of self-attention guidance, such as 0.75: away from a picture that is blurred where "
+        "pixels are looked at",
+        low=0,
+        high=100,
+        shared=True,
+        metavar="SCALE",
+    )
+    freeu: tuple[float, ...] = option(
+        (1.0, 1.0, 1.0, 1.0),
+        "FreeU: factors of the U-Net's deepest features and of the skips beside them, such as 1.3 "
+        "1.4 0.9 0.2; 1 changes nothing",
+        low=0,
+        high=10,
+        shared=True,
+        metavar=("B1", "B2", "S1", "S2"),
+    )
+    freeu_version: int = option(
+        2,
+        "2 is FreeU v2 of webui and ComfyUI; 1 is that of diffusers",
+        low=1,
+        high=2,
+        shared=True,
+    )
     dynamic_thresholding: tuple[float, ...] = option(
         (1.0, 0.0),
         "cut each estimate of x0 beyond this percentile, such as 0.995, and scale it into this "

@@ -26,6 +26,7 @@ def rows(*prompts: str, **options: Any) -> tuple[Step, ...]:
         ({"mimic_scale": (1.5, 0.9)}, "mimic", [0.5, 0.9]),
         ({"apg": (0.0, 15.0, -0.5)}, "apg", [3.0, 0.0, 15.0, -0.5]),
         ({"cfg_zero": 0}, "cfg_zero", [3.0, 1.0]),
+        ({"freeu": (1.3, 1.4, 0.9, 0.2)}, "freeu", [1.3, 1.4, 0.9, 0.2, 2.0]),
     ],
 )
 def test_an_option_is_a_column(options: dict[str, Any], name: str, values: list[float]) -> None:
@@ -58,6 +59,24 @@ def test_cfg_plus_plus_is_weights_and_for_two_predictions_a_column() -> None:
     np.testing.assert_array_equal(run.columns["momentum"][:, 0], np.float32(momentum))
 
 
+@pytest.mark.parametrize(("name", "text", "weights"), [("pag", 1, [5, -2]), ("sag", 0, [3, -2])])
+def test_away_from_a_perturbed_branch(name: str, text: int, weights: list[float]) -> None:
+    before, guided = rows("a", guidance_interval=(0.2, 1.0), **{name: 2.0})
+    assert before.columns.keys() == {"which", "weight"}
+    assert guided.columns[name].all()
+    assert guided.columns["which"][0, 0].tolist() == [0, 1, text]
+    assert guided.columns["weight"][0, 0].tolist() == weights
+    [unguided] = rows("a", guidance_scale=1.0, **{name: 2.0})
+    assert unguided.columns["which"][0, 0].tolist() == [0, 0]
+    assert unguided.columns["weight"][0, 0].tolist() == [-2]
+
+
+def test_a_perturbed_branch_is_the_last_of_every_image() -> None:
+    [run] = rows("a AND b", "c", pag=2.0)
+    assert run.columns["which"][0].tolist() == [[0, 1, 2, 1], [0, 1, 1, 1]]
+    assert run.columns["weight"][0].tolist() == [[5, 3, -2], [5, 0, -2]]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -66,6 +85,10 @@ def test_cfg_plus_plus_is_weights_and_for_two_predictions_a_column() -> None:
         ({"cfg_pp": True, "apg": (0, 0, 0)}, "cfg_pp and apg do not go together"),
         ({"cfg_pp": True, "mimic_scale": (3, 1)}, "cfg_pp and mimic_scale do not go together"),
         ({"cfg_pp": True, "guidance_interval": (0, 0.5)}, "cfg_pp and guidance_interval do not"),
+        ({"pag": 3, "sag": 0.75}, "pag and sag do not go together"),
+        ({"pag": 3, "cfg_zero": 0}, "cfg_zero and pag do not go together"),
+        ({"sag": 0.75, "reuse": 2}, "sag and reuse do not go together"),
+        ({"seg": 3, "mimic_scale": (3, 1)}, "seg and mimic_scale do not go together"),
         ({"cfg_zero": 1, "apg": (0, 0, 0)}, "apg and cfg_zero do not go together"),
         ({"mimic_scale": (3, 2)}, "mimic_scale PERCENTILE 2.0 is out of range; allowed is 0 to 1"),
         ({"apg": (0, -0.5, 0)}, "allowed are ETA and NORM of 0 or more"),

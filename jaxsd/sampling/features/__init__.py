@@ -14,11 +14,15 @@ from jaxsd.sampling.features import (
     cfg_zero,
     channels,
     controlnet,
+    freeu,
     ip_adapter,
     mimic,
     momentum,
+    pag,
     rescale,
     reuse,
+    sag,
+    seg,
     threshold,
 )
 from jaxsd.sampling.features.feature import Beginning, Feature
@@ -27,8 +31,12 @@ from jaxsd.types import Array, Params
 
 FEATURES: dict[str, Feature] = {
     "ip_adapter": ip_adapter.FEATURE,
+    "pag": pag.FEATURE,
+    "seg": seg.FEATURE,
+    "freeu": freeu.FEATURE,
     "channels": channels.FEATURE,
     "controlnet": controlnet.FEATURE,
+    "sag": sag.FEATURE,
     "reuse": reuse.FEATURE,
     "momentum": momentum.FEATURE,
     "apg": apg.FEATURE,
@@ -38,7 +46,10 @@ FEATURES: dict[str, Feature] = {
     "threshold": threshold.FEATURE,
     "blend": blend.FEATURE,
 }
-"""Every feature, in the order in which they wrap the U-Net: the last is outermost."""
+"""Every feature, in the order in which they wrap the U-Net: the last is outermost.
+
+Those that intercept parts of the U-Net come first, so that a ControlNet keeps its own.
+"""
 
 __all__ = [
     "FEATURES",

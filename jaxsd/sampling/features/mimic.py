@@ -28,15 +28,24 @@ def combine(
     weaker = first + per_image(ratio, combined - first)
     x0 = denoised(branches.x, combined, step.row)
     centred, goal = _centred(x0), _centred(denoised(branches.x, weaker, step.row))
-    narrow = jnp.abs(goal).max(PIXELS, keepdims=True)
-    of_channels = jax.vmap(lambda size, share: jnp.quantile(size, share, (0, 1), keepdims=True))
-    widest = jnp.maximum(narrow, of_channels(jnp.abs(centred), percentile))
+    narrow = _width(goal, jnp.ones_like(percentile))
+    widest = jnp.maximum(narrow, _width(centred, percentile))
     change = jnp.clip(centred, -widest, widest) * (narrow / widest) - centred
     return combined + per_image(1 / step.row.c_out, change), memory
 
 
 def _centred(x0: Array) -> Array:
     return x0 - x0.mean(PIXELS, keepdims=True)
+
+
+def _width(x: Array, percentile: Array) -> Array:
+    """The percentile [B] of |x| in each channel, [B, 1, 1, c].
+
+    Also for 1: the derivative of a maximum looks for the value again, and if that was rounded in
+    another way there is none, which makes it NaN.
+    """
+    of_image = jax.vmap(lambda size, share: jnp.quantile(size, share, (0, 1), keepdims=True))
+    return of_image(jnp.abs(x), percentile)
 
 
 FEATURE = Feature(combine=combine)

@@ -1,0 +1,42 @@
+"""Where features change what a U-Net does: its attention layers, and where skips are joined.
+
+They are functions around methods of its modules, so the network knows nothing of them.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from flax import linen as nn
+
+from jaxsd.models.unet import UpBlock
+from jaxsd.nn.transformer import Attention
+
+Path = tuple[str, ...]
+"""Names of modules from the outermost to the layer, as those of its parameters."""
+
+
+def attention_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
+    """Within it, attention layers call `change(path, attend, q, k, v)` in place of `attend`."""
+    return _intercepted(Attention, "attend", change)
+
+
+def joins_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
+    """Within it, up blocks call `change(path, join, x, skip)` in place of `join`."""
+    return _intercepted(UpBlock, "join", change)
+
+
+def is_self_attention_of_middle(path: Path) -> bool:
+    """Whether a layer is where guidance perturbs attention, as its papers do in U-Nets."""
+    return path[0] == "mid_block" and path[-1] == "attn1"
+
+
+def _intercepted(
+    kind: type[nn.Module], method: str, change: Callable[..., Any]
+) -> AbstractContextManager[None]:
+    def intercept(run: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        if isinstance(context.module, kind) and context.method_name == method:
+            return change(context.module.path, run, *args, **kwargs)
+        return run(*args, **kwargs)
+
+    return nn.intercept_methods(intercept)
