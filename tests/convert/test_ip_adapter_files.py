@@ -162,7 +162,7 @@ def test_what_is_wrong_is_told_in_one_line(folder):
     with pytest.raises(FileNotFoundError, match="empty has no weights of an image encoder"):
         weights_place(folder / "empty")
     refused(good, "is an IP-Adapter, and not the vision tower of a CLIP", encoder=good)
-    face = {"image_proj.proj.0.weight": one}
+    face = {"image_proj.proj.0.weight": one, "ip_adapter.0.to_q_lora.down.weight": one}
     refused(_changed(folder, "face.safetensors", **face), "FaceID, which sees faces")
     missing = {"image_proj.proj.bias": None}
     refused(_changed(folder, "less.safetensors", **missing), "missing: image_proj.proj.bias")
