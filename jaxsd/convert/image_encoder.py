@@ -52,10 +52,16 @@ def encoder_place(given: str, adapter: str) -> Path:
 
 
 def weights_place(place: Path) -> Path:
-    """The file of the weights at such a place."""
+    """The file of the weights at such a place.
+
+    Raises:
+      FileNotFoundError: there is none in the folder.
+    """
     if place.is_file():
         return place
-    return place / (choose({path.name for path in place.glob("*")}) or "")
+    if (name := choose({path.name for path in place.glob("*")})) is None:
+        raise FileNotFoundError(f"{place} has no weights of an image encoder (model.safetensors)")
+    return place / name
 
 
 def open_image_encoder(place: Path) -> tuple[VisionConfig, FlatTree]:

@@ -116,31 +116,17 @@ def projection_config(shapes: FileShapes) -> Projecting:
 
 def projection_parameters(config: Projecting) -> Shapes:
     """Path -> shape of the network that makes tokens."""
-    norm = {"scale": (config.width,), "bias": (config.width,)}
+    inputs, width = config.inputs, config.width
     if isinstance(config, ProjectionConfig):
-        outputs = config.tokens * config.width
-        shapes = {"proj/kernel": (config.inputs, outputs), "proj/bias": (outputs,)}
-        return shapes | {f"norm/{name}": shape for name, shape in norm.items()}
+        return _dense("proj", inputs, config.tokens * width) | _norm("norm", width)
     if isinstance(config, PerceptronConfig):
-        return {
-            "fc1/kernel": (config.inputs, config.inputs),
-            "fc1/bias": (config.inputs,),
-            "fc2/kernel": (config.inputs, config.width),
-            "fc2/bias": (config.width,),
-            **{f"norm/{name}": shape for name, shape in norm.items()},
-        }
+        layers = _dense("fc1", inputs, inputs) | _dense("fc2", inputs, width)
+        return layers | _norm("norm", width)
     hidden, inner = config.hidden, config.heads * _HEAD_WIDTH
-    shapes = {
-        "latents": (1, config.tokens, hidden),
-        "proj_in/kernel": (config.inputs, hidden),
-        "proj_in/bias": (hidden,),
-        "proj_out/kernel": (hidden, config.width),
-        "proj_out/bias": (config.width,),
-        **{f"norm_out/{name}": shape for name, shape in norm.items()},
-    }
+    shapes = {"latents": (1, config.tokens, hidden), **_dense("proj_in", inputs, hidden)}
     for layer in (f"layers_{i}" for i in range(config.layers)):
         for name in ("norm1", "norm2", "norm3"):
-            shapes |= {f"{layer}/{name}/scale": (hidden,), f"{layer}/{name}/bias": (hidden,)}
+            shapes |= _norm(f"{layer}/{name}", hidden)
         shapes |= {
             f"{layer}/to_q/kernel": (hidden, inner),
             f"{layer}/to_kv/kernel": (hidden, 2 * inner),
@@ -148,7 +134,15 @@ def projection_parameters(config: Projecting) -> Shapes:
             f"{layer}/fc1/kernel": (hidden, config.mlp_width),
             f"{layer}/fc2/kernel": (config.mlp_width, hidden),
         }
-    return shapes
+    return shapes | _dense("proj_out", hidden, width) | _norm("norm_out", width)
+
+
+def _dense(path: str, inputs: int, outputs: int) -> Shapes:
+    return {f"{path}/kernel": (inputs, outputs), f"{path}/bias": (outputs,)}
+
+
+def _norm(path: str, width: int) -> Shapes:
+    return {f"{path}/scale": (width,), f"{path}/bias": (width,)}
 
 
 def _projection_slots(config: Projecting) -> list[Slot]:

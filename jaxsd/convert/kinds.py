@@ -5,6 +5,7 @@ import re
 from jaxsd.convert.files.tensors import FlatTree
 
 _SIGNS = (
+    (r"^(ip_adapter|image_proj)\.", "an IP-Adapter"),  # that of faces has LoRAs inside
     (r"(lora_(up|down|A|B)|lora\.(up|down)|hada_w|lokr_w|:\d+:(up|down)$)", "a LoRA"),
     (r"^(emb_params$|string_to_param\.|clip_[lg]$|<[^>]*>$)", "a textual-inversion embedding"),
     (r"^lora_controlnet$", "a Control-LoRA"),
@@ -13,7 +14,6 @@ _SIGNS = (
     (r"(^|\.)(control_model\.|controlnet_cond_embedding\.|zero_convs\.)", "a ControlNet"),
     (r"(^|\.)transformer_layes\.", "a T2I style adapter"),
     (r"(^|\.)body\.\d+\.((resnets|body)\.\d+\.)?block1\.", "a T2I-Adapter"),
-    (r"^(ip_adapter|image_proj)\.", "an IP-Adapter"),
     (r"(^|\.)joint_blocks\.", "a Stable Diffusion 3"),
     (r"(^|\.)(double|single)_blocks\.", "a Flux"),
     (r"^((encoder|decoder)\.layers\.)?\d+\.conv\.\d+\.", "a tiny autoencoder (TAESD)"),

@@ -50,17 +50,15 @@ def encoders_of(settings: Settings) -> tuple[tuple[str, Path], ...]:
     )
 
 
-def open_seeing(
-    spec: ModelSpec, file: str, encoder: Path
-) -> tuple[StoredAdapter, VisionConfig, FlatTree]:
-    """An adapter and the image encoder that it sees with, of which no weight is read yet.
+def open_seeing(spec: ModelSpec, file: str, encoder: Path) -> tuple[StoredAdapter, VisionConfig]:
+    """An adapter, and the numbers of the image encoder that it sees with; no weight is read yet.
 
     Raises:
       ValueError: a file is no IP-Adapter, or one of another model, or of another image encoder.
       OSError: there is no such file.
     """
     adapter = open_ip_adapter(adapter_place(file), spec.unet, spec.family)
-    vision, tensors = open_image_encoder(encoder)
+    vision, _ = open_image_encoder(encoder)
     takes_patches = not isinstance(adapter.projection, ProjectionConfig)
     width = vision.width if takes_patches else vision.projection_dim
     if adapter.projection.inputs != width:
@@ -68,7 +66,7 @@ def open_seeing(
             f"{file} sees by an image encoder of width {adapter.projection.inputs}, and {encoder} "
             f"has {width}; say with image_encoder where the one is that it was trained with"
         )
-    return adapter, vision, tensors
+    return adapter, vision
 
 
 class Reader:
@@ -88,7 +86,7 @@ class Reader:
         return self._adapters(model, source)
 
     def _adapter(self, model: Adapted, source: Source) -> Loaded:
-        adapter, vision, _ = open_seeing(model.spec, source.file, source.encoder)
+        adapter, vision = open_seeing(model.spec, source.file, source.encoder)
         seeing = self._encoders(model, source._replace(file=""))
         params = _placed(model, source, adapter.tensors) | {"vision": seeing}
         return Loaded(IPAdapterConfig(vision, adapter.projection), params)

@@ -12,7 +12,7 @@ from bulk_models import SPEC, rows_of
 from jaxsd.bulk.config import BulkConfig, read_config
 from jaxsd.bulk.rows import COLUMNS, read_rows
 from jaxsd.images import write_picture
-from jaxsd.settings import OPTIONS, Control, Settings, checked
+from jaxsd.settings import OPTIONS, Control, ImagePrompt, Settings, checked
 
 WANT = [("a cat", 3, 2.0, 32, 16, "euler_a", 5), ("a dog", 0, 7.5, 16, 16, "ddim", 20)]
 
@@ -306,16 +306,19 @@ def test_rows_name_pictures_beside_their_table(tmp_path: Path) -> None:
     table = write(
         tmp_path / "table",
         "a.csv",
-        "prompt,image,strength,control\na,cat.png,0.5,cat.png:net:0.5\na,dog.png,,\na,cat.png,2,\n",
+        "prompt,image,strength,control,ip_adapter\na,cat.png,0.5,cat.png:net:0.5,cat.png:a.bin\n"
+        "a,dog.png,,,\na,cat.png,2,,\na,,,,eel.png:a.bin\n",
     )
     config = write(tmp_path, "a.toml", f'output = "o"\nrows = "{table}"\nmask_blur = 2.0')
     rows, bad = read_rows(read_config(config), SPEC)
     (settings,) = (row.settings for row in rows)
     assert (settings.image, settings.strength, settings.mask_blur) == ("cat.png", 0.5, 2.0)
     assert settings.control == (Control("cat.png", "net", 0.5),)
+    assert settings.ip_adapter == (ImagePrompt("cat.png", "a.bin"),)
     assert [one.error for one in bad] == [
         f"picture 'dog.png': there is no file {tmp_path}/table/dog.png",
         "strength 2.0 is out of range; allowed is 0 to 1",
+        f"picture 'eel.png': there is no file {tmp_path}/table/eel.png",
     ]
 
 

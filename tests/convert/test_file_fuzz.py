@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from convert_fakes import unread
 from flax.serialization import to_bytes
+from ip_adapter_fakes import adapter_tensors, full, plain, plus
 from tiny_models import TINY
 from torch_bytes import WRITERS, call, dict_of, name, number, of_array, storage, tensor, text
 
@@ -23,17 +24,21 @@ from jaxsd.adapters.kinds import KINDS
 from jaxsd.adapters.lora_files import read_lora
 from jaxsd.adapters.lora_metadata import ADAPTER, stated_alphas
 from jaxsd.adapters.lora_names import adapted_kernels
+from jaxsd.config import T2IAdapterConfig
+from jaxsd.convert import read_controlnet
 from jaxsd.convert.diffusers.fields import read_json
 from jaxsd.convert.diffusers.parts import PARTS, networks
 from jaxsd.convert.diffusers.unet_settings import unet_settings
 from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.tensors import in_memory
 from jaxsd.convert.files.weight_files import open_folder, open_weights
+from jaxsd.convert.ip_adapter import open_ip_adapter
 from jaxsd.convert.original.single_file import model_of, table
 from jaxsd.convert.original.spec import spec_of
 from jaxsd.convert.original.spec_json import from_json, to_json
 from jaxsd.convert.report import report
 from jaxsd.convert.slots import _file_shape, leaf_kind
+from jaxsd.convert.t2i_adapter import open_t2i_tensors, t2i_parameters, torch_name
 from jaxsd.convert.upscaler import open_upscaler
 from jaxsd.convert.upscaler_layouts import LAYOUTS
 from jaxsd.upscalers import CompactConfig, RDNConfig, RRDBConfig
@@ -320,6 +325,33 @@ def test_networks_that_enlarge(tmp_path, part):
                 del arrays[next(iter(arrays))]
         write_safetensors(path, {key: in_memory(array) for key, array in arrays.items()}, {})
         attempt(lambda: open_upscaler(path), seed)
+
+
+T2I = T2IAdapterConfig(3, (320, 640, 1280, 1280), 2, 8, (False, True, True, True))
+
+
+def test_adapters_that_see_pictures(tmp_path, part):
+    """Names and shapes of IP-Adapters and T2I-Adapters, some gone, some with other numbers."""
+    unet = TINY["sd1"].unet
+    shapes = [{torch_name(path): shape[::-1] for path, shape in t2i_parameters(T2I).items()}]
+    for kind in (plain, full, plus):
+        tensors = adapter_tensors(unet, kind(24, unet.context_dim))
+        shapes.append({name: tensor.shape for name, tensor in tensors.items()})
+    for seed in list(seeds(part))[: CASES // 12]:
+        rng = random.Random(seed)
+        changed = dict(rng.choice(shapes))
+        for one in rng.sample(list(changed), rng.choice((1, 2, 9))):
+            del changed[one]
+            other = re.sub(r"\d+", str(rng.choice((0, 1, 99, 10**9))), one)
+            changed[rng.choice((one, other, f"adapter.{one}"))] = tuple(
+                rng.choice((0, 1, 2, 3, 7, 64)) for _ in range(rng.randrange(5))
+            )
+        attempt(lambda changed=changed: open_t2i_tensors(unread(changed)), seed)
+        path = tmp_path / "x.safetensors"
+        few = {n: np.zeros(s, np.float16) for n, s in changed.items() if np.prod(s) < 2**16}
+        write_safetensors(path, {n: in_memory(a) for n, a in few.items()}, {})
+        attempt(lambda path=path: open_ip_adapter(path, unet, "sd1"), seed)
+        attempt(lambda path=path: read_controlnet(path), seed)
 
 
 STEMS = ("lora_unet_conv_in", "unet.mid_block.attentions.0.proj_in", "lora_te_final_layer_norm")

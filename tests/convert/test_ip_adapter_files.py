@@ -16,7 +16,7 @@ from torch_bytes import WRITERS, dict_of, of_array
 from jaxsd.config import VisionConfig
 from jaxsd.convert.diffusers.parts import PARTS, PROJECTED_VISION
 from jaxsd.convert.files.tensors import flatten
-from jaxsd.convert.image_encoder import open_image_encoder
+from jaxsd.convert.image_encoder import open_image_encoder, weights_place
 from jaxsd.convert.ip_adapter import check_family, cross_attentions, open_ip_adapter
 from jaxsd.convert.slots import _file_shape
 from jaxsd.families import SD1, SDXL
@@ -158,8 +158,11 @@ def test_what_is_wrong_is_told_in_one_line(folder):
     one = np.ones((4, 4), np.float32)
     refused("no.safetensors", "there is no file 'no.safetensors'", encoder=str(folder))
     refused(good, "no image encoder at nowhere, which IP-Adapter", encoder="nowhere")
+    (folder / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="empty has no weights of an image encoder"):
+        weights_place(folder / "empty")
     refused(good, "is an IP-Adapter, and not the vision tower of a CLIP", encoder=good)
-    face = {"image_proj.proj.0.weight": one}
+    face = {"image_proj.proj.0.weight": one, "ip_adapter.0.to_q_lora.down.weight": one}
     refused(_changed(folder, "face.safetensors", **face), "FaceID, which sees faces")
     missing = {"image_proj.proj.bias": None}
     refused(_changed(folder, "less.safetensors", **missing), "missing: image_proj.proj.bias")
