@@ -271,12 +271,12 @@ def _check_upscaler(name: str) -> None:
 def _check_seamless(settings: Settings, unit: int) -> None:
     if settings.vae_tile:
         raise ValueError("seamless needs the whole picture, and vae_tile cuts it; give one of them")
-    height, width = settings.drawn_size
-    for along, name, side in (("x", "width", width), ("y", "height", height)):
-        if along in settings.seamless and side % unit:
-            raise ValueError(
-                f"{name} {side} is not a multiple of {unit} pixels, which seamless needs"
-            )
+    for height, width in dict.fromkeys((settings.drawn_size, settings.final_size)):
+        for along, name, side in (("x", "width", width), ("y", "height", height)):
+            if along in settings.seamless and side % unit:
+                raise ValueError(
+                    f"{name} {side} is not a multiple of {unit} pixels, which seamless needs"
+                )
 
 
 def _check_tile(tile: int, unit: int) -> None:

@@ -57,6 +57,7 @@ def test_settings_change_the_networks() -> None:
         ({"seamless": "z"}, "seamless 'z' is not one of none, x, y, xy"),
         ({"seamless": "x", "vae_tile": 16}, "seamless needs the whole picture, and vae_tile"),
         ({"seamless": "xy", "height": 14}, "height 14 is not a multiple of 4 pixels, which seam"),
+        ({"seamless": "x", "width": 20, "hires": 1.5}, "width 30 is not a multiple of 4 pixels, w"),
     ],
 )
 def test_mistakes_are_named(options: dict, message: str) -> None:
