@@ -88,10 +88,10 @@ def main(args: argparse.Namespace) -> None:
     folder = private(cache_folder())
     keep_compiled(folder, announce=_say)
     programs = Executables(folder / "programs", _say)
-    first = wanted[0][0]
-    opening = load if first.control else outline  # a ControlNet may be a change of the U-Net's
+    # A ControlNet may be a change of the U-Net's weights.
+    opening = load if wanted[0][0].control else outline
     pipe = opening(args.model, args.dtype, programs=programs, taesd=args.taesd, **reading(args))
-    pipe = with_beside(pipe, [first])
+    pipe = with_beside(pipe, wanted[0][:1])
     for first, *others in wanted:
         for count in args.batch:
             started = time.perf_counter()

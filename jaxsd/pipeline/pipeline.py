@@ -334,7 +334,10 @@ class Pipeline:
             return None
         height, width = second[0].drawn_size
         blank = [one._replace(image=np.zeros((height, width, 3), np.uint8)) for one in pictures]
-        pipe = self._refiner(settings[0].refiner) if settings[0].refiner else self
+        pipe = self
+        if settings[0].refiner:
+            pipe = self._refiner(settings[0].refiner)
+            blank = [one._replace(controls=()) for one in blank]
         later = pipe.order(second, pictures=blank, batch=batch)
         if later.takes_over:
             before = [tableau_of(one, self.spec).rows for one in filled(settings, batch)]

@@ -64,7 +64,8 @@ def tableau_of(settings: Settings, spec: ModelSpec) -> Tableau:
     options = tuple(sorted(settings.sampler_options))
     method = (settings.sampler, settings.steps, strength, options)
     tableau = _tableau(spec.schedule, spec.prediction, *method)
-    handover = round(spec.schedule.train_steps * (1 - settings.refiner_start))
+    train_steps = spec.schedule.train_steps
+    handover = round(train_steps - settings.refiner_start * train_steps)
     if settings.refiner:
         return until(tableau, settings, handover)
     if settings.image == HANDED:

@@ -10,7 +10,7 @@ from tiny_pipelines import SMALLEST, pipeline
 
 from jaxsd.convert import write_single_file
 from jaxsd.convert.refiner import open_refiner
-from jaxsd.settings import Settings, checked, passes_of, rows_of, tableau_of
+from jaxsd.settings import Control, Settings, checked, passes_of, rows_of, tableau_of
 
 OPTIONS = {"steps": 4, "height": 8, "width": 8, "seed": 4, "sampler": "euler_a"}
 REFINED = {"refiner": "itself", "refiner_start": 0.5}
@@ -49,6 +49,9 @@ def test_a_model_that_takes_over_from_itself_draws_the_same() -> None:
     assert rows == [(i, 4) for i in range(1, 5)]
     np.testing.assert_allclose(got.latents, want.latents, atol=2e-5)
     np.testing.assert_allclose(got.images, want.images, atol=2e-5)
+    seen = {"control": [Control(model="edges")], "control_images": [np.zeros((8, 8, 3), np.uint8)]}
+    order = both.order("a", **OPTIONS, **REFINED, **seen)
+    assert (order.controls, order.later.controls) == (("edges",), ()), "they are of the first"
     with pytest.raises(ValueError, match="no refiner 'itself' was added; there are: none"):
         pipe.draw("a", **OPTIONS, **REFINED)
 
