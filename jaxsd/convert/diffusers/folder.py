@@ -9,6 +9,7 @@ from typing import Any
 from jaxsd.config import ModelSpec, ScheduleConfig
 from jaxsd.convert.diffusers.fields import Config, Fields, read_json
 from jaxsd.convert.diffusers.maxdiffusion import is_step, padding, read_index, scheduler_file
+from jaxsd.convert.diffusers.names import in_torch, torch_class
 from jaxsd.convert.diffusers.parts import (
     PROJECTED_TEXT,
     TEXT,
@@ -18,7 +19,6 @@ from jaxsd.convert.diffusers.parts import (
     is_linear,
     networks,
     open_part,
-    torch_class,
 )
 from jaxsd.convert.diffusers.schedule_settings import check_class, schedule_config
 from jaxsd.convert.stored_model import (
@@ -70,7 +70,7 @@ def open_diffusers(
     Raises:
       ValueError: if a part is missing, damaged, or not supported by the networks here.
     """
-    index = _in_torch(read_index(folder))
+    index = in_torch(read_index(folder))
     fields = Fields(index, str(folder / "model_index.json"))
     xl = fields.one_of("_class_name", _PIPELINES, None) in _XL
     texts, tokenizers = _texts(folder, index, hidden_layer=-2 if xl else -1, strict=strict)
@@ -82,7 +82,7 @@ def open_diffusers(
         check_class(built, str(folder / "model_index.json"))
         check_class(torch_class(scheduler.get("_class_name", built)), str(where))
         scheduler["_class_name"] = built
-    schedule, stated = schedule_config(_in_torch(scheduler), str(where))
+    schedule, stated = schedule_config(in_torch(scheduler), str(where))
     if index["_class_name"] in _SD:
         schedule = _with_offset(schedule, scheduler, str(where))
     prediction = prediction or stated
@@ -137,15 +137,6 @@ def _with_offset(schedule: ScheduleConfig, config: Config, where: str) -> Schedu
         line = f"{where}: steps_offset = {schedule.steps_offset} is read as 1, as diffusers does"
         warnings.warn(line, stacklevel=2)
     return replace(schedule, steps_offset=1)
-
-
-def _in_torch(index: dict[str, Any]) -> dict[str, Any]:
-    """A table with PyTorch's classes in place of Flax's, which have the same settings."""
-
-    def one(value: Any) -> Any:
-        return [*map(torch_class, value)] if isinstance(value, list) else torch_class(value)
-
-    return {name: one(value) for name, value in index.items()}
 
 
 def _present(index: dict[str, Any], name: str) -> bool:

@@ -1,7 +1,9 @@
 """Names in the files of diffusers and transformers that do not follow from the paths alone."""
 
 import re
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from jaxsd.convert.files.tensors import FlatTree, without
 from jaxsd.convert.names import PROJECTIONS, torch_slots
@@ -47,3 +49,16 @@ def modern_clip(tensors: FlatTree, *, prefix: str, projection: str) -> FlatTree:
 modern_text = partial(modern_clip, prefix=_TEXT, projection="")
 modern_projected_text = partial(modern_clip, prefix=_TEXT, projection=PROJECTIONS[0])
 modern_vision = partial(modern_clip, prefix=_VISION, projection=PROJECTIONS[1])
+
+
+def torch_class(name: Any) -> Any:
+    """The class of PyTorch for one of Flax: `FlaxAutoencoderKL` is `AutoencoderKL`."""
+    return name.removeprefix("Flax") if isinstance(name, str) else name
+
+
+def in_torch(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A model_index.json, or another table, with PyTorch's classes in place of Flax's."""
+    return {
+        name: [*map(torch_class, value)] if isinstance(value, list) else torch_class(value)
+        for name, value in table.items()
+    }

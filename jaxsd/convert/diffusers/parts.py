@@ -18,6 +18,7 @@ from jaxsd.convert.diffusers.names import (
     modern_vae,
     modern_vision,
     text_slots,
+    torch_class,
     vision_slots,
 )
 from jaxsd.convert.diffusers.text_settings import text_config, text_settings
@@ -146,11 +147,6 @@ def open_part(
     linear = is_linear(settings)
     tree = PARTS[kind].fill(config, tensors, str(weights), linear=linear, strict=strict)
     return StoredPart(config, settings, tree)
-
-
-def torch_class(name: Any) -> Any:
-    """The class of PyTorch for one of Flax: `FlaxAutoencoderKL` is `AutoencoderKL`."""
-    return name.removeprefix("Flax") if isinstance(name, str) else name
 
 
 def is_linear(settings: Config) -> bool:
