@@ -13,8 +13,7 @@ from jaxsd.convert.stored_model import StoredModel
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.images import to_uint8
 from jaxsd.latent_colours import coloured, colours_for
-from jaxsd.parallel import place_param
-from jaxsd.pipeline.loading import on_device
+from jaxsd.parallel import placing
 from jaxsd.pipeline.pipeline import Pipeline
 from jaxsd.types import Array
 
@@ -40,7 +39,7 @@ def previewer(pipe: Pipeline, taesd: str | Path | None = None) -> Previewer:
         return partial(flat_preview, name=colours_for(pipe.spec))
     model = with_tiny_vae(StoredModel(pipe.spec, {}), taesd).converted(dtype_named(pipe.dtype))
     named = {f"vae/{path}": tensor for path, tensor in model.tensors["vae"].items()}
-    place = on_device if pipe.mesh is None else partial(place_param, pipe.mesh)
+    place = placing(pipe.mesh)
     return replace(pipe, spec=model.spec, params=pipe.params | load(named, place)).decode
 
 
