@@ -39,7 +39,7 @@ OPTIONS: dict[str, dict[str, str]] = {
 0.19 GB beside the weights of SD 1.5's U-Net at 512 pixels, instead of 0.49.
 """
 
-SOURCES = ("config.py", "types.py", "upscalers.py", "models", "nn", "parallel", "sampling")
+SOURCES = ("config", "types.py", "upscalers.py", "models", "nn", "parallel", "sampling")
 """Source files and folders that programs are traced from."""
 
 PATIENCE = 1.0

@@ -1,0 +1,41 @@
+"""What a model is made of, as frozen numbers. No model name and no block-type string here.
+
+Numbers that no network can have are a `ValueError`, wherever they come from.
+"""
+
+from jaxsd.config.autoencoders import TinyVAEConfig, VAEConfig
+from jaxsd.config.encoders import (
+    IPAdapterConfig,
+    PerceptronConfig,
+    ProjectionConfig,
+    ResamplerConfig,
+    TextConfig,
+    VisionConfig,
+)
+from jaxsd.config.model import Layout, ModelSpec, ScheduleConfig
+from jaxsd.config.unets import (
+    AddedConditions,
+    ControlNetConfig,
+    Level,
+    T2IAdapterConfig,
+    UNetConfig,
+)
+
+__all__ = [
+    "AddedConditions",
+    "ControlNetConfig",
+    "IPAdapterConfig",
+    "Layout",
+    "Level",
+    "ModelSpec",
+    "PerceptronConfig",
+    "ProjectionConfig",
+    "ResamplerConfig",
+    "ScheduleConfig",
+    "T2IAdapterConfig",
+    "TextConfig",
+    "TinyVAEConfig",
+    "UNetConfig",
+    "VAEConfig",
+    "VisionConfig",
+]

@@ -1,0 +1,98 @@
+"""A whole model: its networks, its noise schedule, and how its files are laid out."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxsd.config.autoencoders import TinyVAEConfig, VAEConfig
+from jaxsd.config.encoders import TextConfig
+from jaxsd.config.ranges import WIDEST, check_range
+from jaxsd.config.unets import UNetConfig
+from jaxsd.distilled import PLAIN, Preset
+from jaxsd.types import Prediction
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """The noise a model was trained with, and the sampling grid that its files ask for.
+
+    `timestep_spacing` is None where the files do not say: then every sampler uses its own default
+    (leading for ddim, ddpm and pndm, linspace for most others), as in diffusers when a scheduler is
+    made from another one's config.
+    """
+
+    beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "scaled_linear"
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+    train_steps: int = 1000
+    zero_terminal_snr: bool = False
+    set_alpha_to_one: bool = False
+    timestep_spacing: Literal["leading", "linspace", "trailing", None] = None
+    steps_offset: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that make no schedule: they may come out of a file."""
+        if not 1 <= self.train_steps <= 100_000:
+            raise ValueError(f"train_steps = {self.train_steps} should be 1 to 100000")
+        for name in ("beta_start", "beta_end"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} should be above 0 and below 1")
+        if not 0 <= self.steps_offset < self.train_steps:
+            raise ValueError(
+                f"steps_offset = {self.steps_offset} should be 0 to {self.train_steps - 1}"
+            )
+
+    @property
+    def spacing(self) -> str | None:
+        """The spacing to use. Zero terminal SNR without a stated one asks for trailing.
+
+        The last timestep is what it was trained for (Lin et al. 2023, section 3.3), and leading
+        spacing never visits it.
+        """
+        if self.timestep_spacing is None and self.zero_terminal_snr:
+            return "trailing"
+        return self.timestep_spacing
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Facts about files, not about networks.
+
+    Attributes:
+      linear_projection: whether `proj_in` and `proj_out` are stored as `[O, I]` (SD 2, XL) or as
+        1x1 convolutions `[O, I, 1, 1]` (SD 1).
+      single_file: naming of the original code's files: "v1" (HF CLIP-L inside), "v2" (OpenCLIP-H),
+        "xl", "refiner".
+    """
+
+    linear_projection: bool
+    single_file: Literal["v1", "v2", "xl", "refiner"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything about a model except its weights.
+
+    Attributes:
+      family: name in `jaxsd.families`, or "custom".
+      default_size: height and width in pixels that suit it best.
+      guidance_scale: the guidance scale that suits it best.
+      preset: the sampler and steps that suit it best.
+      zero_empty_negative: whether an empty negative prompt is a context of zeros, as XL base was
+        trained, rather than the encoding of an empty text.
+    """
+
+    family: str
+    unet: UNetConfig
+    vae: VAEConfig | TinyVAEConfig | None
+    text: tuple[TextConfig, ...]
+    schedule: ScheduleConfig
+    prediction: Prediction
+    layout: Layout
+    default_size: int
+    guidance_scale: float = 7.5
+    zero_empty_negative: bool = False
+    preset: Preset = PLAIN
+
+    def __post_init__(self) -> None:
+        """Checks the size."""
+        check_range(self, WIDEST, "default_size")
