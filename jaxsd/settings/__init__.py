@@ -1,22 +1,10 @@
 """The options of a picture, their checks, and what they mean for the sampling loop."""
 
 from jaxsd.settings.adapters import Adapters, Embedding, Lora, without_tags
-from jaxsd.settings.checks import checked, image_count, in_range
+from jaxsd.settings.checks import checked
+from jaxsd.settings.controls import Control, ImagePrompt
 from jaxsd.settings.guiding import guidance_of, is_guided, perturbation, scale_of
-from jaxsd.settings.options import (
-    LARGEST_SEED,
-    OPTIONS,
-    SHARED,
-    SIZE,
-    UPSCALERS,
-    Control,
-    ImagePrompt,
-    Recipe,
-    Settings,
-    option_value,
-    settings_from,
-    with_sides,
-)
+from jaxsd.settings.options import LARGEST_SEED, OPTIONS, SHARED, UPSCALERS, Settings
 from jaxsd.settings.plans import (
     Bucket,
     Call,
@@ -28,6 +16,9 @@ from jaxsd.settings.plans import (
     rows_of,
     tableau_of,
 )
+from jaxsd.settings.ranges import image_count, in_range
+from jaxsd.settings.recipe import Recipe
+from jaxsd.settings.values import SIZE, option_value, settings_from, with_sides
 
 __all__ = [
     "LARGEST_SEED",

@@ -3,14 +3,12 @@
 An option is a field of `Settings`: only here are its type, default, range and help.
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, fields
 
 from jaxsd.distilled import PRESETS
 from jaxsd.settings.adapters import FORM, Embedding, Lora
-from jaxsd.typed import nearest, parsed, value_of
+from jaxsd.settings.controls import Control, ImagePrompt
+from jaxsd.settings.option import option
 
 PREPROCESSORS = ("as_given", "canny", "scribble")
 """Functions that make a ControlNet's hint from a picture: names of `jaxsd.hints.HINTS`."""
@@ -23,87 +21,6 @@ UPSCALERS = ("latent", "lanczos")
 """Latents by a bilinear filter, or pictures by Lanczos'; else it is the file of a network."""
 
 LARGEST_SEED = 2**63 - 1
-
-
-def option(
-    default: Any,
-    help: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    words: tuple[str, ...] = (),
-    shared: bool = False,
-    metavar: str | tuple[str, ...] | None = None,
-    also: tuple[str, ...] = (),
-) -> Any:
-    """A field of `Settings`.
-
-    Args:
-      default: None for what suits the model.
-      help: one line, for users.
-      low: least value allowed.
-      high: largest value allowed.
-      words: the allowed values of a text.
-      shared: whether all images of a call have the same value.
-      metavar: name of the value on the command line.
-      also: further flags.
-    """
-    return field(
-        default=default,
-        metadata={
-            "help": help,
-            "low": low,
-            "high": high,
-            "words": words,
-            "shared": shared,
-            "metavar": metavar,
-            "also": also,
-        },
-    )
-
-
-@dataclass(frozen=True)
-class Control:
-    """A ControlNet or T2I-Adapter that looks at a picture.
-
-    Attributes:
-      image: file of the picture; empty where the picture itself is given.
-      model: anything that `jaxsd.pipeline.with_controlnet` reads, or the name it was given there.
-      weight: weight of what it adds.
-      first: part of the way from noise (0) to picture (1) at which it begins.
-      last: and at which it ends.
-    """
-
-    image: str = ""
-    model: str = ""
-    weight: float = 1.0
-    first: float = 0.0
-    last: float = 1.0
-
-    OPTION: ClassVar[str] = "control"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """`IMAGE:MODEL[:WEIGHT[:FROM:TO]]`.
-
-        Raises:
-          ValueError: a text that is not of this form.
-        """
-        parts = text.split(":")
-        if len(parts) not in (2, 3, 5) or not parts[1]:
-            raise ValueError(f"{cls.OPTION} {text!r} is not IMAGE:MODEL[:WEIGHT[:FROM:TO]]")
-        name = f"{cls.OPTION} {text!r}:"
-        return cls(*parts[:2], *(parsed(float, part, name) for part in parts[2:]))
-
-    def __str__(self) -> str:
-        return f"{self.image}:{self.model}:{self.weight}:{self.first}:{self.last}"
-
-
-@dataclass(frozen=True)
-class ImagePrompt(Control):
-    """A picture beside the prompt, and the file of the IP-Adapter that shows it to the U-Net."""
-
-    OPTION: ClassVar[str] = "ip_adapter"
 
 
 @dataclass(frozen=True)
@@ -476,82 +393,3 @@ OPTIONS = {f.name: f for f in fields(Settings)}
 
 SHARED = tuple(name for name, one in OPTIONS.items() if one.metadata["shared"])
 """Options whose values all images of a call share."""
-
-SIZE = "size"
-"""Shorthand for width and height together, "WIDTHxHEIGHT"."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What an image was made from, so that it can be made again.
-
-    Attributes:
-      settings: checked ones.
-      model: what was given to `jaxsd.load`.
-      model_hash: first ten hex digits of the model file's sha256, as webui shows them; empty where
-        the model is not one file.
-      dtype: what the networks computed in.
-      taesd: as for `jaxsd.load`; empty for the model's own autoencoder.
-      version: of jaxsd.
-      pictures: sha256 of each picture file that was used, by its name in the settings.
-      batch_size: images of the call that drew it, which decides how float32 sums are ordered; 0
-        where that is not known.
-      reading: options of `jaxsd.load` that say how the model was read, where they were given.
-      adapters: sha256 of each file of a LoRA, an embedding, an IP-Adapter or its image encoder.
-    """
-
-    settings: Settings
-    model: str
-    dtype: str
-    version: str
-    model_hash: str = ""
-    taesd: str = ""
-    pictures: dict[str, str] = field(default_factory=dict)
-    batch_size: int = 0
-    reading: dict[str, Any] = field(default_factory=dict)
-    adapters: dict[str, str] = field(default_factory=dict)
-
-
-def settings_from(values: Mapping[str, Any], defaults: Settings = Settings()) -> Settings:
-    """Settings from a table of values, or of texts as in CSV and on the command line.
-
-    Raises:
-      ValueError: an unknown name, or a value of the wrong type.
-    """
-    values = with_sides(values)
-    for name in values:
-        if name not in OPTIONS:
-            raise ValueError(f"unknown option {name!r}; {nearest(name, [*OPTIONS, SIZE])}")
-    return replace(defaults, **{name: option_value(name, value) for name, value in values.items()})
-
-
-def option_value(name: str, value: Any) -> Any:
-    """The value of an option, from Python, TOML, JSON or a text.
-
-    Raises:
-      ValueError: of the wrong type.
-    """
-    kind = OPTIONS[name].type
-    if isinstance(value, str) and kind not in (str, str | None):
-        return parsed(kind, value, name)
-    return value_of(kind, value, name)
-
-
-def with_sides(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with `width` and `height` in place of `size`.
-
-    Raises:
-      ValueError: not "WIDTHxHEIGHT", or a side beside it that is another.
-    """
-    rest = dict(values)
-    if (size := rest.pop(SIZE, None)) is None:
-        return rest
-    found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", str(size))
-    if not found:
-        raise ValueError(f"size {size!r} is not WIDTHxHEIGHT in pixels, such as 512x768")
-    for name, side in zip(("width", "height"), map(int, found.groups()), strict=True):
-        given = rest.get(name)
-        if given is not None and option_value(name, given) != side:
-            raise ValueError(f"size {size} and {name} {given} differ; give one of them")
-        rest[name] = side
-    return rest
