@@ -1,4 +1,4 @@
-"""Where features change what a U-Net does: its attention layers, and where skips are joined.
+"""Where features change what a U-Net does: attention, joined skips, and what its modules give.
 
 They are functions around methods of its modules, so the network knows nothing of them.
 """
@@ -24,6 +24,13 @@ def attention_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
 def joins_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
     """Within it, up blocks call `change(path, join, x, skip)` in place of `join`."""
     return _intercepted(UpBlock, "join", change)
+
+
+def outputs_by(change: Callable[[Path, Any], Any]) -> AbstractContextManager[None]:
+    """Within it, `change(path, output)` takes the place of what each module gives."""
+    return _intercepted(
+        nn.Module, "__call__", lambda path, run, *args, **kwargs: change(path, run(*args, **kwargs))
+    )
 
 
 def is_self_attention_of_middle(path: Path) -> bool:

@@ -1,29 +1,20 @@
 """A model that draws pictures."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from jaxsd.canvases import Pictures, canvas_of, pasted_back
-from jaxsd.config import ControlNetConfig, ModelSpec, T2IAdapterConfig, TinyVAEConfig
-from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.images import to_uint8
 from jaxsd.memory import check_drawing
-from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
-from jaxsd.models.ip_adapter import IPAdapter
-from jaxsd.models.t2i_adapter import T2IAdapter
-from jaxsd.models.tiny_vae import TinyVAE
-from jaxsd.parallel import images_per_step, own_share, share
-from jaxsd.pipeline.adapting import Adapted, Last, with_weights, with_words
-from jaxsd.pipeline.batches import batch_size, filled, given_noise, image_keys, placed
+from jaxsd.parallel import own_share, share
+from jaxsd.pipeline.batches import filled, given_noise, image_keys, placed
 from jaxsd.pipeline.callbacks import Callback, on_step_end
 from jaxsd.pipeline.drawing import (
-    Programs,
     Shown,
     as_it_is,
     finished,
@@ -32,27 +23,21 @@ from jaxsd.pipeline.drawing import (
     whole,
 )
 from jaxsd.pipeline.drawing import prepare_whole as prepare_program
-from jaxsd.pipeline.forms import changed
-from jaxsd.pipeline.image_prompts import Loaded, Reader, Source, encoders_of, image_prompts
+from jaxsd.pipeline.image_prompts import image_prompts
 from jaxsd.pipeline.kinds import encoded, output_of, pictures_of
+from jaxsd.pipeline.model import Model
 from jaxsd.pipeline.noise import initial
 from jaxsd.pipeline.order import Order, check_alike, given_arrays, numbered_from, runs_of
 from jaxsd.pipeline.requests import request_of
 from jaxsd.sampling import first_non_finite
-from jaxsd.sampling.program import DRAWING, Drawing, Networks
+from jaxsd.sampling.program import DRAWING, Drawing
 from jaxsd.settings import (
-    Adapters,
-    Embedding,
-    Lora,
     Settings,
     adapters_of,
-    in_range,
     passes_of,
-    settings_from,
     tableau_of,
 )
-from jaxsd.text import Tokenizer
-from jaxsd.types import Array, Params
+from jaxsd.types import Array
 
 Progress = Callable[[int, int], None]
 """(rows done, rows in all)."""
@@ -61,49 +46,8 @@ WATCHING = ("progress", "callback_on_step_end", "callback_on_step_end_tensor_inp
 
 
 @dataclass(frozen=True, repr=False)
-class Pipeline:
-    """A model, ready to draw.
-
-    Attributes:
-      params: `{"unet": tree, "vae": tree, "text": [tree, ...]}` on the device; with ControlNets
-        also `{"controlnet": {name: tree}}`.
-      tokenizers: one per text encoder.
-      dtype: what the networks compute in.
-      mesh: the devices, over `jaxsd.parallel.MESH_AXES`, that share the images and the weights;
-        None for JAX's default device. On several hosts each host asks for its own images, the same
-        number on all, and gets only those.
-      programs: runs the programs of `jaxsd.sampling.program`, and may keep them on disk.
-      controlnets: those that `with_controlnet` of `jaxsd.pipeline` added, by name.
-      refiners: likewise the models of `with_refiner`.
-      worded: remembers the learnt words of the last drawings.
-      merged: remembers the weights with LoRAs of the last drawing.
-      seeing: reads IP-Adapters, and remembers the last ones.
-    """
-
-    spec: ModelSpec
-    params: Params
-    tokenizers: tuple[Tokenizer, ...]
-    dtype: str = "float32"
-    mesh: Mesh | None = None
-    programs: Executables = IN_MEMORY
-    controlnets: dict[str, ControlNetConfig | T2IAdapterConfig] = field(default_factory=dict)
-    refiners: dict[str, "Pipeline"] = field(default_factory=dict)
-    worded: Last = field(default_factory=lambda: Last(with_words, 4), compare=False)
-    merged: Last = field(default_factory=lambda: Last(with_weights, 1), compare=False)
-    seeing: Reader = field(default_factory=Reader, compare=False)
-
-    def __repr__(self) -> str:
-        devices = self._devices()
-        added = "".join(f", ControlNet {name!r}" for name in self.controlnets)
-        return f"Pipeline({self.spec.family!r}, {self.dtype}, {devices}{added})"
-
-    def _devices(self) -> str:
-        if self.mesh is not None:
-            return f"mesh {dict(self.mesh.shape)}"
-        leaf = next(iter(jax.tree.leaves(self.params)), None)
-        if not isinstance(leaf, jax.Array):
-            return "no weights"
-        return " ".join(sorted(f"{one.platform}:{one.id}" for one in leaf.devices()))
+class Pipeline(Model):
+    """A model, ready to draw."""
 
     def text_to_image(self, prompt: str | Sequence[str], **options: Any) -> Any:
         """Draws pictures of prompts.
@@ -347,12 +291,6 @@ class Pipeline:
         given = later.given
         return later._replace(given=given._replace(image=None, source=jnp.zeros_like(given.noise)))
 
-    def _refiner(self, name: str) -> "Pipeline":
-        if name not in self.refiners:
-            there = ", ".join(self.refiners) or "none"
-            raise ValueError(f"no refiner {name!r} was added; there are: {there}")
-        return replace(self.refiners[name], dtype=self.dtype)
-
     def prepare(self, order: Order) -> None:
         """Loads or compiles what `draw` runs for such an order, without drawing it.
 
@@ -365,93 +303,6 @@ class Pipeline:
         """The same for what `draw` runs with `progress`, any number of rows. Not on a mesh."""
         prepare_steps(self._programs(order), order)
 
-    def batch(self, count: int) -> int:
-        """How many images this host draws if `count` are requested."""
-        mesh = self.mesh
-        here = 1 if mesh is None else images_per_step(mesh) * mesh.local_mesh.size // mesh.size
-        return batch_size(count, here)
-
-    @property
-    def networks(self) -> Networks:
-        """The networks as functions of parameters, without ControlNets."""
-        dtype, spec = jnp.dtype(self.dtype), self.spec
-        encoders = tuple(TextEncoder(config, dtype) for config in spec.text)
-        vae = TinyVAE if isinstance(spec.vae, TinyVAEConfig) else VAE
-        return Networks(UNet(spec.unet, dtype), vae(spec.vae, dtype), encoders, self.mesh)
-
-    def with_adapters(
-        self,
-        lora: Sequence[str | Lora] = (),
-        embedding: Sequence[str | Embedding] = (),
-    ) -> "Pipeline":
-        """The pipeline with LoRAs merged into its weights, and with learnt words.
-
-        To draw with adapters, options of `draw` are enough: `lora="FILE:0.7"`. This is for a model
-        that is to keep them.
-
-        Args:
-          lora: files with their weights, FILE[:UNET_WEIGHT[:TEXT_WEIGHT]].
-          embedding: files of textual inversions, FILE or NAME=FILE.
-
-        Raises:
-          ValueError: in one line, for a file of another kind or of another model.
-          OSError: there is no such file.
-        """
-        options = {"lora": list(lora), "embedding": list(embedding)}
-        one = in_range(settings_from(options))
-        return self._adapted(Adapters(one.lora, one.embedding))
-
-    def _adapted(self, adapters: Adapters) -> "Pipeline":
-        worded = self._with_words(adapters)
-        merged = self.merged(worded, adapters) if adapters.lora else worded
-        return replace(self, **merged._asdict())
-
-    def _with_words(self, adapters: Adapters) -> Adapted:
-        model = Adapted(self.spec, self.params, self.tokenizers)
-        return self.worded(model, adapters) if adapters.files else model
-
-    def _programs(self, order: Order) -> Programs:
-        """The programs with those adapters and ControlNets alone that a drawing uses."""
-        own = self._adapted(adapters_of(order.settings))
-        programs = own._own_programs(order.controls, order.settings[0])
-        if seeing := self._ip_adapters(order.settings[0]):
-            nets = tuple(IPAdapter(one.config, jnp.dtype(self.dtype)) for one in seeing)
-            programs = programs._replace(
-                networks=programs.networks._replace(ip_adapters=nets),
-                params=programs.params | {"ip_adapter": [one.params for one in seeing]},
-            )
-        if order.later is None or not order.later.takes_over:
-            return programs
-        refiner = self._refiner(order.settings[0].refiner)
-        return programs._replace(refiner=refiner._programs(order.later))
-
-    def _ip_adapters(self, settings: Settings) -> list[Loaded]:
-        model = Adapted(self.spec, self.params, self.tokenizers)
-        sources = [Source(*own, self.dtype, self.mesh) for own in encoders_of(settings)]
-        return [self.seeing(model, source) for source in sources]
-
-    def _own_programs(self, controls: tuple[str, ...], settings: Settings) -> Programs:
-        params = {name: tree for name, tree in self.params.items() if name != "controlnet"}
-        networks = self.networks
-        if controls:
-            for name in controls:
-                if name not in self.controlnets:
-                    there = ", ".join(self.controlnets) or "none"
-                    raise ValueError(f"no ControlNet {name!r} was added; there are: {there}")
-            dtype = jnp.dtype(self.dtype)
-            nets = tuple(_control(self.controlnets[name], dtype) for name in controls)
-            networks = networks._replace(controlnets=nets)
-            params["controlnet"] = [self.params["controlnet"][name] for name in controls]
-        return Programs(changed(networks, settings), params, self.programs)
-
-    def _check_controls(self, settings: Settings) -> None:
-        for name in {control.model for control in settings.control} & self.controlnets.keys():
-            unit = self.controlnets[name].downscale
-            for side, pixels in zip(("height", "width"), settings.drawn_size, strict=True):
-                if pixels % unit:
-                    why = f"is not a multiple of {unit} pixels, which {name} sees as one"
-                    raise ValueError(f"{side} {pixels} {why}")
-
     def _check_finite(self, drawing: Drawing) -> None:
         row = first_non_finite(drawing.finite)
         if row is not None:
@@ -463,8 +314,3 @@ class Pipeline:
         raise FloatingPointError(
             f"{where} in {self.dtype}; try dtype float32, or check the weights"
         )
-
-
-def _control(config: ControlNetConfig | T2IAdapterConfig, dtype: jnp.dtype) -> Any:
-    network = T2IAdapter if isinstance(config, T2IAdapterConfig) else ControlNet
-    return network(config, dtype)

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxsd.config import UNetConfig
+from jaxsd.models.openings import Path, outputs_by
 from jaxsd.models.t2i_adapter import T2IAdapter, places
-from jaxsd.nn.interception import changing
 from jaxsd.parallel import gather
 from jaxsd.sampling.call import Answer, Call, Networks, UNetCall, branched
 from jaxsd.sampling.features.feature import Beginning, Feature
@@ -73,8 +73,8 @@ def _added(config: UNetConfig, features: tuple[Array, ...] | None) -> AbstractCo
         return nullcontext()
     given = dict(zip((path for path, *_ in places(config)), features, strict=False))
 
-    def add(path: str, arguments: tuple[Any, ...], out: Any) -> Any:
-        if (feature := given.get(path)) is None:
+    def add(path: Path, out: Any) -> Any:
+        if (feature := given.get("/".join(path))) is None:
             return out
         x, skips = out if isinstance(out, tuple) else (out, [])
         if x.shape != feature.shape:  # the outermost level alone, which does not halve
@@ -82,7 +82,7 @@ def _added(config: UNetConfig, features: tuple[Array, ...] | None) -> AbstractCo
         x = x + feature.astype(x.dtype)
         return (x, [*skips[:-1], x]) if skips else x
 
-    return changing("__call__", add)
+    return outputs_by(add)
 
 
 def _tree(networks: Networks, params: Params, i: int) -> Params:

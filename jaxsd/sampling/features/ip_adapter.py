@@ -1,13 +1,14 @@
 """IP-Adapters (Ye et al. 2023): pictures beside the prompt, by decoupled cross-attention."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxsd.models.ip_adapter import KeysValues
+from jaxsd.models.openings import Path, attention_by
 from jaxsd.nn.attention import attention
-from jaxsd.nn.interception import changing
 from jaxsd.parallel import gather
 from jaxsd.sampling.call import Answer, Call, Networks, UNetCall
 from jaxsd.sampling.features.feature import Beginning, Feature
@@ -55,20 +56,22 @@ def wrap(networks: Networks, params: Params, held: ImagePrompts, unet: UNetCall)
             each = jax.vmap(lambda own, numbers: own[numbers])(kept, shows)
             return each.reshape(-1, *each.shape[2:])
 
-        def attend(path: str, arguments: tuple[Array, ...], out: Array) -> Array:
-            query, *_ = arguments
+        def attended(
+            path: Path, attend: Callable[..., Array], query: Array, key: Array, value: Array
+        ) -> Array:
+            out, name = attend(query, key, value), "/".join(path)
             for i, own in enumerate(held.seen):
-                if path not in own:
+                if name not in own:
                     continue
                 key, value = (
                     of_branches(kept).reshape(len(query), -1, *query.shape[2:]).astype(query.dtype)
-                    for kept in own[path]
+                    for kept in own[name]
                 )
                 weight = jnp.repeat(weights[:, i], which.shape[1]).astype(out.dtype)
                 out = out + per_image(weight, attention(query, key, value))
             return out
 
-        with changing("attend", attend):
+        with attention_by(attended):
             return unet(call, step, memory)
 
     return changed
