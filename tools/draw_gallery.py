@@ -1,0 +1,147 @@
+"""Draws the pictures of docs/gallery.md with the built-in model, and writes the page.
+
+    python tools/draw_gallery.py                  # all of them, with fixed seeds
+    python tools/draw_gallery.py --only text and  # these pictures alone
+    python tools/draw_gallery.py --only ""        # the page alone
+
+The page shows the commands that are run here.
+"""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from absl import app, flags
+
+ONLY = flags.DEFINE_spaceseplist("only", None, "names of pictures, all without it")
+
+FOLDER = Path("docs/gallery")
+RUN = "from jaxsd.cli.main import run; run()"
+
+
+class Picture(NamedTuple):
+    """A picture of the page.
+
+    Attributes:
+      name: of its file.
+      title: what it shows.
+      command: of `jaxsd`, without `-o`; pictures before it may be named.
+      said: one or two sentences below.
+    """
+
+    name: str
+    title: str
+    command: str
+    said: str
+
+
+PICTURES = (
+    Picture("text", "From a prompt", 'generate "a red apple"', "20 steps of the usual sampler."),
+    Picture("style", "A style", 'generate "a red apple, flat style"', "The model knows three."),
+    Picture(
+        "sampler",
+        "Another sampler",
+        'generate "a red apple" --sampler dpm++_2m --steps 8',
+        "8 steps. No program is compiled for it.",
+    ),
+    Picture(
+        "variation",
+        "A variation",
+        'generate "a red apple" --variation-strength 0.6 --variation-seed 7',
+        "The noise goes a part of the way to that of another seed.",
+    ),
+    Picture(
+        "variant",
+        "Variants",
+        'generate "{a pizza|an owl|a guitar} on a {blue|yellow|green} background" --seed 3',
+        "The seed draws one of each; the picture has the drawn text in it.",
+    ),
+    Picture(
+        "image",
+        "From a picture",
+        'generate "a red apple" --image docs/sketch.png --strength 0.6',
+        "It begins from docs/sketch.png.",
+    ),
+    Picture(
+        "weights",
+        "Weights",
+        'generate "a red apple on a (blue:1.3) background"',
+        "The arithmetic is webui's, or another one's by name.",
+    ),
+    Picture(
+        "inpaint",
+        "Into a mask",
+        'generate "a green apple" --image docs/gallery/text.png --mask docs/mask.png',
+        "What is black in docs/mask.png keeps its pixels to the byte.",
+    ),
+    Picture(
+        "control",
+        "With a ControlNet",
+        'generate "a cookie" --control docs/gallery/text.png:emoji-edges --preprocessor canny',
+        "The edges of the first picture, another thing in them.",
+    ),
+    Picture(
+        "and",
+        "Two prompts at once",
+        'generate "a cat face AND a dog face :0.7" --seed 1',
+        "Guidance towards both, with their weights.",
+    ),
+    Picture(
+        "edit",
+        "An edit",
+        'generate "a red [apple:tomato:0.3]"',
+        "The word changes after 30% of the steps.",
+    ),
+    Picture(
+        "outpaint",
+        "Beyond the edges",
+        'generate "two red apples" --image docs/gallery/text.png --outpaint 0 0 128 0 --seed 1',
+        "The left half keeps its pixels.",
+    ),
+    Picture(
+        "hires",
+        "Larger, in two passes",
+        'generate "a red apple" --hires 2 --hires-upscaler lanczos --hires-strength 0.4',
+        "Drawn, enlarged, and drawn over.",
+    ),
+    Picture(
+        "reuse",
+        "Less work",
+        'generate "a red apple" --reuse 3',
+        "Two of three steps compute the outermost level of the U-Net alone.",
+    ),
+)
+
+
+def page() -> str:
+    """The text of docs/gallery.md."""
+    lines = [
+        "# Gallery",
+        "",
+        "Each picture was drawn by the built-in model with the command above it, on a CPU;",
+        "`python tools/draw_gallery.py` draws them again.",
+    ]
+    for one in PICTURES:
+        file = f"{FOLDER.name}/{one.name}.png"
+        command = f"jaxsd {one.command} -o {one.name}.png"
+        lines += ["", f"## {one.title}", "", "```sh", command, "```", ""]
+        lines += [f"![{one.title}]({file})", "", one.said]
+    return "\n".join([*lines, ""])
+
+
+def main(argv: Sequence[str]) -> None:
+    """Draws the pictures and writes the page."""
+    del argv
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for one in PICTURES:
+        if ONLY.value is None or one.name in ONLY.value:
+            argv = [*shlex.split(one.command), "-o", str(FOLDER / f"{one.name}.png")]
+            subprocess.run([sys.executable, "-c", RUN, *argv], check=True)
+    FOLDER.with_suffix(".md").write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    app.run(main)
