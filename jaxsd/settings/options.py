@@ -93,6 +93,47 @@ class Control:
         return f"{self.image}:{self.model}:{self.weight}:{self.first}:{self.last}"
 
 
+@dataclass(frozen=True, order=True)
+class Region:
+    """A text for a box of the picture; sides are shares of the picture's.
+
+    Attributes:
+      x: left side, from 0 to 1.
+      y: top side.
+      width: of the box.
+      height: of the box.
+      text: what to draw there.
+      strength: weight in the box, where the prompt has 1.
+    """
+
+    x: float = 0.0
+    y: float = 0.0
+    width: float = 1.0
+    height: float = 1.0
+    text: str = ""
+    strength: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> "Region":
+        """`X,Y,WIDTH,HEIGHT[,STRENGTH]:TEXT`.
+
+        Raises:
+          ValueError: a text that is not of this form.
+        """
+        box, colon, prompt = text.partition(":")
+        parts = box.split(",")
+        if not colon or len(parts) not in (4, 5):
+            raise ValueError(f"region {text!r} is not X,Y,WIDTH,HEIGHT[,STRENGTH]:TEXT")
+        x, y, width, height, *strength = (
+            parsed(float, part, f"region {text!r}:") for part in parts
+        )
+        return cls(x, y, width, height, prompt, *strength)
+
+    def __str__(self) -> str:
+        box = (self.x, self.y, self.width, self.height, self.strength)
+        return f"{','.join(map(str, box))}:{self.text}"
+
+
 @dataclass(frozen=True)
 class Settings:
     """All options of one image; None is for what suits the model, which `checked` fills in."""
@@ -100,6 +141,13 @@ class Settings:
     prompt: str = option("", "what to draw")
     negative_prompt: str = option(
         "", "what to keep away from", metavar="TEXT", also=("--negative",)
+    )
+    region: tuple[Region, ...] = option(
+        (),
+        "a text for a box of the picture, X,Y,WIDTH,HEIGHT[,STRENGTH]:TEXT in shares of its sides, "
+        "such as 0,0,0.5,1:a red apple; may be given several times",
+        shared=True,
+        metavar="REGION",
     )
     prompt_weights: str = option(
         "webui",
