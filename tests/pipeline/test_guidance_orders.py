@@ -51,15 +51,20 @@ def test_the_first_steps_of_cfg_zero_are_zero() -> None:
     assert run.columns["cfg_zero"][:, 0, 1].tolist() == [0, 0, 1, 1, 1]
 
 
-def test_cfg_plus_plus_is_weights_and_for_two_predictions_a_column() -> None:
-    [run] = rows("a AND b:0.5", cfg_pp=True, guidance_scale=None, sampler="euler", steps=4)
-    assert run.columns.keys() == {"which", "weight"}
-    settings = checked(Settings("a", cfg_pp=True, sampler="dpm++_2m", steps=4), SD1)
-    assert settings.guidance_scale == 0.6
-    factors, momentum = plus_plus(tableau_of(settings, SD1))
-    [run] = runs_of(SD1, [settings])
-    np.testing.assert_allclose(run.columns["weight"][:, 0, 0], 0.6 * factors, rtol=1e-6)
-    np.testing.assert_array_equal(run.columns["momentum"][:, 0], np.float32(momentum))
+def test_cfg_plus_plus_is_weights_and_for_two_predictions_momentum() -> None:
+    """Both share a call."""
+    each = [
+        checked(Settings("a", cfg_pp=True, sampler=sampler, steps=4), SD1)
+        for sampler in ("euler", "dpm++_2m")
+    ]
+    [run] = runs_of(SD1, each)
+    for image, settings in enumerate(each):
+        assert settings.guidance_scale == 0.6
+        factors, momentum = plus_plus(tableau_of(settings, SD1))
+        got = run.columns["weight"][:, image, 0]
+        np.testing.assert_allclose(got, 0.6 * factors, rtol=1e-6)
+        np.testing.assert_array_equal(run.columns["momentum"][:, image], np.float32(momentum))
+        assert momentum.any() == (settings.sampler != "euler")
 
 
 @pytest.mark.parametrize(("name", "text", "weights"), [("pag", 1, [5, -2]), ("sag", 0, [3, -2])])
