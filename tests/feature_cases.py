@@ -44,7 +44,13 @@ from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.features.ip_adapter import ImagePrompts
 from jaxsd.sampling.program import Given, Networks, Texts
 from jaxsd.schedulers import NoiseSchedule, build
-from jaxsd.schedulers.guidance import classifier_free, perturbed, refreshed_rows, together
+from jaxsd.schedulers.guidance import (
+    classifier_free,
+    composed,
+    perturbed,
+    refreshed_rows,
+    together,
+)
 from jaxsd.types import Params
 
 ROWS = 3
@@ -249,6 +255,18 @@ def guiding_case(name: str, used: tuple[float, ...], other: tuple[Any, ...]) -> 
     )
 
 
+def region(count: int, *, share: float = 0.7, name: str = "share") -> Asked:
+    """Two texts, each with a share of a pixel; both see the prompt, if `share` is 0."""
+    masks = 0.5 + share * 0.5 * np.clip(uniform(name, (count, SIDE, SIDE, 1)), -1, 1)
+    asked, shares = plain(count), np.stack([masks, 1 - masks], axis=1).astype(np.float32)
+    columns = together([composed((1.0, 1.0), 3.0, ROWS)] * count)._asdict()
+    columns["which"] = np.array(columns["which"] if share else np.minimum(columns["which"], 1))
+    columns["which"][..., 2] = 0 if share else 1
+    for key, column in columns.items():
+        asked = with_feature(asked, key, column=column)
+    return with_feature(asked, "region", shares)
+
+
 def painted(count: int) -> Asked:
     """A drawing that begins from noise, with a picture beside it."""
     asked = plain(count)
@@ -304,6 +322,12 @@ CASES: dict[str, Case] = {
         neutral=lambda count: blurring(count, rows=(False, False, False)),
         without=plain,
     ),
+    "region": Case(
+        asked=region,
+        other=lambda count: region(count, name="another"),
+        neutral=lambda count: region(count, share=0.0),
+        without=plain,
+    ),
     "momentum": guiding_case("momentum", (0.5,), (-0.4,)),
     "apg": guiding_case("apg", (3.0, 0.0, 2.0, -0.5), (3.0, 0.5, 0.0, 0.4)),
     "cfg_zero": guiding_case("cfg_zero", (3.0, 1.0), (3.0, 0.0)),
@@ -320,15 +344,16 @@ CASES: dict[str, Case] = {
 
 
 def all_at_once(count: int) -> Asked:
-    """A drawing with every feature of `CASES` but `sag`, which needs what `reuse` leaves out.
+    """A drawing with every feature of `CASES`, of ControlNets with one, but without two features.
 
-    It has one ControlNet, and the T2I-Adapter.
+    It has one ControlNet, and the T2I-Adapter. `sag` needs what `reuse` leaves out, and `region` has
+    branches of its own.
     """
     base = perturbing(count)
     networks, params, given, runs = base
     smaller = {"controlnet": partial(controlnet, weights=(1.0, 0.7))}
     for name, case in CASES.items():
-        if name == "sag":
+        if name in ("sag", "region"):
             continue
         own = smaller.get(name, case.asked)(count)
         changed = {

@@ -104,10 +104,8 @@ def cfg_zero(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarra
 
 
 def momentum(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
-    """The share of the guidance of the row before that CFG++ adds, [S]."""
-    if not settings.cfg_pp or not tableau.history[:, 0, 1].any():
-        return None
-    return plus_plus(tableau)[1].astype(np.float32)
+    """The share of the guidance of the row before that CFG++ adds, [S]; 0 with Euler's method."""
+    return plus_plus(tableau)[1].astype(np.float32) if settings.cfg_pp else None
 
 
 COLUMNS: dict[str, Column] = {

@@ -20,6 +20,7 @@ from jaxsd.sampling.program import Given
 from jaxsd.schedulers.guidance import Guidance, live, refreshed_rows, runs, together
 from jaxsd.settings import (
     SHARED,
+    Region,
     Settings,
     adapters_of,
     guidance_of,
@@ -161,6 +162,10 @@ def features_of(
     if settings.paints and spec.unet.sees != "mask":
         masks = [latent_mask(canvas.mask, spec.vae.downscale) for canvas in canvases]
         found["blend"] = np.stack(masks)[..., None]
+    if settings.region:
+        height, width = settings.drawn_size
+        masks = region_masks(settings.region, height // unit, width // unit)
+        found["region"] = np.stack([masks] * len(canvases))
     if settings.control:
         found["controlnet"] = tuple(
             np.stack(hints).astype(np.float32) / 255
@@ -186,6 +191,25 @@ def channels_of(
         maps = [latent_depth(canvas.depth, spec.vae.downscale) for canvas in canvases]
         return {"channels": Channels(np.stack(maps)[..., None], None)}
     return {}
+
+
+def region_masks(regions: Sequence[Region], height: int, width: int) -> np.ndarray:
+    """Shares of the prompt and of each region in each pixel, [1 + regions, h, w, 1] float32.
+
+    The prompt is everywhere with a weight of 1; where boxes overlap, their weights add up.
+    """
+    weights = np.zeros((1 + len(regions), height, width, 1))
+    weights[0] = 1
+    for weight, one in zip(weights[1:], regions, strict=True):
+        rows = box_side(one.y, one.height, height)
+        weight[rows, box_side(one.x, one.width, width)] = one.strength
+    return (weights / weights.sum(axis=0)).astype(np.float32)
+
+
+def box_side(first: float, share: float, count: int) -> slice:
+    """The pixels that a part of a side covers, one at least."""
+    begin = min(round(first * count), count - 1)
+    return slice(begin, max(begin + 1, round((first + share) * count)))
 
 
 def mask_channels(settings: Settings, canvases: Sequence[Canvas], unit: int) -> Channels:

@@ -18,6 +18,7 @@ from jaxsd.settings.plans import (
 )
 from jaxsd.settings.ranges import image_count, in_range
 from jaxsd.settings.recipe import Recipe
+from jaxsd.settings.regions import Region
 from jaxsd.settings.values import SIZE, option_value, settings_from, with_sides
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "ImagePrompt",
     "Lora",
     "Recipe",
+    "Region",
     "Settings",
     "adapters_of",
     "beside",

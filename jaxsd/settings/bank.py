@@ -51,7 +51,7 @@ class Bank(NamedTuple):
 
 
 def composes(settings: Settings) -> bool:
-    """Whether the prompt has parts, joined by `AND`."""
+    """Whether the prompt has parts, joined by `AND`; regions are no such parts."""
     return settings.prompt_weights != "none" and AND.search(settings.prompt) is not None
 
 
@@ -78,6 +78,7 @@ def bank_of(settings: Settings, rows: int, *, guided: bool) -> Bank:
         parts, rows_of = [Part(prompt, 1.0)], lambda text: [text] * rows
     else:
         parts, rows_of = parts_of(prompt), lambda text: edited(text, rows)
+    parts = [*parts, *(Part(region.text, 1.0) for region in settings.region)]
     negative = rows_of(negative) if guided else []
     first, columns = _numbered([negative] if guided else [], 0)
     blind = len(first) if guided and is_shown(settings) else 0

@@ -19,6 +19,7 @@ from jaxsd.schedulers.guidance import (
     together,
     unguided,
 )
+from jaxsd.settings.adapters import without_tags
 from jaxsd.settings.bank import Bank, composes, is_shown
 from jaxsd.settings.options import OPTIONS, Settings
 
@@ -31,6 +32,8 @@ NOT_WITH = {
 """What else an option of guidance does not go together with."""
 METHODS = ("cfg_pp", "apg", "cfg_zero")
 """Options that take the place of plain guidance."""
+MOST_STRENGTH = 1000
+"""Of a region."""
 USUAL_PLUS_PLUS = 0.6
 """The guidance scale of CFG++ where none is given; the paper's own choice for SD."""
 
@@ -54,8 +57,8 @@ def scale_of(settings: Settings) -> float:
 
 def is_guided(settings: Settings, spec: ModelSpec) -> bool:
     """Whether a negative prompt has an effect. Distilled models get the scale as input instead."""
-    guides = scale_of(settings) != 1 or settings.cfg_pp or composes(settings)
-    return spec.unet.guidance_dim is None and guides
+    guides = settings.cfg_pp or composes(settings) or bool(settings.region)
+    return spec.unet.guidance_dim is None and (guides or scale_of(settings) != 1)
 
 
 def plan_of(settings: Settings, bank: Bank, tableau: Tableau, *, guided: bool) -> Plan:
@@ -106,6 +109,8 @@ def check_guidance(settings: Settings, spec: ModelSpec, tableau: Tableau) -> Non
             f"apg {eta} {norm} {momentum} is out of range; allowed are ETA and NORM of 0 or more, "
             "MOMENTUM -1 to 1"
         )
+    if settings.region:
+        _check_regions(settings, spec)
     methods = [name for name in (*METHODS, *PERTURBATIONS) if _is_used(settings, name)]
     for method in methods[:1]:
         methods += [name for name in NOT_WITH.get(method, ()) if _is_used(settings, name)]
@@ -116,6 +121,29 @@ def check_guidance(settings: Settings, spec: ModelSpec, tableau: Tableau) -> Non
         raise ValueError(f"{methods[0]} and {methods[1]} do not go together; give one of them")
     if settings.cfg_pp:
         _check_plus_plus(settings, spec, tableau)
+
+
+def _check_regions(settings: Settings, spec: ModelSpec) -> None:
+    if spec.unet.guidance_dim is not None:
+        raise ValueError("region needs a model with negative prompts; this one takes the scale")
+    if composes(settings):
+        raise ValueError("region and AND in a prompt do not go together; give one of them")
+    for name in ("cfg_pp", *PERTURBATIONS, "guidance_interval", "guidance_rescale"):
+        if _is_used(settings, name):
+            raise ValueError(f"region and {name} do not go together; give one of them")
+    if is_shown(settings):
+        raise ValueError("region and image_guidance_scale do not go together; give one of them")
+    for one in settings.region:
+        sides = (one.x, one.y, one.width, one.height)
+        if min(sides) < 0 or 0 in sides[2:] or max(one.x + one.width, one.y + one.height) > 1.001:
+            raise ValueError(f"region {str(one)!r} is no box within 0 to 1")
+        if not 0 < one.strength <= MOST_STRENGTH:
+            raise ValueError(
+                f"region STRENGTH {one.strength} is out of range; allowed is more than 0, up to "
+                f"{MOST_STRENGTH}"
+            )
+        if without_tags(one.text)[1]:
+            raise ValueError(f"region {str(one)!r} has <lora:...>, which belongs into the prompt")
 
 
 def _check_plus_plus(settings: Settings, spec: ModelSpec, tableau: Tableau) -> None:

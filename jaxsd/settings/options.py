@@ -9,6 +9,7 @@ from jaxsd.distilled import PRESETS
 from jaxsd.settings.adapters import FORM, Embedding, Lora
 from jaxsd.settings.controls import Control, ImagePrompt
 from jaxsd.settings.option import option
+from jaxsd.settings.regions import Region
 
 PREPROCESSORS = ("as_given", "canny", "scribble")
 """Functions that make a ControlNet's hint from a picture: names of `jaxsd.hints.HINTS`."""
@@ -30,6 +31,13 @@ class Settings:
     prompt: str = option("", "what to draw")
     negative_prompt: str = option(
         "", "what to keep away from", metavar="TEXT", also=("--negative",)
+    )
+    region: tuple[Region, ...] = option(
+        (),
+        "a text for a box of the picture, X,Y,WIDTH,HEIGHT[,STRENGTH]:TEXT in shares of its sides, "
+        "such as 0,0,0.5,1:a red apple; may be given several times",
+        shared=True,
+        metavar="REGION",
     )
     prompt_weights: str = option(
         "webui",

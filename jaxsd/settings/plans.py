@@ -156,6 +156,7 @@ def adapters_of(images: Sequence[Settings]) -> Adapters:
     """
     first = images[0]
     texts = [without_tags(text)[0] for one in images for text in (one.prompt, one.negative_prompt)]
+    texts += [region.text for region in first.region]
     return Adapters(
         first.lora + named_loras(first.prompt, first.lora_folder),
         first.embedding + named_embeddings(texts, first.embedding_folder),

@@ -9,6 +9,7 @@ from slow_loop import relative_error, run_table, toy_network
 from tiny_models import uniform
 
 from jaxsd.sampling import Step
+from jaxsd.sampling.call import Branches
 from jaxsd.sampling.features import FEATURES
 from jaxsd.schedulers import Tableau, build
 from jaxsd.schedulers.guidance import plus_plus
@@ -65,6 +66,18 @@ def test_dynamic_thresholding_is_the_one_of_imagen() -> None:
     assert s > 0.5
     assert relative_error(got[0], np.clip(X[0], -s, s) * 0.5 / s) < 1e-6
     np.testing.assert_allclose(got[1], X[1], rtol=1e-6)  # everything lies within
+
+
+def test_regions_are_averaged_by_weight_as_in_comfyui() -> None:
+    """The guided prediction of each pixel is the weighted mean of its parts' predictions."""
+    parts = [PROMPT, uniform("second", X.shape), uniform("third", X.shape)]
+    weights = np.abs(uniform("weights", (3, 2, 5, 6, 1))).astype(float)
+    shares = np.float32(weights / weights.sum(axis=0)).transpose(1, 0, 2, 3, 4)
+    step = Step(ROW, {"weight": np.full((2, 3), SCALE, np.float32)})
+    branches = Branches(X, np.stack([NEGATIVE, *parts], axis=1))
+    got, _ = FEATURES["region"].combine(shares, branches, X, step, {})
+    mean = sum(w * part for w, part in zip(weights, parts, strict=True)) / weights.sum(axis=0)
+    assert relative_error(got, NEGATIVE + SCALE * (mean - NEGATIVE)) < 2e-6
 
 
 # CFG++: methods that take the noise of the unguided prediction, step by step, as k-diffusion's code
