@@ -8,7 +8,7 @@ from tiny_pipelines import SMALLEST
 from jaxsd.canvases import Pictures, canvas_of, grey
 from jaxsd.families import depth
 from jaxsd.images import latent_depth
-from jaxsd.pipeline.order import channels_of
+from jaxsd.pipeline.given_features import channels_of
 from jaxsd.settings import Settings, checked
 
 SPEC = depth(SMALLEST)

@@ -8,7 +8,8 @@ import pytest
 from tiny_models import TINY
 
 from jaxsd.canvases import Canvas
-from jaxsd.pipeline.order import features_of, region_masks, runs_of
+from jaxsd.pipeline.given_features import features_of, region_masks
+from jaxsd.pipeline.order import runs_of
 from jaxsd.sampling import Step
 from jaxsd.schedulers.guidance import plus_plus
 from jaxsd.settings import Region, Settings, checked, settings_from, tableau_of
