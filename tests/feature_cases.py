@@ -346,8 +346,7 @@ CASES: dict[str, Case] = {
 def all_at_once(count: int) -> Asked:
     """A drawing with every feature of `CASES`, of ControlNets with one, but without two features.
 
-    It has the T2I-Adapter too. `sag` needs what `reuse` leaves out, and `region` has branches of its
-    own.
+    It has the T2I-Adapter too. `sag` needs what `reuse` leaves out, `region` has its own branches.
     """
     base = perturbing(count)
     networks, params, given, runs = base
