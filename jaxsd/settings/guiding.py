@@ -21,15 +21,8 @@ from jaxsd.schedulers.guidance import (
 )
 from jaxsd.settings.adapters import without_tags
 from jaxsd.settings.bank import Bank, composes, is_shown
-from jaxsd.settings.options import OPTIONS, Settings
+from jaxsd.settings.options import NOT_WITH, OPTIONS, Settings
 
-NOT_WITH = {
-    "cfg_pp": ("mimic_scale", "guidance_rescale"),
-    "pag": ("mimic_scale",),
-    "seg": ("mimic_scale",),
-    "sag": ("mimic_scale", "reuse"),
-}
-"""What else an option of guidance does not go together with."""
 METHODS = ("cfg_pp", "apg", "cfg_zero")
 """Options that take the place of plain guidance."""
 MOST_STRENGTH = 1000

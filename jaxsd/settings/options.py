@@ -21,6 +21,14 @@ SEAMLESS = ("none", "x", "y", "xy")
 UPSCALERS = ("latent", "lanczos")
 """Latents by a bilinear filter, or pictures by Lanczos'; else it is the file of a network."""
 
+NOT_WITH = {
+    "cfg_pp": ("mimic_scale", "guidance_rescale"),
+    "pag": ("mimic_scale",),
+    "seg": ("mimic_scale",),
+    "sag": ("mimic_scale", "reuse"),
+}
+"""What else an option of guidance does not go together with."""
+
 LARGEST_SEED = 2**63 - 1
 
 
