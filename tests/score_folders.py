@@ -18,7 +18,7 @@ def image(number: int, size: tuple[int, int] = (20, 24)) -> np.ndarray:
 
 def texts(prompt: str) -> dict[str, str]:
     """What a picture of a prompt carries."""
-    settings = Settings(prompt, steps=3, guidance_scale=7.5, width=24, height=20)
+    settings = Settings(prompt, sampler="ddim", steps=3, guidance_scale=7.5, width=24, height=20)
     return texts_of(Recipe(settings, model="emoji", dtype="float32", version="0"))
 
 

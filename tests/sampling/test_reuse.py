@@ -23,6 +23,7 @@ from jaxsd.benchmark.flops import count_flops
 from jaxsd.models import VAE, TextEncoder, UNet
 from jaxsd.sampling import State, Step, begin, rows_of
 from jaxsd.sampling.call import Conditions
+from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.loop import fresh_noise
 from jaxsd.sampling.program import Given, Networks, Texts, denoise, draw
 from jaxsd.schedulers import NoiseSchedule, Tableau, build
@@ -52,7 +53,7 @@ def steps_of(tableau: Tableau, refresh: np.ndarray | None) -> Step:
 @jax.jit
 def run(params: Params, steps: Step, state: State) -> Array:
     guidance = jnp.full(2, SCALE, jnp.float32)
-    held = {"channels": jnp.asarray(MASKED)}
+    held = {"channels": Channels(None, jnp.asarray(MASKED))}
     conditions = Conditions(jnp.asarray(CONTEXT), None, None, guidance, held)
     state, _ = denoise(NETWORKS, params, steps, conditions, state, KEYS)
     return state.samples[:, 0]
