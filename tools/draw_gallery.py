@@ -104,7 +104,7 @@ PICTURES = (
     Picture(
         "hires",
         "Larger, in two passes",
-        'generate "a red apple" --hires 2 --hires-upscaler lanczos --hires-strength 0.4',
+        'generate "a red apple" --hires 2 --hires-upscaler lanczos --hires-strength 0.2',
         "Drawn, enlarged, and drawn over.",
     ),
     Picture(
