@@ -158,8 +158,9 @@ def adapter_hashes(settings: Settings) -> dict[str, str]:
     """
     places = {file: adapter_place(file) for file in adapters_of([settings]).files}
     for one in settings.ip_adapter:
-        encoder = str(weights_place(encoder_place(settings.image_encoder, one.model)))
-        places |= {file: adapter_place(file) for file in (one.model, encoder)}
+        places[one.model] = adapter_place(one.model)
+        encoder = weights_place(encoder_place(settings.image_encoder, one.model))
+        places[str(encoder)] = encoder
     if file := settings.upscaler_file:
         places[file] = upscaler_place(file)
     return {file: _file_hash(file, path.stat().st_mtime_ns) for file, path in places.items()}

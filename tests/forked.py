@@ -27,7 +27,8 @@ class Forked:
           environment: what changes in that of the tests.
           errors: a file to whose end all that the program says is written; None to `communicate`.
         """
-        self._said = Path(tempfile.mkdtemp())
+        self._folder = tempfile.TemporaryDirectory()
+        self._said = Path(self._folder.name)
         paths = (errors, errors) if errors else (self._said / "output", self._said / "errors")
         told = (list(map(str, words)), dict(os.environ) | environment, os.getcwd(), paths)
         self._process = _FORKS.Process(target=_run, args=told)

@@ -43,10 +43,11 @@ def encoders_of(settings: Settings) -> tuple[tuple[str, Path], ...]:
     """The file of each adapter of an image, and the place of its image encoder.
 
     Raises:
-      FileNotFoundError: there is no image encoder.
+      FileNotFoundError: there is no adapter, or no image encoder.
     """
     return tuple(
-        (one.model, encoder_place(settings.image_encoder, one.model)) for one in settings.ip_adapter
+        (one.model, encoder_place(settings.image_encoder, str(adapter_place(one.model))))
+        for one in settings.ip_adapter
     )
 
 

@@ -105,11 +105,9 @@ def check_guidance(settings: Settings, spec: ModelSpec, tableau: Tableau) -> Non
     if settings.region:
         _check_regions(settings, spec)
     methods = [name for name in (*METHODS, *PERTURBATIONS) if _is_used(settings, name)]
+    methods += ["image_guidance_scale"] * is_shown(settings)
     for method in methods[:1]:
         methods += [name for name in NOT_WITH.get(method, ()) if _is_used(settings, name)]
-    if is_shown(settings):
-        methods += [name for name in ("mimic_scale",) if _is_used(settings, name)]
-        methods.append("image_guidance_scale")
     if len(methods) > 1:
         raise ValueError(f"{methods[0]} and {methods[1]} do not go together; give one of them")
     if settings.cfg_pp:

@@ -26,6 +26,7 @@ NOT_WITH = {
     "pag": ("mimic_scale",),
     "seg": ("mimic_scale",),
     "sag": ("mimic_scale", "reuse"),
+    "image_guidance_scale": ("mimic_scale",),
 }
 """What else an option of guidance does not go together with."""
 
