@@ -5,7 +5,7 @@ import functools
 import inspect
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from unittest import mock
 
 import diffusers
 import numpy as np
+import pytest
 import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from module_parity import nchw, nhwc, relative_error
@@ -60,6 +61,11 @@ SPECS = {family: shallow(spec) for family, spec in TINY.items()}
 SPECS |= {f"{name}-inpainting": families.inpainting(SPECS[name]) for name in ("sd2", "sdxl")}
 SPECS["sd1-pix2pix"] = families.pix2pix(SPECS["sd1"])
 SPECS["sd2-depth"] = families.depth(SPECS["sd2"])
+
+
+def rarely(cases: Iterable[tuple]) -> list[Any]:
+    """Cases of a test that wait for a release, since others show the same."""
+    return [pytest.param(*case, marks=pytest.mark.release) for case in cases]
 
 
 @dataclass(frozen=True)
