@@ -24,14 +24,11 @@ def on_mesh(asked: Asked, shape: tuple[int, int, int]) -> Asked:
 
 
 def in_parts(asked: Asked) -> np.ndarray:
-    """By three programs, the last with all rows but the first at once."""
+    """By three programs."""
     networks, params, given, [run] = asked
     conditions, state = encode(networks, params, given)
     state = state._replace(memory={})
-    for rows in (slice(0, 1), slice(1, None)):
-        part = jax.tree.map(lambda column, rows=rows: np.asarray(column)[rows], run)
-        part = share(part, networks.mesh, axis=1)
-        state, _ = denoise(networks, params, part, conditions, state, given.keys)
+    state, _ = denoise(networks, params, run, conditions, state, given.keys)
     return np.asarray(decode(networks, params, state.samples[:, 0]))
 
 
