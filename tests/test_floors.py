@@ -109,6 +109,8 @@ FENCES = {
     "ml_dtypes": set(FLOORS),
     "torch": {"tools"},
     "lycoris": {"tools"},
+    "pydiffmap": {"tools"},
+    "sklearn": {"tools"},
     "diffusers": {"tools"},
     "openvino": {"tools"},
     "matplotlib": {"benchmark", "diffusion_map", "tools", "training"},
