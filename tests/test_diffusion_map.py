@@ -1,5 +1,6 @@
 """Diffusion maps: closed forms on a circle, matrices of small sets, scikit-learn and pydiffmap."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +113,14 @@ def test_alpha_and_dimensions_are_checked() -> None:
         Markov(2)
     with pytest.raises(ValueError, match="points of 4 values; those of fit have 5"):
         DiffusionMap().fit(POINTS).transform(POINTS[:, :4])
+
+
+def test_the_page_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[1] / "docs/diffusion_map.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(block, names)
+    radii = np.hypot(*names["found"].embedding_.T)
+    assert radii.std() < 0.1 * radii.mean()
+    assert (tmp_path / "eigenvalues.png").stat().st_size > 1000

@@ -53,7 +53,6 @@ FLOORS = {
     "score": 5,
     "benchmark": 5,
     "drawings": 5,
-    "picture_map": 5,
     "cli": 6,
     "tools": 6,
 }
@@ -105,7 +104,7 @@ FENCES = {
     "absl": {"cli", "tools"},
     "tqdm": {"cli", "tools", "training"},
     "numpy": set(FLOORS),
-    "scipy": {"hints", "diffusion_map", "picture_map", "tools"},
+    "scipy": {"hints", "diffusion_map", "tools"},
     "ml_dtypes": set(FLOORS),
     "torch": {"tools"},
     "lycoris": {"tools"},
