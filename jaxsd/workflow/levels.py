@@ -11,6 +11,8 @@ from jaxsd.schedulers.trained_sigmas import TRAINED_SIGMAS
 from jaxsd.types import Prediction
 from jaxsd.workflow.values import Model, Sampler
 
+WHOLE = (("lower_order_final", False),)
+"""A part of the steps ends at a level that is not 0, in full order."""
 NAMED: dict[str, Sampler] = {
     "euler": Sampler("euler"),
     "euler_cfg_pp": Sampler("euler", (("cfg_pp", True),)),
@@ -23,10 +25,10 @@ NAMED: dict[str, Sampler] = {
     "dpmpp_2s_ancestral": Sampler("dpm++_2s_a"),
     "dpmpp_sde": Sampler("dpm++_sde"),
     "dpmpp_sde_gpu": Sampler("dpm++_sde"),
-    "dpmpp_2m": Sampler("dpm++_2m"),
-    "dpmpp_2m_cfg_pp": Sampler("dpm++_2m", (("cfg_pp", True),)),
-    "dpmpp_2m_sde": Sampler("dpm++_2m_sde"),
-    "dpmpp_2m_sde_gpu": Sampler("dpm++_2m_sde"),
+    "dpmpp_2m": Sampler("dpm++_2m", WHOLE),
+    "dpmpp_2m_cfg_pp": Sampler("dpm++_2m", (*WHOLE, ("cfg_pp", True))),
+    "dpmpp_2m_sde": Sampler("dpm++_2m_sde", WHOLE),
+    "dpmpp_2m_sde_gpu": Sampler("dpm++_2m_sde", WHOLE),
     "dpmpp_3m_sde": Sampler("dpm++_3m_sde"),
     "dpmpp_3m_sde_gpu": Sampler("dpm++_3m_sde"),
     "lcm": Sampler("lcm"),
