@@ -1,6 +1,7 @@
 """`jaxsd workflow run GRAPH`: ComfyUI's graphs, run here; and as programs, and made of recipes."""
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -8,48 +9,35 @@ from typing import Any
 
 from jaxsd.cli.progress import StepBar, say
 from jaxsd.convert.files.tensors import dtype_named
+from jaxsd.terminal import printable
+from jaxsd.writing import replacing
+
+VERBS = {
+    "run": "run a graph",
+    "to-python": "the graph as a program that draws the same pixels",
+    "to-graph": "a graph for ComfyUI of what a picture of jaxsd generate was made from",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    run = verbs.add_parser("run", help="run a graph", description="run a graph of ComfyUI")
-    run.add_argument("graph", metavar="GRAPH", help="JSON of the API or the editor, or a picture")
-    run.add_argument(
+    verbs = "; ".join(f"{verb}: {text}" for verb, text in VERBS.items())
+    parser.add_argument("verb", choices=VERBS, metavar="VERB", help=verbs)
+    parser.add_argument(
+        "graph", metavar="GRAPH", help="JSON of the API or the editor, or a picture with one inside"
+    )
+    parser.add_argument(
         "values",
         nargs="*",
         metavar="NODE.INPUT=VALUE",
         help="an input of a node, by its id, title or class, such as 3.steps=4",
     )
-    _add_places(run)
-    run.add_argument("-o", "--output", default="output", metavar="DIR", help="(output)")
-    run.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
-    run.add_argument(
-        "--count",
-        type=int,
-        default=1,
-        metavar="N",
-        help="run it so often, with seeds that grow by one; what does not change is kept (1)",
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="folder of the pictures (output); file of a program or a graph (it is printed)",
     )
-    run.add_argument(
-        "--noise",
-        default="cuda",
-        choices=("cuda", "torch"),
-        help="where the noise of later steps was drawn: an NVIDIA GPU, or torch on a CPU (cuda)",
-    )
-    for name, text in (
-        ("to-python", "the graph as a program that draws the same pixels"),
-        ("to-graph", "a graph for ComfyUI that draws what a picture of jaxsd generate shows"),
-    ):
-        verb = verbs.add_parser(name, help=text, description=text)
-        verb.add_argument("graph", metavar="GRAPH" if name == "to-python" else "PICTURE")
-        verb.add_argument("-o", "--output", metavar="FILE", help="if not given, it is printed")
-        if name == "to-python":
-            verb.add_argument("values", nargs="*", metavar="NODE.INPUT=VALUE", help="as for run")
-            _add_places(verb)
-
-
-def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models",
         action="append",
@@ -71,11 +59,25 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", default="input", metavar="DIR", help="folder of pictures to load (input)"
     )
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=1,
+        metavar="N",
+        help="run it so often, with seeds that grow by one; what does not change is kept (1)",
+    )
+    parser.add_argument(
+        "--noise",
+        default="cuda",
+        choices=("cuda", "torch"),
+        help="where the noise of later steps was drawn: an NVIDIA GPU, or torch on a CPU (cuda)",
+    )
+    parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
 
 
 def main(args: argparse.Namespace) -> None:
     """Runs the verb."""
-    {"run": _run}[args.verb](args)
+    {"run": _run, "to-python": _to_python, "to-graph": _to_graph}[args.verb](args)
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -108,6 +110,36 @@ def _run(args: argparse.Namespace) -> None:
     print(f"{len(place.written)} written in {seconds:.1f} s", file=sys.stderr)
 
 
+def _to_python(args: argparse.Namespace) -> None:
+    from jaxsd.workflow import overridden, read_graph
+    from jaxsd.workflow.to_python import python_of
+
+    graph = overridden(read_graph(args.graph)[0], args.values)
+    _write(args.output, python_of(graph, _workspace(args), Path(args.graph).name))
+
+
+def _to_graph(args: argparse.Namespace) -> None:
+    from jaxsd.metadata import read_again
+    from jaxsd.workflow.to_graph import graph_of_recipe
+
+    table, left = graph_of_recipe(read_again(args.graph).recipe)
+    if left:
+        print(
+            printable(f"{args.graph}: not the same in the graph: {'; '.join(left)}"),
+            file=sys.stderr,
+        )
+    _write(args.output, json.dumps(table, indent=2) + "\n")
+
+
+def _write(output: str | None, text: str) -> None:
+    if output is None:
+        print(text, end="")
+        return
+    with replacing(Path(output)) as part:
+        part.write_text(text, encoding="utf-8")
+    print(output)
+
+
 def _programs() -> Any:
     from jaxsd.executables import Executables
     from jaxsd.folders import writable_cache
@@ -131,7 +163,7 @@ def _workspace(args: argparse.Namespace, **more: Any) -> Any:
         extra=extra,
         named=named_by(args.map),
         inputs=Path(args.input),
-        outputs=Path(args.output),
+        outputs=Path(args.output if args.verb == "run" and args.output else "output"),
         dtype=args.dtype,
         noise=args.noise,
         **more,

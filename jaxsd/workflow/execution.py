@@ -44,7 +44,7 @@ def run_graph(
     cache = {} if cache is None else cache
     signatures: dict[str, str] = {}
     given: dict[str, Any] = {}
-    for name in _in_order(graph):
+    for name in in_order(graph):
         node = graph[name]
         known = CLASSES[node.kind]
         signature = _signature(node, known, signatures, workspace)
@@ -61,7 +61,7 @@ def run_graph(
     return given
 
 
-def _in_order(graph: Graph) -> list[str]:
+def in_order(graph: Graph) -> list[str]:
     """The needed nodes, each behind its sources; a branch is finished before the next begins."""
     order: dict[str, None] = {}
     waiting = [(name, False) for name in reversed(outputs_of(graph))]

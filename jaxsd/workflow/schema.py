@@ -156,6 +156,8 @@ def node(name: str, *outputs: str, **flags: bool) -> Callable[[Callable], Callab
 
 
 def _input(name: str, hint: Any, default: Any) -> Input:
+    if type(None) in get_args(hint):  # an optional input
+        hint = get_args(hint)[0]
     kind, rule = hint, None
     if get_origin(hint) is Annotated:
         kind, rule = get_args(hint)[:2]

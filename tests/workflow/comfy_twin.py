@@ -3,6 +3,7 @@
 Nothing of jaxsd is used. Latents here are [B, c, h, w], as in torch.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -117,7 +118,7 @@ def inpainted(run: Denoiser, latent: torch.Tensor, noise: torch.Tensor, mask: An
 
 
 def euler(run: Denoiser, x: torch.Tensor, sigmas: Sequence[float]) -> torch.Tensor:
-    for now, after in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for now, after in itertools.pairwise(sigmas):
         x = x + (x - run(x, now)) / now * (after - now)
     return x
 
@@ -126,7 +127,7 @@ def euler_ancestral(
     run: Denoiser, x: torch.Tensor, sigmas: Sequence[float], seed: int
 ) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed + 1)
-    for now, after in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for now, after in itertools.pairwise(sigmas):
         up = min(after, (after**2 * (now**2 - after**2) / now**2) ** 0.5)
         down = (after**2 - up**2) ** 0.5
         x = x + (x - run(x, now)) / now * (down - now)
@@ -137,7 +138,7 @@ def euler_ancestral(
 
 def dpmpp_2m(run: Denoiser, x: torch.Tensor, sigmas: Sequence[float]) -> torch.Tensor:
     before = None
-    for i, (now, after) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
+    for i, (now, after) in enumerate(itertools.pairwise(sigmas)):
         x0 = run(x, now)
         own = x0
         h = np.inf if after == 0 else np.log(now / after)

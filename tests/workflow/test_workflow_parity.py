@@ -1,6 +1,8 @@
 """Graphs against the same arithmetic in torch, with diffusers' networks and ComfyUI's noise."""
 
 from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from diffusers_pairs import SPECS
 from graphs import GRAPH, changed
 from PIL import Image
 from pipeline_parity import psnr
+from safetensors.torch import save_file
 from tiny_models import pipeline_params
 
 from jaxsd.convert import write_diffusers
@@ -40,8 +43,6 @@ RED, BLUE = [("a red apple, ", 1.0), ("shiny", 1.3), (" on a table", 1.0)], [("b
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model of diffusers."""
-    from dataclasses import replace
-
     tiny = SPECS["sd1"]
     spec = replace(
         tiny, text=tuple(replace(one, vocab_size=49408, pad_token=49407) for one in tiny.text)
@@ -244,10 +245,6 @@ def test_controlnet(place: Workspace, twin: Twin, tmp_path: Path) -> None:
 @pytest.mark.release
 def test_lora(place: Workspace, twin: Twin, tmp_path: Path) -> None:
     """Merged into U-Net and text encoder with a strength for each, as torch adds it."""
-    from copy import deepcopy
-
-    from safetensors.torch import save_file
-
     pipe = deepcopy(twin.pipe)
     torch.manual_seed(2)
     file = {}
@@ -358,3 +355,55 @@ def test_areas_masks_and_ranges_of_texts(place: Workspace, twin: Twin) -> None:
     noise = noise_of(SEED, (1, 4, 8, 16))
     x, _ = twin.begun(noise, torch.zeros_like(noise), sigmas[0])
     same(images, euler(run, x, sigmas), twin)
+
+
+@pytest.mark.release
+def test_sizes_and_pooled_texts_of_xl(tmp_path: Path) -> None:
+    """CLIPTextEncodeSDXL: both encoders' last layer but one, the second one's pooled text."""
+    tiny = SPECS["sdxl"]
+    text = tuple(
+        replace(one, vocab_size=49408, pad_token=one.pad_token and 49407) for one in tiny.text
+    )
+    spec = replace(tiny, text=text)
+    write_diffusers(tmp_path / "xl", spec, pipeline_params(spec))
+    pipe = diffusers.DiffusionPipeline.from_pretrained(tmp_path / "xl")
+    twin = Twin(pipe)
+    sizes = {"width": 640, "height": 512, "crop_w": 16, "crop_h": 8}
+    sizes |= {"target_width": 80, "target_height": 64}
+    nodes = {
+        "6": {"class_type": "CLIPTextEncodeSDXL", "text_g": "a cat", "text_l": "oil"} | sizes,
+        "7": {"text": "blurry"},
+        "5": {"batch_size": 1},
+    }
+    place = Workspace(named={"checkpoints": str(tmp_path / "xl")}, outputs=tmp_path)
+    images = drawn(place, **nodes)
+
+    def encoded(texts: tuple[str, str]) -> tuple[torch.Tensor, torch.Tensor]:
+        contexts = []
+        for text, tokenizer, encoder in zip(
+            texts,
+            (pipe.tokenizer, pipe.tokenizer_2),
+            (pipe.text_encoder, pipe.text_encoder_2),
+            strict=True,
+        ):
+            ids = tokenizer(text, padding="max_length", return_tensors="pt").input_ids
+            found = encoder(ids, output_hidden_states=True)
+            contexts.append(found.hidden_states[-2])
+        return torch.cat(contexts, dim=-1), found.text_embeds
+
+    def x0(texts: tuple[str, str], numbers: list[float], x: torch.Tensor, sigma: float) -> Any:
+        context, pooled = encoded(texts)
+        ids = torch.tensor([numbers], dtype=torch.float32)
+        added = {"text_embeds": pooled, "time_ids": ids}
+        return twin.x0(x, sigma, context, added_cond_kwargs=added)
+
+    def run(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        cond = x0(("oil", "a cat"), [512, 640, 8, 16, 64, 80], x, sigma)
+        uncond = x0(("blurry", "blurry"), [64, 72, 0, 0, 64, 72], x, sigma)
+        return uncond + CFG * (cond - uncond)
+
+    with torch.no_grad():
+        sigmas = twin.karras(4)
+        noise = noise_of(SEED, (1, 4, 8, 9))
+        x, _ = twin.begun(noise, torch.zeros_like(noise), sigmas[0])
+        same(images, euler(run, x, sigmas), twin)
