@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxsd.workflow.checking import check_graph, needed_nodes, outputs_of
 from jaxsd.workflow.graph import Graph, Link, Node
+from jaxsd.workflow.prompts import embeddings_in
 from jaxsd.workflow.schema import CLASSES, InFolder, NodeClass, Picture
 from jaxsd.workflow.workspace import Workspace
 
@@ -85,7 +86,7 @@ def _sources(node: Node, known: NodeClass) -> list[Link]:
 
 
 def _check_files(graph: Graph, workspace: Workspace) -> None:
-    """Looks for every file that the graph names, before any is read."""
+    """Looks for every file that the graph names, embeddings too, before any is read."""
     for name in needed_nodes(graph):
         node = graph[name]
         for key, one in CLASSES[node.kind].inputs.items():
@@ -94,6 +95,9 @@ def _check_files(graph: Graph, workspace: Workspace) -> None:
                 workspace.model(one.rule.kind, value)
             if isinstance(one.rule, Picture) and isinstance(value, str):
                 workspace.picture(value)
+            if one.kind is str and one.rule is None and isinstance(value, str):
+                for embedding in embeddings_in(value):
+                    workspace.embedding(embedding)
 
 
 def _signature(
@@ -139,7 +143,8 @@ def _run(
             for i in range(count)
         ]
     except (ValueError, OSError) as error:
-        raise type(error)(f"{where}: {error}") from error
+        kind = OSError if isinstance(error, OSError) else ValueError
+        raise kind(f"{where}: {error}") from error
     return _outputs(known, calls)
 
 

@@ -6,10 +6,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsd.config import ModelSpec
+from jaxsd.config import ModelSpec, T2IAdapterConfig
 from jaxsd.convert.files.tensors import FlatTree, dtype_named, unwidened
 from jaxsd.convert.files.tensors import load as load_tensors
 from jaxsd.executables import Executables
+from jaxsd.memory import check_drawing
+from jaxsd.models import ControlNet as ControlNetwork
+from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.parallel import placing
 from jaxsd.pipeline import Pipeline, load, with_controlnet
 from jaxsd.pipeline.batches import image_keys
@@ -18,9 +21,9 @@ from jaxsd.pipeline.forms import changed
 from jaxsd.sampling.program import Given, decode, encode, encode_images
 from jaxsd.sampling.texts import Interpolated, Texts
 from jaxsd.settings import Settings
-from jaxsd.types import Array, Params
+from jaxsd.types import Params
 from jaxsd.workflow.prompts import chunks
-from jaxsd.workflow.values import Clip, Condition, Hint, Model, Vae
+from jaxsd.workflow.values import Clip, Condition, ControlNet, Hint, Model, Vae
 
 PLAIN = Settings()
 
@@ -115,6 +118,7 @@ def encoded(vae: Vae, pixels: np.ndarray, tile: int = 0) -> np.ndarray:
     pixels = cropped(pixels, unit)[..., :3]
     if not pixels.size:
         raise ValueError(f"the picture is smaller than {unit} pixels")
+    _check_memory(vae, pixels.shape, tile)
     images = jnp.asarray(2 * pixels - 1, jnp.float32)
     programs = _of_vae(vae, tile)
     return np.asarray(programs(encode_images, images=images)) / scale
@@ -126,11 +130,21 @@ def decoded(vae: Vae, samples: np.ndarray, tile: int = 0) -> np.ndarray:
     Raises:
       FloatingPointError: what was decoded is not finite.
     """
+    batch, height, width, _ = samples.shape
+    unit = vae.spec.vae.downscale
+    _check_memory(vae, (batch, height * unit, width * unit), tile)
     latents = jnp.asarray(samples * vae.spec.vae.scaling_factor, jnp.float32)
     images = np.asarray(_of_vae(vae, tile)(decode, latents=latents))
     if not np.isfinite(images).all():
         raise FloatingPointError("the autoencoder's output was not finite; try dtype float32")
     return np.clip(images / 2 + 0.5, 0, 1)
+
+
+def _check_memory(vae: Vae, shape: Sequence[int], tile: int) -> None:
+    """Raises ValueError for pictures [B, H, W, ...] that do not fit into memory."""
+    batch, height, width = shape[:3]
+    settings = Settings(height=height, width=width, vae_tile=tile)
+    check_drawing(settings, vae.spec, images=batch, together=batch)
 
 
 def _of_vae(vae: Vae, tile: int) -> Programs:
@@ -156,25 +170,21 @@ def with_hints(programs: Programs, model: Model, hints: Sequence[Hint]) -> Progr
     """
     if not hints:
         return programs
-    nets, trees = zip(*(_control(model, one.net.source) for one in hints), strict=True)
+    nets, trees = zip(*(_control(model, one.net) for one in hints), strict=True)
     return programs._replace(
         networks=programs.networks._replace(controlnets=nets),
         params=programs.params | {"controlnet": list(trees)},
     )
 
 
-def _control(model: Model, source: str) -> tuple[Any, Params]:
-    key = (id(model.params), source, model.dtype)
-    if key not in _CONTROLS:
+def _control(model: Model, net: ControlNet) -> tuple[Any, Params]:
+    """A network and its weights for a U-Net; the value of the node remembers the last ones."""
+    kept = net.read.get("last")
+    if kept is None or kept[0] is not model.params:
         pipe = Pipeline(model.spec, {"unet": model.params}, (), model.dtype, programs=model.run)
-        pipe = with_controlnet(pipe, source, "own")
-        own = pipe._own_programs(("own",), Settings())
-        # The U-Net's tree is kept beside, so that its id stays its own.
-        _CONTROLS[key] = (own.networks.controlnets[0], own.params["controlnet"][0], model.params)
-        while len(_CONTROLS) > MOST_CONTROLS:
-            del _CONTROLS[next(iter(_CONTROLS))]
-    return _CONTROLS[key][:2]
-
-
-MOST_CONTROLS = 4
-_CONTROLS: dict[tuple[int, str, str], tuple[Any, Params, Array]] = {}
+        pipe = with_controlnet(pipe, net.source, "own")
+        config = pipe.controlnets["own"]
+        kind = T2IAdapter if isinstance(config, T2IAdapterConfig) else ControlNetwork
+        network = kind(config, jnp.dtype(model.dtype))
+        kept = net.read["last"] = (model.params, network, pipe.params["controlnet"]["own"])
+    return kept[1:]

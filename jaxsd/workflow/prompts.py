@@ -68,7 +68,7 @@ def _parts(text: str) -> Iterator[str]:
 def embeddings_in(text: str) -> list[str]:
     """The names of embeddings in a prompt, `embedding:NAME`."""
     pieces = (piece for piece, _ in weighted(text))
-    return [name for piece in pieces for name in EMBEDDING.findall(piece)]
+    return [name.rstrip(",") for piece in pieces for name in EMBEDDING.findall(piece)]
 
 
 def chunks(

@@ -63,9 +63,14 @@ class Vae:
 
 @dataclass(frozen=True, eq=False)
 class ControlNet:
-    """A ControlNet or T2I-Adapter: a source that is read for the U-Net that it is used with."""
+    """A ControlNet or T2I-Adapter: a source that is read for the U-Net that it is used with.
+
+    Attributes:
+      read: what was read for the last U-Net.
+    """
 
     source: str
+    read: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,6 +100,16 @@ class Workspace:
             f"for: --map {printable(name, 80)}=FILE"
         )
 
+    def embedding(self, name: str) -> str:
+        """The file of an embedding, whose name may lack its ending.
+
+        Raises:
+          FileNotFoundError: there is none.
+        """
+        files = self.files("embeddings")
+        whole = next((one for one in files if one.rpartition(".")[0] == name), name)
+        return self.model("embeddings", whole)
+
     def files(self, kind: str) -> dict[str, Path]:
         """Names, as graphs have them, of a kind of model -> files, and folders of diffusers."""
         if kind not in self._found:

@@ -46,7 +46,7 @@ def test_short_pieces_are_not_cut() -> None:
     _, weights = chunks("abcd(efghijkl:2)", tokenizer, {})
     assert (weights == 2).sum(axis=1).tolist() == [4, 4]
     assert chunks("", tokenizer, {})[0].shape == (1, 10)
-    assert embeddings_in("a (embedding:one, b:1.2) embedding:two.pt") == ["one,", "two.pt"]
+    assert embeddings_in("a (embedding:one, b:1.2) embedding:two.pt") == ["one", "two.pt"]
     found, _ = chunks("xy embedding:zz, w", tokenizer, {"zz": "q"})
     plain, _ = chunks("xy q, w", tokenizer, {})
     np.testing.assert_array_equal(found, plain)

@@ -97,9 +97,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     width = spec.text[0].width
     vectors = np.linspace(-1, 1, 2 * width, dtype=np.float32).reshape(2, width)
     (base / "models/embeddings").mkdir(parents=True)
-    for name in ("SDA768", "any"):
-        file = base / f"models/embeddings/{name}.safetensors"
-        write_safetensors(file, {"emb_params": in_memory(vectors)}, {})
+    file = base / "models/embeddings/any.safetensors"
+    write_safetensors(file, {"emb_params": in_memory(vectors)}, {})
     return Workspace(
         models=[base / "models"],
         named={
@@ -109,6 +108,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             "loras": str(base / "lora.safetensors"),
             "upscale_models": str(DATA / "esrgan_slim_x4.safetensors"),
             "controlnet": str(base / "net"),
+            "SDA768.pt": str(base / "models/embeddings/any.safetensors"),
         },
         inputs=base / "input",
         outputs=base / "output",

@@ -285,17 +285,10 @@ def _encoded(place: Workspace, clip: Clip, texts: list[str]) -> Conditions:
 
 def _with_embeddings(place: Workspace, clip: Clip, texts: list[str]) -> tuple[Clip, dict[str, str]]:
     """The text encoders with the embeddings that texts name, and their words."""
-    names = dict.fromkeys(name.rstrip(",") for text in texts for name in embeddings_in(text))
+    names = dict.fromkeys(name for text in texts for name in embeddings_in(text))
     if not names:
         return clip, {}
     words = {name: f"<{name.lower()}>" for name in names}
-    files = {name: place.model("embeddings", _named(place, name)) for name in names}
-    embeddings = tuple(Embedding(files[name], word) for name, word in words.items())
+    embeddings = tuple(Embedding(place.embedding(name), word) for name, word in words.items())
     own = with_words(Adapted(clip.spec, clip.params, clip.tokenizers), Adapters((), embeddings))
     return replace(clip, spec=own.spec, params=own.params, tokenizers=own.tokenizers), words
-
-
-def _named(place: Workspace, name: str) -> str:
-    """The name of an embedding's file, which may be given without its ending."""
-    files = place.files("embeddings")
-    return next((one for one in files if one.rpartition(".")[0] == name), name)
