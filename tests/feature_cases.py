@@ -292,22 +292,24 @@ def noise_mask(
 
 
 def areas(count: int, *, name: str = "share", divides: bool = True) -> Asked:
-    """Two texts for the positive side: one has a mask, the other one sees the upper half alone."""
+    """Two texts for the positive side: one has a mask, the other one sees the upper half alone.
+
+    It does not count, if nothing `divides`.
+    """
     asked, mask = plain(count), np.ones((count, 3, SIDE, SIDE, 1), np.float32)
     area = Area(np.zeros((count, 2), np.int32), np.zeros((count, SIDE // 2, SIDE), np.float32))
     weight = np.zeros((ROWS, count, 3, 2), np.float32)
     weight[..., 0, 0], weight[..., 1:, 1] = 1 - 3.0, 3.0
+    mask[:, 2, SIDE // 2 if divides else 0 :] = 0
     if divides:
         mask[:, 1] = 0.5 + 0.2 * np.clip(uniform(name, (count, SIDE, SIDE, 1)), -1, 1)
-        mask[:, 2, SIDE // 2 :] = 0
     columns = together([composed((1.0, 1.0), 3.0, ROWS)] * count)._asdict()
     columns["which"] = np.minimum(columns["which"], 1)
     if divides:
         columns["which"][..., 2] = 0
     for key, column in columns.items():
         asked = with_feature(asked, key, column=column)
-    given = Areas(mask, (None, None, area if divides else None))
-    return with_feature(asked, "areas", given, weight)
+    return with_feature(asked, "areas", Areas(mask, (None, None, area)), weight)
 
 
 CASES: dict[str, Case] = {

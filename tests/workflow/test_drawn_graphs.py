@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,15 @@ from graphs import GRAPH, changed
 from PIL import Image
 from tiny_pipelines import SMALLEST, pipeline
 
+from jaxsd.config import Level
 from jaxsd.executables import Executables
 from jaxsd.workflow import Workspace, graph_of, networks, read_graph, run_graph, seeded
 from jaxsd.workflow.to_python import python_of
 
 
 def test_a_graph_and_its_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pipe, loaded = pipeline(SMALLEST), []
+    unet = replace(SMALLEST.unet, levels=(Level(8, 1, 0, 1),), norm_groups=4)
+    pipe, loaded = pipeline(replace(SMALLEST, unet=unet)), []
     monkeypatch.setattr(networks, "load", lambda source, *_, **__: loaded.append(source) or pipe)
     table = changed(GRAPH, {"5": {"batch_size": 1}, "3": {"steps": 2, "sampler_name": "lcm"}})
     table["6"]["_meta"] = {"title": 'The "prompt"\n'}
