@@ -40,6 +40,7 @@ from jaxsd.models.ip_adapter import IPAdapter
 from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.sampling import Step, rows_of
+from jaxsd.sampling.features.areas import Area, Areas
 from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.features.ip_adapter import ImagePrompts
 from jaxsd.sampling.program import Given, Networks, Texts
@@ -282,6 +283,35 @@ def blend(count: int, *, mask: np.ndarray | None = None) -> Asked:
     return with_feature(painted(count), "blend", mask, column)
 
 
+def noise_mask(
+    count: int, *, mask: np.ndarray | None = None, grey: tuple[float, float] = (0, 0)
+) -> Asked:
+    column = np.broadcast_to(np.float32(grey), (ROWS, count, 2))
+    mask = soft_mask(count) if mask is None else mask
+    return with_feature(painted(count), "noise_mask", mask, column)
+
+
+def areas(count: int, *, name: str = "share", divides: bool = True) -> Asked:
+    """Two texts for the positive side: one has a mask, the other one sees the upper half alone.
+
+    It does not count, if nothing `divides`.
+    """
+    asked, mask = plain(count), np.ones((count, 3, SIDE, SIDE, 1), np.float32)
+    area = Area(np.zeros((count, 2), np.int32), np.zeros((count, SIDE // 2, SIDE), np.float32))
+    weight = np.zeros((ROWS, count, 3, 2), np.float32)
+    weight[..., 0, 0], weight[..., 1:, 1] = 1 - 3.0, 3.0
+    mask[:, 2, SIDE // 2 if divides else 0 :] = 0
+    if divides:
+        mask[:, 1] = 0.5 + 0.2 * np.clip(uniform(name, (count, SIDE, SIDE, 1)), -1, 1)
+    columns = together([composed((1.0, 1.0), 3.0, ROWS)] * count)._asdict()
+    columns["which"] = np.minimum(columns["which"], 1)
+    if divides:
+        columns["which"][..., 2] = 0
+    for key, column in columns.items():
+        asked = with_feature(asked, key, column=column)
+    return with_feature(asked, "areas", Areas(mask, (None, None, area)), weight)
+
+
 CASES: dict[str, Case] = {
     "ip_adapter": Case(
         asked=ip_adapter,
@@ -328,6 +358,12 @@ CASES: dict[str, Case] = {
         neutral=lambda count: region(count, share=0.0),
         without=plain,
     ),
+    "areas": Case(
+        asked=areas,
+        other=lambda count: areas(count, name="another"),
+        neutral=lambda count: areas(count, divides=False),
+        without=plain,
+    ),
     "momentum": guiding_case("momentum", (0.5,), (-0.4,)),
     "apg": guiding_case("apg", (3.0, 0.0, 2.0, -0.5), (3.0, 0.5, 0.0, 0.4)),
     "cfg_zero": guiding_case("cfg_zero", (3.0, 1.0), (3.0, 0.0)),
@@ -339,6 +375,12 @@ CASES: dict[str, Case] = {
         neutral=lambda count: blend(count, mask=np.ones((count, SIDE, SIDE, 1), np.float32)),
         without=painted,
     ),
+    "noise_mask": Case(
+        asked=noise_mask,
+        other=lambda count: noise_mask(count, grey=(0.5, 1)),
+        neutral=lambda count: noise_mask(count, mask=np.ones((count, SIDE, SIDE, 1), np.float32)),
+        without=painted,
+    ),
 }
 """Every name of `FEATURES` has to be here."""
 
@@ -346,13 +388,14 @@ CASES: dict[str, Case] = {
 def all_at_once(count: int) -> Asked:
     """A drawing with every feature of `CASES`, of ControlNets with one, but without two features.
 
-    It has the T2I-Adapter too. `sag` needs what `reuse` leaves out, `region` has its own branches.
+    It has the T2I-Adapter too. `sag` needs what `reuse` leaves out, `region` and `areas` have
+    branches of their own.
     """
     base = perturbing(count)
     networks, params, given, runs = base
     smaller = {"controlnet": partial(controlnet, weights=(1.0, 0.7))}
     for name, case in CASES.items():
-        if name in ("sag", "region"):
+        if name in ("sag", "region", "areas"):
             continue
         own = smaller.get(name, case.asked)(count)
         changed = {

@@ -71,6 +71,11 @@ def fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.stack([resized(channel) for channel in np.moveaxis(image, -1, 0)], axis=-1)
 
 
+def stretched(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A picture uint8 [H, W, 3] in another size, whatever its shape, by Lanczos' filter."""
+    return np.asarray(Image.fromarray(image).resize((width, height), LANCZOS))
+
+
 def clean_resize(image: np.ndarray, side: int) -> np.ndarray:
     """A picture resized to a square, as FID should see it (Parmar et al. 2022, section 3).
 

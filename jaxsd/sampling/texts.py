@@ -58,7 +58,14 @@ class Texts(NamedTuple):
     weights: Scaled | Interpolated | Mixed | None = None  # None where all are 1
 
 
-def encoded_texts(networks: Networks, params: Params, texts: Texts) -> tuple[Array, Array | None]:
+class Encoded(NamedTuple):
+    """M texts for each of B images, as the U-Net sees them."""
+
+    context: Array  # [B, M, L, d] float32
+    pooled: Array | None  # [B, M, p] float32
+
+
+def encoded_texts(networks: Networks, params: Params, texts: Texts) -> Encoded:
     """Contexts [B, M, P*L, d] joined along their width, and the last encoder's pooled texts.
 
     The pooled text is that of the first chunk.
@@ -85,6 +92,6 @@ def encoded_texts(networks: Networks, params: Params, texts: Texts) -> tuple[Arr
     context = jnp.concatenate(contexts, axis=-1)
     context = context.reshape(batch, count, *context.shape[1:]) * texts.keep[..., None, None]
     if networks.unet.config.added is None:
-        return context, None
+        return Encoded(context, None)
     pooled = output.pooled.reshape(batch, several, -1, output.pooled.shape[-1])[:, :count, 0]
-    return context, pooled * texts.keep[..., None]
+    return Encoded(context, pooled * texts.keep[..., None])

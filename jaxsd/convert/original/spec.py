@@ -55,10 +55,10 @@ def spec_of(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | N
         if marker in tensors:
             raise ValueError(f"it is {name}, whose noise schedule is not supported")
     texts = _texts(tensors)
-    unet, linear = _unet(tensors, texts[-1].projection_dim)
-    vae = _vae(tensors, VAE_XL if unet.added else VAE_SD)
+    unet, linear = unet_of(tensors, texts[-1].projection_dim)
+    vae = vae_of(tensors, VAE_XL if unet.added else VAE_SD)
     layout = layout_of(unet, texts, linear=linear)
-    prediction = prediction or _prediction(tensors, facts, unet, layout.single_file)
+    prediction = prediction or prediction_of(tensors, facts, unet, layout.single_file)
     family = family_name(unet, prediction)
     alike = FAMILIES.get(family, _LIKE[layout.single_file])
     return replace(
@@ -74,9 +74,14 @@ def spec_of(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | N
     )
 
 
-def _prediction(
+def prediction_of(
     tensors: FlatTree, facts: dict[str, str], unet: UNetConfig, naming: str
 ) -> Prediction:
+    """What a file's U-Net predicts, as it states or its family has it.
+
+    Raises:
+      ValueError: SD 2 came in two kinds, and the file does not say which it is.
+    """
     stated = stated_prediction(tensors, facts)
     if stated is not None:
         return stated
@@ -95,7 +100,7 @@ def _schedule(tensors: FlatTree, facts: dict[str, str], usual: ScheduleConfig) -
     return replace(usual, zero_terminal_snr=True, timestep_spacing="trailing")
 
 
-def _unet(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool]:
+def unet_of(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool]:
     """The U-Net, and whether its transformers begin and end with dense layers."""
     shapes = FileShapes(tensors, UNET)
     inputs = shapes.size("input_blocks.0.0.weight", 1)
@@ -110,7 +115,7 @@ def _unet(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool]:
     return replace(config, out_channels=outputs, guidance_dim=guidance_dim), linear
 
 
-def _vae(tensors: FlatTree, alike: VAEConfig) -> VAEConfig:
+def vae_of(tensors: FlatTree, alike: VAEConfig) -> VAEConfig:
     """The autoencoder; its scaling factor is that of the family, `alike`."""
     if not any(name.startswith(VAE) for name in tensors):
         raise ValueError(f"it has no autoencoder ({VAE}); only whole models are read")

@@ -10,6 +10,7 @@ from functools import partial, reduce
 from jaxsd.sampling.call import Branches, Combine, Conditions, Networks, UNetCall, unet_call
 from jaxsd.sampling.features import (
     apg,
+    areas,
     blend,
     cfg_zero,
     channels,
@@ -18,6 +19,7 @@ from jaxsd.sampling.features import (
     ip_adapter,
     mimic,
     momentum,
+    noise_mask,
     pag,
     region,
     rescale,
@@ -27,7 +29,7 @@ from jaxsd.sampling.features import (
     threshold,
 )
 from jaxsd.sampling.features.feature import Beginning, Feature
-from jaxsd.sampling.loop import Hook, Memory, Step
+from jaxsd.sampling.loop import Hook, Memory, Network, Step
 from jaxsd.types import Array, Params
 
 FEATURES: dict[str, Feature] = {
@@ -40,6 +42,7 @@ FEATURES: dict[str, Feature] = {
     "sag": sag.FEATURE,
     "reuse": reuse.FEATURE,
     "region": region.FEATURE,
+    "areas": areas.FEATURE,
     "momentum": momentum.FEATURE,
     "apg": apg.FEATURE,
     "cfg_zero": cfg_zero.FEATURE,
@@ -47,6 +50,7 @@ FEATURES: dict[str, Feature] = {
     "rescale": rescale.FEATURE,
     "threshold": threshold.FEATURE,
     "blend": blend.FEATURE,
+    "noise_mask": noise_mask.FEATURE,
 }
 """Every feature, in the order in which they wrap the U-Net: the last is outermost.
 
@@ -57,6 +61,7 @@ __all__ = [
     "FEATURES",
     "Beginning",
     "Feature",
+    "around",
     "combined",
     "on_sample",
     "on_x0",
@@ -97,6 +102,14 @@ def combined(names: Iterable[str], conditions: Conditions) -> Combine:
         return total, memory
 
     return run
+
+
+def around(names: Iterable[str], conditions: Conditions, network: Network) -> Network:
+    """The network of the loop with features around it, in order."""
+    for name in names:
+        if (wrap := FEATURES[name].around) is not None:
+            network = wrap(conditions.held[name], network)
+    return network
 
 
 def on_x0(names: Iterable[str]) -> Hook:

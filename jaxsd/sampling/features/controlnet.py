@@ -29,7 +29,7 @@ def hold(
 
 
 def wrap(networks: Networks, params: Params, held: tuple[Any, ...], unet: UNetCall) -> UNetCall:
-    """Adds what all networks give, weighted by the column `controlnet` [B, C].
+    """Adds what all networks give, weighted by the column `controlnet` [B, C], or [B, C, K].
 
     ControlNets run in each row and give residuals; the features of T2I-Adapters stay the same.
     """
@@ -39,7 +39,8 @@ def wrap(networks: Networks, params: Params, held: tuple[Any, ...], unet: UNetCa
         residuals = [] if call.residuals is None else [call.residuals]
         features: list[tuple[Array, ...]] = []
         for i, (net, seen) in enumerate(zip(networks.controlnets, held, strict=True)):
-            weight = branched(step.columns["controlnet"][:, i], branches)
+            weight = step.columns["controlnet"][:, i]
+            weight = weight.reshape(-1) if weight.ndim > 1 else branched(weight, branches)
             given = jax.tree.map(partial(branched, branches=branches), seen)
             if isinstance(net, T2IAdapter):
                 features.append(jax.tree.map(partial(per_image, weight), given))
