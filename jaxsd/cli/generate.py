@@ -17,6 +17,7 @@ from jaxsd.memory import check_drawing
 from jaxsd.metadata import Again, changed, check_same_files, read_again
 from jaxsd.outputs import adapter_hashes, check_room, model_hash, output_paths, saved
 from jaxsd.preview_display import PreviewDisplay
+from jaxsd.provenance import Signer
 from jaxsd.settings import (
     Recipe,
     Settings,
@@ -53,6 +54,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--preview-taesd", metavar="TAESD", help="the same, sharper, by a tiny autoencoder"
+    )
+    parser.add_argument(
+        "--c2pa",
+        nargs=2,
+        metavar=("CERTIFICATES", "KEY"),
+        help="sign the pictures as made by a model (Content Credentials), with these files in PEM",
     )
     add_model(parser)
     add_settings(parser)
@@ -104,6 +111,7 @@ def main(args: argparse.Namespace) -> None:
         for one, size in zip(settings, sizes, strict=True)
     ]
     check_room(paths[0], max(recipes, key=lambda one: len(one.settings.prompt)))
+    signer = Signer(*map(Path, args.c2pa)) if args.c2pa else None
     rows = rows_of(settings[0], spec)
     display = PreviewDisplay(sheet or paths[0])
     preview = Preview(display, args.preview_taesd) if previewed else None
@@ -126,7 +134,7 @@ def main(args: argparse.Namespace) -> None:
         hashes_too = (replace(one, model_hash=hashed.result()) for one in recipes)
         written: list[Path] = []
         try:
-            written.extend(saved(paths, sheet, images, hashes_too))
+            written.extend(saved(paths, sheet, images, hashes_too, signer))
         finally:
             print("".join(f"{path}\n" for path in written), end="")
     seconds = time.perf_counter() - started

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jaxsd.images import image_size, picture_texts
 from jaxsd.metadata.reading import read_made
+from jaxsd.provenance import signature_of
 
 
 def about_picture(path: str | Path) -> Iterator[tuple[str, str]]:
@@ -19,6 +20,8 @@ def about_picture(path: str | Path) -> Iterator[tuple[str, str]]:
         raise OSError(f"{path}: {error.strerror or error}") from None
     yield "kind", "picture"
     yield "size", f"{width} x {height}"
+    if signed := signature_of(Path(path)):
+        yield "signed", signed
     if made is None:
         yield "made by", "not known"
         yield "texts", ", ".join(picture_texts(path)) or "none"
