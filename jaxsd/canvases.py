@@ -19,6 +19,7 @@ from jaxsd.images import (
     read_mask,
     region_of,
 )
+from jaxsd.images.watermark import check_room, marked, payload
 from jaxsd.settings import Settings
 
 MOST_COLOUR = 8
@@ -156,10 +157,12 @@ def _canvas_of_part(settings: Settings, pictures: Pictures) -> Canvas:
     Masks and pictures of ControlNets are brought to the picture's size first.
 
     Raises:
-      ValueError: nothing is to be painted.
+      ValueError: nothing is to be painted, or the picture is too small for a watermark.
     """
     image, size = pictures.image, (settings.height, settings.width)
     own = image.shape[:2]
+    if settings.watermark:
+        check_room(settings.watermark, *own)
     mask = feathered(fitted(pictures.mask[..., None], *own)[..., 0], settings.mask_blur)
     box = region_of(mask, settings.only_masked, *size)
     seen = cut(np.round(255 * mask).astype(np.uint8), box, *size)
@@ -185,6 +188,14 @@ def hints_of(settings: Settings, pictures: Pictures) -> tuple[np.ndarray, ...]:
     height, width = settings.drawn_size
     preprocess = HINTS[settings.preprocessor]
     return tuple(preprocess(fitted(one, height, width)) for one in pictures.controls)
+
+
+def picture_of(drawn: np.ndarray, canvas: Canvas, settings: Settings) -> np.ndarray:
+    """The picture that comes of a drawn one, uint8 [H, W, 3]: `pasted_back`, then watermarked."""
+    picture = pasted_back(drawn, canvas, settings)
+    if settings.watermark:
+        picture = marked(picture, payload(settings.watermark))
+    return picture
 
 
 def pasted_back(drawn: np.ndarray, canvas: Canvas, settings: Settings) -> np.ndarray:

@@ -375,6 +375,13 @@ class Settings:
         metavar="FOLDER",
     )
 
+    watermark: str = option(
+        "",
+        "text of up to 32 bytes to hide in the pixels, which jaxsd info reads; small pictures have "
+        "room for less",
+        metavar="TEXT",
+    )
+
     @property
     def paints(self) -> bool:
         """Whether only a part is painted: by a mask or at the sides of a picture."""
