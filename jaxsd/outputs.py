@@ -3,7 +3,7 @@
 import hashlib
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -123,6 +123,7 @@ def saved(
     images: Iterable[np.ndarray],
     recipes: Iterable[Recipe],
     signer: Signer | None = None,
+    fit: Callable[[Path, np.ndarray], bool] = lambda path, image: True,
 ) -> Iterator[Path]:
     """Writes images with their recipes, then the contact sheet, and yields the path of each.
 
@@ -134,6 +135,7 @@ def saved(
       images: each uint8 [H, W, 3].
       recipes: one per image.
       signer: signs what is written.
+      fit: whether an image may be written; one that may not is left out of the sheet, too.
     """
     drawn, source = [], MADE
 
@@ -145,11 +147,13 @@ def saved(
             part.write_bytes(packed)
 
     for path, image, recipe in zip(paths, images, recipes, strict=True):
+        if not fit(path, image):
+            continue
         source = MADE_OF if recipe.settings.image else MADE
         write(path, image, texts_of(recipe))
         drawn.append(image)
         yield path
-    if sheet is not None:
+    if sheet is not None and drawn:
         write(sheet, contact_sheet(np.stack(drawn)), {})
         yield sheet
 

@@ -41,6 +41,7 @@ FLOORS = {
     "checkpoint": 3,
     "executables": 3,
     "memory": 3,
+    "safety": 3,
     "jax_cache": 3,
     "webui": 3,
     "canvases": 3,
@@ -144,6 +145,7 @@ STEPS = {
     "controlnet": 6,
     "conversion": 7,
     "refiner": 7,
+    "safety_checker": 5,
     "report": 7,
 }
 STANDARD = frozenset(sys.stdlib_module_names)

@@ -10,9 +10,17 @@ from pathlib import Path
 import jaxsd
 from jaxsd.canvases import canvas_of, read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, loading, opened, reading
-from jaxsd.cli.progress import steps_shown
+from jaxsd.cli.progress import say, steps_shown
 from jaxsd.convert.reading import Reading
-from jaxsd.drawings import LARGEST_BATCH, Preview, batches, check_models, check_preview, draw
+from jaxsd.drawings import (
+    LARGEST_BATCH,
+    Preview,
+    batches,
+    check_models,
+    check_preview,
+    draw,
+    only_fit,
+)
 from jaxsd.memory import check_drawing
 from jaxsd.metadata import Again, changed, check_same_files, read_again
 from jaxsd.outputs import adapter_hashes, check_room, model_hash, output_paths, saved
@@ -61,6 +69,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar=("CERTIFICATES", "KEY"),
         help="sign the pictures as made by a model (Content Credentials), with these files in PEM",
     )
+    parser.add_argument(
+        "--safety-checker",
+        metavar="FOLDER",
+        help="write no picture that this network finds unfit for work: the folder safety_checker "
+        "of a diffusers model of SD 1; then the exit status is 1",
+    )
     add_model(parser)
     add_settings(parser)
     parser.set_defaults(model=None, dtype=None)  # what --again says, or else as the help says
@@ -76,6 +90,8 @@ def main(args: argparse.Namespace) -> None:
     model = opened(args)
     spec = model.spec
     previewed = args.preview or args.preview_taesd is not None
+    if previewed and args.safety_checker:
+        raise ValueError("--preview shows pictures that --safety-checker has not seen; give one")
     if previewed:
         check_preview(model, args.preview_taesd)
     check_drawing(checked(first, spec), spec, images=count, together=min(count, LARGEST_BATCH))
@@ -113,6 +129,7 @@ def main(args: argparse.Namespace) -> None:
     check_room(paths[0], max(recipes, key=lambda one: len(one.settings.prompt)))
     signer = Signer(*map(Path, args.c2pa)) if args.c2pa else None
     rows = rows_of(settings[0], spec)
+    fit = only_fit(args.safety_checker, say)
     display = PreviewDisplay(sheet or paths[0])
     preview = Preview(display, args.preview_taesd) if previewed else None
     with (
@@ -134,11 +151,13 @@ def main(args: argparse.Namespace) -> None:
         hashes_too = (replace(one, model_hash=hashed.result()) for one in recipes)
         written: list[Path] = []
         try:
-            written.extend(saved(paths, sheet, images, hashes_too, signer))
+            written.extend(saved(paths, sheet, images, hashes_too, signer, fit))
         finally:
             print("".join(f"{path}\n" for path in written), end="")
     seconds = time.perf_counter() - started
     print(f"{len(settings)} drawn in {seconds:.1f} s", file=sys.stderr)
+    if not set(paths) <= set(written):
+        sys.exit(1)
 
 
 def begun(args: argparse.Namespace) -> Recipe:
