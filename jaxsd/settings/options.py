@@ -354,8 +354,8 @@ class Settings:
     )
     lora: tuple[Lora, ...] = option(
         (),
-        f"LoRA, LoCon, LoHa, LoKr or DoRA to add to the weights, {FORM}; may be given several "
-        "times",
+        f"LoRA, LoCon, LoHa, LoKr, DoRA, OFT, BOFT, GLoRA or IA3 to add to the weights, {FORM}; "
+        "may be given several times",
         metavar="LORA",
     )
     lora_folder: tuple[str, ...] = option(
