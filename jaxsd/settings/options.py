@@ -342,7 +342,8 @@ class Settings:
     ip_adapter: tuple[ImagePrompt, ...] = option(
         (),
         "a picture to take up beside the prompt, and the file of the IP-Adapter that shows it, "
-        "IMAGE:FILE[:WEIGHT[:FROM:TO]]; may be given several times",
+        "IMAGE:FILE[:WEIGHT[:FROM:TO]]; WEIGHT may be of parts of the U-Net, such as "
+        "up.0.1=1,down.2=0.5; may be given several times",
         metavar="IMAGE_PROMPT",
     )
     image_encoder: str = option(

@@ -107,14 +107,14 @@ def original(name: str) -> str:
 
 
 def test_ip_adapters_of_sd1(tmp_path: Path) -> None:
-    """A plain one and a Plus, with weights of their own."""
+    """A plain one with weights by block, as InstantStyle's, and a Plus with one of its own."""
     pair = with_ip_adapters("sd1-small", tmp_path, [plain, plus])
     prompts = [
-        ImagePrompt("given", str(tmp_path / "plain.safetensors"), 0.7),
+        ImagePrompt("given", str(tmp_path / "plain.safetensors"), blocks="up.0.1=1.3,down=0.4"),
         ImagePrompt("given", str(tmp_path / "plus.safetensors"), 0.45),
     ]
     order = order_of(pair, "ddim", ip_adapter=prompts, ip_adapter_images=SEEN, guidance_scale=4.0)
-    pair.theirs.set_ip_adapter_scale([0.7, 0.45])
+    pair.theirs.set_ip_adapter_scale([{"up": {"block_0": [0.0, 1.3]}, "down": 0.4}, 0.45])
     kind = diffusers.StableDiffusionPipeline
     want = draw_theirs(pair, kind, "ddim", ip_adapter_image=pil(SEEN), guidance_scale=4.0)
     assert_same_latents(pair, order, want)

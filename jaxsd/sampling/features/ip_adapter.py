@@ -44,7 +44,8 @@ def hold(
 def wrap(networks: Networks, params: Params, held: ImagePrompts, unet: UNetCall) -> UNetCall:
     """Adds to each cross-attention what it sees of the pictures (equation 5).
 
-    The column `ip_adapter` [B, A] has the weight of each adapter. Negative prompts see no picture.
+    The column `ip_adapter` [B, A, N] has the weight of each adapter in each cross-attention, in the
+    order of their paths. Negative prompts see no picture.
     """
 
     def changed(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
@@ -67,7 +68,8 @@ def wrap(networks: Networks, params: Params, held: ImagePrompts, unet: UNetCall)
                     of_branches(kept).reshape(len(query), -1, *query.shape[2:]).astype(query.dtype)
                     for kept in own[name]
                 )
-                weight = jnp.repeat(weights[:, i], which.shape[1]).astype(out.dtype)
+                own_weights = weights[:, i, sorted(own).index(name)]
+                weight = jnp.repeat(own_weights, which.shape[1]).astype(out.dtype)
                 out = out + per_image(weight, attention(query, key, value))
             return out
 
