@@ -190,7 +190,8 @@ def ip_adapter(count: int, *, weight: float = 0.8) -> Asked:
     column[0] = 0
     side = IP_ADAPTER.vision.image_size
     seen = uniform("seen", (count, side, side, 3))
-    given = ImagePrompts((seen,), np.ones(count, np.int32))
+    masks = tuple(uniform("mask", (count, 1, (SIDE // 2**i) ** 2)) for i in range(2))
+    given = ImagePrompts((seen,), np.ones(count, np.int32), masks)
     return with_feature(asked, "ip_adapter", given, column)
 
 

@@ -207,6 +207,7 @@ VALUES: dict[str, list[Any]] = {
         (),
     ],
     "ip_adapter": [(ImagePrompt("my cat.png", "a.safetensors", 0.123456789, 0.1, 0.7),), ()],
+    "ip_adapter_mask": [("my left half.png", "b.png"), ()],
     "region": [(Region(0.0, 0.25, 0.5, 0.123456789, "a: red, apple", 2.0), Region(text="b")), ()],
     "lora": [(Lora("my style.pt", 0.123456789, -1.5), Lora("b:c.safetensors", 1.0, 1.0)), ()],
     "lora_folder": [("my loras", "b"), ()],
@@ -408,6 +409,10 @@ def test_images_of_one_bucket_share_a_program(family: str) -> None:
         {"strength": 0.5},
         {"control": (Control("a.png", "canny"),)},
         {"ip_adapter": (ImagePrompt("a.png", "a.safetensors"),)},
+        {
+            "ip_adapter": (ImagePrompt("a.png", "a.safetensors"),),
+            "ip_adapter_mask": ("left.png",),
+        },
         {"image_encoder": "clip"},
         {"lora": (Lora("a.safetensors", 0.5),)},
         {"embedding": (Embedding("a.pt"),)},

@@ -346,6 +346,12 @@ class Settings:
         "up.0.1=1,down.2=0.5; may be given several times",
         metavar="IMAGE_PROMPT",
     )
+    ip_adapter_mask: tuple[str, ...] = option(
+        (),
+        "picture of where an --ip-adapter acts, white; the first is that of the first one, and so "
+        "on; any size, as --image; may be given several times",
+        metavar="FILE",
+    )
     image_encoder: str = option(
         "",
         "folder or file of the CLIP that --ip-adapter sees with; if not given, the folder "

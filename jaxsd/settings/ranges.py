@@ -63,6 +63,10 @@ def in_range(settings: Settings) -> Settings:
                 raise ValueError(
                     f"ip_adapter {block}={weight:g} is out of range; allowed is {allowed}"
                 )
+    if (masks := len(settings.ip_adapter_mask)) > (count := len(settings.ip_adapter)):
+        raise ValueError(
+            f"ip_adapter_mask has {masks} pictures, and ip_adapter {count}; give one for each"
+        )
     _check_interval("guidance_interval", settings.guidance_interval)
     _check_place(settings)
     _check_upscaler(settings.hires_upscaler)

@@ -22,10 +22,12 @@ class ImagePrompts(NamedTuple):
     Attributes:
       seen: of each adapter.
       negatives: [B] int32, how many of an image's texts, the first ones, are negative prompts.
+      masks: [B, A, T] of each size that the U-Net has features of, T pixels: where adapters act.
     """
 
     seen: tuple[Array, ...] | tuple[KeysValues, ...]
     negatives: Array
+    masks: tuple[Array, ...] = ()
 
 
 def hold(
@@ -70,7 +72,12 @@ def wrap(networks: Networks, params: Params, held: ImagePrompts, unet: UNetCall)
                 )
                 own_weights = weights[:, i, sorted(own).index(name)]
                 weight = jnp.repeat(own_weights, which.shape[1]).astype(out.dtype)
-                out = out + per_image(weight, attention(query, key, value))
+                shown = attention(query, key, value)
+                for mask in held.masks:
+                    if mask.shape[-1] == query.shape[1]:
+                        where = jnp.repeat(mask[:, i], which.shape[1], axis=0)
+                        shown = shown * where[..., None, None].astype(shown.dtype)
+                out = out + per_image(weight, shown)
             return out
 
         with attention_by(attended):
