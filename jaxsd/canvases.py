@@ -19,6 +19,7 @@ from jaxsd.images import (
     read_mask,
     region_of,
 )
+from jaxsd.images.watermark import check_room, marked, payload
 from jaxsd.settings import Settings
 
 MOST_COLOUR = 8
@@ -33,6 +34,7 @@ class Pictures(NamedTuple):
     controls: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3], one for each of `Settings.control`
     prompts: tuple[np.ndarray, ...] = ()  # likewise for each of `Settings.ip_adapter`
     depth: np.ndarray | None = None  # uint8 [H, W], 255 is nearest
+    prompt_masks: tuple[np.ndarray, ...] = ()  # uint8 [H, W], for each of `ip_adapter_mask`
 
 
 class Canvas(NamedTuple):
@@ -43,6 +45,7 @@ class Canvas(NamedTuple):
     hints: tuple[np.ndarray, ...]  # uint8 [H, W, 3]
     depth: np.ndarray | None = None  # uint8 [H, W]
     prompts: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3] of any size, for IP-Adapters
+    prompt_masks: tuple[np.ndarray, ...] = ()  # uint8 [H, W], 255 where an IP-Adapter acts
     around: "Around | None" = None  # what a part of a picture is put back into
 
 
@@ -85,10 +88,15 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
         for one in (*settings.control, *settings.ip_adapter):
             name = one.image
             seen.append(read_image(packed(name)))
+        where = []
+        for one in settings.ip_adapter_mask:
+            name = one
+            where.append(read_mask(packed(name)))
     except OSError as error:
         raise ValueError(f"picture {name!r}: {error.strerror or error}") from None
     count = len(settings.control)
-    return Pictures(image, mask, tuple(seen[:count]), tuple(seen[count:]), depth), hashes
+    own = tuple(seen[:count]), tuple(seen[count:])
+    return Pictures(image, mask, *own, depth, tuple(where)), hashes
 
 
 def grey(image: np.ndarray, name: str) -> np.ndarray:
@@ -104,7 +112,7 @@ def grey(image: np.ndarray, name: str) -> np.ndarray:
 
 def pictures_alone(settings: Settings) -> Settings:
     """Settings that name the same pictures, and nothing else."""
-    named = ("image", "mask", "depth", "control", "ip_adapter")
+    named = ("image", "mask", "depth", "control", "ip_adapter", "ip_adapter_mask")
     return Settings(**{name: getattr(settings, name) for name in named})
 
 
@@ -127,19 +135,28 @@ def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
             f"ip_adapter names {len(settings.ip_adapter)} adapters, and there are "
             f"{len(pictures.prompts)} pictures for them; give one for each"
         )
+    if len(settings.ip_adapter_mask) != len(pictures.prompt_masks):
+        raise ValueError(
+            f"ip_adapter_mask names {len(settings.ip_adapter_mask)} pictures, and there are "
+            f"{len(pictures.prompt_masks)}; give one for each"
+        )
     canvas = _canvas_of_part if settings.only_masked else _canvas_of
     return canvas(settings, pictures)._replace(prompts=pictures.prompts)
 
 
 def _canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
+    def sized(grey: np.ndarray) -> np.ndarray:
+        return fitted(grey, *settings.drawn_size)
+
     hints, depth = hints_of(settings, pictures), pictures.depth
     if depth is not None:
-        depth = fitted(depth[..., None], *settings.drawn_size)[..., 0]
+        depth = sized(depth)
+    seen = {"prompt_masks": tuple(map(sized, pictures.prompt_masks))}
     if pictures.image is None:
-        return Canvas(None, None, hints, depth)
+        return Canvas(None, None, hints, depth, **seen)
     image = fitted(pictures.image, settings.height, settings.width)
     if not settings.paints:
-        return Canvas(image, None, hints, depth)
+        return Canvas(image, None, hints, depth, **seen)
     mask = np.zeros(image.shape[:2], np.uint8)
     if pictures.mask is not None:
         mask = fitted(pictures.mask[..., None], settings.height, settings.width)[..., 0]
@@ -147,7 +164,7 @@ def _canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
     if any(settings.outpaint):
         image, new = grown(image, left=left, top=top, right=right, bottom=bottom)
         mask = np.maximum(np.pad(mask, ((top, bottom), (left, right))), new)
-    return Canvas(image, feathered(mask, settings.mask_blur), hints, depth)
+    return Canvas(image, feathered(mask, settings.mask_blur), hints, depth, **seen)
 
 
 def _canvas_of_part(settings: Settings, pictures: Pictures) -> Canvas:
@@ -156,22 +173,29 @@ def _canvas_of_part(settings: Settings, pictures: Pictures) -> Canvas:
     Masks and pictures of ControlNets are brought to the picture's size first.
 
     Raises:
-      ValueError: nothing is to be painted.
+      ValueError: nothing is to be painted, or the picture is too small for a watermark.
     """
     image, size = pictures.image, (settings.height, settings.width)
     own = image.shape[:2]
+    if settings.watermark:
+        check_room(settings.watermark, *own)
     mask = feathered(fitted(pictures.mask[..., None], *own)[..., 0], settings.mask_blur)
     box = region_of(mask, settings.only_masked, *size)
     seen = cut(np.round(255 * mask).astype(np.uint8), box, *size)
     parts = tuple(cut(fitted(one, *own), box, *size) for one in pictures.controls)
+
+    def sized(grey: np.ndarray) -> np.ndarray:
+        return cut(fitted(grey, *own), box, *size)
+
     depth = pictures.depth
     if depth is not None:
-        depth = cut(fitted(depth[..., None], *own)[..., 0], box, *size)
+        depth = sized(depth)
     return Canvas(
         cut(image, box, *size),
         feathered(seen, 0),
         hints_of(settings, pictures._replace(controls=parts)),
         depth,
+        prompt_masks=tuple(map(sized, pictures.prompt_masks)),
         around=Around(image, mask, box),
     )
 
@@ -185,6 +209,14 @@ def hints_of(settings: Settings, pictures: Pictures) -> tuple[np.ndarray, ...]:
     height, width = settings.drawn_size
     preprocess = HINTS[settings.preprocessor]
     return tuple(preprocess(fitted(one, height, width)) for one in pictures.controls)
+
+
+def picture_of(drawn: np.ndarray, canvas: Canvas, settings: Settings) -> np.ndarray:
+    """The picture that comes of a drawn one, uint8 [H, W, 3]: `pasted_back`, then watermarked."""
+    picture = pasted_back(drawn, canvas, settings)
+    if settings.watermark:
+        picture = marked(picture, payload(settings.watermark))
+    return picture
 
 
 def pasted_back(drawn: np.ndarray, canvas: Canvas, settings: Settings) -> np.ndarray:

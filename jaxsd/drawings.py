@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import jaxsd
 from jaxsd.canvases import Pictures
 from jaxsd.config import ModelSpec, TinyVAEConfig
@@ -107,6 +109,31 @@ def check_preview(model: StoredModel, taesd: str | None) -> None:
         with_tiny_vae(model, taesd)
     elif not isinstance(model.spec.vae, TinyVAEConfig):
         colours_for(model.spec)
+
+
+def only_fit(folder: str | None, say: Callable[[str], None]) -> Callable[[Path, np.ndarray], bool]:
+    """A function that tells which images may be written, for `jaxsd.outputs.saved`.
+
+    Args:
+      folder: of a safety checker; None for none.
+      say: called with a line about each image that may not.
+
+    Raises:
+      ValueError: it is no safety checker.
+      FileNotFoundError: there is no such folder.
+    """
+    if folder is None:
+        return lambda path, image: True
+    from jaxsd.safety import SafetyChecker
+
+    checker = SafetyChecker(folder)
+
+    def fit(path: Path, image: np.ndarray) -> bool:
+        if reason := checker(image).reason:
+            say(f"{path} is not written: {folder} finds {reason} over its limit")
+        return not reason
+
+    return fit
 
 
 def _watched(pipe: "jaxsd.Pipeline", preview: Preview, size: tuple[int, int]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from jaxsd.config import (
     UNetConfig,
     VisionConfig,
 )
-from jaxsd.convert.ip_adapter import layer_parameters, projection_parameters
+from jaxsd.convert.ip_adapter import cross_attentions, layer_parameters, projection_parameters
 from jaxsd.convert.parameters import vision_parameters
 from jaxsd.convert.t2i_adapter import t2i_parameters
 from jaxsd.models import ControlNet, TextEncoder, UNet
@@ -187,11 +187,12 @@ def ip_adapter(count: int, *, weight: float = 0.8) -> Asked:
         networks=NETWORKS._replace(ip_adapters=(IPAdapter(IP_ADAPTER),)),
         params=PARAMS | {"ip_adapter": [IP_PARAMS]},
     )
-    column = np.full((ROWS, count, 1), weight, np.float32)
+    column = np.full((ROWS, count, 1, len(cross_attentions(UNET))), weight, np.float32)
     column[0] = 0
     side = IP_ADAPTER.vision.image_size
     seen = uniform("seen", (count, side, side, 3))
-    given = ImagePrompts((seen,), np.ones(count, np.int32))
+    masks = tuple(uniform("mask", (count, 1, (SIDE // 2**i) ** 2)) for i in range(2))
+    given = ImagePrompts((seen,), np.ones(count, np.int32), masks)
     return with_feature(asked, "ip_adapter", given, column)
 
 

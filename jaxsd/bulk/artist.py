@@ -128,4 +128,5 @@ class PipelineArtist:
             mask = black[..., 0] if named.mask else None
             depth = black[..., 0] if named.depth else None
             seen = ((black,) * len(each) for each in (named.control, named.ip_adapter))
-            return Pictures(image, mask, *seen, depth), {}, str(error)
+            where = (black[..., 0],) * len(named.ip_adapter_mask)
+            return Pictures(image, mask, *seen, depth, where), {}, str(error)

@@ -76,7 +76,7 @@ def pictures_of(settings: Settings) -> tuple[str, ...]:
     """The names of the pictures that an image is made from."""
     files = (settings.image, settings.mask, settings.depth)
     seen = (one.image for one in (*settings.control, *settings.ip_adapter))
-    return (*filter(None, files), *seen)
+    return (*filter(None, files), *seen, *settings.ip_adapter_mask)
 
 
 def refuse(bad: Sequence[BadRow], count: int, say: Callable[[str], None]) -> None:

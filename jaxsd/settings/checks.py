@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from jaxsd.config import ModelSpec
+from jaxsd.images.watermark import check_room
 from jaxsd.settings.adapters import without_tags
 from jaxsd.settings.bank import bank_of, composes
 from jaxsd.settings.guiding import USUAL_PLUS_PLUS, check_guidance
@@ -46,6 +47,8 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
         _check_hires(filled, unit)
     if filled.refiner:
         _check_refiner(filled, spec)
+    if filled.watermark:
+        check_room(filled.watermark, *filled.final_size)
     for one in passes_of(filled):
         tableau = tableau_of(one, spec)
         check_guidance(one, spec, tableau)

@@ -342,8 +342,15 @@ class Settings:
     ip_adapter: tuple[ImagePrompt, ...] = option(
         (),
         "a picture to take up beside the prompt, and the file of the IP-Adapter that shows it, "
-        "IMAGE:FILE[:WEIGHT[:FROM:TO]]; may be given several times",
+        "IMAGE:FILE[:WEIGHT[:FROM:TO]]; WEIGHT may be of parts of the U-Net, such as "
+        "up.0.1=1,down.2=0.5; may be given several times",
         metavar="IMAGE_PROMPT",
+    )
+    ip_adapter_mask: tuple[str, ...] = option(
+        (),
+        "picture of where an --ip-adapter acts, white; the first is that of the first one, and so "
+        "on; any size, as --image; may be given several times",
+        metavar="FILE",
     )
     image_encoder: str = option(
         "",
@@ -354,8 +361,8 @@ class Settings:
     )
     lora: tuple[Lora, ...] = option(
         (),
-        f"LoRA, LoCon, LoHa, LoKr or DoRA to add to the weights, {FORM}; may be given several "
-        "times",
+        f"LoRA, LoCon, LoHa, LoKr, DoRA, OFT, BOFT, GLoRA or IA3 to add to the weights, {FORM}; "
+        "may be given several times",
         metavar="LORA",
     )
     lora_folder: tuple[str, ...] = option(
@@ -373,6 +380,13 @@ class Settings:
         "where files of embeddings are found whose names stand in a prompt",
         shared=True,
         metavar="FOLDER",
+    )
+
+    watermark: str = option(
+        "",
+        "text of up to 32 bytes to hide in the pixels, which jaxsd info reads; small pictures have "
+        "room for less",
+        metavar="TEXT",
     )
 
     @property
