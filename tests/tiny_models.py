@@ -76,7 +76,8 @@ EMOJI_UNET = UNetConfig(
 
 def _tiny(spec: ModelSpec, unet: UNetConfig, *text: TextConfig) -> ModelSpec:
     own = spec.vae
-    vae = replace(VAE_TINY, scaling_factor=own.scaling_factor, force_upcast=own.force_upcast)
+    same = ("scaling_factor", "force_upcast", "latents_mean", "latents_std")
+    vae = replace(VAE_TINY, **{name: getattr(own, name) for name in same})
     return replace(spec, unet=unet, vae=vae, text=text, default_size=64)
 
 

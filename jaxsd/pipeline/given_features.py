@@ -50,7 +50,9 @@ def channels_of(
     if spec.unet.sees == "mask":
         return {"channels": mask_channels(settings, canvases, spec.vae.downscale)}
     if spec.unet.sees == "picture":
-        sees = [filled([float(one.sees) for one in bank.entries], texts) for bank in banks]
+        # The one kind of them whose picture is scaled as the latents are is CosXL's.
+        scale = 1.0 if spec.schedule.edm is None else spec.vae.scaling_factor
+        sees = [filled([scale * one.sees for one in bank.entries], texts) for bank in banks]
         return {"channels": Channels(None, pictures_of(canvases), np.float32(sees))}
     if spec.unet.sees == "depth":
         maps = [latent_depth(canvas.depth, spec.vae.downscale) for canvas in canvases]

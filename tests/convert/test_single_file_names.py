@@ -1,11 +1,13 @@
 """Names and shapes of single files, against lists that somebody else made of real files."""
 
+import numpy as np
 import pytest
 from convert_fakes import unread
 from real_files import keymap, real_shapes
 
 from jaxsd import families
 from jaxsd.convert.diffusers.names import text_slots
+from jaxsd.convert.files.tensors import in_memory
 from jaxsd.convert.names import torch_slots
 from jaxsd.convert.original.names import TEXT, UNET, VAE
 from jaxsd.convert.original.single_file import model_of, single_file_tensors, table
@@ -178,6 +180,25 @@ def test_markers_of_xl_models():
     with pytest.raises(ValueError, match="'flow', which is not one of"):
         spec_of(real_file("sdxl"), {"modelspec.prediction_type": "flow"}, None)
     assert spec_of(real_file("sdxl"), {"modelspec.prediction_type": "flow"}, "v") == named
-    for marker in ("edm_mean", "edm_vpred.sigma_max"):
-        with pytest.raises(ValueError, match="not supported"):
-            spec_of(real_file("sdxl") | unread({marker: ()}), {}, None)
+
+
+def test_models_with_continuous_noise():
+    """The tensors of CosXL, as ComfyUI looks for them, and of Playground 2.5."""
+    ends = {"edm_vpred.sigma_min": 0.002, "edm_vpred.sigma_max": 120.0}
+    vae = families.VAE_PLAYGROUND
+    statistics = {"edm_mean": vae.latents_mean, "edm_std": vae.latents_std}
+    for family, marks in (("cosxl", ends), ("playground-2.5", statistics)):
+        arrays = {name: np.float32(value) for name, value in marks.items()}
+        tensors = real_file("sdxl") | {name: in_memory(array) for name, array in arrays.items()}
+        spec = spec_of(tensors, {}, None)
+        assert spec == families.FAMILIES[family]
+        written = single_file_tensors(model_of(tensors, spec))[0]
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(written[name].read().reshape(array.shape), array)
+        assert "v_pred" not in written
+    del tensors["edm_std"]
+    with pytest.raises(ValueError, match="no tensor edm_std, which goes with its others"):
+        spec_of(tensors, {}, None)
+    tensors["edm_std"] = in_memory(np.zeros(3, np.float32))
+    with pytest.raises(ValueError, match=r"edm_std has \[3\] numbers, not 4"):
+        spec_of(tensors, {}, None)

@@ -34,7 +34,7 @@ from jaxsd.types import Prediction
 _LARGEST_SIZE = 4096
 _TASKS = ("", "Img2Img", "Inpaint")
 _SD = tuple(f"StableDiffusion{task}Pipeline" for task in _TASKS)
-_XL = tuple(f"StableDiffusionXL{task}Pipeline" for task in _TASKS)
+_XL = tuple(f"StableDiffusionXL{task}Pipeline" for task in (*_TASKS, "InstructPix2Pix"))
 _PIPELINES = (
     *_SD,
     "LatentConsistencyModelPipeline",
@@ -99,7 +99,7 @@ def open_diffusers(
     if vae and not xl:  # only XL's pipelines look at this setting
         vae = vae._replace(config=replace(vae.config, force_upcast=False))
     configs = tuple(text.config for text in texts)
-    family = family_name(unet.config, prediction)
+    family = family_name(unet.config, prediction, schedule.edm)
     least = 1 if xl or not _is_early(unet.settings) else 64
     size = _sample_size(folder, unet.settings, least, default=128 if unet.config.added else 64)
     spec = ModelSpec(

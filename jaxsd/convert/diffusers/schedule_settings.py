@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jaxsd.config import ModelSpec, ScheduleConfig
+from jaxsd.convert.diffusers.edm_settings import EDM_CLASSES, edm_schedule, edm_settings
 from jaxsd.convert.diffusers.fields import Config, Fields
 from jaxsd.types import Prediction
 
@@ -96,9 +97,10 @@ def check_class(name: Any, where: str) -> None:
     Raises:
       ValueError: naming those that are.
     """
-    if name not in tuple(CLASSES):
+    known = (*CLASSES, *EDM_CLASSES)
+    if name not in known:
         raise ValueError(
-            f"{where}: the scheduler {name!r} is not supported, only {', '.join(CLASSES)}"
+            f"{where}: the scheduler {name!r} is not supported, only {', '.join(known)}"
         )
 
 
@@ -113,6 +115,8 @@ def schedule_config(config: Config, where: str) -> tuple[ScheduleConfig, Predict
     fields = Fields(config, where)
     name = fields.get("_class_name")
     check_class(name, where)
+    if name in EDM_CLASSES:
+        return edm_schedule(fields)
     usual = CLASSES[name]
     fields.require(_WANTED)
     fields.one_of("variance_type", _VARIANCES, None)  # others are of networks that predict it
@@ -148,11 +152,15 @@ def _number(
 def scheduler_settings(spec: ModelSpec) -> dict[str, Any]:
     """The scheduler_config.json of a model, with the class that such models come with.
 
-    Euler for XL, PNDM for epsilon, DDIM for v and for what only DDIM has: zero terminal SNR, and
-    a last alpha of 1 in XL. Settings of the other classes are written too, as diffusers keeps them
-    when a user changes the class: else DDIM would clip latents and PNDM begin with Runge-Kutta.
+    DPM-Solver++ for EDM, Euler for XL, PNDM for epsilon, DDIM for v and for what only DDIM has:
+    zero terminal SNR, and a last alpha of 1 in XL. Settings of the other classes are written too,
+    as diffusers keeps them when a user changes the class: else DDIM would clip latents and PNDM
+    begin with Runge-Kutta.
     """
+    if spec.schedule.edm is not None:
+        return edm_settings(spec)
     settings = asdict(spec.schedule) | {"trained_betas": None}
+    settings.pop("edm")
     zero_snr = settings.pop("zero_terminal_snr")
     final_alpha = settings.pop("set_alpha_to_one")
     settings.pop("timestep_spacing")

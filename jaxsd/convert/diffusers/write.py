@@ -70,8 +70,10 @@ def model_index(spec: ModelSpec) -> dict[str, Any]:
     if xl:
         index |= {"text_encoder": [None, None], "tokenizer": [None, None]}
         index |= {"force_zeros_for_empty_prompt": spec.zero_empty_negative}
-        if task:
+        if task in ("Img2Img", "Inpaint"):
             index |= {"requires_aesthetics_score": refiner}
+        if task == "InstructPix2Pix":
+            index |= {"is_cosxl_edit": spec.schedule.edm is not None}
     else:
         depth = spec.unet.sees == "depth"  # whose users give diffusers the network for it
         index |= {"depth_estimator": [None, None]} if depth else {"safety_checker": [None, None]}

@@ -6,6 +6,7 @@ U-Net are in `convert/encoder.py`).
 """
 
 from dataclasses import replace
+from typing import Any
 
 from jaxsd.config import ModelSpec, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
 from jaxsd.convert.encoder import HEAD_WIDTH, check_groups, encoder_config
@@ -13,7 +14,12 @@ from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.original.modules import encoder_names
 from jaxsd.convert.original.names import TEXT, UNET, VAE
-from jaxsd.convert.original.stated import stated_prediction, stated_zero_snr
+from jaxsd.convert.original.stated import (
+    stated_edm,
+    stated_prediction,
+    stated_statistics,
+    stated_zero_snr,
+)
 from jaxsd.convert.stored_model import family_name, layout_of, usual_guidance
 from jaxsd.families import (
     CLIP_L,
@@ -33,13 +39,6 @@ _LIKE = {"v1": SD1, "v2": SD2, "xl": SDXL, "refiner": SDXL_REFINER}
 """Naming -> family whose noise schedule and size a model of no family gets."""
 _OTHERS = {7: "an upscaler"}
 """What other numbers of input channels than 4, 5, 8 and 9 mean."""
-_MARKERS = {
-    "edm_mean": "Playground 2.5",
-    "edm_std": "Playground 2.5",
-    "edm_vpred.sigma_max": "CosXL",
-    "edm_vpred.sigma_min": "CosXL",
-}
-"""Tensors that say that a model's noise is not Stable Diffusion's."""
 
 
 def spec_of(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | None) -> ModelSpec:
@@ -51,15 +50,13 @@ def spec_of(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | N
       ValueError: if it is not a Stable Diffusion that networks here support, or it is SD 2 without
         a stated prediction.
     """
-    for marker, name in _MARKERS.items():
-        if marker in tensors:
-            raise ValueError(f"it is {name}, whose noise schedule is not supported")
+    edm = stated_edm(tensors)
     texts = _texts(tensors)
     unet, linear = _unet(tensors, texts[-1].projection_dim)
-    vae = _vae(tensors, VAE_XL if unet.added else VAE_SD)
+    vae = _vae(tensors, VAE_XL if unet.added else VAE_SD, stated_statistics(tensors))
     layout = layout_of(unet, texts, linear=linear)
     prediction = prediction or _prediction(tensors, facts, unet, layout.single_file)
-    family = family_name(unet, prediction)
+    family = family_name(unet, prediction, edm)
     alike = FAMILIES.get(family, _LIKE[layout.single_file])
     return replace(
         alike,
@@ -67,7 +64,7 @@ def spec_of(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | N
         unet=unet,
         vae=vae,
         text=texts,
-        schedule=_schedule(tensors, facts, alike.schedule),
+        schedule=ScheduleConfig(edm=edm) if edm else _schedule(tensors, facts, alike.schedule),
         prediction=prediction,
         layout=layout,
         guidance_scale=usual_guidance(unet, family),
@@ -110,8 +107,8 @@ def _unet(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool]:
     return replace(config, out_channels=outputs, guidance_dim=guidance_dim), linear
 
 
-def _vae(tensors: FlatTree, alike: VAEConfig) -> VAEConfig:
-    """The autoencoder; its scaling factor is that of the family, `alike`."""
+def _vae(tensors: FlatTree, alike: VAEConfig, statistics: dict[str, Any]) -> VAEConfig:
+    """The autoencoder; its scaling factor is that of the family, `alike`, or among `statistics`."""
     if not any(name.startswith(VAE) for name in tensors):
         raise ValueError(f"it has no autoencoder ({VAE}); only whole models are read")
     shapes = FileShapes(tensors, VAE)
@@ -124,6 +121,7 @@ def _vae(tensors: FlatTree, alike: VAEConfig) -> VAEConfig:
         resnets=shapes.count("encoder.down.0.block."),
         latent_channels=shapes.size("decoder.conv_in.weight", 1),
         image_channels=shapes.size("encoder.conv_in.weight", 1),
+        **statistics,
     )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from jaxsd.config import unscaled
 from jaxsd.sampling.call import Answer, Call, Networks, UNetCall, branched, chosen
 from jaxsd.sampling.features.feature import Beginning, Feature
 from jaxsd.sampling.latents import MASKED, latents_of, mean_of
@@ -19,7 +20,7 @@ class Channels(NamedTuple):
 
     map: Array | None  # [B, h, w, 1] float32: a mask, 1 where to paint, or depth in [-1, 1]
     image: Array | None  # [B, H, W, 3] float32 in [-1, 1], 0 where to paint
-    sees: Array | None = None  # [B, M] float32, 0 for texts whose branch sees zeros; None for all
+    sees: Array | None = None  # [B, M] float32, factor of what a text's branch sees; None for all
 
 
 def hold(networks: Networks, params: Params, given: Channels, beginning: Beginning) -> Channels:
@@ -30,7 +31,7 @@ def hold(networks: Networks, params: Params, given: Channels, beginning: Beginni
     if given.image is None:
         return given._replace(image=given.map)
     if given.map is None:
-        mean = mean_of(networks, params, given.image) / networks.vae.config.scaling_factor
+        mean = unscaled(networks.vae.config, mean_of(networks, params, given.image))
         return given._replace(image=mean)
     latents = latents_of(networks, params, given.image, beginning.keys, MASKED, beginning.draws)
     return given._replace(image=jnp.concatenate([given.map, latents], axis=-1))
