@@ -131,6 +131,7 @@ STEPS = {
     "original": 4,
     "api": 5,
     "clip": 5,
+    "controlnet_union": 5,
     "image_encoder": 5,
     "inception": 5,
     "ip_adapter": 5,

@@ -114,15 +114,22 @@ class ControlNetConfig:
       unet: the U-Net that it is for; the way up and `out_channels` do not matter.
       condition_channels: channels of the image.
       hint_channels: widths of the network that reads it; all but the first halve height and width.
+      kinds: kinds of images that a ControlNet-Union tells apart; 0 for all other ControlNets.
+      kind_layers: layers of the network that reads the kind.
     """
 
     unet: UNetConfig
     condition_channels: int = 3
     hint_channels: tuple[int, ...] = (16, 32, 96, 256)
+    kinds: int = 0
+    kind_layers: int = 0
 
     def __post_init__(self) -> None:
         """Refuses a U-Net that takes the guidance scale as input: a ControlNet does not."""
         check_levels(len(self.hint_channels))
+        check_range(self, 64, "kinds", "kind_layers", least=0)
+        if self.kinds and self.unet.added is None:
+            raise ValueError(f"kinds = {self.kinds} needs a U-Net with added conditions, as XL's")
         check_range(self, WIDEST, "condition_channels", "hint_channels")
         if self.unet.guidance_dim is not None:
             raise ValueError(

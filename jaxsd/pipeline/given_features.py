@@ -7,9 +7,10 @@ import numpy as np
 from jaxsd.canvases import Canvas
 from jaxsd.config import ModelSpec
 from jaxsd.images import binary, from_uint8, latent_depth, latent_mask, masked_for_inpainting
+from jaxsd.models.controlnet import Hint
 from jaxsd.pipeline.batches import filled
 from jaxsd.sampling.features.channels import Channels
-from jaxsd.settings import Region, Settings
+from jaxsd.settings import UNION_KINDS, Control, Region, Settings
 from jaxsd.settings.bank import Bank
 
 
@@ -32,11 +33,17 @@ def features_of(
         masks = region_masks(settings.region, height // unit, width // unit)
         found["region"] = np.stack([masks] * len(canvases))
     if settings.control:
-        found["controlnet"] = tuple(
-            np.stack(hints).astype(np.float32) / 255
-            for hints in zip(*(canvas.hints for canvas in canvases), strict=True)
-        )
+        hints = zip(*(canvas.hints for canvas in canvases), strict=True)
+        found["controlnet"] = tuple(map(hint_of, settings.control, hints))
     return found
+
+
+def hint_of(control: Control, hints: Sequence[np.ndarray]) -> np.ndarray | Hint:
+    """What a network is given of the pictures of a batch, and of their kind."""
+    images = np.stack(hints).astype(np.float32) / 255
+    if not control.kind:
+        return images
+    return Hint(images, np.full(len(images), UNION_KINDS[control.kind], np.int32))
 
 
 def channels_of(

@@ -333,7 +333,8 @@ class Settings:
     control: tuple[Control, ...] = option(
         (),
         "a picture and the ControlNet or T2I-Adapter that looks at it, "
-        "IMAGE:MODEL[:WEIGHT[:FROM:TO]]; may be given several times",
+        "IMAGE:MODEL[:WEIGHT[:FROM:TO]], or MODEL@KIND for a ControlNet-Union; may be given "
+        "several times",
         metavar="CONTROL",
     )
     preprocessor: str = option(
