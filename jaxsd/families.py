@@ -9,6 +9,7 @@ from jaxsd.config import (
     Level,
     ModelSpec,
     ScheduleConfig,
+    SmallConfig,
     TextConfig,
     UNetConfig,
     VAEConfig,
@@ -174,6 +175,31 @@ def depth(spec: ModelSpec) -> ModelSpec:
     return replace(spec, family=f"{spec.family}-depth", unet=unet, prediction="epsilon")
 
 
+_NOISE_X4 = ScheduleConfig(beta_start=0.0001, beta_end=0.02)
+X4 = replace(
+    SD2,
+    family="sd2-x4",
+    unet=UNetConfig(
+        levels=(
+            Level(256, 2, 0, 8),
+            Level(512, 2, 1, 8, self_attends=False),
+            Level(512, 2, 1, 8, self_attends=False),
+            Level(1024, 2, 1, 8),
+        ),
+        context_dim=1024,
+        mid_depth=1,
+        in_channels=7,
+        noise_levels=1000,
+    ),
+    vae=VAEConfig(channels=(128, 256, 512), scaling_factor=0.08333),
+    schedule=_NOISE_X4,
+    prediction="v",
+    guidance_scale=9.0,
+    small=SmallConfig(_NOISE_X4),
+)
+"""Stability's x4 upscaler."""
+
+
 FAMILIES: dict[str, ModelSpec] = {
     spec.family: spec
     for spec in (
@@ -184,6 +210,7 @@ FAMILIES: dict[str, ModelSpec] = {
         SDXL_REFINER,
         COSXL,
         PLAYGROUND,
+        X4,
         EMOJI,
         inpainting(SD1),
         inpainting(SD2),

@@ -64,6 +64,19 @@ def shallow(spec: ModelSpec) -> ModelSpec:
 SPECS = {family: shallow(spec) for family, spec in TINY.items()}
 SPECS |= {f"{name}-inpainting": families.inpainting(SPECS[name]) for name in ("sd2", "sdxl")}
 SPECS["sd1-pix2pix"] = families.pix2pix(SPECS["sd1"])
+SPECS["x4"] = replace(
+    SPECS["sd2"],
+    unet=replace(
+        SPECS["sd2"].unet,
+        levels=(replace(SPECS["sd2"].unet.levels[0], self_attends=False),),
+        in_channels=7,
+        noise_levels=64,
+    ),
+    vae=replace(SPECS["sd2"].vae, channels=(16, 16, 32), scaling_factor=0.08333),
+    schedule=families.X4.schedule,
+    prediction="v",
+    small=replace(families.X4.small, most=50),
+)
 SPECS["cosxl"] = replace(SPECS["sdxl"], schedule=families.COSXL.schedule, prediction="v")
 SPECS["cosxl-pix2pix"] = families.pix2pix(SPECS["cosxl"])
 SPECS["playground"] = replace(

@@ -12,7 +12,7 @@ from jaxsd.config.encoders import (
     TextConfig,
     VisionConfig,
 )
-from jaxsd.config.model import EDMConfig, Layout, ModelSpec, ScheduleConfig
+from jaxsd.config.model import EDMConfig, Layout, ModelSpec, ScheduleConfig, SmallConfig
 from jaxsd.config.unets import (
     AddedConditions,
     ControlNetConfig,
@@ -33,6 +33,7 @@ __all__ = [
     "ProjectionConfig",
     "ResamplerConfig",
     "ScheduleConfig",
+    "SmallConfig",
     "T2IAdapterConfig",
     "TextConfig",
     "TinyVAEConfig",

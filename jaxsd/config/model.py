@@ -85,6 +85,23 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True)
+class SmallConfig:
+    """How noise is added to the small picture that a model enlarges.
+
+    Attributes:
+      schedule: its levels.
+      most: the highest of them that the model was trained with.
+    """
+
+    schedule: ScheduleConfig
+    most: int = 350
+
+    def __post_init__(self) -> None:
+        """Checks that there is such a level."""
+        check_range(self, self.schedule.train_steps - 1, "most", least=0)
+
+
+@dataclass(frozen=True)
 class Layout:
     """Facts about files, not about networks.
 
@@ -110,6 +127,7 @@ class ModelSpec:
       preset: the sampler and steps that suit it best.
       zero_empty_negative: whether an empty negative prompt is a context of zeros, as XL base was
         trained, rather than the encoding of an empty text.
+      small: of a model that enlarges a picture; None for all others.
     """
 
     family: str
@@ -123,9 +141,15 @@ class ModelSpec:
     guidance_scale: float = 7.5
     zero_empty_negative: bool = False
     preset: Preset = PLAIN
+    small: SmallConfig | None = None
 
     def __post_init__(self) -> None:
         """Checks the size, and that a network is scaled as it is for one of two predictions."""
         check_range(self, WIDEST, "default_size")
+        if (self.unet.sees == "small") != (self.small is not None):
+            raise ValueError("a U-Net that sees a small picture, and its noise, go together")
+        if self.small is not None and self.unet.noise_levels <= self.small.most:
+            levels = self.unet.noise_levels
+            raise ValueError(f"noise_levels = {levels} are not more than {self.small.most}")
         if self.schedule.edm is not None and self.prediction == "sample":
             raise ValueError("prediction 'sample' is none of EDM models: give epsilon or v")

@@ -15,12 +15,15 @@ class Level:
       resnets: resnets on the way down; the way up has one more.
       attention_depth: transformer blocks in each attention; 0 where the level has none.
       heads: attention heads; the mid block has those of the last level.
+      self_attends: whether the first attention of a block is of pixels to pixels, or to the text as
+        the second one (x4 upscaling).
     """
 
     channels: int
     resnets: int
     attention_depth: int
     heads: int
+    self_attends: bool = True
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
@@ -52,7 +55,8 @@ class AddedConditions:
 @dataclass(frozen=True)
 class UNetConfig:
     """A U-Net. `mid_depth` counts transformer blocks in the mid block; `guidance_dim` is the width
-    of the embedded guidance scale of distilled (LCM) models.
+    of the embedded guidance scale of distilled (LCM) models; `noise_levels` are those that a U-Net
+    is told of, which sees a small picture with noise (x4 upscaling).
     """
 
     levels: tuple[Level, ...]
@@ -63,12 +67,13 @@ class UNetConfig:
     norm_groups: int = 32
     added: AddedConditions | None = None
     guidance_dim: int | None = None
+    noise_levels: int | None = None
 
     def __post_init__(self) -> None:
         """Checks the numbers: groups divide all widths, heads those of levels with attention."""
         check_levels(len(self.levels))
         names = ("context_dim", "in_channels", "out_channels", "norm_groups", "guidance_dim")
-        check_range(self, WIDEST, *names)
+        check_range(self, WIDEST, *names, "noise_levels")
         check_range(self, 32, "mid_depth", least=0)
         widths = [level.channels for level in self.levels]
         check_divides("norm_groups", self.norm_groups, "channels", widths)
@@ -78,11 +83,14 @@ class UNetConfig:
                 check_divides("heads", level.heads, "channels", [level.channels])
 
     @property
-    def sees(self) -> Literal["", "mask", "picture", "depth"]:
+    def sees(self) -> Literal["", "mask", "picture", "depth", "small"]:
         """What the U-Net's input has behind the latents: a mask and the latents of a masked picture
-        (inpainting), those of a picture to change (InstructPix2Pix), a map of depth, or nothing.
+        (inpainting), those of a picture to change (InstructPix2Pix), a map of depth, a picture as
+        small as the latents (x4 upscaling), or nothing.
         """
         more = self.in_channels - self.out_channels
+        if self.noise_levels is not None:
+            return "small"
         return {1: "depth", self.out_channels: "picture", self.out_channels + 1: "mask"}.get(
             more, ""
         )

@@ -40,6 +40,7 @@ PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"(time|add)_embedding/(linear_1|cond_proj)/kernel", ("embed", "mlp")),
     (r"(time|add)_embedding/linear_2/kernel", ("mlp", "embed")),
     (r"time_emb_proj/kernel", ("embed", "channels")),
+    (r"class_embedding/embedding", ()),
     # Convolutions. Where pictures, latents and moments go in or out there are 3 to 9 channels.
     (r"(quant_conv|post_quant_conv)/kernel", ()),
     (r"conv_in/kernel", (None, None, None, "channels")),

@@ -9,7 +9,8 @@ from jaxsd.config import ModelSpec
 from jaxsd.images import binary, from_uint8, latent_depth, latent_mask, masked_for_inpainting
 from jaxsd.models.controlnet import Hint
 from jaxsd.pipeline.batches import filled
-from jaxsd.sampling.features.channels import Channels
+from jaxsd.sampling.features.channels import Channels, Small
+from jaxsd.schedulers import NoiseSchedule
 from jaxsd.settings import UNION_KINDS, Control, Region, Settings
 from jaxsd.settings.bank import Bank
 
@@ -61,10 +62,22 @@ def channels_of(
         scale = 1.0 if spec.schedule.edm is None else spec.vae.scaling_factor
         sees = [filled([scale * one.sees for one in bank.entries], texts) for bank in banks]
         return {"channels": Channels(None, pictures_of(canvases), np.float32(sees))}
+    if spec.unet.sees == "small":
+        return {"channels": Channels(None, None, small=small_of(spec, settings, canvases))}
     if spec.unet.sees == "depth":
         maps = [latent_depth(canvas.depth, spec.vae.downscale) for canvas in canvases]
         return {"channels": Channels(np.stack(maps)[..., None], None)}
     return {}
+
+
+def small_of(spec: ModelSpec, settings: Settings, canvases: Sequence[Canvas]) -> Small:
+    """The small pictures that a model enlarges, and the noise of the level that was asked for."""
+    schedule, level = NoiseSchedule.from_config(spec.small.schedule), settings.noise_level
+    weights = np.float32([schedule.alpha[level], schedule.sigma[level]])
+    count = len(canvases)
+    return Small(
+        pictures_of(canvases), np.tile(weights, (count, 1)), np.full(count, level, np.int32)
+    )
 
 
 def region_masks(regions: Sequence[Region], height: int, width: int) -> np.ndarray:

@@ -16,6 +16,9 @@ SOURCE = 2**32 - 2
 MASKED = 2**32 - 3
 """The same, for the draw from the posterior of an inpainting model's masked picture."""
 
+SMALL = 2**32 - 4
+"""The same, for the noise in the small picture that a model enlarges."""
+
 
 def noise_of(keys: Array, purpose: int, shape: tuple[int, ...]) -> Array:
     """Unit noise [B, *shape] float32 for one of the purposes above; image i uses keys[i]."""

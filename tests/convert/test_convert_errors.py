@@ -128,7 +128,7 @@ SCHEDULER = "scheduler/scheduler_config.json"
     [
         ("model_index.json", {"_class_name": "FluxPipeline"}),
         ("model_index.json", {"_class_name": "StableDiffusion3Pipeline"}),
-        ("model_index.json", {"_class_name": "StableDiffusionUpscalePipeline"}),
+        ("model_index.json", {"_class_name": "StableDiffusionGLIGENPipeline"}),
         ("model_index.json", {"text_encoder": [None, None]}),
         (UNET, {"act_fn": "gelu"}),
         (UNET, {"addition_embed_type": "image"}),

@@ -13,7 +13,7 @@ from jaxsd.convert.original.names import TEXT, UNET, VAE
 from jaxsd.convert.original.single_file import model_of, single_file_tensors, table
 from jaxsd.convert.original.spec import spec_of
 from jaxsd.convert.parameters import parameters
-from jaxsd.convert.slots import Mismatch
+from jaxsd.convert.slots import Mismatch, lay_out
 from jaxsd.families import SD1, SD2, SD2_V, SDXL, SDXL_REFINER
 
 CLIP = TEXT["v1"][0]
@@ -114,10 +114,16 @@ def with_unet(name):
     )
 
 
-def test_other_models_are_refused_by_name():
-    tensors = with_unet("UNET-v1-SD") | unread({f"{UNET}input_blocks.0.0.weight": (320, 7, 3, 3)})
-    with pytest.raises(ValueError, match="an upscaler"):
-        spec_of(tensors, {}, None)
+def test_the_x4_upscaler():
+    """No list of its file was at hand; `test_x4_parity.py` compares names with diffusers'."""
+    slots, shapes = table(families.X4)
+    tensors = lay_out(slots, shapes, unread(shapes), "it")
+    assert spec_of(tensors | unread({"low_scale_model.betas": (1000,)}), {}, None) == families.X4
+    assert tensors[f"{UNET}label_emb.weight"].shape == (1000, 1024)
+    assert tensors[f"{UNET}input_blocks.4.1.transformer_blocks.0.attn1.to_k.weight"].shape == (
+        512,
+        1024,
+    )
 
 
 def test_depth_to_image_is_read_without_its_network_for_depth():

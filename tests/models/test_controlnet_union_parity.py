@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from diffusers import ControlNetUnionModel
 from module_parity import nchw, nhwc, relative_error
-from tiny_models import CONTROLNETS, TINY, apply, controlnet_inputs
+from tiny_models import CONTROLNETS, TINY, controlnet_inputs
 
 from jaxsd.convert import read_controlnet
 from jaxsd.models import ControlNet
@@ -27,7 +28,7 @@ UNET = replace(
     mid_depth=1,
     added=replace(TINY["sdxl"].unet.added, time_id_dim=256),  # which a single file does not tell
 )
-CONFIG = replace(CONTROLNETS["sdxl"], unet=UNET, kinds=6, kind_layers=1)
+CONFIG = replace(CONTROLNETS["sdxl"], unet=UNET, hint_channels=(4, 6), kinds=6, kind_layers=1)
 
 
 def twin() -> ControlNetUnionModel:
@@ -56,32 +57,38 @@ def twin() -> ControlNetUnionModel:
 
 
 def test_each_kind_of_picture(tmp_path: Path) -> None:
-    """diffusers attends over the batch, so it is given one picture at a time."""
+    """What goes into the encoder; `test_controls_union_parity.py` compares what comes of it.
+
+    diffusers attends over the batch, so it is given one picture at a time.
+    """
     net = twin()
     net.save_pretrained(tmp_path)
     config, params = read_controlnet(tmp_path)
     assert config == CONFIG
-    inputs = controlnet_inputs(CONFIG)
-    kinds = np.int32([3, 5])
-    seen = ControlNet(config).seen(params, Hint(inputs.pop("condition"), kinds))
-    given = inputs | {"hint": seen.hint, "added_time": seen.time}
-    got = apply(ControlNet(config), params, **given)
-    condition = controlnet_inputs(CONFIG)["condition"]
+    inputs, kinds = controlnet_inputs(CONFIG), np.int32([3, 5])
+    seen = jax.jit(ControlNet(config).seen)(params, Hint(inputs["condition"], kinds))
+    found: dict[str, torch.Tensor] = {}
+    net.conv_in.register_forward_hook(lambda _, __, out: found.update(latents=out))
+    net.control_add_embedding.register_forward_hook(lambda _, __, out: found.update(time=out))
+    net.down_blocks[0].register_forward_pre_hook(
+        lambda _, __, given: found.update(encoded=given["hidden_states"]), with_kwargs=True
+    )
     for i, kind in enumerate(kinds.tolist()):
         told = {name: torch.from_numpy(value[i : i + 1]) for name, value in inputs.items()}
         with torch.no_grad():
-            down, mid = net(
+            net(
                 nchw(inputs["x"][i : i + 1]),
                 told["timestep"],
                 told["context"],
-                [nchw(condition[i : i + 1])],
+                [nchw(inputs["condition"][i : i + 1])],
                 torch.nn.functional.one_hot(torch.tensor([kind]), 6),
                 [kind],
                 added_cond_kwargs={"text_embeds": told["pooled"], "time_ids": told["time_ids"]},
-                return_dict=False,
             )
-        for ours, wanted in zip((*got.down, got.mid), (*down, mid), strict=True):
-            assert relative_error(np.asarray(ours[i : i + 1]), nhwc(wanted)) <= TOLERANCE
+        hint = nhwc(found["encoded"] - found["latents"])
+        assert relative_error(np.asarray(seen.hint[i : i + 1]), hint) <= TOLERANCE
+        time = found["time"].numpy()
+        assert relative_error(np.asarray(seen.time[i : i + 1]), time) <= TOLERANCE
 
 
 def test_a_single_file_and_the_config_that_the_maker_has(tmp_path: Path) -> None:

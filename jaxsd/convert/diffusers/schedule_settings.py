@@ -159,14 +159,9 @@ def scheduler_settings(spec: ModelSpec) -> dict[str, Any]:
     """
     if spec.schedule.edm is not None:
         return edm_settings(spec)
-    settings = asdict(spec.schedule) | {"trained_betas": None}
-    settings.pop("edm")
+    settings = _of_any_class(spec.schedule)
     zero_snr = settings.pop("zero_terminal_snr")
     final_alpha = settings.pop("set_alpha_to_one")
-    settings.pop("timestep_spacing")
-    if spec.schedule.spacing is not None:
-        settings["timestep_spacing"] = spec.schedule.spacing
-    settings["num_train_timesteps"] = settings.pop("train_steps")
     settings["prediction_type"] = _NAMES[spec.prediction]
     settings |= {"clip_sample": False, "set_alpha_to_one": final_alpha, "skip_prk_steps": True}
     xl = spec.unet.added is not None
@@ -175,3 +170,21 @@ def scheduler_settings(spec: ModelSpec) -> dict[str, Any]:
     if xl or zero_snr or spec.prediction == "v":
         return settings | {"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": zero_snr}
     return settings | {"_class_name": "PNDMScheduler"}
+
+
+def low_res_settings(schedule: ScheduleConfig) -> dict[str, Any]:
+    """The scheduler_config.json of the noise that diffusers adds to small pictures."""
+    settings = _of_any_class(schedule)
+    zero_snr, _ = settings.pop("zero_terminal_snr"), settings.pop("set_alpha_to_one")
+    named = {"_class_name": "DDPMScheduler", "rescale_betas_zero_snr": zero_snr}
+    return settings | named | {"clip_sample": False, "prediction_type": "epsilon"}
+
+
+def _of_any_class(schedule: ScheduleConfig) -> dict[str, Any]:
+    """What most classes have; zero terminal SNR and the last alpha are still under our names."""
+    settings = asdict(schedule) | {"trained_betas": None}
+    del settings["edm"], settings["timestep_spacing"]
+    if schedule.spacing is not None:
+        settings["timestep_spacing"] = schedule.spacing
+    settings["num_train_timesteps"] = settings.pop("train_steps")
+    return settings

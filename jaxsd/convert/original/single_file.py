@@ -34,7 +34,8 @@ _CONDITIONER = r"(cond_stage_model|conditioner\.embedders\.\d+)\."
 _NO_PARAMETER = re.compile(
     # The noise schedule, what training leaves behind, and MiDaS in depth-to-image models.
     r"^(betas|alphas_cumprod|sqrt_|posterior_|log_one_minus_|logvar|lvlb_weights|denoiser\.|v_pred$"
-    r"|ztsnr$|edm_(mean|std|vpred\.sigma_(min|max))$|model_ema\.|depth_model\.|embedding_manager\.|first_stage_model\.(loss|model_ema)\."
+    r"|ztsnr$|edm_(mean|std|vpred\.sigma_(min|max))$|low_scale_model\.|model_ema\.|depth_model\."
+    r"|embedding_manager\.|first_stage_model\.(loss|model_ema)\."
     # Buffers of text encoders, and CLIP's other half, which no image depends on.
     rf"|{_CONDITIONER}.*(position_ids|attn_mask)$"
     rf"|{_CONDITIONER}(.*\.)?(vision_model|visual|visual_projection)\."

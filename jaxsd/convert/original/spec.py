@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from jaxsd.config import ModelSpec, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
-from jaxsd.convert.encoder import HEAD_WIDTH, check_groups, encoder_config
+from jaxsd.convert.encoder import HEAD_WIDTH, EncoderNames, check_groups, encoder_config
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.original.modules import encoder_names
@@ -32,13 +32,14 @@ from jaxsd.families import (
     SDXL_REFINER,
     VAE_SD,
     VAE_XL,
+    X4,
 )
 from jaxsd.types import Prediction
 
 _LIKE = {"v1": SD1, "v2": SD2, "xl": SDXL, "refiner": SDXL_REFINER}
 """Naming -> family whose noise schedule and size a model of no family gets."""
-_OTHERS = {7: "an upscaler"}
-"""What other numbers of input channels than 4, 5, 8 and 9 mean."""
+_LABELS = "label_emb.weight"
+"""A tensor of U-Nets that are told of the noise in a small picture."""
 
 
 def spec_of(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | None) -> ModelSpec:
@@ -53,11 +54,13 @@ def spec_of(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | N
     edm = stated_edm(tensors)
     texts = _texts(tensors)
     unet, linear = _unet(tensors, texts[-1].projection_dim)
-    vae = _vae(tensors, VAE_XL if unet.added else VAE_SD, stated_statistics(tensors))
+    usual = X4.vae if unet.sees == "small" else VAE_XL if unet.added else VAE_SD
+    vae = _vae(tensors, usual, stated_statistics(tensors))
     layout = layout_of(unet, texts, linear=linear)
     prediction = prediction or _prediction(tensors, facts, unet, layout.single_file)
     family = family_name(unet, prediction, edm)
-    alike = FAMILIES.get(family, _LIKE[layout.single_file])
+    like = X4 if unet.sees == "small" else _LIKE[layout.single_file]
+    alike = FAMILIES.get(family, like)
     return replace(
         alike,
         family=family,
@@ -77,6 +80,8 @@ def _prediction(
     stated = stated_prediction(tensors, facts)
     if stated is not None:
         return stated
+    if unet.sees == "small":
+        return X4.prediction
     if naming == "v2" and unet.sees not in ("mask", "depth"):
         raise ValueError(
             "SD 2 came in two kinds that look alike, and the file does not say which it is; set "
@@ -95,16 +100,26 @@ def _schedule(tensors: FlatTree, facts: dict[str, str], usual: ScheduleConfig) -
 def _unet(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool]:
     """The U-Net, and whether its transformers begin and end with dense layers."""
     shapes = FileShapes(tensors, UNET)
-    inputs = shapes.size("input_blocks.0.0.weight", 1)
-    if inputs in _OTHERS:
-        raise ValueError(f"it is {_OTHERS[inputs]} ({inputs} channels in), which is not supported")
-    config, linear = encoder_config(shapes, encoder_names(shapes), pooled_dim)
+    names = encoder_names(shapes)
+    config, linear = encoder_config(shapes, names, pooled_dim)
+    if _LABELS in shapes:
+        config = _enlarging(config, shapes, names)
     check_groups(config)
     guidance_dim = None
     if "time_embedding.cond_proj.weight" in shapes:
         guidance_dim = shapes.size("time_embedding.cond_proj.weight", 1)
     outputs = shapes.size("out.2.weight", 0)
     return replace(config, out_channels=outputs, guidance_dim=guidance_dim), linear
+
+
+def _enlarging(config: UNetConfig, shapes: FileShapes, names: EncoderNames) -> UNetConfig:
+    """The numbers of the x4 upscaler's U-Net, which has the same number of heads at every level."""
+    levels = []
+    for level, resnets in zip(config.levels, names.levels, strict=True):
+        key = f"{resnets[0][1]}.transformer_blocks.0.attn1.to_k.weight"
+        alone = key in shapes and shapes.size(key, 1) != level.channels
+        levels.append(replace(level, heads=X4.unet.levels[0].heads, self_attends=not alone))
+    return replace(config, levels=tuple(levels), noise_levels=shapes.size(_LABELS, 0))
 
 
 def _vae(tensors: FlatTree, alike: VAEConfig, statistics: dict[str, Any]) -> VAEConfig:
