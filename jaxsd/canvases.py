@@ -116,8 +116,13 @@ def pictures_alone(settings: Settings) -> Settings:
     return Settings(**{name: getattr(settings, name) for name in named})
 
 
-def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
+def canvas_of(settings: Settings, pictures: Pictures, unit: int = 1) -> Canvas:
     """The canvas of an image, from checked settings.
+
+    Args:
+      settings: of the image.
+      pictures: that they name.
+      unit: pixels that are drawn along a side for one of the picture's, of models that enlarge.
 
     Raises:
       ValueError: a picture that the settings name is not given.
@@ -140,11 +145,14 @@ def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
             f"ip_adapter_mask names {len(settings.ip_adapter_mask)} pictures, and there are "
             f"{len(pictures.prompt_masks)}; give one for each"
         )
-    canvas = _canvas_of_part if settings.only_masked else _canvas_of
-    return canvas(settings, pictures)._replace(prompts=pictures.prompts)
+    if settings.only_masked:
+        canvas = _canvas_of_part(settings, pictures)
+    else:
+        canvas = _canvas_of(settings, pictures, unit)
+    return canvas._replace(prompts=pictures.prompts)
 
 
-def _canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
+def _canvas_of(settings: Settings, pictures: Pictures, unit: int) -> Canvas:
     def sized(grey: np.ndarray) -> np.ndarray:
         return fitted(grey, *settings.drawn_size)
 
@@ -154,7 +162,7 @@ def _canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
     seen = {"prompt_masks": tuple(map(sized, pictures.prompt_masks))}
     if pictures.image is None:
         return Canvas(None, None, hints, depth, **seen)
-    image = fitted(pictures.image, settings.height, settings.width)
+    image = fitted(pictures.image, settings.height // unit, settings.width // unit)
     if not settings.paints:
         return Canvas(image, None, hints, depth, **seen)
     mask = np.zeros(image.shape[:2], np.uint8)

@@ -12,13 +12,13 @@ import numpy as np
 import jaxsd
 from jaxsd.canvases import Pictures
 from jaxsd.config import ModelSpec, TinyVAEConfig
-from jaxsd.convert.controlnet import controlnet_place
+from jaxsd.convert.controlnet import kinds_in
 from jaxsd.convert.refiner import open_refiner
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.latent_colours import colours_for
 from jaxsd.preview_display import PreviewDisplay
-from jaxsd.settings import Settings, beside
+from jaxsd.settings import Settings, beside, check_kind
 from jaxsd.types import Array
 
 LARGEST_BATCH = 8
@@ -159,10 +159,10 @@ def check_models(settings: Iterable[Settings], spec: ModelSpec) -> None:
     Raises:
       ValueError: there is none, or one that does not go with the first.
     """
-    controls, refiners = beside(settings)
-    for name in controls:
-        controlnet_place(name)
-    for name in refiners:
+    settings = list(settings)
+    for control in dict.fromkeys(control for one in settings for control in one.control):
+        check_kind(control, kinds_in(control.model))
+    for name in beside(settings)[1]:
         open_refiner(name, spec)
 
 

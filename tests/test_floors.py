@@ -142,6 +142,7 @@ STEPS = {
     "api": 5,
     "clip": 5,
     "alone": 5,
+    "controlnet_union": 5,
     "image_encoder": 5,
     "inception": 5,
     "ip_adapter": 5,

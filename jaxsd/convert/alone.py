@@ -11,7 +11,8 @@ from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.kinds import kind_of
 from jaxsd.convert.original.names import UNET, VAE, single_file_slots
-from jaxsd.convert.original.spec import prediction_of, unet_of, vae_of
+from jaxsd.convert.original.spec import prediction_of, schedule_of, unet_of, vae_of
+from jaxsd.convert.original.stated import stated_edm, stated_statistics
 from jaxsd.convert.parameters import unet_parameters, vae_parameters
 from jaxsd.convert.slots import Mismatch, fill
 from jaxsd.convert.stored_model import family_name, layout_of
@@ -58,9 +59,15 @@ def _original_unet(
         alike = SDXL if unet.added.time_ids == 6 else SDXL_REFINER
     layout = layout_of(unet, alike.text, linear=linear)
     prediction = prediction_of(tensors, facts, unet, layout.single_file)
-    family = family_name(unet, prediction)
+    family = family_name(unet, prediction, stated_edm(tensors))
+    alike = FAMILIES.get(family, alike)
     spec = replace(
-        FAMILIES.get(family, alike), family=family, unet=unet, layout=layout, prediction=prediction
+        alike,
+        family=family,
+        unet=unet,
+        layout=layout,
+        prediction=prediction,
+        schedule=schedule_of(tensors, facts, alike.schedule),
     )
     shapes = unet_parameters(unet)
     slots = single_file_slots("unet", spec, shapes)
@@ -84,7 +91,7 @@ def open_vae(path: Path) -> tuple[ModelSpec, FlatTree] | None:
     named = {name if name.startswith(VAE) else VAE + name: own for name, own in tensors.items()}
     if f"{VAE}decoder.conv_in.weight" not in named:
         raise ValueError(f"{path} is {kind_of(tensors)}, not an autoencoder")
-    spec = replace(SD1, vae=vae_of(named, VAE_SD))
+    spec = replace(SD1, vae=vae_of(named, VAE_SD, stated_statistics(tensors)))
     shapes = vae_parameters(spec.vae)
     slots = single_file_slots("vae", spec, shapes)
     own = {slot.name for slot in slots}

@@ -162,6 +162,7 @@ def _repeated(tableau: Tableau, *values: float) -> np.ndarray:
 def encodes_picture(spec: ModelSpec, settings: Settings) -> bool:
     """Whether a drawing begins from latents of a picture, or puts them back.
 
-    A model that changes a picture sees it, and begins from noise.
+    A model that changes or enlarges a picture sees it, and begins from noise.
     """
-    return bool(settings.image) and (spec.unet.sees != "picture" or settings.paints)
+    sees = spec.unet.sees in ("picture", "small")
+    return bool(settings.image) and (not sees or settings.paints)

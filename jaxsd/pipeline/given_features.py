@@ -7,9 +7,11 @@ import numpy as np
 from jaxsd.canvases import Canvas
 from jaxsd.config import ModelSpec
 from jaxsd.images import binary, from_uint8, latent_depth, latent_mask, masked_for_inpainting
+from jaxsd.models.controlnet import Hint
 from jaxsd.pipeline.batches import filled
-from jaxsd.sampling.features.channels import Channels
-from jaxsd.settings import Region, Settings
+from jaxsd.sampling.features.channels import Channels, Small
+from jaxsd.schedulers import NoiseSchedule
+from jaxsd.settings import UNION_KINDS, Control, Region, Settings
 from jaxsd.settings.bank import Bank
 
 
@@ -32,11 +34,17 @@ def features_of(
         masks = region_masks(settings.region, height // unit, width // unit)
         found["region"] = np.stack([masks] * len(canvases))
     if settings.control:
-        found["controlnet"] = tuple(
-            np.stack(hints).astype(np.float32) / 255
-            for hints in zip(*(canvas.hints for canvas in canvases), strict=True)
-        )
+        hints = zip(*(canvas.hints for canvas in canvases), strict=True)
+        found["controlnet"] = tuple(map(hint_of, settings.control, hints))
     return found
+
+
+def hint_of(control: Control, hints: Sequence[np.ndarray]) -> np.ndarray | Hint:
+    """What a network is given of the pictures of a batch, and of their kind."""
+    images = np.stack(hints).astype(np.float32) / 255
+    if not control.kind:
+        return images
+    return Hint(images, np.full(len(images), UNION_KINDS[control.kind], np.int32))
 
 
 def channels_of(
@@ -50,12 +58,26 @@ def channels_of(
     if spec.unet.sees == "mask":
         return {"channels": mask_channels(settings, canvases, spec.vae.downscale)}
     if spec.unet.sees == "picture":
-        sees = [filled([float(one.sees) for one in bank.entries], texts) for bank in banks]
+        # The one kind of them whose picture is scaled as the latents are is CosXL's.
+        scale = 1.0 if spec.schedule.edm is None else spec.vae.scaling_factor
+        sees = [filled([scale * one.sees for one in bank.entries], texts) for bank in banks]
         return {"channels": Channels(None, pictures_of(canvases), np.float32(sees))}
+    if spec.unet.sees == "small":
+        return {"channels": Channels(None, None, small=small_of(spec, settings, canvases))}
     if spec.unet.sees == "depth":
         maps = [latent_depth(canvas.depth, spec.vae.downscale) for canvas in canvases]
         return {"channels": Channels(np.stack(maps)[..., None], None)}
     return {}
+
+
+def small_of(spec: ModelSpec, settings: Settings, canvases: Sequence[Canvas]) -> Small:
+    """The small pictures that a model enlarges, and the noise of the level that was asked for."""
+    schedule, level = NoiseSchedule.from_config(spec.small.schedule), settings.noise_level
+    weights = np.float32([schedule.alpha[level], schedule.sigma[level]])
+    count = len(canvases)
+    return Small(
+        pictures_of(canvases), np.tile(weights, (count, 1)), np.full(count, level, np.int32)
+    )
 
 
 def region_masks(regions: Sequence[Region], height: int, width: int) -> np.ndarray:

@@ -241,7 +241,8 @@ class Pipeline(Model):
         count = len(settings)
         batch = batch or self.batch(count)
         check_drawing(settings[0], self.spec, images=count, together=-(-batch // self.batch(1)))
-        canvases = [canvas_of(*one) for one in zip(settings, pictures, strict=True)]
+        unit = self.spec.vae.downscale if self.spec.unet.sees == "small" else 1
+        canvases = [canvas_of(*one, unit) for one in zip(settings, pictures, strict=True)]
         height, width = settings[0].drawn_size
         self._check_controls(settings[0])
         unit = self.spec.vae.downscale

@@ -19,6 +19,8 @@ LEAST_TILE = 8
 """Latents along the side of a tile."""
 IMAGE_GUIDANCE = 1.5
 """The scale that suits InstructPix2Pix."""
+NOISE_LEVEL = 20
+"""The noise in a small picture that suits the model that enlarges it."""
 
 
 def checked(settings: Settings, spec: ModelSpec) -> Settings:
@@ -61,7 +63,11 @@ def _filled(settings: Settings, spec: ModelSpec) -> Settings:
         settings = replace(settings, guidance_scale=USUAL_PLUS_PLUS)
     strength, changes = settings.strength, spec.unet.sees == "picture"
     if strength is None:
-        strength = 0.75 if settings.image and not (settings.paints or changes) else 1.0
+        begins = settings.image and not (settings.paints or changes or spec.small)
+        strength = 0.75 if begins else 1.0
+    noise_level = settings.noise_level
+    if noise_level is None:
+        noise_level = min(NOISE_LEVEL, spec.small.most) if spec.small else 0
     scale = settings.image_guidance_scale
     if scale is None:
         scale = IMAGE_GUIDANCE if changes else 1.0
@@ -69,6 +75,7 @@ def _filled(settings: Settings, spec: ModelSpec) -> Settings:
         with_preset(settings, spec),
         strength=strength,
         image_guidance_scale=scale,
+        noise_level=noise_level,
         clip_skip=settings.clip_skip or -spec.text[0].hidden_layer,
         width=spec.default_size if settings.width is None else settings.width,
         height=spec.default_size if settings.height is None else settings.height,
@@ -134,6 +141,7 @@ def _check_seen(settings: Settings, spec: ModelSpec) -> None:
             "this model sees how near things are; give a picture of that with depth, which other "
             "programs (MiDaS) make of a picture"
         )
+    _check_small(settings, spec)
     if sees != "picture":
         if settings.image_guidance_scale != 1:
             raise ValueError(
@@ -146,6 +154,30 @@ def _check_seen(settings: Settings, spec: ModelSpec) -> None:
         raise ValueError(
             f"strength {settings.strength:g} is not for a model that changes a picture, which "
             "begins from noise; leave it out, and give image_guidance_scale"
+        )
+
+
+def _check_small(settings: Settings, spec: ModelSpec) -> None:
+    if spec.small is None:
+        if settings.noise_level:
+            raise ValueError(
+                f"noise_level {settings.noise_level} is for models that enlarge a picture, and "
+                f"this is {spec.family}; leave it out"
+            )
+        return
+    if not settings.image:
+        raise ValueError("this model enlarges a picture; give an image")
+    for name, there in (
+        ("strength", settings.strength < 1),
+        ("mask or outpaint", settings.paints),
+        ("noise", settings.noise != "jax"),
+    ):
+        if there:
+            raise ValueError(f"{name} is not for a model that enlarges a picture; leave it out")
+    if settings.noise_level > spec.small.most:
+        raise ValueError(
+            f"noise_level {settings.noise_level} is out of range; this model allows 0 to "
+            f"{spec.small.most}"
         )
 
 

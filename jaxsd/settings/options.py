@@ -330,10 +330,20 @@ class Settings:
         "as --image",
         metavar="FILE",
     )
+    noise_level: int | None = option(
+        None,
+        "noise that a model which enlarges a picture (x4) adds to it first, 20 if not given; with "
+        "more it invents more",
+        low=0,
+        high=1000,
+        shared=True,
+        metavar="N",
+    )
     control: tuple[Control, ...] = option(
         (),
         "a picture and the ControlNet or T2I-Adapter that looks at it, "
-        "IMAGE:MODEL[:WEIGHT[:FROM:TO]]; may be given several times",
+        "IMAGE:MODEL[:WEIGHT[:FROM:TO]], or MODEL@KIND for a ControlNet-Union; may be given "
+        "several times",
         metavar="CONTROL",
     )
     preprocessor: str = option(

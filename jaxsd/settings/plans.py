@@ -144,7 +144,7 @@ def bucket_of(settings: Settings, spec: ModelSpec, tokenizers: Sequence[Tokenize
         shared=tuple(getattr(settings, name) for name in SHARED),
         begins=bool(settings.image),
         paints=settings.paints,
-        controls=tuple(control.model for control in settings.control),
+        controls=tuple(control.source for control in settings.control),
         ip_adapters=tuple(one.model for one in settings.ip_adapter),
         ip_masks=len(settings.ip_adapter_mask),
         lora=adapters_of([settings]).lora,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsd.settings.adapters import ENDINGS
+from jaxsd.settings.controls import UNION_KINDS
 from jaxsd.settings.options import OPTIONS, UPSCALERS, Settings
 from jaxsd.settings.values import option_value
 from jaxsd.typed import is_whole
@@ -54,6 +55,10 @@ def in_range(settings: Settings) -> Settings:
             allowed = f"{-LARGEST_WEIGHT} to {LARGEST_WEIGHT}"
             raise ValueError(
                 f"{one.OPTION} WEIGHT {one.weight} is out of range; allowed is {allowed}"
+            )
+        if one.kind and one.kind not in UNION_KINDS:
+            raise ValueError(
+                f"{one.OPTION} {str(one)!r}: kind {one.kind!r} is none of {', '.join(UNION_KINDS)}"
             )
         _check_interval(f"{one.OPTION} FROM and TO", (one.first, one.last))
     for one in settings.ip_adapter:

@@ -50,7 +50,8 @@ def wrap(networks: Networks, params: Params, held: tuple[Any, ...], unet: UNetCa
                 call.x,
                 call.timestep,
                 call.context,
-                hint=given,
+                hint=given.hint,
+                added_time=given.time,
                 pooled=call.pooled,
                 time_ids=call.time_ids,
             )
