@@ -49,6 +49,7 @@ FLOORS = {
     "pipeline": 4,
     "training": 5,
     "bulk": 5,
+    "video": 5,
     "score": 5,
     "benchmark": 5,
     "drawings": 5,
@@ -87,6 +88,7 @@ FENCES = {
         "canvases",
         "outputs",
         "metadata",
+        "video",
     },
     "flax": {"nn", "models", "tools"},
     "orbax": {"checkpoint"},
@@ -113,6 +115,9 @@ FENCES = {
     "tensorboardX": {"training"},
     "resvg_py": {"tools"},
     "inflect": {"tools"},
+    "av": {"video"},
+    "soundfile": {"video"},
+    "librosa": {"tools"},
 }
 # Inside convert: module or room -> step. An import goes down, or stays in its room: what reads
 # bytes knows nothing of models, and the two kinds of names nothing of each other.
