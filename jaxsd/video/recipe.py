@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import jaxsd
@@ -11,7 +12,8 @@ from jaxsd.video.plan import Plan
 
 def recipe_of(plan: Plan, model_hash: str) -> str:
     """The TOML of a video: what differs from the defaults, and of which files it was made."""
-    config, lines = plan.config, [f"# jaxsd {jaxsd.__version__}", f"# model {model_hash}"]
+    config = replace(plan.config, output=Path(plan.config.output).name)  # the same in any folder
+    lines = [f"# jaxsd {jaxsd.__version__}", f"# model {model_hash}"]
     if plan.sound:
         lines.append(f"# sound {plan.sound.sha256}")
     tables = {"key": config.key, "drive": config.drive}

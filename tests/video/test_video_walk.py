@@ -124,7 +124,7 @@ def test_a_recipe_makes_the_video_again(tmp_path: Any) -> None:
     config = video(*keys, easing="sine", sampler="euler", outpaint=(8, 0, 0, 0), image="a.png")
     told = recipe_of(planned(config, SPEC), "abc")
     (tmp_path / "again.toml").write_text(told)
-    assert read_video(str(tmp_path / "again.toml")) == config
+    assert read_video(str(tmp_path / "again.toml")) == config, "of the file's name alone"
     assert "# model abc" in told
 
 
