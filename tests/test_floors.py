@@ -52,6 +52,7 @@ FLOORS = {
     "pipeline": 4,
     "training": 5,
     "bulk": 5,
+    "video": 5,
     "score": 5,
     "benchmark": 5,
     "workflow": 5,
@@ -92,6 +93,7 @@ FENCES = {
         "outputs",
         "metadata",
         "provenance",
+        "video",
     },
     "flax": {"nn", "models", "tools"},
     "orbax": {"checkpoint"},
@@ -123,6 +125,9 @@ FENCES = {
     "tensorboardX": {"training"},
     "resvg_py": {"tools"},
     "inflect": {"tools"},
+    "av": {"video"},
+    "soundfile": {"video"},
+    "librosa": {"tools"},
 }
 # Inside convert: module or room -> step. An import goes down, or stays in its room: what reads
 # bytes knows nothing of models, and the two kinds of names nothing of each other.

@@ -29,6 +29,7 @@ COMMANDS = {
     "score": "numbers of quality over a folder of pictures",
     "train": "run or resume a training run",
     "upscale": "pictures, enlarged by a network",
+    "video": "a moving picture from key frames, with sound",
     "workflow": "graphs of ComfyUI, run here",
 }
 """Name of the file in `jaxsd.cli`, with `-` for `_` -> what it does."""

@@ -40,7 +40,7 @@ def webp_bytes(image: np.ndarray, texts: Mapping[str, str] | None = None) -> byt
     """
     _check_sides("WebP", image, 2**14 - 1)
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "WEBP", lossless=True, exif=_exif(texts or {}))
+    Image.fromarray(image).save(buffer, "WEBP", lossless=True, exif=exif_of(texts or {}))
     return buffer.getvalue()
 
 
@@ -51,7 +51,7 @@ def jpeg_bytes(image: np.ndarray, texts: Mapping[str, str] | None = None) -> byt
       ValueError: a side, or the texts, are too long for the format.
     """
     _check_sides("JPEG", image, 2**16 - 1)
-    exif = _exif(texts or {})
+    exif = exif_of(texts or {})
     if (size := len(exif.tobytes())) > MOST_EXIF:
         raise ValueError(
             f"prompts and settings have {size} bytes; a JPEG has room for {MOST_EXIF}, "
@@ -106,7 +106,7 @@ def _check_sides(kind: str, image: np.ndarray, most: int) -> None:
         )
 
 
-def _exif(texts: Mapping[str, str]) -> Image.Exif:
+def exif_of(texts: Mapping[str, str]) -> Image.Exif:
     """Texts where webui looks for them: `parameters` as a comment, another as the description."""
     exif = Image.Exif()
     for name, text in texts.items():

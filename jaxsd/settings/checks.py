@@ -87,16 +87,17 @@ def _with_variants(settings: Settings) -> Settings:
     if settings.prompt_weights == "none":
         return settings
     chance = random.Random(settings.seed)
-    texts = [
-        drawn(text, chance, settings.wildcards)
-        for text in (settings.prompt, settings.negative_prompt)
-    ]
-    if texts == [settings.prompt, settings.negative_prompt]:
-        return settings
-    return replace(settings, prompt=texts[0], negative_prompt=texts[1])
+    names = ("prompt", "negative_prompt", "blend_prompt")
+    texts = {name: drawn(getattr(settings, name), chance, settings.wildcards) for name in names}
+    same = all(getattr(settings, name) == text for name, text in texts.items())
+    return settings if same else replace(settings, **texts)
 
 
 def _check_texts(settings: Settings, spec: ModelSpec) -> None:
+    if settings.blend_strength and not settings.blend_prompt:
+        raise ValueError(
+            f"blend_strength {settings.blend_strength:g} needs a prompt to mix: give blend_prompt"
+        )
     layers = min(text.layers for text in spec.text)
     if settings.clip_skip > layers:
         raise ValueError(
@@ -186,8 +187,9 @@ def _check_adapters(settings: Settings) -> None:
         if not max(map(abs, lora.weights)) <= LARGEST_WEIGHT:
             allowed = f"{-LARGEST_WEIGHT} to {LARGEST_WEIGHT}"
             raise ValueError(f"lora {str(lora)!r} is out of range; allowed weights are {allowed}")
-    if without_tags(settings.negative_prompt)[1]:
-        raise ValueError("negative_prompt has <lora:...>, which belongs into the prompt")
+    for name in ("negative_prompt", "blend_prompt"):
+        if without_tags(getattr(settings, name))[1]:
+            raise ValueError(f"{name} has <lora:...>, which belongs into the prompt")
 
 
 def _check_hires(settings: Settings, unit: int) -> None:

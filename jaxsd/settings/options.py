@@ -41,6 +41,16 @@ class Settings:
     negative_prompt: str = option(
         "", "what to keep away from", metavar="TEXT", also=("--negative",)
     )
+    blend_prompt: str = option(
+        "", "prompt whose conditioning is mixed into that of the prompt", metavar="TEXT"
+    )
+    blend_strength: float = option(
+        0.0,
+        "share of --blend-prompt in the mean of both, as in ComfyUI's ConditioningAverage",
+        low=0,
+        high=1,
+        metavar="SHARE",
+    )
     region: tuple[Region, ...] = option(
         (),
         "a text for a box of the picture, X,Y,WIDTH,HEIGHT[,STRENGTH]:TEXT in shares of its sides, "

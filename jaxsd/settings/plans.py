@@ -38,6 +38,7 @@ class Bucket(NamedTuple):
     chunks: tuple[int, ...]
     is_weighted: bool
     skips: bool
+    mixes: bool  # whether prompts are mixed
     shared: tuple[Any, ...]  # values of the options that a call shares
     begins: bool  # whether it begins from a picture
     paints: bool
@@ -141,6 +142,7 @@ def bucket_of(settings: Settings, spec: ModelSpec, tokenizers: Sequence[Tokenize
         chunks=tuple(common_chunks(chunk_counts(bank, tokenizers, kind)) for bank in banks),
         is_weighted=any(bank.is_weighted for bank in banks),
         skips=skips(settings, spec),
+        mixes=bool(settings.blend_prompt),
         shared=tuple(getattr(settings, name) for name in SHARED),
         begins=bool(settings.image),
         paints=settings.paints,
@@ -158,7 +160,8 @@ def adapters_of(images: Sequence[Settings]) -> Adapters:
       ValueError: a prompt names a LoRA that there is not.
     """
     first = images[0]
-    texts = [without_tags(text)[0] for one in images for text in (one.prompt, one.negative_prompt)]
+    said = [(one.prompt, one.negative_prompt, one.blend_prompt) for one in images]
+    texts = [without_tags(text)[0] for own in said for text in own]
     texts += [region.text for region in first.region]
     return Adapters(
         first.lora + named_loras(first.prompt, first.lora_folder),
