@@ -52,6 +52,7 @@ FLOORS = {
     "score": 5,
     "benchmark": 5,
     "drawings": 5,
+    "server": 5,
     "cli": 6,
     "tools": 6,
 }
@@ -113,6 +114,10 @@ FENCES = {
     "tensorboardX": {"training"},
     "resvg_py": {"tools"},
     "inflect": {"tools"},
+    "fastapi": {"server"},
+    "sse_starlette": {"server"},
+    "prometheus_client": {"server"},
+    "uvicorn": {"server"},
 }
 # Inside convert: module or room -> step. An import goes down, or stays in its room: what reads
 # bytes knows nothing of models, and the two kinds of names nothing of each other.
