@@ -22,6 +22,9 @@ class Refused(Exception):
     param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return self.message
+
     @property
     def kind(self) -> str:
         """OpenAI's name for errors of this kind."""

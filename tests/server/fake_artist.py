@@ -1,17 +1,22 @@
 """An artist without networks: latents count the rows that an image has had."""
 
 import threading
+import time
 from typing import NamedTuple
 
 import numpy as np
+from tiny_models import TINY
 
+from jaxsd.canvases import Pictures
 from jaxsd.pipeline.slots import Tick
+from jaxsd.settings import Settings, rows_of
 
 
 class FakeOrder(NamedTuple):
     name: str
     rows: int
     kind: str = "a"
+    settings: Settings | None = None
     nan_after: int = 0
     later: "FakeOrder | None" = None
 
@@ -28,6 +33,7 @@ class FakeBatch:
     def join(self, order: FakeOrder) -> int:
         place = next(i for i in range(self.artist.places) if i not in self.there)
         self.there[place] = [order, 0]
+        self.artist.joined.append(order.name)
         return place
 
     def leave(self, place: int) -> None:
@@ -35,6 +41,7 @@ class FakeBatch:
 
     def tick(self) -> Tick:
         self.artist.gate.wait()
+        time.sleep(self.artist.pause)
         self.artist.ticks.append(tuple(one.name for one, _ in self.there.values()))
         finite = np.ones(self.artist.places, bool)
         for place, one in self.there.items():
@@ -59,10 +66,16 @@ class FakeBatch:
 
 
 class FakeArtist:
-    """Attributes: ticks, who was in each call; gate, closed to hold the device."""
+    """An artist.
+
+    Attributes: ticks, who was in each call; joined, in order; gate, closed to hold the device;
+    pause, seconds of a call.
+    """
 
     def __init__(self, places: int = 2) -> None:
         self.places, self.ticks, self.gate = places, [], threading.Event()
+        self.joined, self.pause = [], 0.0
+        self.asked: list[tuple[Settings, Pictures]] = []
         self.gate.set()
 
     def key(self, order: FakeOrder) -> str:
@@ -71,8 +84,19 @@ class FakeArtist:
     def batch(self, order: FakeOrder) -> FakeBatch:
         return FakeBatch(self)
 
+    def order(self, settings: Settings, pictures: Pictures) -> FakeOrder:
+        self.asked.append((settings, pictures))
+        nan = 2 if "nan" in settings.prompt else 0
+        rows = rows_of(settings, TINY["sd1"])
+        return FakeOrder(settings.prompt, rows, "a", settings, nan)
+
     def picture(self, image: np.ndarray, order: FakeOrder) -> np.ndarray:
-        return image[0].astype(np.uint8)
+        """A picture of one colour, by its seed; an estimate by its row."""
+        if order.settings is None:
+            return image[0].astype(np.uint8)
+        done = image[0, 0, 0, 0] == order.rows
+        value = order.settings.seed % 256 if done else image[0, 0, 0, 0]
+        return np.full((*order.settings.final_size, 3), value, np.uint8)
 
     def preview(self, estimate: np.ndarray) -> np.ndarray:
         return estimate[0, ..., :3].astype(np.uint8)
