@@ -7,7 +7,7 @@ import base64
 import binascii
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, is_dataclass, replace
 from types import NoneType
 from typing import Any, NamedTuple, get_args
@@ -48,8 +48,17 @@ class Wish(NamedTuple):
     hashes: dict[str, str]  # sha256 of each picture by its name in the settings
 
 
-def wish_of(values: Mapping[str, Any], base: Settings) -> Wish:
+def wish_of(
+    values: Mapping[str, Any],
+    base: Settings,
+    mask_of: Callable[[io.BytesIO], np.ndarray] = read_mask,
+) -> Wish:
     """Settings and pictures of a table of options; None is for what was not given.
+
+    Args:
+      values: of options.
+      base: settings that hold where it says nothing.
+      mask_of: reads a mask.
 
     Raises:
       ValueError: one line, for an option that is unknown, closed, or of another type.
@@ -69,7 +78,7 @@ def wish_of(values: Mapping[str, Any], base: Settings) -> Wish:
             digest = hashlib.sha256(packed).hexdigest()
             given[name] = f"{name}-{digest[:12]}"
             hashes[given[name]] = digest
-            found[name] = _read(packed, name)
+            found[name] = _read(packed, name, mask_of)
     return Wish(settings_from(given, base), Pictures(**found), hashes)
 
 
@@ -96,13 +105,13 @@ def picture_bytes(value: Any, name: str) -> bytes:
         raise ValueError(f"{name} is not a picture in base64") from None
 
 
-def _read(packed: bytes, name: str) -> np.ndarray:
+def _read(packed: bytes, name: str, mask_of: Callable[[io.BytesIO], np.ndarray]) -> np.ndarray:
     try:
         height, width = image_size(io.BytesIO(packed))
         if height * width > MOST_PIXELS:
             raise ValueError(f"{name} is {width}x{height}; at most {MOST_PIXELS} pixels are read")
         if name == "mask":
-            return read_mask(io.BytesIO(packed))
+            return mask_of(io.BytesIO(packed))
         image = read_image(io.BytesIO(packed))
     except OSError as error:
         raise ValueError(f"{name}: {str(error).partition(chr(10))[0]}") from None
