@@ -115,6 +115,7 @@ FENCES = {
     "resvg_py": {"tools"},
     "inflect": {"tools"},
     "fastapi": {"server"},
+    "starlette": {"server"},
     "sse_starlette": {"server"},
     "prometheus_client": {"server"},
     "uvicorn": {"server"},
