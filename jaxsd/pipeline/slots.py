@@ -99,7 +99,7 @@ class Slots:
         made, finite = self.programs.of_loop(denoise, **told, state=state._replace(memory=memory))
         self._keep(kind[1:], mask, state, made)
         for i in steps:
-            self._row[i] += mask[i]
+            self._row[i] += int(mask[i])
             self._waits[i] = 0 if mask[i] else self._waits[i] + 1
         return Tick(tuple(active), finite[0])
 

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 import jaxsd
-from jaxsd.server import metrics, native, openai_images, webui_api
+from jaxsd.server import metrics, native, openai_images, page_routes, webui_api
 from jaxsd.server.refusals import Refused
 from jaxsd.server.service import Service
 
@@ -32,6 +32,7 @@ def app_of(service: Service) -> FastAPI:
     app.include_router(native.routes(service))
     app.include_router(openai_images.routes(service))
     app.include_router(webui_api.routes(service))
+    app.include_router(page_routes.routes())
 
     @app.get("/health", tags=["probes"])
     async def health() -> Response:

@@ -19,7 +19,9 @@ def test_continuous_batches_are_as_quick_as_the_better_of_both(name):
     capacity = most(continuous, cost)
     assert capacity >= 0.999 * max(most(static, cost), most(alone, cost))
     pictures = arrivals(0.7 * capacity, 3000)
-    late = {one: np.percentile(waited(one, pictures, cost), 95) for one in (continuous, static, alone)}
+    late = {
+        one: np.percentile(waited(one, pictures, cost), 95) for one in (continuous, static, alone)
+    }
     assert late[continuous] <= 0.7 * late[static]
     assert late[continuous] <= 1.05 * min(late[static], late[alone])
 

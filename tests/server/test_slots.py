@@ -34,6 +34,7 @@ def latents_of(slots, orders, every=2):
             there[slots.join(order)] = order.settings[0].prompt
         for place in slots.tick().places:
             row, rows = slots.progress(place)
+            assert type(row) is int  # which JSON can say
             if row == rows:
                 found[there.pop(place)] = np.asarray(slots.latents(place))
                 slots.leave(place)
