@@ -113,6 +113,7 @@ FENCES = {
     "matplotlib": {"benchmark", "tools", "training"},
     "tensorboardX": {"training"},
     "resvg_py": {"tools"},
+    "playwright": {"tools"},
     "inflect": {"tools"},
     "fastapi": {"server"},
     "starlette": {"server"},

@@ -1,6 +1,6 @@
 """A server from its beginning to its end: the socket, the token, the signals."""
 
-import signal
+import os
 import socket
 import stat
 import threading
@@ -147,9 +147,8 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Takes nothing new from now on, and ends when the last picture is done."""
-        if self.engine.draining or sig == signal.SIGQUIT:
-            self.should_exit = self.force_exit = True
-            return
+        if self.engine.draining:
+            os._exit(128 + sig)  # what is in a call of the network can not be stopped
         self.engine.drain()
         threading.Thread(target=self._end, daemon=True).start()
 

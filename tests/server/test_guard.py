@@ -1,5 +1,7 @@
 import base64
 import http.client
+import subprocess
+import sys
 import time
 
 import httpx
@@ -143,3 +145,11 @@ def test_numbers_for_prometheus(server):
     assert found["jaxsd_pictures_accepted_total",] == 3
     assert found["jaxsd_pictures_total", "completed"] == 2
     assert found["jaxsd_pictures_total", "failed"] == 1
+
+
+@pytest.mark.release
+def test_a_checker_of_others_finds_nothing(server):
+    pytest.importorskip("ligsp")  # pip install local-image-gen-security
+    command = [sys.executable, "-m", "ligsp", "check", server.url]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "0 failed, 0 warnings, 6 passed" in found.stdout
