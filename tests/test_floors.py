@@ -57,6 +57,7 @@ FLOORS = {
     "benchmark": 5,
     "workflow": 5,
     "drawings": 5,
+    "server": 5,
     "cli": 6,
     "tools": 6,
 }
@@ -124,10 +125,16 @@ FENCES = {
     "matplotlib": {"benchmark", "diffusion_map", "tools", "training"},
     "tensorboardX": {"training"},
     "resvg_py": {"tools"},
+    "playwright": {"tools"},
     "inflect": {"tools"},
     "av": {"video"},
     "soundfile": {"video"},
     "librosa": {"tools"},
+    "fastapi": {"server"},
+    "starlette": {"server"},
+    "sse_starlette": {"server"},
+    "prometheus_client": {"server"},
+    "uvicorn": {"server"},
 }
 # Inside convert: module or room -> step. An import goes down, or stays in its room: what reads
 # bytes knows nothing of models, and the two kinds of names nothing of each other.

@@ -16,7 +16,7 @@ from jaxsd.images.files import (
     write_picture,
 )
 from jaxsd.images.labels import labelled_sheet
-from jaxsd.images.masks import binary, feathered, latent_mask, read_mask
+from jaxsd.images.masks import binary, feathered, latent_mask, read_mask, read_opaque_mask
 from jaxsd.images.opening import ENDINGS, File, is_picture
 from jaxsd.images.pixels import as_pillow, check_uint8, from_uint8, to_uint8
 from jaxsd.images.regions import Box, cut, put_back, region_of
@@ -60,6 +60,7 @@ __all__ = [
     "read_cropped",
     "read_image",
     "read_mask",
+    "read_opaque_mask",
     "read_rgba",
     "region_of",
     "stretched",

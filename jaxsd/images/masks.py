@@ -18,8 +18,7 @@ def read_mask(path: File) -> np.ndarray:
 
     Colours count by their luminance. Where any pixel is transparent, the alpha channel counts and
     colours do not: transparent is painted, as in ComfyUI's `LoadImage` and OpenAI's
-    `/v1/images/edits`. webui's API means the opposite (`create_binary_mask`): in a mask with
-    transparent pixels it paints the opaque ones. A server with that API must invert such a mask.
+    `/v1/images/edits`; webui's API means the opposite (`read_opaque_mask`).
 
     Args:
       path: a file, or its bytes, with 1, 8 or 16 bits, a palette, or floats in [0, 1].
@@ -27,14 +26,29 @@ def read_mask(path: File) -> np.ndarray:
     Raises:
       OSError: as in `read_image`.
     """
+    grey, alpha = _read_mask(path)
+    return grey if alpha is None else 255 - alpha
+
+
+def read_opaque_mask(path: File) -> np.ndarray:
+    """The same, but of a mask with transparent pixels the opaque ones are painted.
+
+    So webui's API takes masks (`create_binary_mask`). Arguments and errors are as for `read_mask`.
+    """
+    grey, alpha = _read_mask(path)
+    return grey if alpha is None else alpha
+
+
+def _read_mask(path: File) -> tuple[np.ndarray, np.ndarray | None]:
+    """Luminance, and the alpha channel where any pixel is transparent."""
     with opened(path) as image:
         image = upright(image)
+        alpha = None
         if image.has_transparency_data:
             image = image.convert("RGBA")
             alpha = np.asarray(image.getchannel("A"))
-            if alpha.min() < 255:
-                return 255 - alpha
-        return np.asarray(image.convert("L"))
+            alpha = alpha if alpha.min() < 255 else None
+        return np.asarray(image.convert("L")), alpha
 
 
 def feathered(mask: np.ndarray, radius: float) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxsd.metadata.made import Made
 from jaxsd.schedulers import SAMPLERS
-from jaxsd.schedulers.names import resolve
+from jaxsd.schedulers.names import AUTOMATIC_OF_WEBUI, resolve
 from jaxsd.terminal import printable
 
 _SAME = {
@@ -43,8 +43,6 @@ _NEUTRAL_OF = {"Clip skip": {"1"}, "images": {"1"}}
 _LORA = re.compile(r"<(?:lora|lyco|hypernet):([^:>]+)[^>]*>", re.IGNORECASE)
 _NAMES = {"dpm++2m": "dpm++_2m"}
 """stable-diffusion.cpp's name of a sampler -> ours."""
-_OF_WEBUI = {"dpm++_2m": "karras", "dpm++_2m_sde": "exponential"}
-"""Sampler -> what webui means by the schedule type "Automatic", where it is not the model's."""
 _PLAIN = {"", "automatic", "default", "discrete", "uniform"}
 """Schedules that are the model's own."""
 
@@ -131,7 +129,7 @@ def _sampler(name: str, schedule: str, program: str) -> tuple[str, str]:
             f"its sampler {name!r} is not here; give --sampler, one of {', '.join(known)}"
         ) from None
     if schedule == "automatic" and program.startswith("webui"):
-        schedule = _OF_WEBUI.get(ours, "")
+        schedule = AUTOMATIC_OF_WEBUI.get(ours, "")
     if schedule in _PLAIN or implied:
         return "_".join((ours, *implied.values())), ""
     with contextlib.suppress(ValueError):

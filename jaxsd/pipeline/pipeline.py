@@ -29,6 +29,7 @@ from jaxsd.pipeline.model import Model
 from jaxsd.pipeline.noise import initial
 from jaxsd.pipeline.order import Order, check_alike, given_arrays, numbered_from, runs_of
 from jaxsd.pipeline.requests import request_of
+from jaxsd.pipeline.slots import Slots
 from jaxsd.sampling import first_non_finite
 from jaxsd.sampling.program import DRAWING, Drawing
 from jaxsd.settings import (
@@ -209,6 +210,10 @@ class Pipeline(Model):
         own = zip(rounded, order.canvases, order.settings, strict=True)
         made = [picture_of(*one) for one in own]
         return np.stack(made) if len({image.shape for image in made}) == 1 else made
+
+    def slots(self, order: Order, size: int) -> Slots:
+        """Places for `size` images of the bucket of an order, which join and leave at any time."""
+        return Slots(self._programs(order), size)
 
     def steps(self, order: Order, rows_per_call: int = 1) -> Iterator[Shown]:
         """Draws row by row, for previews; to cancel, stop iterating."""

@@ -147,7 +147,7 @@ def named_loras(prompt: str, folders: Sequence[str]) -> tuple[Lora, ...]:
     tags, found = without_tags(prompt)[1], []
     if tags and not folders:
         raise ValueError(f"<lora:{tags[0][0]}> names a LoRA; give the folder with --lora-folder")
-    files = _files(folders) if tags else {}
+    files = files_within(folders) if tags else {}
     for name, weights in tags:
         if name not in files:
             where = " or ".join(folders)
@@ -162,12 +162,12 @@ def named_embeddings(texts: Iterable[str], folders: Sequence[str]) -> tuple[Embe
     joined = "\n".join(texts).lower()
     return tuple(
         Embedding(file, name)
-        for name, file in _files(folders).items()
+        for name, file in files_within(folders).items()
         if name.lower() in joined and re.search(rf"(?<!\w){re.escape(name.lower())}(?!\w)", joined)
     )
 
 
-def _files(folders: Sequence[str]) -> dict[str, str]:
+def files_within(folders: Sequence[str]) -> dict[str, str]:
     """Name without its ending -> file, of all files of weights in folders; the first one counts."""
     found: dict[str, str] = {}
     for folder in folders:
