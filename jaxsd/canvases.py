@@ -33,6 +33,7 @@ class Pictures(NamedTuple):
     controls: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3], one for each of `Settings.control`
     prompts: tuple[np.ndarray, ...] = ()  # likewise for each of `Settings.ip_adapter`
     depth: np.ndarray | None = None  # uint8 [H, W], 255 is nearest
+    regions: tuple[np.ndarray, ...] = ()  # uint8 [H, W] for each of `Settings.region` with a mask
 
 
 class Canvas(NamedTuple):
@@ -43,6 +44,7 @@ class Canvas(NamedTuple):
     hints: tuple[np.ndarray, ...]  # uint8 [H, W, 3]
     depth: np.ndarray | None = None  # uint8 [H, W]
     prompts: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3] of any size, for IP-Adapters
+    regions: tuple[np.ndarray, ...] = ()  # uint8 [H, W], 255 where a region's text counts
     around: "Around | None" = None  # what a part of a picture is put back into
 
 
@@ -81,6 +83,9 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
         depth = None
         if name := settings.depth:
             depth = grey(read_image(packed(name)), name)
+        regions = []
+        for name in masks_of(settings):
+            regions.append(read_mask(packed(name)))
         seen = []
         for one in (*settings.control, *settings.ip_adapter):
             name = one.image
@@ -88,7 +93,13 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
     except OSError as error:
         raise ValueError(f"picture {name!r}: {error.strerror or error}") from None
     count = len(settings.control)
-    return Pictures(image, mask, tuple(seen[:count]), tuple(seen[count:]), depth), hashes
+    parts = tuple(seen[:count]), tuple(seen[count:])
+    return Pictures(image, mask, *parts, depth, tuple(regions)), hashes
+
+
+def masks_of(settings: Settings) -> list[str]:
+    """The files of masks of the regions that have one."""
+    return [one.mask for one in settings.region if one.mask]
 
 
 def grey(image: np.ndarray, name: str) -> np.ndarray:
@@ -104,7 +115,7 @@ def grey(image: np.ndarray, name: str) -> np.ndarray:
 
 def pictures_alone(settings: Settings) -> Settings:
     """Settings that name the same pictures, and nothing else."""
-    named = ("image", "mask", "depth", "control", "ip_adapter")
+    named = ("image", "mask", "depth", "control", "ip_adapter", "region")
     return Settings(**{name: getattr(settings, name) for name in named})
 
 
@@ -127,8 +138,15 @@ def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
             f"ip_adapter names {len(settings.ip_adapter)} adapters, and there are "
             f"{len(pictures.prompts)} pictures for them; give one for each"
         )
+    if len(masks_of(settings)) != len(pictures.regions):
+        raise ValueError(
+            f"region names {len(masks_of(settings))} masks, and there are {len(pictures.regions)} "
+            "pictures for them; give one for each"
+        )
     canvas = _canvas_of_part if settings.only_masked else _canvas_of
-    return canvas(settings, pictures)._replace(prompts=pictures.prompts)
+    size = settings.drawn_size
+    regions = tuple(fitted(one, *size) for one in pictures.regions)
+    return canvas(settings, pictures)._replace(prompts=pictures.prompts, regions=regions)
 
 
 def _canvas_of(settings: Settings, pictures: Pictures) -> Canvas:

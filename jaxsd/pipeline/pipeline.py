@@ -151,6 +151,7 @@ class Pipeline(Model):
             `image`, `mask`: arrays as in `image_to_image` and `inpaint`;
             `control_images`: uint8 [H, W, 3], one for each of `control`;
             `ip_adapter_images`: likewise for each of `ip_adapter`, of any size;
+            `region_masks`: uint8 [H, W], 255 where it counts, for each of `region` with a mask;
             `latents`: [B, h, w, c] float32 noise of unit variance, which replaces that of the
             seeds; its size is drawn if no other is given.
 

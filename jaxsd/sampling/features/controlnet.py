@@ -40,7 +40,7 @@ def wrap(networks: Networks, params: Params, held: tuple[Any, ...], unet: UNetCa
         features: list[tuple[Array, ...]] = []
         for i, (net, seen) in enumerate(zip(networks.controlnets, held, strict=True)):
             weight = branched(step.columns["controlnet"][:, i], branches)
-            given = jax.tree.map(partial(branched, branches=branches), seen)
+            given = call.seen(jax.tree.map(partial(branched, branches=branches), seen))
             if isinstance(net, T2IAdapter):
                 features.append(jax.tree.map(partial(per_image, weight), given))
                 continue
