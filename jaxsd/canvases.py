@@ -35,6 +35,7 @@ class Pictures(NamedTuple):
     prompts: tuple[np.ndarray, ...] = ()  # likewise for each of `Settings.ip_adapter`
     depth: np.ndarray | None = None  # uint8 [H, W], 255 is nearest
     prompt_masks: tuple[np.ndarray, ...] = ()  # uint8 [H, W], for each of `ip_adapter_mask`
+    regions: tuple[np.ndarray, ...] = ()  # uint8 [H, W] for each of `Settings.region` with a mask
 
 
 class Canvas(NamedTuple):
@@ -46,6 +47,7 @@ class Canvas(NamedTuple):
     depth: np.ndarray | None = None  # uint8 [H, W]
     prompts: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3] of any size, for IP-Adapters
     prompt_masks: tuple[np.ndarray, ...] = ()  # uint8 [H, W], 255 where an IP-Adapter acts
+    regions: tuple[np.ndarray, ...] = ()  # uint8 [H, W], 255 where a region's text counts
     around: "Around | None" = None  # what a part of a picture is put back into
 
 
@@ -84,6 +86,9 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
         depth = None
         if name := settings.depth:
             depth = grey(read_image(packed(name)), name)
+        regions = []
+        for name in masks_of(settings):
+            regions.append(read_mask(packed(name)))
         seen = []
         for one in (*settings.control, *settings.ip_adapter):
             name = one.image
@@ -96,7 +101,12 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
         raise ValueError(f"picture {name!r}: {error.strerror or error}") from None
     count = len(settings.control)
     own = tuple(seen[:count]), tuple(seen[count:])
-    return Pictures(image, mask, *own, depth, tuple(where)), hashes
+    return Pictures(image, mask, *own, depth, tuple(where), tuple(regions)), hashes
+
+
+def masks_of(settings: Settings) -> list[str]:
+    """The files of masks of the regions that have one."""
+    return [one.mask for one in settings.region if one.mask]
 
 
 def grey(image: np.ndarray, name: str) -> np.ndarray:
@@ -112,7 +122,7 @@ def grey(image: np.ndarray, name: str) -> np.ndarray:
 
 def pictures_alone(settings: Settings) -> Settings:
     """Settings that name the same pictures, and nothing else."""
-    named = ("image", "mask", "depth", "control", "ip_adapter", "ip_adapter_mask")
+    named = ("image", "mask", "depth", "control", "ip_adapter", "ip_adapter_mask", "region")
     return Settings(**{name: getattr(settings, name) for name in named})
 
 
@@ -145,11 +155,17 @@ def canvas_of(settings: Settings, pictures: Pictures, unit: int = 1) -> Canvas:
             f"ip_adapter_mask names {len(settings.ip_adapter_mask)} pictures, and there are "
             f"{len(pictures.prompt_masks)}; give one for each"
         )
+    if len(masks_of(settings)) != len(pictures.regions):
+        raise ValueError(
+            f"region names {len(masks_of(settings))} masks, and there are {len(pictures.regions)} "
+            "pictures for them; give one for each"
+        )
     if settings.only_masked:
         canvas = _canvas_of_part(settings, pictures)
     else:
         canvas = _canvas_of(settings, pictures, unit)
-    return canvas._replace(prompts=pictures.prompts)
+    regions = tuple(fitted(one, *settings.drawn_size) for one in pictures.regions)
+    return canvas._replace(prompts=pictures.prompts, regions=regions)
 
 
 def _canvas_of(settings: Settings, pictures: Pictures, unit: int) -> Canvas:

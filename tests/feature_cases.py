@@ -38,11 +38,13 @@ from jaxsd.convert.t2i_adapter import t2i_parameters
 from jaxsd.models import ControlNet, TextEncoder, UNet
 from jaxsd.models.ip_adapter import IPAdapter
 from jaxsd.models.t2i_adapter import T2IAdapter
+from jaxsd.models.tiles import tiling
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.sampling import Step, rows_of
 from jaxsd.sampling.features.areas import Area, Areas
 from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.features.ip_adapter import ImagePrompts
+from jaxsd.sampling.features.windows import Windows
 from jaxsd.sampling.program import Given, Networks, Texts
 from jaxsd.schedulers import NoiseSchedule, build
 from jaxsd.schedulers.guidance import (
@@ -269,6 +271,16 @@ def region(count: int, *, share: float = 0.7, name: str = "share") -> Asked:
     return with_feature(asked, "region", shares)
 
 
+def windows(count: int, *, side: int = 2, gain: float = 1.0) -> Asked:
+    """Windows of this side, which share the half of it with each other."""
+    starts, shares = tiling(SIDE, side, side // 2, 1)
+    row, column = (grid.ravel() for grid in np.mgrid[: len(starts), : len(starts)])
+    corners = np.stack([starts[row], starts[column]], axis=-1)
+    given = Windows(corners, shares[row] * np.float32(gain), shares[column])
+    given = jax.tree.map(lambda a: np.stack([a] * count), given)
+    return with_feature(plain(count), "windows", given)
+
+
 def painted(count: int) -> Asked:
     """A drawing that begins from noise, with a picture beside it."""
     asked = plain(count)
@@ -332,6 +344,12 @@ CASES: dict[str, Case] = {
         neutral=lambda count: controlnet(count, weights=(0.0, 0.0, 0.0)),
         without=plain,
     ),
+    "windows": Case(
+        asked=windows,
+        other=lambda count: windows(count, gain=0.7),
+        neutral=lambda count: windows(count, side=SIDE),
+        without=plain,
+    ),
     "reuse": Case(
         asked=reuse,
         other=lambda count: reuse(count, every=3),
@@ -387,16 +405,16 @@ CASES: dict[str, Case] = {
 
 
 def all_at_once(count: int) -> Asked:
-    """A drawing with every feature of `CASES`, of ControlNets with one, but without two features.
+    """A drawing with every feature of `CASES`, of ControlNets with one, but without four features.
 
-    It has the T2I-Adapter too. `sag` needs what `reuse` leaves out, `region` and `areas` have
-    branches of their own.
+    It has the T2I-Adapter too. `sag` needs what `reuse` leaves out, `windows` have nothing that it
+    could use again, and `region` and `areas` have branches of their own.
     """
     base = perturbing(count)
     networks, params, given, runs = base
     smaller = {"controlnet": partial(controlnet, weights=(1.0, 0.7))}
     for name, case in CASES.items():
-        if name in ("sag", "region", "areas"):
+        if name in ("sag", "windows", "region", "areas"):
             continue
         own = smaller.get(name, case.asked)(count)
         changed = {

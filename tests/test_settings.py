@@ -208,7 +208,10 @@ VALUES: dict[str, list[Any]] = {
     ],
     "ip_adapter": [(ImagePrompt("my cat.png", "a.safetensors", 0.123456789, 0.1, 0.7),), ()],
     "ip_adapter_mask": [("my left half.png", "b.png"), ()],
-    "region": [(Region(0.0, 0.25, 0.5, 0.123456789, "a: red, apple", 2.0), Region(text="b")), ()],
+    "region": [
+        (Region(0.0, 0.25, 0.5, 0.123456789, "a: red, apple", 2.0), Region(text="b")),
+        (Region(text="c", strength=0.3, mask="my, mask.png"),),
+    ],
     "lora": [(Lora("my style.pt", 0.123456789, -1.5), Lora("b:c.safetensors", 1.0, 1.0)), ()],
     "lora_folder": [("my loras", "b"), ()],
     "embedding": [(Embedding("my toy.pt", "<toy>"), Embedding("b.safetensors")), ()],

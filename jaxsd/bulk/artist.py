@@ -15,7 +15,7 @@ from jaxsd.bulk.plan import Unit, first_units
 from jaxsd.bulk.rows import Row
 from jaxsd.bulk.run import Ready, filled
 from jaxsd.bulk.work import Work
-from jaxsd.canvases import Pictures, pictures_alone, read_pictures
+from jaxsd.canvases import Pictures, masks_of, pictures_alone, read_pictures
 from jaxsd.executables import Executables
 from jaxsd.images import ENCODERS
 from jaxsd.outputs import adapter_hashes, model_hash
@@ -129,4 +129,5 @@ class PipelineArtist:
             depth = black[..., 0] if named.depth else None
             seen = ((black,) * len(each) for each in (named.control, named.ip_adapter))
             where = (black[..., 0],) * len(named.ip_adapter_mask)
-            return Pictures(image, mask, *seen, depth, where), {}, str(error)
+            regions = (black[..., 0],) * len(masks_of(named))
+            return Pictures(image, mask, *seen, depth, where, regions), {}, str(error)

@@ -153,6 +153,7 @@ class Pipeline(Model):
             `control_images`: uint8 [H, W, 3], one for each of `control`;
             `ip_adapter_images`: likewise for each of `ip_adapter`, of any size;
             `ip_adapter_masks`: uint8 [H, W], 255 where the first ones of `ip_adapter` act;
+            `region_masks`: uint8 [H, W], 255 where it counts, for each of `region` with a mask;
             `latents`: [B, h, w, c] float32 noise of unit variance, which replaces that of the
             seeds; its size is drawn if no other is given.
 

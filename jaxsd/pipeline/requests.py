@@ -88,11 +88,11 @@ def pictures_for(options: dict[str, Any], count: int) -> list[Pictures]:
     depths = _arrays(options, "depth", 2, count)
     seen = [
         tuple(np.asarray(one) for one in options.pop(name, ()))
-        for name in ("control_images", "ip_adapter_images")
+        for name in ("control_images", "ip_adapter_images", "ip_adapter_masks", "region_masks")
     ]
-    where = tuple(np.asarray(one) for one in options.pop("ip_adapter_masks", ()))
+    *seen, where, regions = seen
     each = zip(images, masks, depths, strict=True)
-    return [Pictures(image, mask, *seen, depth, where) for image, mask, depth in each]
+    return [Pictures(image, mask, *seen, depth, where, regions) for image, mask, depth in each]
 
 
 def _arrays(options: dict[str, Any], name: str, ndim: int, count: int) -> list[np.ndarray | None]:

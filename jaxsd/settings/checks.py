@@ -9,7 +9,7 @@ from jaxsd.images.watermark import check_room
 from jaxsd.settings.adapters import without_tags
 from jaxsd.settings.bank import bank_of, composes
 from jaxsd.settings.guiding import USUAL_PLUS_PLUS, check_guidance
-from jaxsd.settings.options import Settings
+from jaxsd.settings.options import OPTIONS, Settings
 from jaxsd.settings.plans import adapters_of, passes_of, tableau_of
 from jaxsd.settings.presets import with_preset
 from jaxsd.settings.ranges import LARGEST_WEIGHT, in_range
@@ -45,6 +45,8 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
     _check_tile(filled.vae_tile, unit)
     if filled.seamless != "none":
         _check_seamless(filled, unit * 2 ** (len(spec.unet.levels) - 1))
+    if any(filled.windows):
+        _check_windows(filled, unit, unit * 2 ** (len(spec.unet.levels) - 1))
     if filled.hires > 1:
         _check_hires(filled, unit)
     if filled.refiner:
@@ -217,6 +219,28 @@ def _check_seamless(settings: Settings, unit: int) -> None:
                 raise ValueError(
                     f"{name} {side} is not a multiple of {unit} pixels, which seamless needs"
                 )
+
+
+def _check_windows(settings: Settings, pixels: int, unit: int) -> None:
+    (size, over), least = settings.windows, LEAST_TILE * pixels
+    if over >= size or size < least:
+        raise ValueError(
+            f"windows {size} {over} is out of range; allowed are 0 0, or SIZE of at least {least} "
+            "and OVERLAP below SIZE"
+        )
+    for name in ("reuse", "sag", "seamless", "refiner"):
+        if getattr(settings, name) != OPTIONS[name].default:
+            raise ValueError(f"windows and {name} do not go together; give one of them")
+    (height, width), (tall, wide) = settings.drawn_size, settings.final_size
+    for name, side in (
+        ("windows SIZE", size),
+        *(("width", side) for side in (width, wide)),
+        *(("height", side) for side in (height, tall)),
+    ):
+        if side % unit:
+            raise ValueError(
+                f"{name} {side} is not a multiple of {unit} pixels, which windows need"
+            )
 
 
 def _check_tile(tile: int, unit: int) -> None:

@@ -54,7 +54,8 @@ class Settings:
     region: tuple[Region, ...] = option(
         (),
         "a text for a box of the picture, X,Y,WIDTH,HEIGHT[,STRENGTH]:TEXT in shares of its sides, "
-        "such as 0,0,0.5,1:a red apple; may be given several times",
+        "such as 0,0,0.5,1:a red apple, or for where the picture FILE is white, "
+        "FILE[,STRENGTH]:TEXT; may be given several times",
         shared=True,
         metavar="REGION",
     )
@@ -259,6 +260,15 @@ class Settings:
         high=2**16,
         shared=True,
         metavar="PIXELS",
+    )
+    windows: tuple[int, ...] = option(
+        (0, 0),
+        "draw a picture larger than the model's in windows of this side, such as 512 256, of which "
+        "neighbours share so many pixels or more (MultiDiffusion); 0 0 draws it at once",
+        low=0,
+        high=2**16,
+        shared=True,
+        metavar=("SIZE", "OVERLAP"),
     )
     hires: float = option(
         1.0,

@@ -27,6 +27,7 @@ from jaxsd.sampling.features import (
     sag,
     seg,
     threshold,
+    windows,
 )
 from jaxsd.sampling.features.feature import Beginning, Feature
 from jaxsd.sampling.loop import Hook, Memory, Network, Step
@@ -39,6 +40,7 @@ FEATURES: dict[str, Feature] = {
     "freeu": freeu.FEATURE,
     "channels": channels.FEATURE,
     "controlnet": controlnet.FEATURE,
+    "windows": windows.FEATURE,
     "sag": sag.FEATURE,
     "reuse": reuse.FEATURE,
     "region": region.FEATURE,
@@ -54,7 +56,8 @@ FEATURES: dict[str, Feature] = {
 }
 """Every feature, in the order in which they wrap the U-Net: the last is outermost.
 
-Those that intercept parts of the U-Net come first, so that a ControlNet keeps its own.
+Those that intercept parts of the U-Net come first, so that a ControlNet keeps its own. All that see
+a place of the picture are inside of `windows`, so that each window has its own part of it.
 """
 
 __all__ = [

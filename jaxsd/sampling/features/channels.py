@@ -59,7 +59,7 @@ def wrap(networks: Networks, params: Params, held: Channels, unet: UNetCall) -> 
         channels = branched(held.image, len(call.x) // len(held.image))
         if held.sees is not None:
             channels = per_image(chosen(held.sees, step.columns["which"]), channels)
-        x = jnp.concatenate([call.x, channels], axis=-1)
+        x = jnp.concatenate([call.x, call.seen(channels)], axis=-1)
         level = None
         if held.small is not None:
             level = branched(held.small.level, len(call.x) // len(held.image))

@@ -41,7 +41,7 @@ def wrap(networks: Networks, params: Params, held: tuple[Any, ...], unet: UNetCa
         for i, (net, seen) in enumerate(zip(networks.controlnets, held, strict=True)):
             weight = step.columns["controlnet"][:, i]
             weight = weight.reshape(-1) if weight.ndim > 1 else branched(weight, branches)
-            given = jax.tree.map(partial(branched, branches=branches), seen)
+            given = call.seen(jax.tree.map(partial(branched, branches=branches), seen))
             if isinstance(net, T2IAdapter):
                 features.append(jax.tree.map(partial(per_image, weight), given))
                 continue
