@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jaxsd.cli.options import add_reading, loading, opened, reading
 from jaxsd.cli.progress import say
+from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.convert.reading import Reading
 from jaxsd.folders import cache_folder, private
 from jaxsd.outputs import model_hash
@@ -62,6 +63,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     ):
         told = f"{text}; may be given several times"
         parser.add_argument(f"--{name}", action="append", default=[], metavar="FOLDER", help=told)
+    parser.add_argument(
+        "--control",
+        action="append",
+        default=[],
+        metavar="[NAME=]MODEL",
+        help="ControlNet or T2I-Adapter of the first model, and the name that clients give it; may "
+        "be given several times",
+    )
     parser.add_argument("--wildcards", default="", metavar="FOLDER", help="of NAME.txt files")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
     parser.add_argument("--taesd", metavar="TAESD", help="tiny autoencoder to decode with")
@@ -82,9 +91,13 @@ def main(args: argparse.Namespace) -> None:
     sources = named_models(args.model or ["emoji"])
     for source in sources.values():
         opened(argparse.Namespace(**vars(args) | {"model": source}))
+    controls = named_models(args.control)
+    for source in controls.values():
+        controlnet_place(source)
     listener = listening(args.host, args.port)
     # Imported here because these import jax: wrong arguments are reported without that delay.
     from jaxsd.drawings import with_programs
+    from jaxsd.pipeline import with_controlnet
     from jaxsd.server.artist import PipelineArtist
     from jaxsd.server.engine import Engine
     from jaxsd.server.places import call_cost, places_by
@@ -95,6 +108,8 @@ def main(args: argparse.Namespace) -> None:
     models = []
     for name, source in sources.items():
         pipe = with_programs(source, say, **loading(args))
+        for own, place in controls.items() if not models else ():
+            pipe = with_controlnet(pipe, place, own)
         places = args.slots or places_by(partial(call_cost, pipe))
         say(f"{name}: {places} picture{'s' * (places > 1)} in a call (--slots {places})")
         recipe = served_recipe(
@@ -105,7 +120,8 @@ def main(args: argparse.Namespace) -> None:
             taesd=args.taesd or "",
             reading=Reading(**reading(args)).stated,
         )
-        models.append(Served(name, pipe.spec, PipelineArtist(pipe, places), recipe))
+        artist = PipelineArtist(pipe, places)
+        models.append(Served(name, pipe.spec, artist, recipe, tuple(pipe.controlnets)))
     place = Place(args.host, args.port, token, tuple(args.allowed_host), args.shutdown_timeout)
     serve(models, base, place, store, Engine(args.max_queue), listener, say)
 

@@ -19,8 +19,8 @@ from jaxsd.server.picture import FAILED
 from jaxsd.server.refusals import Refused, no_such
 from jaxsd.server.service import Ask, Service
 from jaxsd.server.store import StoredJob
-from jaxsd.server.wishes import OPEN, PICTURES, picture_bytes, schema, wish_of
-from jaxsd.settings import LARGEST_SEED, OPTIONS, Settings
+from jaxsd.server.wishes import CONTROL, OPEN, PICTURES, picture_bytes, schema, wish_of
+from jaxsd.settings import LARGEST_SEED, Settings
 from jaxsd.text_files import table_of
 from jaxsd.webui import JSON, as_json, recipe_from
 
@@ -172,7 +172,7 @@ def told_in(packed: bytes) -> dict[str, Any]:
     if text is None:
         raise ValueError("the picture has no settings of jaxsd")
     said = as_json(recipe_from(table_of(text, JSON)))
-    return {name: said[name] for name in OPEN if name not in PICTURES}
+    return {name: said[name] for name in OPEN if name not in (*PICTURES, CONTROL)}
 
 
 async def events_of(service: Service, id: str, preview: bool) -> AsyncIterator[dict[str, str]]:
@@ -233,7 +233,7 @@ def told_of_store(service: Service, row: StoredJob) -> dict[str, Any]:
     images = []
     for one in service.store.pictures(row.id):
         said = json.loads(one.settings)
-        own = {name: value for name, value in said.items() if name in OPTIONS}
+        own = {name: value for name, value in said.items() if name in OPEN}
         images.append(
             {
                 "id": one.id,

@@ -36,12 +36,14 @@ class Served:
     Attributes:
       artist: draws; see `jaxsd.server.artist`.
       recipe: what its pictures have in common.
+      controls: names of its ControlNets.
     """
 
     name: str
     spec: ModelSpec
     artist: Any
     recipe: Recipe
+    controls: tuple[str, ...] = ()
 
 
 @dataclass
@@ -134,6 +136,7 @@ class Service:
     def _job(self, model: Served, ask: Ask, loop: asyncio.AbstractEventLoop) -> Job:
         """The job of an ask. Runs in a worker."""
         wishes = [with_own_size(one, model.spec) for one in ask.wishes]
+        _check_controls(wishes[0].settings, model)
         settings = [checked(_bounded(one.settings), model.spec) for one in wishes]
         height, width = settings[0].final_size
         if height * width > MOST_PIXELS:
@@ -247,6 +250,13 @@ def raise_if_failed(job: Job) -> None:
         if late is not None:
             raise Refused(504 if late.row else 503, job.error, "deadline")
         raise Refused(500, job.error, "drawing_failed", headers={"x-should-retry": "false"})
+
+
+def _check_controls(settings: Settings, model: Served) -> None:
+    for one in settings.control:
+        if one.model not in model.controls:
+            there = ", ".join(model.controls) or "none"
+            raise ValueError(f"control names {one.model!r}, and {model.name} has {there}")
 
 
 def _bounded(settings: Settings) -> Settings:

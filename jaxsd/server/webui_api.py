@@ -19,7 +19,7 @@ from jaxsd.server.picture import CANCELLED
 from jaxsd.server.refusals import Refused
 from jaxsd.server.service import Served, Service
 from jaxsd.server.webui_answer import answer_of, progress_of
-from jaxsd.server.webui_request import model_of, wanted_of
+from jaxsd.server.webui_request import MODULES, model_of, wanted_of
 from jaxsd.server.wishes import picture_bytes
 from jaxsd.settings.adapters import files_within
 from jaxsd.webui import parse_parameters
@@ -186,6 +186,11 @@ def _discovery(router: APIRouter, service: Service) -> None:
                     "prompt-styles", "script-info", "extensions"):  # fmt: skip
         told(nothing, lambda: [])
 
+    if any(one.controls for one in service.models.values()):
+        router.add_api_route("/controlnet/version", lambda: {"version": 2}, methods=["GET"])
+        router.add_api_route("/controlnet/model_list", lambda: _controls(service), methods=["GET"])
+        router.add_api_route("/controlnet/module_list", _modules, methods=["GET"])
+
     def refreshed() -> None:
         """Folders are looked at whenever they are needed."""
 
@@ -249,6 +254,14 @@ def _model(model: Served) -> dict[str, Any]:
 
 def _lora(name: str) -> dict[str, Any]:
     return {"name": name, "alias": name, "path": f"{name}.safetensors", "metadata": {}}
+
+
+def _controls(service: Service) -> dict[str, list[str]]:
+    return {"model_list": [name for one in service.models.values() for name in one.controls]}
+
+
+def _modules() -> dict[str, Any]:
+    return {"module_list": list(MODULES), "module_detail": {}}
 
 
 def _embeddings(service: Service) -> dict[str, Any]:

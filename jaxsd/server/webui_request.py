@@ -5,7 +5,7 @@ whole picture, such as a ControlNet that is switched on, is refused.
 """
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxsd.images import read_opaque_mask
@@ -68,6 +68,8 @@ TEXT_TO_IMAGE = ("enable_hr", "hr_scale", "hr_upscaler", "hr_second_pass_steps",
 IMAGE_TO_IMAGE = ("init_images", "mask", "mask_blur", "mask_blur_x", "mask_blur_y",
                   "inpainting_fill", "inpaint_full_res", "inpaint_full_res_padding",
                   "inpainting_mask_invert", "image_cfg_scale")  # fmt: skip
+MODULES = {"none": "as_given", "canny": "canny"}
+"""Module of the extension ControlNet -> `preprocessor`."""
 SOURCES = {"cpu": "torch", "nv": "cuda"}
 """webui's `randn_source` -> `noise`; that of an AMD or Intel GPU is not here."""
 
@@ -275,8 +277,39 @@ def _scripts(given: Any, options: dict[str, Any], ignored: list[str]) -> None:
         if name == "seed" or not _is_on(name, args):
             continue
         if name == "controlnet":
-            raise Refused(422, "a ControlNet is enabled, and this server has none over webui's API")
+            _controls([one for one in args if _enabled(one)], options, ignored)
+            continue
         ignored.append(f"alwayson_scripts.{title}")
+
+
+def _controls(
+    units: Sequence[Mapping[str, Any]], options: dict[str, Any], ignored: list[str]
+) -> None:
+    """Units of the extension sd-webui-controlnet that are switched on."""
+    modules = {str(one.get("module") or "none").lower() for one in units}
+    if len(modules) > 1 or not modules <= MODULES.keys():
+        raise Refused(
+            422,
+            f"ControlNet modules {', '.join(sorted(modules))}: give one, of {', '.join(MODULES)}",
+        )
+    options["preprocessor"] = MODULES[modules.pop()]
+    options["control"] = []
+    for unit in units:
+        image = unit.get("image") or unit.get("input_image") or ""
+        options["control"].append(
+            {
+                "image": image.get("image") if isinstance(image, Mapping) else image,
+                "model": str(unit.get("model")).partition(" [")[0],
+                "weight": unit.get("weight", 1.0),
+                "first": unit.get("guidance_start", 0.0),
+                "last": unit.get("guidance_end", 1.0),
+            }
+        )
+        low, high = (unit.get(f"threshold_{end}", -1) for end in "ab")
+        if (low, high) not in ((-1, -1), (0, 0), (100, 200)):
+            ignored.append("alwayson_scripts.controlnet.threshold_a")
+        if unit.get("control_mode", 0) not in (0, "Balanced"):
+            ignored.append("alwayson_scripts.controlnet.control_mode")
 
 
 def _is_on(name: str, args: list[Any]) -> bool:

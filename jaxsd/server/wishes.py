@@ -8,7 +8,7 @@ import binascii
 import hashlib
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import Field, is_dataclass, replace
+from dataclasses import Field, fields, is_dataclass, replace
 from types import NoneType
 from typing import Any, NamedTuple, get_args
 
@@ -17,13 +17,15 @@ import numpy as np
 from jaxsd.canvases import Pictures, grey
 from jaxsd.config import ModelSpec
 from jaxsd.images import image_size, read_image, read_mask
-from jaxsd.settings import OPTIONS, SIZE, UPSCALERS, Region, Settings, settings_from
-from jaxsd.typed import nearest
+from jaxsd.settings import OPTIONS, SIZE, UPSCALERS, Control, Region, Settings, settings_from
+from jaxsd.typed import built, nearest
 
 TEXTS = ("prompt", "negative_prompt", "sampler", "sampler_options", "region")
 """Options that are texts, and name no file."""
 PICTURES = ("image", "mask", "depth")
 """Options that are pictures: base64, or a data: URL."""
+CONTROL = "control"
+"""Tables of a picture, the name of a ControlNet that is served, and more of `Control`."""
 ENLARGING = "hires_upscaler"
 """May be a file too; open are the words of `UPSCALERS`."""
 MOST_PIXELS = 2**24
@@ -33,7 +35,11 @@ MOST_PIXELS = 2**24
 def _is_open(one: Field) -> bool:
     kinds = {kind for kind in (*get_args(one.type), one.type) if kind not in (NoneType, ...)}
     is_text = str in kinds or any(is_dataclass(kind) for kind in kinds)
-    return one.name in (*TEXTS, *PICTURES, ENLARGING) or not is_text or bool(one.metadata["words"])
+    return (
+        one.name in (*TEXTS, *PICTURES, ENLARGING, CONTROL)
+        or not is_text
+        or bool(one.metadata["words"])
+    )
 
 
 OPEN = {name: one for name, one in OPTIONS.items() if _is_open(one)}
@@ -71,15 +77,38 @@ def wish_of(
             raise ValueError(f"unknown option {name!r}; {nearest(name, [*OPEN, SIZE])}")
     if (method := given.get(ENLARGING, UPSCALERS[0])) not in UPSCALERS:
         raise ValueError(f"{ENLARGING} {method!r} is not one of {', '.join(UPSCALERS)}")
-    found, hashes = {}, {}
+    found: dict[str, Any] = {}
+    hashes: dict[str, str] = {}
+
+    def taken(value: Any, kind: str) -> tuple[str, np.ndarray]:
+        packed = picture_bytes(value, kind)
+        digest = hashlib.sha256(packed).hexdigest()
+        name = f"{kind}-{digest[:12]}"
+        hashes[name] = digest
+        return name, _read(packed, kind, mask_of)
+
     for name in PICTURES:
         if given.get(name):
-            packed = picture_bytes(given[name], name)
-            digest = hashlib.sha256(packed).hexdigest()
-            given[name] = f"{name}-{digest[:12]}"
-            hashes[given[name]] = digest
-            found[name] = _read(packed, name, mask_of)
+            given[name], found[name] = taken(given[name], name)
+    if given.get(CONTROL):
+        each = [_control(one, taken) for one in _listed(given[CONTROL])]
+        given[CONTROL], found["controls"] = zip(*each, strict=True)
     return Wish(settings_from(given, base), Pictures(**found), hashes)
+
+
+def _listed(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{CONTROL} is not a list of tables with image and model")
+    return value
+
+
+def _control(
+    value: Any, taken: Callable[[Any, str], tuple[str, np.ndarray]]
+) -> tuple[Control, np.ndarray]:
+    if not isinstance(value, Mapping) or not {"image", "model"} <= value.keys():
+        raise ValueError(f"{CONTROL} is not a list of tables with image and model")
+    name, image = taken(value["image"], CONTROL)
+    return built(Control, {**value, "image": name}, f"{CONTROL}."), image
 
 
 def picture_bytes(value: Any, name: str) -> bytes:
@@ -142,6 +171,8 @@ def _property(one: Field) -> dict[str, Any]:
     said, kinds = one.metadata, [kind for kind in get_args(one.type) if kind is not NoneType]
     kind = kinds[0] if kinds else one.type
     shown: dict[str, Any] = {"description": said["help"]}
+    if one.name == CONTROL:
+        return shown | {"type": "array", "items": _table(Control)}
     if isinstance(one.default, tuple):
         words = said["metavar"] if isinstance(said["metavar"], tuple) else ()
         inner = next((kind for kind in get_args(one.type) if kind is not ...), str)
@@ -159,6 +190,17 @@ def _property(one: Field) -> dict[str, Any]:
     if one.default is not None:
         shown["default"] = list(one.default) if isinstance(one.default, tuple) else one.default
     return shown
+
+
+def _table(kind: type) -> dict[str, Any]:
+    """JSON Schema of a dataclass."""
+    return {
+        "type": "object",
+        "properties": {
+            one.name: {"type": JSON_TYPES[one.type], "default": one.default} for one in fields(kind)
+        },
+        "required": ["image", "model"],
+    }
 
 
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}

@@ -20,7 +20,7 @@ class Running:
     def __init__(self, folder, **guard):
         self.artist = FakeArtist(places=2)
         recipe = served_recipe("tiny", "float32", 2)
-        models = [Served("tiny", TINY["sd1"], self.artist, recipe)]
+        models = [Served("tiny", TINY["sd1"], self.artist, recipe, ("edges",))]
         self.engine = Engine()
         self.service = Service(models, self.engine, Store(folder / "data"))
         app = Guard(app_of(self.service), **guard)

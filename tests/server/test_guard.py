@@ -122,7 +122,7 @@ def test_a_request_that_never_ends_holds_up_nobody(server):
         one.endheaders(b"{")
     began = time.monotonic()
     assert httpx.get(f"{server.url}/health").json() == {"status": "ok"}
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     for one in slow:
         one.close()
 

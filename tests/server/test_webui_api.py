@@ -88,7 +88,7 @@ def test_sd_backend_client(server):
     assert [one.name for one in backend.list_checkpoints()] == ["tiny.safetensors"]
     assert "euler_ancestral" in [one.name for one in backend.list_samplers()]
     assert "karras" in [one.name for one in backend.list_schedulers()]
-    assert not backend.get_capabilities().controlnet
+    assert len(backend.list_controlnet_models()) == 1
     server.artist.pause = 0.05
     asked = client.DiffusionParams(
         prompt="a", width=64, height=64, steps=12, seed=5, batch_size=2, cfg_scale=4.0
@@ -122,8 +122,8 @@ BODIES = [
 ]
 REFUSED = {
     "aws_txt2img_api_param_train": "lora",
-    "aws_txt2img_controlnet_depth_leres": "a ControlNet is enabled",
-    "aws_txt2img_controlnet_ipadapter": "a ControlNet is enabled",
+    "aws_txt2img_controlnet_depth_leres": "depth_leres: give one, of none, canny",
+    "aws_txt2img_controlnet_ipadapter": "ip-adapter_face_id_plus: give one",
 }
 
 
@@ -170,6 +170,22 @@ def test_what_is_asked_for_is_drawn_or_named(client, server):
     picture = base64.b64encode(png_bytes(np.zeros((64, 32, 3), np.uint8))).decode()
     _, info = drawn(client, init_images=[picture, picture], resize_mode=0)
     assert info["jaxsd_ignored"] == ["init_images after the first", "resize_mode"]
+
+
+def test_a_controlnet(client, server):
+    packed = base64.b64encode(png_bytes(np.zeros((48, 64, 3), np.uint8))).decode()
+    unit = {"enabled": True, "module": "canny", "model": "edges [1234abcd]", "weight": 0.6}
+    unit |= {"image": {"image": packed, "mask": None}, "guidance_end": 0.5, "control_mode": 1}
+    _, info = drawn(client, alwayson_scripts={"ControlNet": {"args": [unit, {"enabled": False}]}})
+    assert info["jaxsd_ignored"] == ["alwayson_scripts.controlnet.control_mode"]
+    settings, given = server.artist.asked[-1]
+    (control,) = settings.control
+    assert (control.model, control.weight, control.last) == ("edges", 0.6, 0.5)
+    assert settings.preprocessor == "canny"
+    assert given.controls[0].shape == (48, 64, 3)
+    wrong = {"alwayson_scripts": {"controlnet": {"args": [unit | {"model": "/etc/passwd"}]}}}
+    answer = client.post("/txt2img", json=wrong)
+    assert (answer.status_code, "tiny has edges" in answer.json()["detail"]) == (400, True)
 
 
 def test_masks_mean_what_they_mean_in_webui(client, server):

@@ -3,7 +3,8 @@
 const API = "jaxsd/v1";
 const ask = document.querySelector("#ask");
 const at = (id) => document.getElementById(id);
-const NO_DEFAULT = ["image", "mask"]; // options that are made of files here
+const FILES = ["image", "mask"]; // options that are made of files here
+const ELSEWHERE = [...FILES, "depth", "control"]; // and those that the page has no field for
 let options = {};
 
 async function call(path, init = {}) {
@@ -79,7 +80,7 @@ async function wanted() {
     if (value !== undefined) values[input.name] = value;
   }
   if (values.sampler && at("schedule").value) values.sampler += `_${at("schedule").value}`;
-  for (const name of NO_DEFAULT) {
+  for (const name of FILES) {
     const [file] = at(name).files;
     if (file) values[name] = await base64Of(file);
   }
@@ -223,7 +224,7 @@ async function begin() {
   );
   const here = new Set([...ask.elements].map((one) => one.name));
   const others = Object.entries(options).filter(
-    ([name]) => !here.has(name) && !NO_DEFAULT.includes(name) && name !== "depth",
+    ([name]) => !here.has(name) && !ELSEWHERE.includes(name),
   );
   at("others").append(...others.map(([name, said]) => field(name, said)));
   for (const job of await call(`${API}/jobs`)) {
