@@ -33,6 +33,7 @@ class Pictures(NamedTuple):
     controls: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3], one for each of `Settings.control`
     prompts: tuple[np.ndarray, ...] = ()  # likewise for each of `Settings.ip_adapter`
     depth: np.ndarray | None = None  # uint8 [H, W], 255 is nearest
+    reference: np.ndarray | None = None  # uint8 [H, W, 3]
 
 
 class Canvas(NamedTuple):
@@ -43,6 +44,7 @@ class Canvas(NamedTuple):
     hints: tuple[np.ndarray, ...]  # uint8 [H, W, 3]
     depth: np.ndarray | None = None  # uint8 [H, W]
     prompts: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3] of any size, for IP-Adapters
+    reference: np.ndarray | None = None  # uint8 [H, W, 3]
     around: "Around | None" = None  # what a part of a picture is put back into
 
 
@@ -78,9 +80,11 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
             image = read_image(packed(name))
         if name := settings.mask:
             mask = read_mask(packed(name))
-        depth = None
+        depth = reference = None
         if name := settings.depth:
             depth = grey(read_image(packed(name)), name)
+        if name := settings.reference:
+            reference = read_image(packed(name))
         seen = []
         for one in (*settings.control, *settings.ip_adapter):
             name = one.image
@@ -88,7 +92,8 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
     except OSError as error:
         raise ValueError(f"picture {name!r}: {error.strerror or error}") from None
     count = len(settings.control)
-    return Pictures(image, mask, tuple(seen[:count]), tuple(seen[count:]), depth), hashes
+    seen = tuple(seen[:count]), tuple(seen[count:])
+    return Pictures(image, mask, *seen, depth, reference), hashes
 
 
 def grey(image: np.ndarray, name: str) -> np.ndarray:
@@ -104,7 +109,7 @@ def grey(image: np.ndarray, name: str) -> np.ndarray:
 
 def pictures_alone(settings: Settings) -> Settings:
     """Settings that name the same pictures, and nothing else."""
-    named = ("image", "mask", "depth", "control", "ip_adapter")
+    named = ("image", "mask", "depth", "reference", "control", "ip_adapter")
     return Settings(**{name: getattr(settings, name) for name in named})
 
 
@@ -114,7 +119,7 @@ def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
     Raises:
       ValueError: a picture that the settings name is not given.
     """
-    for name in ("image", "mask", "depth"):
+    for name in ("image", "mask", "depth", "reference"):
         if getattr(settings, name) and getattr(pictures, name) is None:
             raise ValueError(f"{name} {getattr(settings, name)!r} is named, and not given")
     if len(settings.control) != len(pictures.controls):
@@ -128,7 +133,10 @@ def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
             f"{len(pictures.prompts)} pictures for them; give one for each"
         )
     canvas = _canvas_of_part if settings.only_masked else _canvas_of
-    return canvas(settings, pictures)._replace(prompts=pictures.prompts)
+    reference = pictures.reference
+    if reference is not None:
+        reference = fitted(reference, *settings.drawn_size)
+    return canvas(settings, pictures)._replace(prompts=pictures.prompts, reference=reference)
 
 
 def _canvas_of(settings: Settings, pictures: Pictures) -> Canvas:

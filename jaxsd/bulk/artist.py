@@ -128,4 +128,5 @@ class PipelineArtist:
             mask = black[..., 0] if named.mask else None
             depth = black[..., 0] if named.depth else None
             seen = ((black,) * len(each) for each in (named.control, named.ip_adapter))
-            return Pictures(image, mask, *seen, depth), {}, str(error)
+            reference = black if named.reference else None
+            return Pictures(image, mask, *seen, depth, reference), {}, str(error)

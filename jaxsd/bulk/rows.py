@@ -74,7 +74,7 @@ def rows_from(
 
 def pictures_of(settings: Settings) -> tuple[str, ...]:
     """The names of the pictures that an image is made from."""
-    files = (settings.image, settings.mask, settings.depth)
+    files = (settings.image, settings.mask, settings.depth, settings.reference)
     seen = (one.image for one in (*settings.control, *settings.ip_adapter))
     return (*filter(None, files), *seen)
 

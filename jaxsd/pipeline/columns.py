@@ -47,6 +47,13 @@ def ip_adapter(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndar
     return _weights(settings.ip_adapter, tableau)
 
 
+def reference(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
+    """The share of the picture in self-attention, [S]."""
+    if not settings.reference:
+        return None
+    return np.full(tableau.rows, settings.reference_strength, np.float32)
+
+
 def _weights(seen: Sequence[Control], tableau: Tableau) -> np.ndarray | None:
     """The weights in each row, [S, N]; 0 in rows that are not completely in a range.
 
@@ -117,6 +124,7 @@ COLUMNS: dict[str, Column] = {
     "ip_adapter": ip_adapter,
     "mimic": mimic,
     "momentum": momentum,
+    "reference": reference,
     "rescale": rescale,
     "threshold": threshold,
 }

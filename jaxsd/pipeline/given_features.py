@@ -31,6 +31,8 @@ def features_of(
         unit = spec.vae.downscale
         masks = region_masks(settings.region, height // unit, width // unit)
         found["region"] = np.stack([masks] * len(canvases))
+    if settings.reference:
+        found["reference"] = from_uint8(np.stack([canvas.reference for canvas in canvases]))
     if settings.control:
         found["controlnet"] = tuple(
             np.stack(hints).astype(np.float32) / 255
