@@ -36,6 +36,7 @@ class Pictures(NamedTuple):
     depth: np.ndarray | None = None  # uint8 [H, W], 255 is nearest
     prompt_masks: tuple[np.ndarray, ...] = ()  # uint8 [H, W], for each of `ip_adapter_mask`
     regions: tuple[np.ndarray, ...] = ()  # uint8 [H, W] for each of `Settings.region` with a mask
+    reference: np.ndarray | None = None  # uint8 [H, W, 3]
 
 
 class Canvas(NamedTuple):
@@ -48,6 +49,7 @@ class Canvas(NamedTuple):
     prompts: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3] of any size, for IP-Adapters
     prompt_masks: tuple[np.ndarray, ...] = ()  # uint8 [H, W], 255 where an IP-Adapter acts
     regions: tuple[np.ndarray, ...] = ()  # uint8 [H, W], 255 where a region's text counts
+    reference: np.ndarray | None = None  # uint8 [H, W, 3], that self-attention looks at
     around: "Around | None" = None  # what a part of a picture is put back into
 
 
@@ -83,12 +85,14 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
             image = read_image(packed(name))
         if name := settings.mask:
             mask = read_mask(packed(name))
-        depth = None
+        depth = reference = None
         if name := settings.depth:
             depth = grey(read_image(packed(name)), name)
         regions = []
         for name in masks_of(settings):
             regions.append(read_mask(packed(name)))
+        if name := settings.reference:
+            reference = read_image(packed(name))
         seen = []
         for one in (*settings.control, *settings.ip_adapter):
             name = one.image
@@ -101,7 +105,7 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
         raise ValueError(f"picture {name!r}: {error.strerror or error}") from None
     count = len(settings.control)
     own = tuple(seen[:count]), tuple(seen[count:])
-    return Pictures(image, mask, *own, depth, tuple(where), tuple(regions)), hashes
+    return Pictures(image, mask, *own, depth, tuple(where), tuple(regions), reference), hashes
 
 
 def masks_of(settings: Settings) -> list[str]:
@@ -122,7 +126,10 @@ def grey(image: np.ndarray, name: str) -> np.ndarray:
 
 def pictures_alone(settings: Settings) -> Settings:
     """Settings that name the same pictures, and nothing else."""
-    named = ("image", "mask", "depth", "control", "ip_adapter", "ip_adapter_mask", "region")
+    named = (
+        *("image", "mask", "depth", "control", "ip_adapter"),
+        *("ip_adapter_mask", "region", "reference"),
+    )
     return Settings(**{name: getattr(settings, name) for name in named})
 
 
@@ -137,7 +144,7 @@ def canvas_of(settings: Settings, pictures: Pictures, unit: int = 1) -> Canvas:
     Raises:
       ValueError: a picture that the settings name is not given.
     """
-    for name in ("image", "mask", "depth"):
+    for name in ("image", "mask", "depth", "reference"):
         if getattr(settings, name) and getattr(pictures, name) is None:
             raise ValueError(f"{name} {getattr(settings, name)!r} is named, and not given")
     if len(settings.control) != len(pictures.controls):
@@ -165,7 +172,10 @@ def canvas_of(settings: Settings, pictures: Pictures, unit: int = 1) -> Canvas:
     else:
         canvas = _canvas_of(settings, pictures, unit)
     regions = tuple(fitted(one, *settings.drawn_size) for one in pictures.regions)
-    return canvas._replace(prompts=pictures.prompts, regions=regions)
+    reference = pictures.reference
+    if reference is not None:
+        reference = fitted(reference, *settings.drawn_size)
+    return canvas._replace(prompts=pictures.prompts, regions=regions, reference=reference)
 
 
 def _canvas_of(settings: Settings, pictures: Pictures, unit: int) -> Canvas:

@@ -198,6 +198,11 @@ def ip_adapter(count: int, *, weight: float = 0.8) -> Asked:
     return with_feature(asked, "ip_adapter", given, column)
 
 
+def reference(count: int, *, share: float = 0.6) -> Asked:
+    column = np.full((ROWS, count), share, np.float32)
+    return with_feature(plain(count), "reference", pictures("reference", count), column)
+
+
 def reuse(count: int, *, every: int = 2) -> Asked:
     column = np.tile(refreshed_rows(every, ROWS)[:, None], count)
     return with_feature(plain(count), "reuse", column=column)
@@ -350,6 +355,12 @@ CASES: dict[str, Case] = {
         neutral=lambda count: windows(count, side=SIDE),
         without=plain,
     ),
+    "reference": Case(
+        asked=reference,
+        other=lambda count: reference(count, share=1.0),
+        neutral=lambda count: reference(count, share=0.0),
+        without=plain,
+    ),
     "reuse": Case(
         asked=reuse,
         other=lambda count: reuse(count, every=3),
@@ -405,16 +416,17 @@ CASES: dict[str, Case] = {
 
 
 def all_at_once(count: int) -> Asked:
-    """A drawing with every feature of `CASES`, of ControlNets with one, but without four features.
+    """A drawing with every feature of `CASES`, of ControlNets with one, but without five features.
 
     It has the T2I-Adapter too. `sag` needs what `reuse` leaves out, `windows` have nothing that it
-    could use again, and `region` and `areas` have branches of their own.
+    could use again, `region` and `areas` have branches of their own, and `reference` has the U-Net
+    twice.
     """
     base = perturbing(count)
     networks, params, given, runs = base
     smaller = {"controlnet": partial(controlnet, weights=(1.0, 0.7))}
     for name, case in CASES.items():
-        if name in ("sag", "windows", "region", "areas"):
+        if name in ("sag", "windows", "region", "areas", "reference"):
             continue
         own = smaller.get(name, case.asked)(count)
         changed = {

@@ -330,6 +330,8 @@ CHOICES: dict[str, list[Any]] = {
     "image": ["", "picture.png"],
     "strength": [0.5, 1.0],
     "mask": ["", "mask.png"],
+    "reference": ["", "first.png"],
+    "reference_strength": [0.5, 1.0],
     "outpaint": [(0, 0, 0, 0), (8, 0, 0, 0)],
     "lora": [(), (Lora("a.safetensors", 0.5),)],
     "control": [(), (Control("a.png", "canny", 0.5),), (Control("b.png", "canny", 1.0, 0.0, 0.5),)],
@@ -363,7 +365,8 @@ def form_of(spec: ModelSpec, settings: list[Settings]) -> str:
 
     def pictures(one: Settings) -> Pictures:
         image, own_mask = picture if one.image else None, mask if one.mask else None
-        return Pictures(image, own_mask, (picture,) * len(one.control))
+        reference = picture if one.reference else None
+        return Pictures(image, own_mask, (picture,) * len(one.control), reference=reference)
 
     canvases = [canvas_of(one, pictures(one)) for one in settings]
     arrays = given_arrays(spec, tokenizers, settings, canvases), runs_of(spec, settings)
@@ -419,6 +422,7 @@ def test_images_of_one_bucket_share_a_program(family: str) -> None:
             "ip_adapter_mask": ("left.png",),
         },
         {"image_encoder": "clip"},
+        {"reference": "a.png"},
         {"lora": (Lora("a.safetensors", 0.5),)},
         {"embedding": (Embedding("a.pt"),)},
     ],
@@ -444,6 +448,7 @@ def test_what_changes_the_program_changes_the_bucket(changes: dict[str, Any]) ->
         {"mask_blur": 1.0},
         {"composite": False},
         {"preprocessor": "canny"},
+        {"reference_strength": 0.9},
     ],
     ids=str,
 )

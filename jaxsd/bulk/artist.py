@@ -128,6 +128,8 @@ class PipelineArtist:
             mask = black[..., 0] if named.mask else None
             depth = black[..., 0] if named.depth else None
             seen = ((black,) * len(each) for each in (named.control, named.ip_adapter))
-            where = (black[..., 0],) * len(named.ip_adapter_mask)
-            regions = (black[..., 0],) * len(masks_of(named))
-            return Pictures(image, mask, *seen, depth, where, regions), {}, str(error)
+            masks = (
+                (black[..., 0],) * len(each) for each in (named.ip_adapter_mask, masks_of(named))
+            )
+            reference = black if named.reference else None
+            return Pictures(image, mask, *seen, depth, *masks, reference), {}, str(error)

@@ -75,9 +75,9 @@ def rows_from(
 
 def pictures_of(settings: Settings) -> tuple[str, ...]:
     """The names of the pictures that an image is made from."""
-    files = (settings.image, settings.mask, settings.depth, *masks_of(settings))
+    files = (settings.image, settings.mask, settings.depth, settings.reference)
     seen = (one.image for one in (*settings.control, *settings.ip_adapter))
-    return (*filter(None, files), *seen, *settings.ip_adapter_mask)
+    return (*filter(None, files), *seen, *settings.ip_adapter_mask, *masks_of(settings))
 
 
 def refuse(bad: Sequence[BadRow], count: int, say: Callable[[str], None]) -> None:

@@ -16,8 +16,8 @@ from jaxsd.terminal import printable
 from jaxsd.text_files import read_json
 from jaxsd.video.config import VideoConfig, key_frames, read_video
 from jaxsd.video.files import check_kind
-from jaxsd.video.making import made
-from jaxsd.video.plan import Plan, frames_folder, planned, rows_of
+from jaxsd.video.making import made, places_of
+from jaxsd.video.plan import Plan, frames_folder, planned, rows_of, steadied
 from jaxsd.writing import check_place
 
 
@@ -47,12 +47,19 @@ def main(args: argparse.Namespace) -> None:
     check_place(output if not output.suffix else output.parent)
     if line := check_kind(output, sounds=bool(config.audio)):
         _say(line)
+    if config.steady and not is_alone(args):
+        raise ValueError(
+            "steady draws the first frame before the others, which one host does; draw it with "
+            "jaxsd generate, and give it as reference"
+        )
     plan = planned(config, open_model(config.model, **config.reading).spec)
     folder.mkdir(exist_ok=True)
-    table = folder / "frames.jsonl"
-    write_whole(table, rows_of(plan))
-    work = checked_work(_bulk(plan, folder), skip_bad_rows=False, say=_say)
-    manifest = draw_work(work, args, "frame")
+    if config.steady:
+        first = _drawn(plan._replace(frames=plan.frames[:1]), folder / "first", args, size=1)
+        if first is None:
+            return
+        plan = steadied(plan, places_of(first)[0])
+    manifest = _drawn(plan, folder, args, size=config.batch_size)
     if manifest is None:
         return
     from tqdm import tqdm
@@ -81,23 +88,27 @@ def _config(args: argparse.Namespace) -> VideoConfig:
     return read_video(config, values, flags)
 
 
-def _bulk(plan: Plan, folder: Path) -> BulkConfig:
-    """The run that draws the frames; a shard has several calls, so that hosts have shares.
+def _drawn(plan: Plan, folder: Path, args: argparse.Namespace, size: int) -> Path | None:
+    """Draws the frames of a plan, `size` at a time; the manifest, once all are there.
 
-    A call has one merge of LoRAs, so where their weights move each frame is a call of its own.
+    A shard has several calls, so that hosts have shares. A call has one merge of LoRAs, so where
+    their weights move each frame is a call of its own.
     """
-    config = plan.config
-    merges = {frame.settings.lora for frame in plan.frames}
-    size = 1 if len(merges) > len(config.key) else config.batch_size
-    return BulkConfig(
+    config, table = plan.config, folder / "frames.jsonl"
+    folder.mkdir(exist_ok=True)
+    write_whole(table, rows_of(plan))
+    if len({frame.settings.lora for frame in plan.frames}) > len(config.key):
+        size = 1
+    run = BulkConfig(
         output=str(folder),
-        rows=str(folder / "frames.jsonl"),
+        rows=str(table),
         inputs=".",
         batch_size=size,
         images_per_shard=8 * size,
         **{name: getattr(config, name) for name in ("model", "dtype", "taesd", "mesh")},
         **config.reading,
     )
+    return draw_work(checked_work(run, skip_bad_rows=False, say=_say), args, "frame")
 
 
 def _say(line: str) -> None:

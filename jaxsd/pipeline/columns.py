@@ -55,6 +55,13 @@ def ip_adapter(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndar
     return _within(settings.ip_adapter, tableau)[..., None] * weights
 
 
+def reference(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
+    """The share of the picture in self-attention, [S]."""
+    if not settings.reference:
+        return None
+    return np.full(tableau.rows, settings.reference_strength, np.float32)
+
+
 def _within(seen: Sequence[Control], tableau: Tableau) -> np.ndarray:
     """1 in the rows that are completely in a range, else 0: [S, N].
 
@@ -121,6 +128,7 @@ COLUMNS: dict[str, Column] = {
     "ip_adapter": ip_adapter,
     "mimic": mimic,
     "momentum": momentum,
+    "reference": reference,
     "rescale": rescale,
     "threshold": threshold,
 }

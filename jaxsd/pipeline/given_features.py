@@ -43,6 +43,8 @@ def features_of(
         found["region"] = np.stack(
             [region_masks(settings.region, *sides, one.regions) for one in canvases]
         )
+    if settings.reference:
+        found["reference"] = from_uint8(np.stack([canvas.reference for canvas in canvases]))
     if any(side > settings.windows[0] > 0 for side in settings.drawn_size):
         windows = windows_of(settings, spec)
         found["windows"] = Windows(*(np.stack([own] * len(canvases)) for own in windows))

@@ -289,7 +289,7 @@ class Pipeline(Model):
         pipe = self
         if settings[0].refiner:
             pipe = self._refiner(settings[0].refiner)
-            blank = [one._replace(controls=()) for one in blank]
+            blank = [one._replace(controls=(), reference=None) for one in blank]
         later = pipe.order(second, pictures=blank, batch=batch)
         if later.takes_over:
             before = [tableau_of(one, self.spec).rows for one in filled(settings, batch)]

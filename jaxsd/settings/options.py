@@ -359,6 +359,20 @@ class Settings:
         shared=True,
         metavar="N",
     )
+    reference: str = option(
+        "",
+        "picture whose pixels self-attention looks at as well, so that things keep their looks; "
+        "any size, as --image; takes twice as long",
+        shared=True,
+        metavar="FILE",
+    )
+    reference_strength: float = option(
+        0.5,
+        "share of --reference in self-attention; 1 is the cross-frame attention of Text2Video-Zero",
+        low=0,
+        high=1,
+        metavar="SHARE",
+    )
     control: tuple[Control, ...] = option(
         (),
         "a picture and the ControlNet or T2I-Adapter that looks at it, "

@@ -91,6 +91,7 @@ def passes_of(settings: Settings) -> tuple[Settings, ...]:
             "lora": (),
             "lora_folder": (),
             "preset": "none",
+            "reference": "",
             "refiner": "",
         }
         return settings, replace(settings, prompt=prompt, image=HANDED, strength=1.0, **none)

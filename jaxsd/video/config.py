@@ -35,6 +35,7 @@ class VideoConfig(Reading, Settings):
       loop: whether the last key frame leads back to the first.
       audio: .wav, .flac, .ogg or .mp3 file.
       drive: what moves with the sound.
+      steady: share of the first frame in the self-attention of all frames (`reference`).
       enlarge: how many times larger the frames are in the file.
       keep_frames: whether the folder of drawn frames stays when the video is done.
       size: "WIDTHxHEIGHT", short for width and height.
@@ -53,6 +54,7 @@ class VideoConfig(Reading, Settings):
     loop: bool = False
     audio: str = ""
     drive: tuple[Drive, ...] = ()
+    steady: float = 0.0
     enlarge: int = 1
     keep_frames: bool = False
     size: str | None = None
@@ -80,6 +82,7 @@ class VideoConfig(Reading, Settings):
         for name, low, high in (
             ("fps", 1, 240),
             ("seconds", 0, MOST_FRAMES),
+            ("steady", 0, 1),
             ("enlarge", 1, LARGEST),
             ("batch_size", 1, 10_000),
         ):
@@ -91,6 +94,8 @@ class VideoConfig(Reading, Settings):
             )
         if self.drive and not self.audio:
             raise ValueError("drive needs a sound to follow; give audio, or --audio FILE")
+        if self.steady and self.reference:
+            raise ValueError("steady takes the first frame as reference; give one of them")
         in_range(self.settings)
 
     @property

@@ -34,7 +34,7 @@ def made(
       ValueError: a frame was not drawn.
     """
     output = Path(plan.config.output)
-    places = _places(plan, manifest)
+    places = places_of(manifest)
     recipe = recipe_of(plan, model_hash)
     film = Film(_frames(plan, places), len(places), plan.config.fps, recipe, plan.sound)
     line = write_film(output, film, done)
@@ -48,10 +48,14 @@ def made(
     return [output, *beside], line
 
 
-def _places(plan: Plan, manifest: Path) -> list[Path]:
-    """The files of the frames, in order."""
+def places_of(manifest: Path) -> list[Path]:
+    """The files of the frames that a run drew, in order.
+
+    Raises:
+      ValueError: one could not be drawn.
+    """
     records = {record["id"]: record for _, record in read_jsonl(manifest)}
-    own = [records[frame_id(number)] for number in range(len(plan.frames))]
+    own = [records[frame_id(number)] for number in range(len(records))]
     for record in own:
         if record["status"] != "drawn":
             raise ValueError(f"frame {int(record['id'])} could not be drawn: {record['error']}")

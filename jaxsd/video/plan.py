@@ -96,6 +96,13 @@ def _heavier(one: Any, added: float) -> Any:
     return replace(one, weight=round(one.weight + added, DIGITS))
 
 
+def steadied(plan: Plan, first: Path) -> Plan:
+    """The same with the picture of the first frame in the self-attention of all frames."""
+    seen = {"reference": str(first), "reference_strength": plan.config.steady}
+    frames = (one._replace(settings=replace(one.settings, **seen)) for one in plan.frames)
+    return plan._replace(frames=tuple(frames))
+
+
 def frame_id(number: int) -> str:
     """The name of a frame."""
     return f"{number:06d}"

@@ -17,7 +17,7 @@ from jaxsd.video.config import key_frames, read_video
 from jaxsd.video.drive import Drive
 from jaxsd.video.easing import EASINGS
 from jaxsd.video.keys import keys_of
-from jaxsd.video.plan import planned, rows_of
+from jaxsd.video.plan import planned, rows_of, steadied
 from jaxsd.video.recipe import recipe_of
 from jaxsd.video.walk import crossed
 
@@ -71,6 +71,13 @@ def test_a_loop_ends_before_its_beginning() -> None:
     plan = plan_of({"prompt": "a", "seed": 1}, {"seed": 2}, loop=True)
     seen = [(one.seed, one.variation_strength) for one, _ in plan.frames]
     assert seen == [(1, 0), (1, 0.25), (1, 0.5), (1, 0.75), (2, 0), (2, 0.25), (2, 0.5), (2, 0.75)]
+
+
+def test_all_frames_of_a_steady_video_look_at_the_first(tmp_path: Path) -> None:
+    plan = steadied(plan_of({"prompt": "a"}, {"prompt": "b"}, steady=0.4), tmp_path / "first.png")
+    for settings, _ in plan.frames:
+        assert settings.reference == str(tmp_path / "first.png")
+        assert settings.reference_strength == 0.4
 
 
 def test_lists_fade_into_each_other() -> None:
@@ -164,6 +171,7 @@ A, B = {"prompt": "a"}, {"prompt": "b"}
             "between key frames 1 and 2: blend_prompt has 2 parts joi",
         ),
         ([A, B], {"drive": (Drive(by="beats", moves="zoom"),)}, "drive needs a sound to follow"),
+        ([A], {"steady": 0.5, "reference": "a.png"}, "steady takes the first frame as reference"),
         ([A], {"fps": 0.5}, "fps 0.5 is out of range; allowed is 1 to 240"),
         ([A], {"seconds": 99_999.0}, "this video has 799992 frames; at most 100000 are possible"),
     ],
