@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxsd.config import ModelSpec
+from jaxsd.config.autoencoders import scaled
 from jaxsd.sampling.features.areas import Area, Areas
 from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.texts import Encoded
@@ -236,9 +237,9 @@ def channels_of(
     sees, concat = spec.unet.sees, dict(sides.positive[0].concat)
     if not sees:
         return {}
-    batch, scale = len(samples), spec.vae.scaling_factor
+    batch = len(samples)
     if sees == "mask":
-        seen = concat["image"] * scale if "image" in concat else samples
+        seen = scaled(spec.vae, concat["image"]) if "image" in concat else samples
         if "mask" in concat:
             mask = np.round(resized(concat["mask"][..., None], *samples.shape[1:3], "bilinear"))
         if mask is None:

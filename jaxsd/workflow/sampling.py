@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxsd.config.autoencoders import scaled, unscaled
 from jaxsd.pipeline.batches import image_keys
 from jaxsd.pipeline.columns import columns_of
 from jaxsd.pipeline.drawing import Programs, steps
@@ -66,9 +67,9 @@ def sampled(workspace: Workspace, asked: Asked) -> tuple[Latent, Latent]:
             f"latents were not finite after step {row + 1} of {table.rows} in {model.dtype}; try "
             "dtype float32, or check the weights"
         )
-    state, scale = shown.state, model.spec.vae.scaling_factor
-    made = np.asarray(state.samples[:, 0]) / (table.alpha[-1] * scale)
-    clean = np.asarray(state.x0) / scale
+    state, vae = shown.state, model.spec.vae
+    made = unscaled(vae, np.asarray(state.samples[:, 0]) / table.alpha[-1])
+    clean = unscaled(vae, np.asarray(state.x0))
     return replace(asked.latent, samples=made), replace(asked.latent, samples=clean)
 
 
@@ -76,7 +77,9 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     """The programs of a sampler and the arrays that they take."""
     (model, positive, negative, cfg), latent = _parts(asked.guider), asked.latent
     cfg_pp = is_plus_plus(asked.sampler)
-    samples = np.float32(latent.samples * model.spec.vae.scaling_factor)
+    samples = np.float32(latent.samples)
+    if samples.any():
+        samples = np.float32(scaled(model.spec.vae, samples))
     batch, height, width, _ = samples.shape
     unit = model.spec.vae.downscale
     size = (height * unit, width * unit)
