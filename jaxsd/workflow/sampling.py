@@ -16,6 +16,7 @@ from jaxsd.sampling.program import Given
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import Guidance, live, perturbed, plus_plus, runs, together
 from jaxsd.workflow import arrays
+from jaxsd.workflow.dividing import areas_of
 from jaxsd.workflow.levels import is_plus_plus, table_of, trained_levels
 from jaxsd.workflow.networks import programs_of, with_hints
 from jaxsd.workflow.noises import later_noises
@@ -99,7 +100,7 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
         features["controlnet"] = arrays.hint_images(hints, batch, *size)
         columns["controlnet"] = _alike(arrays.hint_weights(model, sides, hints, table), batch)
     if divided:
-        features["areas"] = arrays.areas_of(sides, batch, height, width)
+        features["areas"] = areas_of(sides, batch, height, width)
         columns["areas"] = _alike(weights, batch)
     if mask is not None:
         features["noise_mask"] = mask

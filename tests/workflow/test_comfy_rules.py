@@ -14,7 +14,8 @@ from jaxsd.config.model import EDMConfig, ScheduleConfig
 from jaxsd.executables import IN_MEMORY
 from jaxsd.generators import GENERATORS
 from jaxsd.workflow import Workspace, named_by, nodes, read_extra_paths
-from jaxsd.workflow.arrays import BLANK, areas_of, channels_of, sides_of
+from jaxsd.workflow.arrays import BLANK, channels_of, sides_of
+from jaxsd.workflow.dividing import areas_of
 from jaxsd.workflow.levels import NAMED, levels_for, scheduled, sigma_at, table_of
 from jaxsd.workflow.networks import check_kind
 from jaxsd.workflow.noises import first_noise, later_noises
