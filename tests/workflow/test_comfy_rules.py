@@ -1,5 +1,6 @@
 """ComfyUI's rules on the host: prompts, noise, levels, masks, sizes of nodes, names of files."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,11 +10,14 @@ import pytest
 from tiny_models import TINY
 from tiny_pipelines import LetterTokenizer
 
+from jaxsd.config.model import EDMConfig, ScheduleConfig
 from jaxsd.executables import IN_MEMORY
 from jaxsd.generators import GENERATORS
 from jaxsd.workflow import Workspace, named_by, nodes, read_extra_paths
-from jaxsd.workflow.arrays import BLANK, areas_of, channels_of, sides_of
+from jaxsd.workflow.arrays import BLANK, channels_of, sides_of
+from jaxsd.workflow.dividing import areas_of
 from jaxsd.workflow.levels import NAMED, levels_for, scheduled, sigma_at, table_of
+from jaxsd.workflow.networks import check_kind
 from jaxsd.workflow.noises import first_noise, later_noises
 from jaxsd.workflow.prompts import chunks, embeddings_in, weighted
 from jaxsd.workflow.values import Condition, Latent, Model
@@ -139,6 +143,20 @@ def test_inpainting_models_see_grey_without_a_mask() -> None:
     sides = sides_of((Condition(np.zeros((1, 3, 2)), None),), (), 1.0, plus_plus=False)
     seen = channels_of(spec, sides, np.zeros((2, 4, 4, 4), np.float32), None)["channels"].map
     np.testing.assert_allclose(seen[1, 2, 3], [1, *BLANK])
+
+
+def test_models_that_graphs_do_not_draw_with() -> None:
+    for spec, line in (
+        (TINY["sd1"], ""),
+        (
+            replace(TINY["sd1"], unet=replace(TINY["sd1"].unet, in_channels=5)),
+            "sees another picture",
+        ),
+        (replace(TINY["sd1"], unet=replace(TINY["sd1"].unet, guidance_dim=8)), "guidance scale"),
+        (replace(TINY["sd1"], schedule=ScheduleConfig(edm=EDMConfig())), "continuous noise"),
+    ):
+        with pytest.raises(ValueError, match=line) if line else nullcontext():
+            check_kind(spec, "model")
 
 
 def test_latents_in_other_sizes() -> None:
