@@ -17,7 +17,7 @@ from jaxsd.text_files import read_json
 from jaxsd.video.config import VideoConfig, key_frames, read_video
 from jaxsd.video.files import check_kind
 from jaxsd.video.making import made, places_of
-from jaxsd.video.plan import Plan, frames_folder, planned, rows_of, steadied
+from jaxsd.video.plan import Plan, check_files, frames_folder, planned, rows_of, steadied
 from jaxsd.writing import check_place
 
 
@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
             "jaxsd generate, and give it as reference"
         )
     plan = planned(config, open_model(config.model, **config.reading).spec)
-    folder.mkdir(exist_ok=True)
+    check_files(plan)
     if config.steady:
         first = _drawn(plan._replace(frames=plan.frames[:1]), folder / "first", args, size=1)
         if first is None:
@@ -95,7 +95,7 @@ def _drawn(plan: Plan, folder: Path, args: argparse.Namespace, size: int) -> Pat
     their weights move each frame is a call of its own.
     """
     config, table = plan.config, folder / "frames.jsonl"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     write_whole(table, rows_of(plan))
     if len({frame.settings.lora for frame in plan.frames}) > len(config.key):
         size = 1

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxsd.canvases import pictures_alone, read_pictures
 from jaxsd.config import ModelSpec
-from jaxsd.settings import OPTIONS, Lora, Settings, checked
+from jaxsd.settings import OPTIONS, Lora, Settings, adapters_of, checked
+from jaxsd.settings.adapters import adapter_place
 from jaxsd.video.config import MOST_FRAMES, VideoConfig
 from jaxsd.video.drive import Drive, followed, warped
 from jaxsd.video.keys import LARGEST_ZOOM, Key, keys_of, length_of
@@ -94,6 +96,20 @@ def _heavier(one: Any, added: float) -> Any:
         weights = [round(weight + added, DIGITS) for weight in one.weights]
         return replace(one, weight=weights[0], text_weight=weights[1])
     return replace(one, weight=round(one.weight + added, DIGITS))
+
+
+def check_files(plan: Plan) -> None:
+    """Finds out whether the files that key frames name are there: pictures, LoRAs, embeddings.
+
+    Raises:
+      ValueError: a picture is missing, or is none.
+      FileNotFoundError: another file is missing.
+    """
+    key_frames = [plan.frames[number].settings for number in plan.shown]
+    for settings in key_frames:
+        read_pictures(pictures_alone(settings))
+        for file in adapters_of([settings]).files:
+            adapter_place(file)
 
 
 def steadied(plan: Plan, first: Path) -> Plan:
