@@ -18,6 +18,9 @@ from jaxsd.video.keys import LARGEST_ZOOM, Key, keys_of, length_of
 from jaxsd.video.sound import Sound, read_sound
 from jaxsd.video.walk import DIGITS, at, between, mean
 
+TABLE, FIRST = "frames.jsonl", "first"
+"""Names in the folder of frames: their table, and the folder of a steady video's first frame."""
+
 
 class Frame(NamedTuple):
     """One frame."""
@@ -142,3 +145,17 @@ def _plain(value: Any) -> Any:
 def frames_folder(output: str) -> Path:
     """Where the frames of a video are drawn."""
     return Path(output).with_suffix(".frames")
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses a folder for frames that has something else in it, since it goes at the end.
+
+    Raises:
+      ValueError: it is not empty, and no run of frames began there.
+    """
+    begun = any((place / TABLE).is_file() for place in (folder, folder / FIRST))
+    if folder.exists() and not begun and any(folder.iterdir()):
+        raise ValueError(
+            f"{folder}, where the frames would be drawn, has other files in it; give the video "
+            "another name"
+        )

@@ -17,7 +17,7 @@ from jaxsd.video.config import key_frames, read_video
 from jaxsd.video.drive import Drive
 from jaxsd.video.easing import EASINGS
 from jaxsd.video.keys import keys_of
-from jaxsd.video.plan import check_files, planned, rows_of, steadied
+from jaxsd.video.plan import check_files, check_folder, planned, rows_of, steadied
 from jaxsd.video.recipe import recipe_of
 from jaxsd.video.walk import crossed
 
@@ -78,6 +78,16 @@ def test_files_that_are_missing_are_one_line() -> None:
         check_files(plan_of({"prompt": "a"}, {"control": ["no.png:canny"]}))
     with pytest.raises(FileNotFoundError, match=r"there is no file 'no\.pt'"):
         check_files(plan_of({"prompt": "a", "embedding": ["no.pt"]}))
+
+
+def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:
+    check_folder(tmp_path / "none")
+    check_folder(tmp_path)
+    (tmp_path / "picture.png").touch()
+    with pytest.raises(ValueError, match="has other files in it; give the video another name"):
+        check_folder(tmp_path)
+    (tmp_path / "frames.jsonl").touch()
+    check_folder(tmp_path)
 
 
 def test_all_frames_of_a_steady_video_look_at_the_first(tmp_path: Path) -> None:
