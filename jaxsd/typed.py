@@ -39,15 +39,24 @@ def read_toml(kind: type[Kind], path: str | Path, overrides: Sequence[str], exam
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no configuration file {path}; see {examples}")
-    values = toml_of(read_text(path), path)
-    for override in overrides:
-        values = _merged(values, _override(override))
+    values = overridden(toml_of(read_text(path), path), overrides)
     try:
         if values.get("output") == "":  # of every run the folder, which here would be this one
             raise ValueError("output is empty; give the folder of the run")
         return built(kind, values)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def overridden(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A table with the values of `key=value` texts, as `read_toml` takes them.
+
+    Raises:
+      ValueError: an override that is not TOML.
+    """
+    for override in overrides:
+        values = _merged(values, _override(override))
+    return values
 
 
 def built(kind: type[Kind], values: Mapping[str, Any], prefix: str = "") -> Kind:

@@ -153,8 +153,28 @@ def test_no_number(name: str, number: float) -> None:
 
 
 def test_an_image_prompt_is_checked() -> None:
-    for wrong in ("a.png", "a.png:b:1:2", ImagePrompt("", "b", weight=math.nan)):
+    for wrong in (
+        "a.png",
+        "a.png:b:1:2",
+        "a.png:b:left=1",
+        "a.png:b:up=much",
+        "a.png:b:up=1,down.2=1e9",
+        ImagePrompt("", "b", weight=math.nan),
+    ):
         assert "ip_adapter" in refused("ip_adapter", (wrong,))
+    text = "a.png:b:up.0.1=1,mid=0.5:0.0:0.5"
+    assert str(ImagePrompt.parse(text)) == text
+    prompt = ImagePrompt.parse(text)
+    assert prompt.by_block == {"up.0.1": 1.0, "mid": 0.5}
+    stages = "down_blocks_1/attentions_0", "mid_block/attentions_0", "up_blocks_0/attentions_1"
+    paths = [
+        f"{stage}/transformer_blocks_0/attn2" for stage in (*stages, "up_blocks_0/attentions_10")
+    ]
+    assert prompt.weights_of(paths) == [0.0, 0.5, 1.0, 0.0]
+    assert replace(prompt, blocks="up=3,up.0.1=1").weights_of(paths) == [0.0, 0.0, 1.0, 3.0]
+    assert replace(prompt, blocks="").weights_of(paths) == [1.0] * 4
+    with pytest.raises(ValueError, match=r"up.1=1: .*it has down.1.0, mid, up.0.1, up.0.10"):
+        replace(prompt, blocks="up.1=1").weights_of(paths)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +207,11 @@ VALUES: dict[str, list[Any]] = {
         (),
     ],
     "ip_adapter": [(ImagePrompt("my cat.png", "a.safetensors", 0.123456789, 0.1, 0.7),), ()],
-    "region": [(Region(0.0, 0.25, 0.5, 0.123456789, "a: red, apple", 2.0), Region(text="b")), ()],
+    "ip_adapter_mask": [("my left half.png", "b.png"), ()],
+    "region": [
+        (Region(0.0, 0.25, 0.5, 0.123456789, "a: red, apple", 2.0), Region(text="b")),
+        (Region(text="c", strength=0.3, mask="my, mask.png"),),
+    ],
     "lora": [(Lora("my style.pt", 0.123456789, -1.5), Lora("b:c.safetensors", 1.0, 1.0)), ()],
     "lora_folder": [("my loras", "b"), ()],
     "embedding": [(Embedding("my toy.pt", "<toy>"), Embedding("b.safetensors")), ()],
@@ -287,6 +311,7 @@ CHOICES: dict[str, list[Any]] = {
     "prompt_weights": ["webui", "comfy", "compel", "none"],
     "clip_skip": [None, 2],
     "negative_prompt": ["", "a mouse"],
+    "blend_prompt": ["", "a cow", "a cow AND (b:1.1)"],
     "seed": [0, 1],
     "sampler": ["ddim", "euler_a", "heun"],
     "steps": [4, 7],
@@ -305,6 +330,8 @@ CHOICES: dict[str, list[Any]] = {
     "image": ["", "picture.png"],
     "strength": [0.5, 1.0],
     "mask": ["", "mask.png"],
+    "reference": ["", "first.png"],
+    "reference_strength": [0.5, 1.0],
     "outpaint": [(0, 0, 0, 0), (8, 0, 0, 0)],
     "lora": [(), (Lora("a.safetensors", 0.5),)],
     "control": [(), (Control("a.png", "canny", 0.5),), (Control("b.png", "canny", 1.0, 0.0, 0.5),)],
@@ -338,7 +365,8 @@ def form_of(spec: ModelSpec, settings: list[Settings]) -> str:
 
     def pictures(one: Settings) -> Pictures:
         image, own_mask = picture if one.image else None, mask if one.mask else None
-        return Pictures(image, own_mask, (picture,) * len(one.control))
+        reference = picture if one.reference else None
+        return Pictures(image, own_mask, (picture,) * len(one.control), reference=reference)
 
     canvases = [canvas_of(one, pictures(one)) for one in settings]
     arrays = given_arrays(spec, tokenizers, settings, canvases), runs_of(spec, settings)
@@ -379,6 +407,7 @@ def test_images_of_one_bucket_share_a_program(family: str) -> None:
         {"prompt": "a (b:1.2)"},
         {"prompt": "[a:b:0.5]"},
         {"prompt": "a AND b"},
+        {"blend_prompt": "b"},
         {"prompt": "a BREAK b"},
         {"clip_skip": 2},
         {"width": 24},
@@ -388,7 +417,12 @@ def test_images_of_one_bucket_share_a_program(family: str) -> None:
         {"strength": 0.5},
         {"control": (Control("a.png", "canny"),)},
         {"ip_adapter": (ImagePrompt("a.png", "a.safetensors"),)},
+        {
+            "ip_adapter": (ImagePrompt("a.png", "a.safetensors"),),
+            "ip_adapter_mask": ("left.png",),
+        },
         {"image_encoder": "clip"},
+        {"reference": "a.png"},
         {"lora": (Lora("a.safetensors", 0.5),)},
         {"embedding": (Embedding("a.pt"),)},
     ],
@@ -414,6 +448,7 @@ def test_what_changes_the_program_changes_the_bucket(changes: dict[str, Any]) ->
         {"mask_blur": 1.0},
         {"composite": False},
         {"preprocessor": "canny"},
+        {"reference_strength": 0.9},
     ],
     ids=str,
 )

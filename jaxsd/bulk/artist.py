@@ -15,7 +15,7 @@ from jaxsd.bulk.plan import Unit, first_units
 from jaxsd.bulk.rows import Row
 from jaxsd.bulk.run import Ready, filled
 from jaxsd.bulk.work import Work
-from jaxsd.canvases import Pictures, pictures_alone, read_pictures
+from jaxsd.canvases import Pictures, masks_of, pictures_alone, read_pictures
 from jaxsd.executables import Executables
 from jaxsd.images import ENCODERS
 from jaxsd.outputs import adapter_hashes, model_hash
@@ -128,4 +128,8 @@ class PipelineArtist:
             mask = black[..., 0] if named.mask else None
             depth = black[..., 0] if named.depth else None
             seen = ((black,) * len(each) for each in (named.control, named.ip_adapter))
-            return Pictures(image, mask, *seen, depth), {}, str(error)
+            masks = (
+                (black[..., 0],) * len(each) for each in (named.ip_adapter_mask, masks_of(named))
+            )
+            reference = black if named.reference else None
+            return Pictures(image, mask, *seen, depth, *masks, reference), {}, str(error)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from jaxsd.bulk.rows import Row
 from jaxsd.config import ModelSpec
-from jaxsd.settings import Bucket, bucket_of
+from jaxsd.settings import Bucket, Lora, bucket_of
 from jaxsd.text import Tokenizer
 
 
@@ -55,8 +55,15 @@ def plan(
 
 
 def first_units(units: Iterable[Unit]) -> list[Unit]:
-    """The first unit of each bucket: together they need every program."""
-    return list({unit.bucket: unit for unit in reversed(list(units))}.values())[::-1]
+    """The first unit of each bucket: together they need every program.
+
+    Weights of LoRAs make buckets, and no programs.
+    """
+
+    def program(bucket: Bucket) -> Bucket:
+        return bucket._replace(lora=tuple(Lora(one.file) for one in bucket.lora))
+
+    return list({program(unit.bucket): unit for unit in reversed(list(units))}.values())[::-1]
 
 
 def calls(units: Iterable[Unit], devices: int) -> Iterator[tuple[Unit, ...]]:

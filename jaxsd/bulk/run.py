@@ -12,7 +12,7 @@ import numpy as np
 from jaxsd.bulk.plan import Unit, calls
 from jaxsd.bulk.rows import Row
 from jaxsd.bulk.store import Records, Store
-from jaxsd.canvases import pasted_back
+from jaxsd.canvases import picture_of
 from jaxsd.images import to_uint8
 from jaxsd.pipeline import Order
 from jaxsd.sampling import first_non_finite
@@ -199,7 +199,7 @@ def _pictures(ready: Ready, drawing: Drawing) -> list[Picture]:
             pictures.append("the autoencoder's output was not finite")
         else:
             own = ready.order.canvases[i], ready.order.settings[i]
-            pictures.append(pasted_back(to_uint8(images[i]), *own))
+            pictures.append(picture_of(to_uint8(images[i]), *own))
     return pictures
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from jaxsd.bulk.config import one_image_a_call, read_config
-from jaxsd.bulk.work import checked_work
+from jaxsd.bulk.work import Work, checked_work
 from jaxsd.cli.hosts import WEEK, add_hosts, join_hosts
 from jaxsd.terminal import printable
 from jaxsd.writing import check_place
@@ -41,8 +41,20 @@ def main(args: argparse.Namespace) -> None:
         skip_bad_rows=args.skip_bad_rows,
         say=lambda line: print(printable(line), file=sys.stderr),
     )
+    manifest = draw_work(work, args)
+    if manifest is not None:
+        print(manifest)
 
-    # Imported here because these import jax: mistakes above are reported without that delay.
+
+def draw_work(work: Work, args: argparse.Namespace, unit: str = "image") -> Path | None:
+    """Draws what is not there yet, with a bar; the whole manifest, once every host is done.
+
+    Args:
+      work: checked.
+      args: with those of `add_hosts`.
+      unit: what an image is called.
+    """
+    # Imported here because these import jax: mistakes before are reported without that delay.
     import jax
     from tqdm import tqdm
 
@@ -63,11 +75,11 @@ def main(args: argparse.Namespace) -> None:
 
         def bar(total: int, done: int) -> Callable[[int], object]:
             desc = f"host {host}" if hosts > 1 else None
-            shown = tqdm(total=total, initial=done, unit="image", desc=desc)
+            shown = tqdm(total=total, initial=done, unit=unit, desc=desc)
             return stack.enter_context(shown).update
 
         cache = writable_cache(say)
-        manifest = draw(
+        return draw(
             work,
             Executables(cache and cache / "programs", say),
             host=host,
@@ -76,5 +88,3 @@ def main(args: argparse.Namespace) -> None:
             shown=bar,
             say=say,
         )
-    if manifest is not None:
-        print(manifest)

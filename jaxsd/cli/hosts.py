@@ -20,6 +20,11 @@ def add_hosts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", type=int, metavar="I", help="with --coordinator: 0 to N - 1")
 
 
+def is_alone(args: argparse.Namespace) -> bool:
+    """Whether the arguments name no other hosts."""
+    return args.coordinator is None and not args.distributed
+
+
 def join_hosts(args: argparse.Namespace, patience: int = 300) -> None:
     """Joins the other hosts before JAX is used; does nothing if there are none.
 
@@ -32,7 +37,7 @@ def join_hosts(args: argparse.Namespace, patience: int = 300) -> None:
     by_hand = (args.coordinator, args.hosts, args.host)
     if any(one is not None for one in by_hand) and None in by_hand:
         raise ValueError("--coordinator, --hosts and --host belong together")
-    if args.coordinator is None and not args.distributed:
+    if is_alone(args):
         return
     import jax
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
-from jaxsd.images.opening import File, opened, upright_rgb, upright_size
+from jaxsd.images.opening import File, opened, upright, upright_rgb, upright_size
 from jaxsd.images.resize import covering, fitted
 from jaxsd.images.texts import PARAMETERS, UNICODE
 from jaxsd.writing import replacing
@@ -40,7 +40,7 @@ def webp_bytes(image: np.ndarray, texts: Mapping[str, str] | None = None) -> byt
     """
     _check_sides("WebP", image, 2**14 - 1)
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "WEBP", lossless=True, exif=_exif(texts or {}))
+    Image.fromarray(image).save(buffer, "WEBP", lossless=True, exif=exif_of(texts or {}))
     return buffer.getvalue()
 
 
@@ -51,7 +51,7 @@ def jpeg_bytes(image: np.ndarray, texts: Mapping[str, str] | None = None) -> byt
       ValueError: a side, or the texts, are too long for the format.
     """
     _check_sides("JPEG", image, 2**16 - 1)
-    exif = _exif(texts or {})
+    exif = exif_of(texts or {})
     if (size := len(exif.tobytes())) > MOST_EXIF:
         raise ValueError(
             f"prompts and settings have {size} bytes; a JPEG has room for {MOST_EXIF}, "
@@ -106,7 +106,7 @@ def _check_sides(kind: str, image: np.ndarray, most: int) -> None:
         )
 
 
-def _exif(texts: Mapping[str, str]) -> Image.Exif:
+def exif_of(texts: Mapping[str, str]) -> Image.Exif:
     """Texts where webui looks for them: `parameters` as a comment, another as the description."""
     exif = Image.Exif()
     for name, text in texts.items():
@@ -131,6 +131,20 @@ def read_image(path: File) -> np.ndarray:
     """
     with opened(path) as image:
         return np.asarray(upright_rgb(image))
+
+
+def read_rgba(path: File) -> tuple[np.ndarray, np.ndarray | None]:
+    """A picture file as it is under its transparency, uint8 [H, W, 3], and that, [H, W] or None.
+
+    Raises:
+      OSError: as for `read_image`.
+    """
+    with opened(path) as image:
+        image = upright(image)
+        if not image.has_transparency_data:
+            return np.asarray(image.convert("RGB")), None
+        pixels = np.asarray(image.convert("RGBA"))
+        return pixels[..., :3], pixels[..., 3]
 
 
 def image_size(path: File) -> tuple[int, int]:

@@ -109,6 +109,26 @@ def latent_mask(mask: np.ndarray, downscale: int) -> np.ndarray:
     return np.ascontiguousarray(mask[..., ::downscale, ::downscale], np.float32)
 
 
+def middles(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A mask for texts of regions, at the size of latents.
+
+    A latent pixel has the mean of what lies at the middle of its block. That is PyTorch's bilinear
+    interpolation, as ComfyUI's masks have it, and rounds an edge as that of a box is rounded.
+
+    Args:
+      mask: uint8 [H, W], whose sides are multiples of those of the latents.
+      height: of the latents.
+      width: of the latents.
+
+    Returns:
+      float64 [height, width] in [0, 1].
+    """
+    down, along = mask.shape[0] // height, mask.shape[1] // width
+    rows, columns = ([(side - 1) // 2, side // 2] for side in (down, along))
+    values = [mask[row::down, column::along] for row in rows for column in columns]
+    return np.mean(values, axis=0) / 255
+
+
 def check_mask(mask: np.ndarray) -> None:
     """Checks that a mask has floats in [0, 1].
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsd.canvases import Pictures, canvas_of, pasted_back
+from jaxsd.canvases import Pictures, canvas_of, picture_of
 from jaxsd.images import to_uint8
 from jaxsd.memory import check_drawing
 from jaxsd.parallel import own_share, share
@@ -152,6 +152,8 @@ class Pipeline(Model):
             `image`, `mask`: arrays as in `image_to_image` and `inpaint`;
             `control_images`: uint8 [H, W, 3], one for each of `control`;
             `ip_adapter_images`: likewise for each of `ip_adapter`, of any size;
+            `ip_adapter_masks`: uint8 [H, W], 255 where the first ones of `ip_adapter` act;
+            `region_masks`: uint8 [H, W], 255 where it counts, for each of `region` with a mask;
             `latents`: [B, h, w, c] float32 noise of unit variance, which replaces that of the
             seeds; its size is drawn if no other is given.
 
@@ -201,13 +203,13 @@ class Pipeline(Model):
         return tree if self.mesh is None else own_share(tree, specs, self.mesh)
 
     def pictures(self, drawing: Drawing, order: Order) -> np.ndarray | list[np.ndarray]:
-        """The pictures of a drawing, uint8 [B, H, W, 3], with the kept pixels pasted back.
+        """The pictures of a drawing, uint8 [B, H, W, 3], with the kept pixels, and watermarks.
 
         A list of [H, W, 3] where `only_masked` puts parts back into pictures of several sizes.
         """
         rounded = to_uint8(np.asarray(drawing.images))
         own = zip(rounded, order.canvases, order.settings, strict=True)
-        made = [pasted_back(*one) for one in own]
+        made = [picture_of(*one) for one in own]
         return np.stack(made) if len({image.shape for image in made}) == 1 else made
 
     def slots(self, order: Order, size: int) -> Slots:
@@ -245,7 +247,8 @@ class Pipeline(Model):
         count = len(settings)
         batch = batch or self.batch(count)
         check_drawing(settings[0], self.spec, images=count, together=-(-batch // self.batch(1)))
-        canvases = [canvas_of(*one) for one in zip(settings, pictures, strict=True)]
+        unit = self.spec.vae.downscale if self.spec.unet.sees == "small" else 1
+        canvases = [canvas_of(*one, unit) for one in zip(settings, pictures, strict=True)]
         height, width = settings[0].drawn_size
         self._check_controls(settings[0])
         unit = self.spec.vae.downscale
@@ -286,7 +289,7 @@ class Pipeline(Model):
         pipe = self
         if settings[0].refiner:
             pipe = self._refiner(settings[0].refiner)
-            blank = [one._replace(controls=()) for one in blank]
+            blank = [one._replace(controls=(), reference=None) for one in blank]
         later = pipe.order(second, pictures=blank, batch=batch)
         if later.takes_over:
             before = [tableau_of(one, self.spec).rows for one in filled(settings, batch)]

@@ -62,6 +62,7 @@ def texts_of(
         keep=keep,
         layer=_layers(spec, settings),
         weights=_weights(kind, each, banks) if any(one.is_weighted for one in banks) else None,
+        mix=_mix(settings, banks, seen) if any(one.blend_prompt for one in settings) else None,
     )
 
 
@@ -102,6 +103,17 @@ def _weights(
             for own, chunks in zip(seen, texts, strict=True):
                 own[image, number] = chunks[image][number].span != span
     return Mixed(weight, tuple(seen), mix / mix.sum(axis=-1, keepdims=True))
+
+
+def _mix(settings: Sequence[Settings], banks: Sequence[Bank], count: int) -> np.ndarray:
+    """Shares [B, M, M] of texts: each is itself, or its mean with the text that it leads to."""
+    mix = np.tile(np.eye(count, dtype=np.float32), (len(banks), 1, 1))
+    for own, one, bank in zip(mix, settings, banks, strict=True):
+        for number, entry in enumerate(bank.entries):
+            if entry.toward is not None:
+                own[number, number] = 1 - one.blend_strength
+                own[number, entry.toward] = one.blend_strength
+    return mix
 
 
 def _layers(spec: ModelSpec, settings: Sequence[Settings]) -> np.ndarray | None:

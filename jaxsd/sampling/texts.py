@@ -56,9 +56,17 @@ class Texts(NamedTuple):
     keep: Array  # [B, M] float32, 0 where the text is replaced by zeros
     layer: Array | None = None  # [B] int32, of the context, from the last, 1; None for the model's
     weights: Scaled | Interpolated | Mixed | None = None  # None where all are 1
+    mix: Array | None = None  # [B, M, M] float32, shares of texts in those that branches see
 
 
-def encoded_texts(networks: Networks, params: Params, texts: Texts) -> tuple[Array, Array | None]:
+class Encoded(NamedTuple):
+    """M texts for each of B images, as the U-Net sees them."""
+
+    context: Array  # [B, M, L, d] float32
+    pooled: Array | None  # [B, M, p] float32
+
+
+def encoded_texts(networks: Networks, params: Params, texts: Texts) -> Encoded:
     """Contexts [B, M, P*L, d] joined along their width, and the last encoder's pooled texts.
 
     The pooled text is that of the first chunk.
@@ -85,6 +93,14 @@ def encoded_texts(networks: Networks, params: Params, texts: Texts) -> tuple[Arr
     context = jnp.concatenate(contexts, axis=-1)
     context = context.reshape(batch, count, *context.shape[1:]) * texts.keep[..., None, None]
     if networks.unet.config.added is None:
-        return context, None
+        return Encoded(_mixed(texts.mix, context), None)
     pooled = output.pooled.reshape(batch, several, -1, output.pooled.shape[-1])[:, :count, 0]
-    return context, pooled * texts.keep[..., None]
+    pooled = pooled * texts.keep[..., None]
+    return Encoded(_mixed(texts.mix, context), _mixed(texts.mix, pooled))
+
+
+def _mixed(mix: Array | None, encoded: Array) -> Array:
+    """Means of what texts became, [B, M, ...], with the shares [B, M, M]."""
+    if mix is None:
+        return encoded
+    return jnp.einsum("bmn,bn...->bm...", mix, encoded, precision="highest")

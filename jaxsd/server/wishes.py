@@ -20,9 +20,12 @@ from jaxsd.images import image_size, read_image, read_mask
 from jaxsd.settings import OPTIONS, SIZE, UPSCALERS, Control, Region, Settings, settings_from
 from jaxsd.typed import built, nearest
 
-TEXTS = ("prompt", "negative_prompt", "sampler", "sampler_options", "region")
+TEXTS = (
+    *("prompt", "negative_prompt", "blend_prompt", "sampler", "sampler_options", "region"),
+    "watermark",
+)
 """Options that are texts, and name no file."""
-PICTURES = ("image", "mask", "depth")
+PICTURES = ("image", "mask", "depth", "reference")
 """Options that are pictures: base64, or a data: URL."""
 CONTROL = "control"
 """Tables of a picture, the name of a ControlNet that is served, and more of `Control`."""

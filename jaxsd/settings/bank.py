@@ -1,8 +1,8 @@
 """The bank of texts of an image: each text that a branch sees in some row, once."""
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class Entry(NamedTuple):
     spans: tuple[Span, ...]
     is_negative: bool
     sees: bool = True  # whether its branch sees the picture that a model changes
+    toward: int | None = None  # number of the entry that is mixed into it
 
 
 class Bank(NamedTuple):
@@ -75,26 +76,36 @@ def bank_of(settings: Settings, rows: int, *, guided: bool) -> Bank:
     """
     prompt, negative = (without_tags(t)[0] for t in (settings.prompt, settings.negative_prompt))
     if settings.prompt_weights == "none":
-        parts, rows_of = [Part(prompt, 1.0)], lambda text: [text] * rows
+        parts_in, rows_of = lambda text: [Part(text, 1.0)], lambda text: [text] * rows
     else:
-        parts, rows_of = parts_of(prompt), lambda text: edited(text, rows)
-    parts = [*parts, *(Part(region.text, 1.0) for region in settings.region)]
+        parts_in, rows_of = parts_of, lambda text: edited(text, rows)
+    parts, goals = _toward(settings, parts_in(prompt), parts_in)
+    parts += [Part(region.text, 1.0) for region in settings.region]
+    goals += [None] * len(settings.region)
     negative = rows_of(negative) if guided else []
     first, columns = _numbered([negative] if guided else [], 0)
     blind = len(first) if guided and is_shown(settings) else 0
     if blind:
         columns += [[number + blind for number in columns[0]]]
         first = first * 2
-    later, others = _numbered([rows_of(part.text) for part in parts], len(first))
-    if len(first) + len(later) > MOST_TEXTS:
+    pairs = [
+        list(zip(rows_of(part.text), [None] * rows if goal is None else rows_of(goal), strict=True))
+        for part, goal in zip(parts, goals, strict=True)
+    ]
+    later, others = _numbered(pairs, len(first))
+    mixed = list(dict.fromkeys(goal for _, goal in later if goal is not None))
+    if (count := len(first) + len(later) + len(mixed)) > MOST_TEXTS:
         raise ValueError(
-            f"the edits of a prompt make {len(first) + len(later)} texts; at most {MOST_TEXTS} "
-            "are possible for an image"
+            f"the edits of a prompt make {count} texts; at most {MOST_TEXTS} are possible for an "
+            "image"
         )
-    texts = [*((text, True) for text in first), *((text, False) for text in later)]
+    place = {goal: number for number, goal in enumerate(mixed, len(first) + len(later))}
+    texts = [(text, True, None) for text in first]
+    texts += [(text, False, place.get(goal)) for text, goal in later]
+    texts += [(text, False, None) for text in mixed]
     entries = [
-        Entry(text, _spans(settings, text), is_negative, number >= blind)
-        for number, (text, is_negative) in enumerate(texts)
+        Entry(text, _spans(settings, text), is_negative, number >= blind, toward)
+        for number, (text, is_negative, toward) in enumerate(texts)
     ]
     which = np.array([*columns, *others], np.int32).T
     return Bank(tuple(entries), which, tuple(part.weight for part in parts))
@@ -160,12 +171,32 @@ def common_chunks(counts: Iterable[int]) -> int:
     return common
 
 
+def _toward(
+    settings: Settings, parts: list[Part], parts_in: Callable[[str], list[Part]]
+) -> tuple[list[Part], list[str | None]]:
+    """The parts of the prompt with mixed weights, and the texts that are mixed into theirs."""
+    if not settings.blend_prompt:
+        return parts, [None] * len(parts)
+    others, share = parts_in(settings.blend_prompt), settings.blend_strength
+    if len(others) != len(parts):
+        raise ValueError(
+            f"blend_prompt has {len(others)} parts joined by AND, and the prompt {len(parts)}; "
+            "give as many"
+        )
+    both = list(zip(parts, others, strict=True))
+    weights = [(1 - share) * one.weight + share * other.weight for one, other in both]
+    mixed = [Part(one.text, weight) for one, weight in zip(parts, weights, strict=True)]
+    return mixed, [other.text for other in others]
+
+
 def _spans(settings: Settings, text: str) -> tuple[Span, ...]:
     return (Span(text),) if settings.prompt_weights == "none" else tuple(spans_of(text))
 
 
-def _numbered(columns: Sequence[Sequence[str]], first: int) -> tuple[list[str], list[list[int]]]:
-    """Different texts of columns, in order, and the columns as numbers of them from `first` on."""
-    numbers: dict[str, int] = {}
+def _numbered(
+    columns: Sequence[Sequence[Hashable]], first: int
+) -> tuple[list[Any], list[list[int]]]:
+    """What differs in columns, in order, and the columns as numbers of it from `first` on."""
+    numbers: dict[Hashable, int] = {}
     found = [[numbers.setdefault(text, first + len(numbers)) for text in own] for own in columns]
     return list(numbers), found

@@ -38,11 +38,13 @@ class Bucket(NamedTuple):
     chunks: tuple[int, ...]
     is_weighted: bool
     skips: bool
+    mixes: bool  # whether prompts are mixed
     shared: tuple[Any, ...]  # values of the options that a call shares
     begins: bool  # whether it begins from a picture
     paints: bool
     controls: tuple[str, ...]
     ip_adapters: tuple[str, ...]
+    ip_masks: int
     lora: tuple[Lora, ...]
 
 
@@ -85,9 +87,11 @@ def passes_of(settings: Settings) -> tuple[Settings, ...]:
         none = {
             "control": (),
             "ip_adapter": (),
+            "ip_adapter_mask": (),
             "lora": (),
             "lora_folder": (),
             "preset": "none",
+            "reference": "",
             "refiner": "",
         }
         return settings, replace(settings, prompt=prompt, image=HANDED, strength=1.0, **none)
@@ -139,11 +143,13 @@ def bucket_of(settings: Settings, spec: ModelSpec, tokenizers: Sequence[Tokenize
         chunks=tuple(common_chunks(chunk_counts(bank, tokenizers, kind)) for bank in banks),
         is_weighted=any(bank.is_weighted for bank in banks),
         skips=skips(settings, spec),
+        mixes=bool(settings.blend_prompt),
         shared=tuple(getattr(settings, name) for name in SHARED),
         begins=bool(settings.image),
         paints=settings.paints,
-        controls=tuple(control.model for control in settings.control),
+        controls=tuple(control.source for control in settings.control),
         ip_adapters=tuple(one.model for one in settings.ip_adapter),
+        ip_masks=len(settings.ip_adapter_mask),
         lora=adapters_of([settings]).lora,
     )
 
@@ -155,7 +161,8 @@ def adapters_of(images: Sequence[Settings]) -> Adapters:
       ValueError: a prompt names a LoRA that there is not.
     """
     first = images[0]
-    texts = [without_tags(text)[0] for one in images for text in (one.prompt, one.negative_prompt)]
+    said = [(one.prompt, one.negative_prompt, one.blend_prompt) for one in images]
+    texts = [without_tags(text)[0] for own in said for text in own]
     texts += [region.text for region in first.region]
     return Adapters(
         first.lora + named_loras(first.prompt, first.lora_folder),

@@ -88,6 +88,24 @@ def test_parts_need_no_guidance_but_see_the_negative_prompt() -> None:
     assert [run.columns["which"].shape[-1] for run in halves] == [3], "no branch of weight 0"
 
 
+def test_a_row_sees_the_mean_of_its_text_and_the_other_prompts() -> None:
+    told = {"blend_prompt": "[c|d] AND e:0.9", "blend_strength": 0.25}
+    order = ordered("[a:b:0.4] AND f:0.5", **told)
+    assert seen(order, 1) == ["a", "a", "b", "b", "b"]
+    mix, which = order[0].mix[0], order[1][0].columns["which"][:, 0]
+    texts = [order[0].ids[0][0, number] for number in range(len(mix))]
+    names = {row.tobytes(): name for name in "abcdef" for row in letters(SD1)[0]([name])}
+    for branch, want in ((1, "cdcdc"), (2, "eeeee")):
+        for number, goal in zip(which[:, branch], want, strict=True):
+            shares = {
+                names.get(texts[i].tobytes()): mix[number, i] for i in mix[number].nonzero()[0]
+            }
+            assert shares == {names[texts[number].tobytes()]: 0.75, goal: 0.25}
+    np.testing.assert_array_equal(mix[0], np.eye(len(mix))[0], "the negative prompt is as it was")
+    np.testing.assert_allclose(order[1][0].columns["weight"][0, 0], [3, 3 * (0.75 * 0.5 + 0.225)])
+    assert form_of(order) == form_of(ordered("[a:b:0.4] AND f:0.5", **told | {"blend_strength": 0}))
+
+
 @pytest.mark.parametrize("prompt", ["a (b:1.2) AND c", "{a|b}", "[a:b:0.5]", "BREAK", "a" * 99])
 def test_plain_text_has_no_grammar_and_is_cut(prompt: str) -> None:
     with pytest.warns(UserWarning, match="24 tokens") if len(prompt) > 75 else nullcontext():
@@ -133,6 +151,8 @@ def test_scores_of_the_refiner() -> None:
             {"prompt": "[" + "|".join("abcdefgh") + "]" + "[a|b|c|d|e|f|g]" + "[a|b|c|d|e]"},
             "make 281 texts; at most 256",
         ),
+        ({"prompt": "a AND b", "blend_prompt": "c"}, "blend_prompt has 1 parts joined by AND, and"),
+        ({"prompt": "a", "blend_strength": 0.5}, "blend_strength 0.5 needs a prompt to mix"),
         ({"prompt": "a", "clip_skip": 4}, "clip_skip 4 is out of range; .* has 3 layers"),
     ],
 )

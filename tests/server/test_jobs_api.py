@@ -90,7 +90,7 @@ def test_the_schema_has_every_option_but_those_that_name_files(client):
     assert said == request_schema()
     assert set(OPTIONS) - set(said["properties"]) == set(OPTIONS) - set(OPEN)
     assert set(OPTIONS) - set(OPEN) == {
-        *("embedding", "embedding_folder", "image_encoder", "ip_adapter"),
+        *("embedding", "embedding_folder", "image_encoder", "ip_adapter", "ip_adapter_mask"),
         *("lora", "lora_folder", "refiner", "wildcards"),
     }
     assert said["properties"]["freeu"]["items"]["maximum"] == 10

@@ -155,6 +155,19 @@ def test_weights_of_sixty_prompts(family: str, kind: str) -> None:
     assert worst < TOLERANCE
 
 
+def test_mixed_prompts() -> None:
+    """ComfyUI's ConditioningAverage: contexts and pooled texts, linearly, after their weights."""
+    spec, kind, share = spec_of("sdxl"), "compel", 0.3
+    pair = "a (cat:1.2) sits", "(a [red] cat)"
+    told = {"prompt_weights": kind, "blend_prompt": pair[1], "blend_strength": share}
+    context, pooled = ours(spec, [pair[0]], **told)
+    one, other = (theirs(spec, kind, prompt) for prompt in pair)
+    assert relative_error(context[0, 0], torch.lerp(one, other, share).numpy()) < TOLERANCE
+    ends = [framed([(text, 1)], SECOND)[0] for text in ("a cat sits", "a red cat")]
+    one, other = (encoded(spec.text[-1], ids)[1] for ids in ends)
+    assert relative_error(pooled[0, 0], torch.lerp(one, other, share).numpy()) < TOLERANCE
+
+
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])
 def test_clip_skip(family: str) -> None:
     """SD 1: diffusers' clip_skip N - 1, with the final norm; XL: its N - 2, without."""

@@ -1,0 +1,128 @@
+"""Every frame of a video, before anything is drawn."""
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxsd.config import ModelSpec
+from jaxsd.settings import OPTIONS, Lora, Settings, checked
+from jaxsd.video.config import MOST_FRAMES, VideoConfig
+from jaxsd.video.drive import Drive, followed, warped
+from jaxsd.video.keys import LARGEST_ZOOM, Key, keys_of, length_of
+from jaxsd.video.sound import Sound, read_sound
+from jaxsd.video.walk import DIGITS, at, between, mean
+
+
+class Frame(NamedTuple):
+    """One frame."""
+
+    settings: Settings
+    zoom: float
+
+
+class Plan(NamedTuple):
+    """A video that can be drawn."""
+
+    config: VideoConfig
+    frames: tuple[Frame, ...]
+    shown: tuple[int, ...]  # frames of the contact sheet: those nearest to the key frames
+    sound: Sound | None
+    driven: np.ndarray  # [drives, frames], 0 to 1
+
+
+def planned(config: VideoConfig, spec: ModelSpec) -> Plan:
+    """The frames of a video: each a function of the key frames, its time and the sound.
+
+    Raises:
+      ValueError: key frames or a sound that can not be used.
+      OSError: a sound that can not be read.
+    """
+    sound = read_sound(config.audio) if config.audio else None
+    seconds = sound.seconds if sound else 0.0
+    keys = keys_of(config, spec, seconds)
+    count = max(1, round(length_of(keys, config, seconds) * config.fps))
+    if count > MOST_FRAMES:
+        raise ValueError(f"this video has {count} frames; at most {MOST_FRAMES} are possible")
+    numbers = np.zeros((0, count))
+    if sound and config.drive:
+        numbers = followed(config.drive, sound, count, config.fps)
+    times = warped(np.arange(count) / config.fps, config.drive, numbers)
+    mixes = len({key.settings.prompt for key in keys}) > 1
+    for number, (one, other) in enumerate(itertools.pairwise(keys), 1):
+        try:
+            checked(between(one.settings, other.settings, 0.5, mixes=mixes), spec)
+        except ValueError as error:
+            raise ValueError(f"between key frames {number} and {number + 1}: {error}") from None
+    frames = [
+        _driven(_frame(keys, time, mixes=mixes), config.drive, numbers[:, i])
+        for i, time in enumerate(times)
+    ]
+    nearest = dict.fromkeys(int(np.abs(times - key.time).argmin()) for key in keys)
+    return Plan(config, tuple(frames), tuple(nearest), sound, numbers)
+
+
+def _frame(keys: list[Key], time: float, *, mixes: bool) -> Frame:
+    one, other, share = at(keys, time)
+    settings = between(one.settings, other.settings, share, mixes=mixes)
+    return Frame(settings, mean(one.zoom, other.zoom, share))
+
+
+def _driven(frame: Frame, drives: tuple[Drive, ...], numbers: np.ndarray) -> Frame:
+    """A frame with what the sound adds to it."""
+    settings, zoom = frame
+    for drive, number in zip(drives, numbers, strict=True):
+        added = round(drive.amount * float(number), DIGITS)
+        if drive.moves == "zoom":
+            zoom = min(max(zoom + added, 1.0), LARGEST_ZOOM)
+        elif drive.moves == "guidance_scale":
+            said = OPTIONS["guidance_scale"].metadata
+            scale = min(max(settings.guidance_scale + added, said["low"]), said["high"])
+            settings = replace(settings, guidance_scale=round(scale, DIGITS))
+        elif drive.moves != "walk":
+            weighed = tuple(_heavier(one, added) for one in getattr(settings, drive.moves))
+            settings = replace(settings, **{drive.moves: weighed})
+    return Frame(settings, zoom)
+
+
+def _heavier(one: Any, added: float) -> Any:
+    """A LoRA, a ControlNet or an IP-Adapter with more weight."""
+    if isinstance(one, Lora):
+        weights = [round(weight + added, DIGITS) for weight in one.weights]
+        return replace(one, weight=weights[0], text_weight=weights[1])
+    return replace(one, weight=round(one.weight + added, DIGITS))
+
+
+def steadied(plan: Plan, first: Path) -> Plan:
+    """The same with the picture of the first frame in the self-attention of all frames."""
+    seen = {"reference": str(first), "reference_strength": plan.config.steady}
+    frames = (one._replace(settings=replace(one.settings, **seen)) for one in plan.frames)
+    return plan._replace(frames=tuple(frames))
+
+
+def frame_id(number: int) -> str:
+    """The name of a frame."""
+    return f"{number:06d}"
+
+
+def rows_of(plan: Plan) -> bytes:
+    """The frames as a table for `jaxsd bulk`: lines of JSON."""
+    lines = []
+    for number, frame in enumerate(plan.frames):
+        said = {name: _plain(getattr(frame.settings, name)) for name in OPTIONS}
+        lines.append({"id": frame_id(number)} | said)
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def frames_folder(output: str) -> Path:
+    """Where the frames of a video are drawn."""
+    return Path(output).with_suffix(".frames")
