@@ -27,7 +27,7 @@ COMMANDS = {
     "merge": "a model with LoRAs merged, or made of other models",
     "pack": "an image folder as ArrayRecord files, to train on",
     "score": "numbers of quality over a folder of pictures",
-    "serve": "pictures over HTTP: for OpenAI's and webui's clients, and a page",
+    "serve": "pictures over HTTP, for other programs and in a browser",
     "train": "run or resume a training run",
     "upscale": "pictures, enlarged by a network",
     "video": "a moving picture from key frames, with sound",

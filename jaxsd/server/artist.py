@@ -5,7 +5,7 @@ from collections.abc import Hashable
 import jax
 import numpy as np
 
-from jaxsd.canvases import Pictures, pasted_back
+from jaxsd.canvases import Pictures, picture_of
 from jaxsd.images import to_uint8
 from jaxsd.latent_colours import coloured, latents_of
 from jaxsd.pipeline import Order, Pipeline
@@ -47,12 +47,12 @@ class PipelineArtist:
         return self.pipe.slots(order, self.places)
 
     def picture(self, image: Array, order: Order) -> np.ndarray:
-        """The picture of what was decoded, with kept pixels pasted back."""
+        """The picture of what was decoded, with kept pixels and watermark."""
         if not np.isfinite(image).all():
             raise FloatingPointError(
                 f"the autoencoder's output was not finite in {self.pipe.dtype}; try dtype float32"
             )
-        return pasted_back(to_uint8(image)[0], order.canvases[0], order.settings[0])
+        return picture_of(to_uint8(image)[0], order.canvases[0], order.settings[0])
 
     def preview(self, estimate: Array) -> np.ndarray | None:
         """A pixel for each latent; None for latents whose colours are not known."""

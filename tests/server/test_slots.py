@@ -5,6 +5,7 @@ import pytest
 from tiny_pipelines import SMALLEST, pipeline
 
 from jaxsd.canvases import Pictures
+from jaxsd.sampling.program import Drawing
 from jaxsd.server.artist import PipelineArtist
 from jaxsd.server.engine import Engine
 from jaxsd.server.picture import DONE, Picture
@@ -102,3 +103,13 @@ def test_the_engine_draws_what_the_pipeline_draws():
         order = artist.order(one, Pictures())
         alone = latents_of(artist.batch(order), [order])[one.prompt]
         assert np.array_equal(PIPE.decode(alone)[0], picture.image)
+
+
+def test_a_picture_is_finished_as_the_pipeline_finishes_it():
+    marked = checked(Settings(prompt="a", width=256, height=256, watermark="mine"), PIPE.spec)
+    order = PIPE.order([marked], batch=1)
+    image = np.linspace(-1, 1, 256 * 256 * 3, dtype=np.float32).reshape(1, 256, 256, 3)
+    own = PipelineArtist(PIPE, 1).picture(image, order)
+    assert np.array_equal(own, PIPE.pictures(Drawing(image, None, None), order)[0])
+    with pytest.raises(FloatingPointError, match="not finite in float32"):
+        PipelineArtist(PIPE, 1).picture(image * np.nan, order)

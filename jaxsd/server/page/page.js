@@ -4,7 +4,6 @@ const API = "jaxsd/v1";
 const ask = document.querySelector("#ask");
 const at = (id) => document.getElementById(id);
 const FILES = ["image", "mask"]; // options that are made of files here
-const ELSEWHERE = [...FILES, "depth", "control"]; // and those that the page has no field for
 let options = {};
 
 async function call(path, init = {}) {
@@ -224,7 +223,7 @@ async function begin() {
   );
   const here = new Set([...ask.elements].map((one) => one.name));
   const others = Object.entries(options).filter(
-    ([name]) => !here.has(name) && !ELSEWHERE.includes(name),
+    ([name, said]) => !here.has(name) && !said.contentEncoding && said.items?.type !== "object",
   );
   at("others").append(...others.map(([name, said]) => field(name, said)));
   for (const job of await call(`${API}/jobs`)) {
