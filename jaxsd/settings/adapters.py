@@ -4,12 +4,18 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 from jaxsd.typed import nearest, parsed
 
 FORM = "FILE[:UNET_WEIGHT[:TEXT_WEIGHT]]"
+BUILT_IN = {
+    "emoji-neon": "emoji_neon.safetensors",
+    "emoji-teal": "emoji_teal.safetensors",
+}
+"""A LoRA and an embedding inside the package, of the built-in model."""
 ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 """Of files of weights."""
 
@@ -97,16 +103,17 @@ class Adapters(NamedTuple):
 
 
 def adapter_place(file: str) -> Path:
-    """Where the file of an adapter lies.
+    """Where the file of an adapter lies, built-in names among them.
 
     Raises:
       FileNotFoundError: there is none.
     """
-    path = Path(file)
+    name = BUILT_IN.get(file)
+    path = Path(file) if name is None else Path(str(files("jaxsd") / "assets" / name))
     if not path.is_file():
         raise FileNotFoundError(
             f"there is no file {file!r}; lora is {FORM}, embedding is FILE or NAME=FILE, "
-            "ip_adapter is IMAGE:FILE[:WEIGHT[:FROM:TO]]"
+            f"ip_adapter is IMAGE:FILE[:WEIGHT[:FROM:TO]]; built-in are {', '.join(BUILT_IN)}"
         )
     return path
 
