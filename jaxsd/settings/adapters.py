@@ -131,7 +131,9 @@ def upscaler_place(file: str) -> Path:
 
 
 def without_tags(prompt: str) -> tuple[str, tuple[tuple[str, tuple[float, ...]], ...]]:
-    """A prompt without its `<lora:NAME[:UNET_WEIGHT[:TEXT_WEIGHT]]>`, and their names and weights.
+    """A prompt without its `<lora:NAME[:TEXT_WEIGHT[:UNET_WEIGHT]]>`, and their names and weights.
+
+    The order is webui's; one weight is of both.
 
     Raises:
       ValueError: weights that are not one or two numbers.
@@ -140,7 +142,7 @@ def without_tags(prompt: str) -> tuple[str, tuple[tuple[str, tuple[float, ...]],
     for tag in _TAG.finditer(prompt):
         weights = tag["weights"].split(":")[1:]
         if len(weights) > 2 or not all(map(_NUMBER.fullmatch, weights)):
-            raise ValueError(f"{tag[0]} is not <lora:NAME[:UNET_WEIGHT[:TEXT_WEIGHT]]>")
+            raise ValueError(f"{tag[0]} is not <lora:NAME[:TEXT_WEIGHT[:UNET_WEIGHT]]>")
         tags.append((tag["name"], tuple(parsed(float, one, tag[0]) for one in weights)))
     return (_TAG.sub("", prompt).strip() if tags else prompt), tuple(tags)
 
@@ -160,7 +162,7 @@ def named_loras(prompt: str, folders: Sequence[str]) -> tuple[Lora, ...]:
             where = " or ".join(folders)
             close = f"; {nearest(name, files)}" if files else ""
             raise ValueError(f"<lora:{name}> names a LoRA, and there is none in {where}{close}")
-        found.append(Lora(files[name], *weights))
+        found.append(Lora(files[name], *reversed(weights)))
     return tuple(found)
 
 
