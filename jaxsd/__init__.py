@@ -8,7 +8,16 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PARTS = ("adapters", "convert", "models", "pipeline", "sampling", "schedulers", "settings")
+_PARTS = (
+    "adapters",
+    "convert",
+    "diffusion_map",
+    "models",
+    "pipeline",
+    "sampling",
+    "schedulers",
+    "settings",
+)
 _NAMES = {"Control": "settings", "Pipeline": "pipeline", "Settings": "settings", "load": "pipeline"}
 
 __all__ = ["Control", "Pipeline", "Settings", "load"]

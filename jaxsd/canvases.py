@@ -19,6 +19,7 @@ from jaxsd.images import (
     read_mask,
     region_of,
 )
+from jaxsd.images.watermark import check_room, marked, payload
 from jaxsd.settings import Settings
 
 MOST_COLOUR = 8
@@ -33,6 +34,8 @@ class Pictures(NamedTuple):
     controls: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3], one for each of `Settings.control`
     prompts: tuple[np.ndarray, ...] = ()  # likewise for each of `Settings.ip_adapter`
     depth: np.ndarray | None = None  # uint8 [H, W], 255 is nearest
+    prompt_masks: tuple[np.ndarray, ...] = ()  # uint8 [H, W], for each of `ip_adapter_mask`
+    regions: tuple[np.ndarray, ...] = ()  # uint8 [H, W] for each of `Settings.region` with a mask
     reference: np.ndarray | None = None  # uint8 [H, W, 3]
 
 
@@ -44,7 +47,9 @@ class Canvas(NamedTuple):
     hints: tuple[np.ndarray, ...]  # uint8 [H, W, 3]
     depth: np.ndarray | None = None  # uint8 [H, W]
     prompts: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3] of any size, for IP-Adapters
-    reference: np.ndarray | None = None  # uint8 [H, W, 3]
+    prompt_masks: tuple[np.ndarray, ...] = ()  # uint8 [H, W], 255 where an IP-Adapter acts
+    regions: tuple[np.ndarray, ...] = ()  # uint8 [H, W], 255 where a region's text counts
+    reference: np.ndarray | None = None  # uint8 [H, W, 3], that self-attention looks at
     around: "Around | None" = None  # what a part of a picture is put back into
 
 
@@ -83,17 +88,29 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
         depth = reference = None
         if name := settings.depth:
             depth = grey(read_image(packed(name)), name)
+        regions = []
+        for name in masks_of(settings):
+            regions.append(read_mask(packed(name)))
         if name := settings.reference:
             reference = read_image(packed(name))
         seen = []
         for one in (*settings.control, *settings.ip_adapter):
             name = one.image
             seen.append(read_image(packed(name)))
+        where = []
+        for one in settings.ip_adapter_mask:
+            name = one
+            where.append(read_mask(packed(name)))
     except OSError as error:
         raise ValueError(f"picture {name!r}: {error.strerror or error}") from None
     count = len(settings.control)
-    seen = tuple(seen[:count]), tuple(seen[count:])
-    return Pictures(image, mask, *seen, depth, reference), hashes
+    own = tuple(seen[:count]), tuple(seen[count:])
+    return Pictures(image, mask, *own, depth, tuple(where), tuple(regions), reference), hashes
+
+
+def masks_of(settings: Settings) -> list[str]:
+    """The files of masks of the regions that have one."""
+    return [one.mask for one in settings.region if one.mask]
 
 
 def grey(image: np.ndarray, name: str) -> np.ndarray:
@@ -109,12 +126,20 @@ def grey(image: np.ndarray, name: str) -> np.ndarray:
 
 def pictures_alone(settings: Settings) -> Settings:
     """Settings that name the same pictures, and nothing else."""
-    named = ("image", "mask", "depth", "reference", "control", "ip_adapter")
+    named = (
+        *("image", "mask", "depth", "control", "ip_adapter"),
+        *("ip_adapter_mask", "region", "reference"),
+    )
     return Settings(**{name: getattr(settings, name) for name in named})
 
 
-def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
+def canvas_of(settings: Settings, pictures: Pictures, unit: int = 1) -> Canvas:
     """The canvas of an image, from checked settings.
+
+    Args:
+      settings: of the image.
+      pictures: that they name.
+      unit: pixels that are drawn along a side for one of the picture's, of models that enlarge.
 
     Raises:
       ValueError: a picture that the settings name is not given.
@@ -132,22 +157,40 @@ def canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
             f"ip_adapter names {len(settings.ip_adapter)} adapters, and there are "
             f"{len(pictures.prompts)} pictures for them; give one for each"
         )
-    canvas = _canvas_of_part if settings.only_masked else _canvas_of
+    if len(settings.ip_adapter_mask) != len(pictures.prompt_masks):
+        raise ValueError(
+            f"ip_adapter_mask names {len(settings.ip_adapter_mask)} pictures, and there are "
+            f"{len(pictures.prompt_masks)}; give one for each"
+        )
+    if len(masks_of(settings)) != len(pictures.regions):
+        raise ValueError(
+            f"region names {len(masks_of(settings))} masks, and there are {len(pictures.regions)} "
+            "pictures for them; give one for each"
+        )
+    if settings.only_masked:
+        canvas = _canvas_of_part(settings, pictures)
+    else:
+        canvas = _canvas_of(settings, pictures, unit)
+    regions = tuple(fitted(one, *settings.drawn_size) for one in pictures.regions)
     reference = pictures.reference
     if reference is not None:
         reference = fitted(reference, *settings.drawn_size)
-    return canvas(settings, pictures)._replace(prompts=pictures.prompts, reference=reference)
+    return canvas._replace(prompts=pictures.prompts, regions=regions, reference=reference)
 
 
-def _canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
+def _canvas_of(settings: Settings, pictures: Pictures, unit: int) -> Canvas:
+    def sized(grey: np.ndarray) -> np.ndarray:
+        return fitted(grey, *settings.drawn_size)
+
     hints, depth = hints_of(settings, pictures), pictures.depth
     if depth is not None:
-        depth = fitted(depth[..., None], *settings.drawn_size)[..., 0]
+        depth = sized(depth)
+    seen = {"prompt_masks": tuple(map(sized, pictures.prompt_masks))}
     if pictures.image is None:
-        return Canvas(None, None, hints, depth)
-    image = fitted(pictures.image, settings.height, settings.width)
+        return Canvas(None, None, hints, depth, **seen)
+    image = fitted(pictures.image, settings.height // unit, settings.width // unit)
     if not settings.paints:
-        return Canvas(image, None, hints, depth)
+        return Canvas(image, None, hints, depth, **seen)
     mask = np.zeros(image.shape[:2], np.uint8)
     if pictures.mask is not None:
         mask = fitted(pictures.mask[..., None], settings.height, settings.width)[..., 0]
@@ -155,7 +198,7 @@ def _canvas_of(settings: Settings, pictures: Pictures) -> Canvas:
     if any(settings.outpaint):
         image, new = grown(image, left=left, top=top, right=right, bottom=bottom)
         mask = np.maximum(np.pad(mask, ((top, bottom), (left, right))), new)
-    return Canvas(image, feathered(mask, settings.mask_blur), hints, depth)
+    return Canvas(image, feathered(mask, settings.mask_blur), hints, depth, **seen)
 
 
 def _canvas_of_part(settings: Settings, pictures: Pictures) -> Canvas:
@@ -164,22 +207,29 @@ def _canvas_of_part(settings: Settings, pictures: Pictures) -> Canvas:
     Masks and pictures of ControlNets are brought to the picture's size first.
 
     Raises:
-      ValueError: nothing is to be painted.
+      ValueError: nothing is to be painted, or the picture is too small for a watermark.
     """
     image, size = pictures.image, (settings.height, settings.width)
     own = image.shape[:2]
+    if settings.watermark:
+        check_room(settings.watermark, *own)
     mask = feathered(fitted(pictures.mask[..., None], *own)[..., 0], settings.mask_blur)
     box = region_of(mask, settings.only_masked, *size)
     seen = cut(np.round(255 * mask).astype(np.uint8), box, *size)
     parts = tuple(cut(fitted(one, *own), box, *size) for one in pictures.controls)
+
+    def sized(grey: np.ndarray) -> np.ndarray:
+        return cut(fitted(grey, *own), box, *size)
+
     depth = pictures.depth
     if depth is not None:
-        depth = cut(fitted(depth[..., None], *own)[..., 0], box, *size)
+        depth = sized(depth)
     return Canvas(
         cut(image, box, *size),
         feathered(seen, 0),
         hints_of(settings, pictures._replace(controls=parts)),
         depth,
+        prompt_masks=tuple(map(sized, pictures.prompt_masks)),
         around=Around(image, mask, box),
     )
 
@@ -193,6 +243,14 @@ def hints_of(settings: Settings, pictures: Pictures) -> tuple[np.ndarray, ...]:
     height, width = settings.drawn_size
     preprocess = HINTS[settings.preprocessor]
     return tuple(preprocess(fitted(one, height, width)) for one in pictures.controls)
+
+
+def picture_of(drawn: np.ndarray, canvas: Canvas, settings: Settings) -> np.ndarray:
+    """The picture that comes of a drawn one, uint8 [H, W, 3]: `pasted_back`, then watermarked."""
+    picture = pasted_back(drawn, canvas, settings)
+    if settings.watermark:
+        picture = marked(picture, payload(settings.watermark))
+    return picture
 
 
 def pasted_back(drawn: np.ndarray, canvas: Canvas, settings: Settings) -> np.ndarray:

@@ -28,6 +28,9 @@ class Preset:
 PLAIN = Preset()
 """What suits models that are not distilled."""
 
+EDM = Preset("dpm++_2m")
+"""What suits models with continuous noise: the sampler of diffusers' pipelines of them."""
+
 _TRAILING = ("spacing=trailing",)
 
 PRESETS: dict[str, Preset] = {

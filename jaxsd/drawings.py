@@ -7,16 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import jaxsd
 from jaxsd.canvases import Pictures
 from jaxsd.config import ModelSpec, TinyVAEConfig
-from jaxsd.convert.controlnet import controlnet_place
+from jaxsd.convert.controlnet import kinds_in
 from jaxsd.convert.refiner import open_refiner
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.latent_colours import colours_for
 from jaxsd.preview_display import PreviewDisplay
-from jaxsd.settings import Settings, beside
+from jaxsd.settings import Settings, beside, check_kind
 from jaxsd.types import Array
 
 LARGEST_BATCH = 8
@@ -109,6 +111,31 @@ def check_preview(model: StoredModel, taesd: str | None) -> None:
         colours_for(model.spec)
 
 
+def only_fit(folder: str | None, say: Callable[[str], None]) -> Callable[[Path, np.ndarray], bool]:
+    """A function that tells which images may be written, for `jaxsd.outputs.saved`.
+
+    Args:
+      folder: of a safety checker; None for none.
+      say: called with a line about each image that may not.
+
+    Raises:
+      ValueError: it is no safety checker.
+      FileNotFoundError: there is no such folder.
+    """
+    if folder is None:
+        return lambda path, image: True
+    from jaxsd.safety import SafetyChecker
+
+    checker = SafetyChecker(folder)
+
+    def fit(path: Path, image: np.ndarray) -> bool:
+        if reason := checker(image).reason:
+            say(f"{path} is not written: {folder} finds {reason} over its limit")
+        return not reason
+
+    return fit
+
+
 def _watched(pipe: "jaxsd.Pipeline", preview: Preview, size: tuple[int, int]) -> dict[str, Any]:
     """The arguments of `Pipeline.drawn` that show what is being drawn."""
     from jaxsd.pipeline.previews import previewer
@@ -132,10 +159,10 @@ def check_models(settings: Iterable[Settings], spec: ModelSpec) -> None:
     Raises:
       ValueError: there is none, or one that does not go with the first.
     """
-    controls, refiners = beside(settings)
-    for name in controls:
-        controlnet_place(name)
-    for name in refiners:
+    settings = list(settings)
+    for control in dict.fromkeys(control for one in settings for control in one.control):
+        check_kind(control, kinds_in(control.model))
+    for name in beside(settings)[1]:
         open_refiner(name, spec)
 
 

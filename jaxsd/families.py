@@ -4,10 +4,12 @@ from dataclasses import replace
 
 from jaxsd.config import (
     AddedConditions,
+    EDMConfig,
     Layout,
     Level,
     ModelSpec,
     ScheduleConfig,
+    SmallConfig,
     TextConfig,
     UNetConfig,
     VAEConfig,
@@ -30,6 +32,12 @@ OPENCLIP_BIGG = TextConfig(
 
 VAE_SD = VAEConfig(channels=(128, 256, 512, 512))
 VAE_XL = replace(VAE_SD, scaling_factor=0.13025, force_upcast=True)
+VAE_PLAYGROUND = replace(
+    VAE_XL,
+    scaling_factor=0.5,
+    latents_mean=(-1.6574, 1.886, -1.383, 2.5155),
+    latents_std=(8.4927, 5.9022, 6.5498, 5.2299),
+)
 
 UNET_SD1 = UNetConfig(
     levels=(Level(320, 2, 1, 8), Level(640, 2, 1, 8), Level(1280, 2, 1, 8), Level(1280, 2, 0, 8)),
@@ -101,6 +109,19 @@ SDXL_REFINER = replace(
     layout=Layout(linear_projection=True, single_file="refiner"),
     zero_empty_negative=False,
 )
+COSXL = replace(
+    SDXL,
+    family="cosxl",
+    schedule=ScheduleConfig(edm=EDMConfig(sigma_max=120.0, sigma_data=1.0, sigmas="exponential")),
+    prediction="v",
+)
+PLAYGROUND = replace(
+    SDXL,
+    family="playground-2.5",
+    vae=VAE_PLAYGROUND,
+    schedule=ScheduleConfig(edm=EDMConfig()),
+    guidance_scale=3.0,
+)
 
 EMOJI = ModelSpec(
     family="emoji",
@@ -154,6 +175,31 @@ def depth(spec: ModelSpec) -> ModelSpec:
     return replace(spec, family=f"{spec.family}-depth", unet=unet, prediction="epsilon")
 
 
+_NOISE_X4 = ScheduleConfig(beta_start=0.0001, beta_end=0.02)
+X4 = replace(
+    SD2,
+    family="sd2-x4",
+    unet=UNetConfig(
+        levels=(
+            Level(256, 2, 0, 8),
+            Level(512, 2, 1, 8, self_attends=False),
+            Level(512, 2, 1, 8, self_attends=False),
+            Level(1024, 2, 1, 8),
+        ),
+        context_dim=1024,
+        mid_depth=1,
+        in_channels=7,
+        noise_levels=1000,
+    ),
+    vae=VAEConfig(channels=(128, 256, 512), scaling_factor=0.08333),
+    schedule=_NOISE_X4,
+    prediction="v",
+    guidance_scale=9.0,
+    small=SmallConfig(_NOISE_X4),
+)
+"""Stability's x4 upscaler."""
+
+
 FAMILIES: dict[str, ModelSpec] = {
     spec.family: spec
     for spec in (
@@ -162,11 +208,16 @@ FAMILIES: dict[str, ModelSpec] = {
         SD2_V,
         SDXL,
         SDXL_REFINER,
+        COSXL,
+        PLAYGROUND,
+        X4,
         EMOJI,
         inpainting(SD1),
         inpainting(SD2),
         inpainting(SDXL),
         pix2pix(SD1),
+        pix2pix(SDXL),
+        pix2pix(COSXL),
         depth(SD2),
     )
 }

@@ -3,18 +3,19 @@
 import hashlib
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from jaxsd.convert.image_encoder import encoder_place, weights_place
-from jaxsd.images import contact_sheet, encoder_of, write_picture
+from jaxsd.images import contact_sheet, encoder_of
+from jaxsd.provenance import MADE, MADE_OF, Signer
 from jaxsd.settings import Recipe, Settings, adapters_of
 from jaxsd.settings.adapters import adapter_place, upscaler_place
 from jaxsd.webui import texts_of
-from jaxsd.writing import check_writable
+from jaxsd.writing import check_writable, replacing
 
 LONGEST_NAME = 60
 """Characters of a prompt that go into the name of its file."""
@@ -121,6 +122,8 @@ def saved(
     sheet: Path | None,
     images: Iterable[np.ndarray],
     recipes: Iterable[Recipe],
+    signer: Signer | None = None,
+    fit: Callable[[Path, np.ndarray], bool] = lambda path, image: True,
 ) -> Iterator[Path]:
     """Writes images with their recipes, then the contact sheet, and yields the path of each.
 
@@ -131,14 +134,27 @@ def saved(
       sheet: file of the contact sheet, or None.
       images: each uint8 [H, W, 3].
       recipes: one per image.
+      signer: signs what is written.
+      fit: whether an image may be written; one that may not is left out of the sheet, too.
     """
-    drawn = []
+    drawn, source = [], MADE
+
+    def write(path: Path, image: np.ndarray, texts: Mapping[str, str]) -> None:
+        packed = encoder_of(path)(image, texts)
+        if signer is not None:
+            packed = signer.signed(packed, path.name, source)
+        with replacing(path) as part:
+            part.write_bytes(packed)
+
     for path, image, recipe in zip(paths, images, recipes, strict=True):
-        write_picture(path, image, texts_of(recipe))
+        if not fit(path, image):
+            continue
+        source = MADE_OF if recipe.settings.image else MADE
+        write(path, image, texts_of(recipe))
         drawn.append(image)
         yield path
-    if sheet is not None:
-        write_picture(sheet, contact_sheet(np.stack(drawn)))
+    if sheet is not None and drawn:
+        write(sheet, contact_sheet(np.stack(drawn)), {})
         yield sheet
 
 
@@ -163,10 +179,10 @@ def adapter_hashes(settings: Settings) -> dict[str, str]:
         places[str(encoder)] = encoder
     if file := settings.upscaler_file:
         places[file] = upscaler_place(file)
-    return {file: _file_hash(file, path.stat().st_mtime_ns) for file, path in places.items()}
+    return {file: _file_hash(path, path.stat().st_mtime_ns) for file, path in places.items()}
 
 
 @lru_cache(maxsize=64)
-def _file_hash(file: str, changed: int) -> str:
-    with Path(file).open("rb") as opened:
+def _file_hash(path: Path, changed: int) -> str:
+    with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -5,7 +5,7 @@ import functools
 import inspect
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from unittest import mock
 
 import diffusers
 import numpy as np
+import pytest
 import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from module_parity import nchw, nhwc, relative_error
@@ -38,6 +39,11 @@ SAMPLERS = {
     "euler": diffusers.EulerDiscreteScheduler,
     "dpm++_2m": diffusers.DPMSolverMultistepScheduler,
 }
+OF_EDM = {
+    "euler": diffusers.EDMEulerScheduler,
+    "dpm++_2m": diffusers.EDMDPMSolverMultistepScheduler,
+}
+"""The same for models with continuous noise."""
 STEPS = 10
 DECIBELS = 100.0
 """The least PSNR of the decoded images. float32 gives about 125."""
@@ -59,7 +65,37 @@ def shallow(spec: ModelSpec) -> ModelSpec:
 SPECS = {family: shallow(spec) for family, spec in TINY.items()}
 SPECS |= {f"{name}-inpainting": families.inpainting(SPECS[name]) for name in ("sd2", "sdxl")}
 SPECS["sd1-pix2pix"] = families.pix2pix(SPECS["sd1"])
+SPECS["x4"] = replace(
+    SPECS["sd2"],
+    unet=replace(
+        SPECS["sd2"].unet,
+        levels=(replace(SPECS["sd2"].unet.levels[0], self_attends=False),),
+        in_channels=7,
+        noise_levels=64,
+    ),
+    vae=replace(SPECS["sd2"].vae, channels=(16, 16, 32), scaling_factor=0.08333),
+    schedule=families.X4.schedule,
+    prediction="v",
+    small=replace(families.X4.small, most=50),
+)
+SPECS["cosxl"] = replace(SPECS["sdxl"], schedule=families.COSXL.schedule, prediction="v")
+SPECS["cosxl-pix2pix"] = families.pix2pix(SPECS["cosxl"])
+SPECS["playground"] = replace(
+    SPECS["sdxl"],
+    schedule=families.PLAYGROUND.schedule,
+    vae=replace(
+        SPECS["sdxl"].vae,
+        scaling_factor=0.5,
+        latents_mean=families.VAE_PLAYGROUND.latents_mean,
+        latents_std=families.VAE_PLAYGROUND.latents_std,
+    ),
+)
 SPECS["sd2-depth"] = families.depth(SPECS["sd2"])
+
+
+def rarely(cases: Iterable[tuple]) -> list[Any]:
+    """Cases of a test that wait for a release, since others show the same."""
+    return [pytest.param(*case, marks=pytest.mark.release) for case in cases]
 
 
 @dataclass(frozen=True)
@@ -124,7 +160,8 @@ def draw_theirs(
     """
     pipe = kind.from_pipe(pair.theirs, **parts or {})
     pipe.set_progress_bar_config(disable=True)
-    pipe.scheduler = SAMPLERS[sampler].from_config(pair.settings)
+    classes = SAMPLERS if pair.ours.spec.schedule.edm is None else OF_EDM
+    pipe.scheduler = classes[sampler].from_config(pair.settings)
     if sampler == "pndm" and hasattr(pipe, "get_timesteps"):
         pipe.get_timesteps = functools.partial(plms_timesteps, pipe.scheduler)
     told = {"negative_prompt": NEGATIVES, "num_inference_steps": STEPS, "output_type": "latent"}
@@ -204,9 +241,7 @@ def assert_same_latents(pair: Pair, order: Order, latents: torch.Tensor) -> None
     *_, last = pair.ours.steps(order)
     got, vae = np.asarray(last.state.samples[:, 0]), pair.theirs.vae
     with torch.no_grad():
-        images = [
-            nhwc(vae.decode(own / vae.config.scaling_factor).sample) for own in (nchw(got), latents)
-        ]
+        images = [nhwc(decoded(vae, own)) for own in (nchw(got), latents)]
     assert 0.1 < images[1].std() < 2  # something is to be seen
     print(f"{psnr(*images):.1f} dB")
     assert psnr(*images) >= DECIBELS
@@ -217,8 +252,17 @@ def assert_same_pictures(ours: Drawing, pair: Pair, latents: torch.Tensor) -> No
     """Compares latents, and decoded images before they are clipped and rounded."""
     vae = pair.theirs.vae
     with torch.no_grad():
-        images = nhwc(vae.decode(latents / vae.config.scaling_factor).sample)
+        images = nhwc(decoded(vae, latents))
     assert 0.1 < images.std() < 2  # something is to be seen
     print(f"{psnr(ours.images, images):.1f} dB")
     assert psnr(ours.images, images) >= DECIBELS
     assert relative_error(ours.latents, nhwc(latents)) <= TOLERANCE
+
+
+def decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """What the end of diffusers' pipelines makes of latents [B, c, h, w]."""
+    own = latents / vae.config.scaling_factor
+    if vae.config.latents_std is not None:
+        mean, std = torch.tensor([vae.config.latents_mean, vae.config.latents_std])
+        own = own * std.view(1, -1, 1, 1) + mean.view(1, -1, 1, 1)
+    return vae.decode(own).sample

@@ -32,16 +32,19 @@ from jaxsd.config import (
     UNetConfig,
     VisionConfig,
 )
-from jaxsd.convert.ip_adapter import layer_parameters, projection_parameters
+from jaxsd.convert.ip_adapter import cross_attentions, layer_parameters, projection_parameters
 from jaxsd.convert.parameters import vision_parameters
 from jaxsd.convert.t2i_adapter import t2i_parameters
 from jaxsd.models import ControlNet, TextEncoder, UNet
 from jaxsd.models.ip_adapter import IPAdapter
 from jaxsd.models.t2i_adapter import T2IAdapter
+from jaxsd.models.tiles import tiling
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.sampling import Step, rows_of
+from jaxsd.sampling.features.areas import Area, Areas
 from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.features.ip_adapter import ImagePrompts
+from jaxsd.sampling.features.windows import Windows
 from jaxsd.sampling.program import Given, Networks, Texts
 from jaxsd.schedulers import NoiseSchedule, build
 from jaxsd.schedulers.guidance import (
@@ -186,11 +189,12 @@ def ip_adapter(count: int, *, weight: float = 0.8) -> Asked:
         networks=NETWORKS._replace(ip_adapters=(IPAdapter(IP_ADAPTER),)),
         params=PARAMS | {"ip_adapter": [IP_PARAMS]},
     )
-    column = np.full((ROWS, count, 1), weight, np.float32)
+    column = np.full((ROWS, count, 1, len(cross_attentions(UNET))), weight, np.float32)
     column[0] = 0
     side = IP_ADAPTER.vision.image_size
     seen = uniform("seen", (count, side, side, 3))
-    given = ImagePrompts((seen,), np.ones(count, np.int32))
+    masks = tuple(uniform("mask", (count, 1, (SIDE // 2**i) ** 2)) for i in range(2))
+    given = ImagePrompts((seen,), np.ones(count, np.int32), masks)
     return with_feature(asked, "ip_adapter", given, column)
 
 
@@ -272,6 +276,16 @@ def region(count: int, *, share: float = 0.7, name: str = "share") -> Asked:
     return with_feature(asked, "region", shares)
 
 
+def windows(count: int, *, side: int = 2, gain: float = 1.0) -> Asked:
+    """Windows of this side, which share the half of it with each other."""
+    starts, shares = tiling(SIDE, side, side // 2, 1)
+    row, column = (grid.ravel() for grid in np.mgrid[: len(starts), : len(starts)])
+    corners = np.stack([starts[row], starts[column]], axis=-1)
+    given = Windows(corners, shares[row] * np.float32(gain), shares[column])
+    given = jax.tree.map(lambda a: np.stack([a] * count), given)
+    return with_feature(plain(count), "windows", given)
+
+
 def painted(count: int) -> Asked:
     """A drawing that begins from noise, with a picture beside it."""
     asked = plain(count)
@@ -285,6 +299,35 @@ def blend(count: int, *, mask: np.ndarray | None = None) -> Asked:
     column[-1] = [1, 0, 1, 0, 1]
     mask = soft_mask(count) if mask is None else mask
     return with_feature(painted(count), "blend", mask, column)
+
+
+def noise_mask(
+    count: int, *, mask: np.ndarray | None = None, grey: tuple[float, float] = (0, 0)
+) -> Asked:
+    column = np.broadcast_to(np.float32(grey), (ROWS, count, 2))
+    mask = soft_mask(count) if mask is None else mask
+    return with_feature(painted(count), "noise_mask", mask, column)
+
+
+def areas(count: int, *, name: str = "share", divides: bool = True) -> Asked:
+    """Two texts for the positive side: one has a mask, the other one sees the upper half alone.
+
+    It does not count, if nothing `divides`.
+    """
+    asked, mask = plain(count), np.ones((count, 3, SIDE, SIDE, 1), np.float32)
+    area = Area(np.zeros((count, 2), np.int32), np.zeros((count, SIDE // 2, SIDE), np.float32))
+    weight = np.zeros((ROWS, count, 3, 2), np.float32)
+    weight[..., 0, 0], weight[..., 1:, 1] = 1 - 3.0, 3.0
+    mask[:, 2, SIDE // 2 if divides else 0 :] = 0
+    if divides:
+        mask[:, 1] = 0.5 + 0.2 * np.clip(uniform(name, (count, SIDE, SIDE, 1)), -1, 1)
+    columns = together([composed((1.0, 1.0), 3.0, ROWS)] * count)._asdict()
+    columns["which"] = np.minimum(columns["which"], 1)
+    if divides:
+        columns["which"][..., 2] = 0
+    for key, column in columns.items():
+        asked = with_feature(asked, key, column=column)
+    return with_feature(asked, "areas", Areas(mask, (None, None, area)), weight)
 
 
 CASES: dict[str, Case] = {
@@ -304,6 +347,12 @@ CASES: dict[str, Case] = {
         asked=controlnet,
         other=lambda count: controlnet(count, weights=(0.3, 1.2, 0.2)),
         neutral=lambda count: controlnet(count, weights=(0.0, 0.0, 0.0)),
+        without=plain,
+    ),
+    "windows": Case(
+        asked=windows,
+        other=lambda count: windows(count, gain=0.7),
+        neutral=lambda count: windows(count, side=SIDE),
         without=plain,
     ),
     "reference": Case(
@@ -339,6 +388,12 @@ CASES: dict[str, Case] = {
         neutral=lambda count: region(count, share=0.0),
         without=plain,
     ),
+    "areas": Case(
+        asked=areas,
+        other=lambda count: areas(count, name="another"),
+        neutral=lambda count: areas(count, divides=False),
+        without=plain,
+    ),
     "momentum": guiding_case("momentum", (0.5,), (-0.4,)),
     "apg": guiding_case("apg", (3.0, 0.0, 2.0, -0.5), (3.0, 0.5, 0.0, 0.4)),
     "cfg_zero": guiding_case("cfg_zero", (3.0, 1.0), (3.0, 0.0)),
@@ -350,21 +405,28 @@ CASES: dict[str, Case] = {
         neutral=lambda count: blend(count, mask=np.ones((count, SIDE, SIDE, 1), np.float32)),
         without=painted,
     ),
+    "noise_mask": Case(
+        asked=noise_mask,
+        other=lambda count: noise_mask(count, grey=(0.5, 1)),
+        neutral=lambda count: noise_mask(count, mask=np.ones((count, SIDE, SIDE, 1), np.float32)),
+        without=painted,
+    ),
 }
 """Every name of `FEATURES` has to be here."""
 
 
 def all_at_once(count: int) -> Asked:
-    """A drawing with every feature of `CASES`, of ControlNets with one, but without three features.
+    """A drawing with every feature of `CASES`, of ControlNets with one, but without five features.
 
-    It has the T2I-Adapter too. `sag` needs what `reuse` leaves out, `region` has its own branches,
-    and `reference` has the U-Net twice.
+    It has the T2I-Adapter too. `sag` needs what `reuse` leaves out, `windows` have nothing that it
+    could use again, `region` and `areas` have branches of their own, and `reference` has the U-Net
+    twice.
     """
     base = perturbing(count)
     networks, params, given, runs = base
     smaller = {"controlnet": partial(controlnet, weights=(1.0, 0.7))}
     for name, case in CASES.items():
-        if name in ("sag", "region", "reference"):
+        if name in ("sag", "windows", "region", "areas", "reference"):
             continue
         own = smaller.get(name, case.asked)(count)
         changed = {

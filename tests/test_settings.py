@@ -153,8 +153,28 @@ def test_no_number(name: str, number: float) -> None:
 
 
 def test_an_image_prompt_is_checked() -> None:
-    for wrong in ("a.png", "a.png:b:1:2", ImagePrompt("", "b", weight=math.nan)):
+    for wrong in (
+        "a.png",
+        "a.png:b:1:2",
+        "a.png:b:left=1",
+        "a.png:b:up=much",
+        "a.png:b:up=1,down.2=1e9",
+        ImagePrompt("", "b", weight=math.nan),
+    ):
         assert "ip_adapter" in refused("ip_adapter", (wrong,))
+    text = "a.png:b:up.0.1=1,mid=0.5:0.0:0.5"
+    assert str(ImagePrompt.parse(text)) == text
+    prompt = ImagePrompt.parse(text)
+    assert prompt.by_block == {"up.0.1": 1.0, "mid": 0.5}
+    stages = "down_blocks_1/attentions_0", "mid_block/attentions_0", "up_blocks_0/attentions_1"
+    paths = [
+        f"{stage}/transformer_blocks_0/attn2" for stage in (*stages, "up_blocks_0/attentions_10")
+    ]
+    assert prompt.weights_of(paths) == [0.0, 0.5, 1.0, 0.0]
+    assert replace(prompt, blocks="up=3,up.0.1=1").weights_of(paths) == [0.0, 0.0, 1.0, 3.0]
+    assert replace(prompt, blocks="").weights_of(paths) == [1.0] * 4
+    with pytest.raises(ValueError, match=r"up.1=1: .*it has down.1.0, mid, up.0.1, up.0.10"):
+        replace(prompt, blocks="up.1=1").weights_of(paths)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +207,11 @@ VALUES: dict[str, list[Any]] = {
         (),
     ],
     "ip_adapter": [(ImagePrompt("my cat.png", "a.safetensors", 0.123456789, 0.1, 0.7),), ()],
-    "region": [(Region(0.0, 0.25, 0.5, 0.123456789, "a: red, apple", 2.0), Region(text="b")), ()],
+    "ip_adapter_mask": [("my left half.png", "b.png"), ()],
+    "region": [
+        (Region(0.0, 0.25, 0.5, 0.123456789, "a: red, apple", 2.0), Region(text="b")),
+        (Region(text="c", strength=0.3, mask="my, mask.png"),),
+    ],
     "lora": [(Lora("my style.pt", 0.123456789, -1.5), Lora("b:c.safetensors", 1.0, 1.0)), ()],
     "lora_folder": [("my loras", "b"), ()],
     "embedding": [(Embedding("my toy.pt", "<toy>"), Embedding("b.safetensors")), ()],
@@ -393,6 +417,10 @@ def test_images_of_one_bucket_share_a_program(family: str) -> None:
         {"strength": 0.5},
         {"control": (Control("a.png", "canny"),)},
         {"ip_adapter": (ImagePrompt("a.png", "a.safetensors"),)},
+        {
+            "ip_adapter": (ImagePrompt("a.png", "a.safetensors"),),
+            "ip_adapter_mask": ("left.png",),
+        },
         {"image_encoder": "clip"},
         {"reference": "a.png"},
         {"lora": (Lora("a.safetensors", 0.5),)},

@@ -66,6 +66,12 @@ REFINER_UNET = UNetConfig(
     added=AddedConditions(pooled_dim=24, time_ids=5, time_id_dim=16),
 )
 SMALL_UNET = replace(SD1_UNET, levels=(Level(32, 1, 1, 4), Level(64, 1, 0, 4)))
+X4_UNET = replace(
+    SMALL_UNET,
+    levels=(Level(32, 1, 1, 4, self_attends=False), Level(64, 1, 1, 4)),
+    in_channels=7,
+    noise_levels=30,
+)
 EMOJI_UNET = UNetConfig(
     levels=(Level(32, 1, 1, 2), Level(48, 1, 1, 3), Level(64, 1, 1, 4)),
     context_dim=32,
@@ -76,7 +82,8 @@ EMOJI_UNET = UNetConfig(
 
 def _tiny(spec: ModelSpec, unet: UNetConfig, *text: TextConfig) -> ModelSpec:
     own = spec.vae
-    vae = replace(VAE_TINY, scaling_factor=own.scaling_factor, force_upcast=own.force_upcast)
+    same = ("scaling_factor", "force_upcast", "latents_mean", "latents_std")
+    vae = replace(VAE_TINY, **{name: getattr(own, name) for name in same})
     return replace(spec, unet=unet, vae=vae, text=text, default_size=64)
 
 
@@ -174,6 +181,8 @@ def unet_inputs(
     if config.guidance_dim is not None:
         # Small: float32 holds the angle, 1000 * (guidance - 1), to a ten-millionth of itself only.
         inputs["guidance"] = np.linspace(1.5, 1.0, batch, dtype=np.float32)
+    if config.noise_levels is not None:
+        inputs["level"] = np.arange(batch, dtype=np.int32)
     return inputs
 
 

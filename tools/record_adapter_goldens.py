@@ -9,7 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lycoris.modules.boft import ButterflyOFTModule
+from lycoris.modules.diag_oft import DiagOFTModule
 from lycoris.modules.full import FullModule
+from lycoris.modules.glora import GLoRAModule
+from lycoris.modules.ia3 import IA3Module
 from lycoris.modules.locon import LoConModule
 from lycoris.modules.loha import LohaModule
 from lycoris.modules.lokr import LokrModule
@@ -41,11 +45,26 @@ CASES = {
     "lokr_both": (LokrModule, TO_Q, {"lora_dim": 1, "alpha": 1.5, "decompose_both": True}),
     "lokr_conv": (LokrModule, CONV_IN, LOW | {"factor": 2}),
     "lokr_tucker": (LokrModule, CONV_IN, LOW | {"factor": 2, "use_tucker": True}),
+    "oft": (DiagOFTModule, TO_Q, {"lora_dim": 4}),
+    "oft_conv": (DiagOFTModule, CONV_IN, {"lora_dim": 8}),
+    "oft_constraint": (DiagOFTModule, TO_Q, {"lora_dim": 4, "constraint": 0.1}),
+    "oft_rescaled": (DiagOFTModule, CONV_IN, {"lora_dim": 4, "rescaled": True}),
+    "boft": (ButterflyOFTModule, TO_Q, {"lora_dim": 4}),
+    "boft_conv": (ButterflyOFTModule, CONV_IN, {"lora_dim": 8, "constraint": 0.1}),
+    "boft_rescaled": (ButterflyOFTModule, TO_Q, {"lora_dim": 8, "rescaled": True}),
+    "glora": (GLoRAModule, TO_Q, LOW),
+    "glora_conv": (GLoRAModule, CONV_IN, LOW),
+    "ia3": (IA3Module, TO_Q, {}),
+    "ia3_conv": (IA3Module, CONV_IN, {}),
+    "ia3_inputs": (IA3Module, TO_Q, {"train_on_input": True}),
+    "ia3_conv_inputs": (IA3Module, CONV_IN, {"train_on_input": True}),
     "full": (FullModule, CONV_IN, {}),
     "norm": (NormModule, NORM, {}),
 }
 STRENGTH = 0.7
-"""At which weights are merged, but for DoRA: LyCORIS does not scale all of its change."""
+"""At which weights are merged, but for those of `WHOLE`."""
+WHOLE = ("dora", "rescaled")
+"""Parts of cases' names: LyCORIS does not scale all of their change."""
 
 
 def record(case: str) -> dict[str, np.ndarray]:
@@ -59,7 +78,7 @@ def record(case: str) -> dict[str, np.ndarray]:
         torch.nn.init.normal_(parameter)
     if "dora" in case:
         adapter.dora_scale.data.abs_()
-    adapter.multiplier = 1.0 if "dora" in case else STRENGTH
+    adapter.multiplier = 1.0 if any(word in case for word in WHOLE) else STRENGTH
     if kind in (FullModule, NormModule):
         weight, bias = adapter.get_merged_weight(adapter.multiplier)
     else:
@@ -72,7 +91,7 @@ def record(case: str) -> dict[str, np.ndarray]:
     elif kind is NormModule:
         own = {"w_norm": adapter.w_norm, "b_norm": adapter.b_norm}
     else:
-        own = adapter.custom_state_dict()
+        own = adapter.custom_state_dict() or adapter.state_dict()
     found |= {f"{name}.{key}": value for key, value in own.items()}
     return {f"{case}/{key}": value.detach().numpy() for key, value in found.items()}
 

@@ -10,10 +10,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxsd.adapters.multiplied import (
+    Factors,
+    butterfly,
+    by_inputs,
+    by_outputs,
+    einsum,
+    float32,
+    general,
+    orthogonal,
+)
 from jaxsd.types import Array
-
-Factors = dict[str, Array]
-"""Role -> array: the factors of one kernel, `alpha` and, with DoRA, `magnitude`."""
 
 Shape = tuple[int, ...]
 
@@ -26,12 +33,12 @@ class Kind(NamedTuple):
 
     Attributes:
       forms: the sets of factors that are complete.
-      change: (factors, shape of the kernel) -> change, float32, without its scale alpha / rank.
+      change: (factors, kernel in float32, scale) -> what is to be added to the kernel.
       rank: of factors; None where there is none, so that alpha has no effect.
     """
 
     forms: tuple[frozenset[str], ...]
-    change: Callable[[Factors, Shape], Array]
+    change: Callable[[Factors, Array, float | Array], Array]
     rank: Callable[[Factors], int | None]
 
 
@@ -40,11 +47,11 @@ def low_rank(factors: Factors, shape: Shape) -> Array:
 
     With `mid` it is the Tucker decomposition of LyCORIS (Yeh et al. 2023, arXiv:2309.14859).
     """
-    down, up = (_float32(factors[name]) for name in ("down", "up"))
+    down, up = (float32(factors[name]) for name in ("down", "up"))
     up = up.reshape(up.shape[-2:])
     if "mid" not in factors:
-        return _einsum("...ir,ro->...io", down, up)
-    return _einsum("ir,hwrs,so->hwio", down[0, 0], _float32(factors["mid"]), up)
+        return einsum("...ir,ro->...io", down, up)
+    return einsum("ir,hwrs,so->hwio", down[0, 0], float32(factors["mid"]), up)
 
 
 def hadamard(factors: Factors, shape: Shape) -> Array:
@@ -62,28 +69,33 @@ def kronecker(factors: Factors, shape: Shape) -> Array:
     first = _half(factors, "1", ())
     a, c = first.shape[:2]
     second = _half(factors, "2", (outputs // a, inputs // c, *window))
-    product = _einsum("ac,bd...->abcd...", first.reshape(a, c), second)
+    product = einsum("ac,bd...->abcd...", first.reshape(a, c), second)
     return _ours(product.reshape(_torch_shape(shape)), shape)
 
 
 def _half(factors: Factors, n: str, shape: Shape) -> Array:
     if f"lokr_w{n}" in factors:
-        return _float32(factors[f"lokr_w{n}"])
+        return float32(factors[f"lokr_w{n}"])
     return _rebuilt(factors, f"lokr_w{n}_a", f"lokr_w{n}_b", f"lokr_t{n}", shape)
 
 
 def difference(factors: Factors, shape: Shape) -> Array:
     """The change as it is, of a kernel, a bias or the scale of a norm."""
-    return _ours(_float32(factors["diff"]), shape)
+    return _ours(float32(factors["diff"]), shape)
 
 
 def _rebuilt(factors: Factors, a: str, b: str, t: str, shape: Shape) -> Array:
     """The product a @ b, or with a core t [r, s, h, w] Tucker's; a is then [r, out]."""
-    left, right = _float32(factors[a]), _float32(factors[b])
+    left, right = float32(factors[a]), float32(factors[b])
     if t in factors:
-        return _einsum("rshw,ro,si->oihw", _float32(factors[t]), left, right)
-    product = _einsum("or,ri->oi", left, right.reshape(len(right), -1))
+        return einsum("rshw,ro,si->oihw", float32(factors[t]), left, right)
+    product = einsum("or,ri->oi", left, right.reshape(len(right), -1))
     return product.reshape(shape) if shape else product
+
+
+def _scaled(change: Callable[[Factors, Shape], Array]) -> Callable[..., Array]:
+    """The `change` of a kind that does not look at the kernel's values."""
+    return lambda factors, kernel, scale: scale * change(factors, kernel.shape)
 
 
 def _rank_of(*names: str) -> Callable[[Factors], int | None]:
@@ -95,13 +107,13 @@ def _forms(*forms: str) -> tuple[frozenset[str], ...]:
 
 
 KINDS: dict[str, Kind] = {
-    "LoRA": Kind(_forms("down up", "down mid up"), low_rank, lambda f: f["up"].shape[-2]),
+    "LoRA": Kind(_forms("down up", "down mid up"), _scaled(low_rank), lambda f: f["up"].shape[-2]),
     "LoHa": Kind(
         _forms(
             "hada_w1_a hada_w1_b hada_w2_a hada_w2_b",
             "hada_w1_a hada_w1_b hada_t1 hada_w2_a hada_w2_b hada_t2",
         ),
-        hadamard,
+        _scaled(hadamard),
         _rank_of("hada_w1_b"),
     ),
     "LoKr": Kind(
@@ -112,10 +124,17 @@ KINDS: dict[str, Kind] = {
                 for second in ("lokr_w2", "lokr_w2_a lokr_w2_b", "lokr_w2_a lokr_w2_b lokr_t2")
             )
         ),
-        kronecker,
+        _scaled(kronecker),
         _rank_of("lokr_w2_b", "lokr_w1_b"),
     ),
-    "difference": Kind(_forms("diff"), difference, lambda factors: None),
+    "GLoRA": Kind(
+        _forms("a1.weight a2.weight b1.weight b2.weight"), general, _rank_of("a2.weight")
+    ),
+    "OFT": Kind(_forms("oft_blocks", "oft_blocks rescale"), orthogonal, _rank_of()),
+    "BOFT": Kind(_forms("boft_blocks", "boft_blocks rescale"), butterfly, _rank_of()),
+    "IA3 of outputs": Kind(_forms("outputs"), by_outputs, _rank_of()),
+    "IA3 of inputs": Kind(_forms("inputs"), by_inputs, _rank_of()),
+    "difference": Kind(_forms("diff"), _scaled(difference), _rank_of()),
 }
 """Every kind by its name. Other factors than these are `alpha` and `magnitude`."""
 
@@ -127,7 +146,7 @@ def kind_of(roles: Collection[str]) -> str | None:
 
 
 def changed(kernel: Array, factors: Mapping[str, Array], scale: float | Array) -> Array:
-    """The kernel with the change of an adapter: W + scale * alpha / rank * change.
+    """The kernel with the change of an adapter; mostly W + scale * alpha / rank * change.
 
     Computed in float32 and cast to the dtype of the kernel. With `magnitude` the change is that of
     DoRA (Liu et al. 2024, arXiv:2402.09353): W' = m * (W + change) / |W + change|, where norms are
@@ -136,20 +155,19 @@ def changed(kernel: Array, factors: Mapping[str, Array], scale: float | Array) -
     Raises:
       ValueError: the factors are of a kernel of another shape.
     """
-    kind = KINDS[kind_of(factors)]
-    change = kind.change(factors, kernel.shape)
+    kind, before = KINDS[kind_of(factors)], jnp.asarray(kernel, jnp.float32)
+    rank, own = kind.rank(factors), 1.0
+    if rank is not None:
+        own = jax.lax.stop_gradient(float32(factors["alpha"])) / rank
+    change = kind.change(factors, before, own if "magnitude" in factors else scale * own)
     if change.shape != kernel.shape:
         raise ValueError(
             f"is for a kernel {list(change.shape)}, the model's is {list(kernel.shape)}"
         )
-    rank, before = kind.rank(factors), jnp.asarray(kernel, jnp.float32)
-    own = 1.0
-    if rank is not None:
-        own = jax.lax.stop_gradient(_float32(factors["alpha"])) / rank
     if "magnitude" not in factors:
-        return (before + scale * own * change).astype(kernel.dtype)
-    after = before + own * change
-    magnitude = _float32(factors["magnitude"])  # [out], or [in, 1] of LyCORIS's old files
+        return (before + change).astype(kernel.dtype)
+    after = before + change
+    magnitude = float32(factors["magnitude"])  # [out], or [in, 1] of LyCORIS's old files
     axes = set(range(kernel.ndim)) - {kernel.ndim - magnitude.ndim}
     norm = jnp.sqrt(jnp.sum(after**2, tuple(axes), keepdims=True)) + _EPSILON
     after *= jnp.broadcast_to(magnitude, kernel.shape) / norm
@@ -167,12 +185,3 @@ def _ours(change: Array, shape: Shape) -> Array:
 
 def _torch_shape(shape: Shape) -> Shape:
     return (shape[-1], shape[-2], *shape[:-2])
-
-
-def _float32(array: Array) -> Array:
-    return jnp.asarray(array, jnp.float32)
-
-
-def _einsum(spec: str, *operands: Array) -> Array:
-    # By default, devices round the operands of a float32 product to fewer bits.
-    return jnp.einsum(spec, *operands, precision=jax.lax.Precision.HIGHEST)

@@ -63,7 +63,7 @@ def _makes(factors: tuple[tuple[str, Shape], ...], kernel: Shape) -> bool:
     shapes["alpha"] = jax.ShapeDtypeStruct((), np.float32)
     try:
         jax.eval_shape(changed, jax.ShapeDtypeStruct(kernel, np.float32), shapes, 1.0)
-    except (TypeError, ValueError, ZeroDivisionError):
+    except (IndexError, TypeError, ValueError, ZeroDivisionError):
         return False
     return True
 

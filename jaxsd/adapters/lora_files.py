@@ -16,8 +16,9 @@ from jaxsd.adapters.embedding import vectors_of
 from jaxsd.adapters.kinds import KINDS, kind_of
 from jaxsd.adapters.lora import Lora
 from jaxsd.adapters.lora_factors import Keys, check_fits, layout, magnitude, ranks_of, scalar
+from jaxsd.adapters.lora_keys import keys_of, refuse_others
 from jaxsd.adapters.lora_metadata import stated_alphas
-from jaxsd.adapters.lora_names import adapted_kernels, spellings
+from jaxsd.adapters.lora_names import adapted_kernels
 from jaxsd.adapters.lora_numbers import named_by_number
 from jaxsd.config import ModelSpec
 from jaxsd.convert.files.tensors import FlatTree
@@ -26,26 +27,8 @@ from jaxsd.convert.slots import Mismatch, fill
 from jaxsd.families import FAMILIES
 from jaxsd.terminal import printable
 
-_KEY = re.compile(
-    r"(?P<module>.+?)\.(?:"
-    r"(?P<down>(?:lora_A(?:\.\w+)?|lora\.down|lora_linear_layer\.down|lora_down|down)\.weight)|"
-    r"(?P<up>(?:lora_B(?:\.\w+)?|lora\.up|lora_linear_layer\.up|lora_up|up)\.weight)|"
-    r"(?P<mid>lora_mid\.weight)|"
-    r"(?P<alpha>alpha)|"
-    r"(?P<dora>dora_scale)|"
-    r"(?P<magnitude>lora_magnitude_vector(?:\.\w+)?(?:\.weight)?)|"
-    r"(?P<diff>diff|w_norm)|"
-    r"(?P<bias>diff_b|b_norm)|"
-    r"(?P<own>hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t2))"
-    r")"
-)
-_OTHERS = (
-    ("OFT or BOFT", re.compile(r"\.(oft_|boft_)")),
-    ("GLoRA", re.compile(r"\.(a1|a2|b1|b2)\.weight$")),
-    ("IA3", re.compile(r"\.on_input$")),
-    ("a LoRA with biases", re.compile(r"\.lora_B(\.\w+)?\.bias$")),
-)
-"""Other kinds of adapter, and a pattern of their keys."""
+_APART = ("alpha", "bias", "dora", "lora_bias", "magnitude", "on_input")
+"""Roles that are no factors of the kernel's change by themselves."""
 
 _BUNDLED = re.compile(r"bundle_emb\.(?P<word>.+?)\.(?P<name>string_to_param\.\*|clip_[lg])")
 _EMBEDDED = "<embed>"
@@ -76,15 +59,12 @@ def read_lora_file(path: str | Path, spec: ModelSpec) -> LoraFile:
       Path of a kernel, a bias or the scale of a norm -> NumPy arrays by their roles.
 
     Raises:
-      ValueError: in one line, if it is of another kind (OFT, ...), of another family, or has keys
+      ValueError: in one line, if it is of another kind (PEFT's IA3), of another family, or has keys
         or shapes that are not the model's.
     """
     path = Path(path)
     tensors, facts = open_weights(path)
-    for kind, pattern in _OTHERS:
-        if key := next(filter(pattern.search, tensors), None):
-            known = ", ".join(KINDS)
-            raise ValueError(printable(f"{path} is {kind} ({key}); what can be read is {known}"))
+    refuse_others(path, tensors)
     try:
         words, keyed = _words(path, tensors, facts)
         return LoraFile(_lora(path, keyed, facts, spec), words)
@@ -129,27 +109,35 @@ def _words(
 
 def _lora(path: Path, tensors: FlatTree, facts: Mapping[str, str], spec: ModelSpec) -> Lora:
     kernels = adapted_kernels(spec)
-    lazy, alphas = _lazy(path, tensors, facts, spec)
-    stated = stated_alphas(path, facts, [kernels[name] for name in lazy if name in kernels])
+    lazy, alphas, biased = _lazy(path, tensors, facts, spec)
     lora: Lora = {}
     for name, factors in lazy.items():
         lora[name] = own = {role: tensor.read() for role, tensor in factors.items()}
         if not all(np.isfinite(factor).all() for factor in own.values()):
             raise ValueError(f"{path} has numbers that are not finite in {name}; it is of no use")
-        rank = KINDS[kind_of(own)].rank(own)
-        if rank is not None:
-            alpha = alphas.get(name, stated.get(name))
-            own["alpha"] = np.asarray(rank if alpha is None else alpha, np.float32)
+    ranks = {name: KINDS[kind_of(own)].rank(own) for name, own in lora.items()}
+    ranked = {kernels[name]: rank for name, rank in ranks.items() if rank is not None}
+    alphas = stated_alphas(path, facts, ranked) | alphas
+    for name, own in lora.items():
+        alpha = alphas.get(name, ranks[name])
+        if alpha is not None and "diff" not in own:
+            own["alpha"] = np.asarray(alpha, np.float32)
+    for name in biased:
+        bias, scale = lora[_bias(name)], lora[name]["alpha"] / ranks[name]
+        bias["diff"] = scale * bias["diff"].astype(np.float32)
     return lora
 
 
 def _lazy(
     path: Path, tensors: FlatTree, facts: Mapping[str, str], spec: ModelSpec
-) -> tuple[dict[str, FlatTree], dict[str, float]]:
-    """Path -> role -> tensor, and the alphas; names and shapes are checked, no factor is read."""
+) -> tuple[dict[str, FlatTree], dict[str, float], list[str]]:
+    """Path -> role -> tensor, alphas, and the kernels whose `up` has a bias.
+
+    Names and shapes are checked, no factor is read.
+    """
     tensors = named_by_number(path, tensors, facts, spec)
-    keys, kernels = _found(path, tensors, spec), adapted_kernels(spec)
-    apart = {role: _taken(keys, role) for role in ("alpha", "bias", "dora", "magnitude")}
+    keys, kernels = keys_of(path, tensors, spec), adapted_kernels(spec)
+    apart = {role: _taken(keys, role) for role in _APART}
     keys = {name: roles for name, roles in keys.items() if roles or name not in apart["bias"]}
     plain = {name: roles for name, roles in keys.items() if roles.keys() <= {"down", "mid", "up"}}
     slots, shapes = layout(plain, kernels, ranks_of(plain, tensors))
@@ -160,39 +148,20 @@ def _lazy(
         own = {role: tree.get(f"{name}/{role}", tensors[key]) for role, key in roles.items()}
         lazy[name] = own | magnitude(path, apart, name, tensors, kernels[name])
         check_fits(path, name, lazy[name], kernels[name])
-    for name, key in apart["bias"].items():
+    for name, key in (apart["bias"] | apart["lora_bias"]).items():
         bias = kernels[name]._replace(shape=kernels[name].shape[-1:])
         if not bias.bias:
             raise ValueError(printable(f"{path}: {key} changes a bias, and {name} has none"))
-        place = f"{name.rpartition('/')[0]}/bias"
-        lazy[place] = {"diff": tensors[key]}
-        check_fits(path, place, lazy[place], bias)
-    return lazy, {name: scalar(path, key, tensors) for name, key in apart["alpha"].items()}
+        lazy[_bias(name)] = {"diff": tensors[key]}
+        check_fits(path, _bias(name), lazy[_bias(name)], bias)
+    alphas = {name: scalar(path, key, tensors) for name, key in apart["alpha"].items()}
+    return lazy, alphas, list(apart["lora_bias"])
+
+
+def _bias(kernel: str) -> str:
+    return f"{kernel.rpartition('/')[0]}/bias"
 
 
 def _taken(keys: Keys, role: str) -> dict[str, str]:
     """Takes the keys of a role out of the others."""
     return {name: roles.pop(role) for name, roles in keys.items() if role in roles}
-
-
-def _found(path: Path, tensors: FlatTree, spec: ModelSpec) -> Keys:
-    """Which kernels a file has factors of."""
-    names = spellings(spec)
-    keys: Keys = {}
-    unknown = []
-    for key in tensors:
-        match = _KEY.fullmatch(key)
-        kernel = names.get(match["module"]) if match else None
-        if kernel is None:
-            unknown.append(key)
-            continue
-        roles = keys.setdefault(kernel, {})
-        role = match["own"] or match.lastgroup
-        if role in roles:
-            raise ValueError(f"{path} has {key} twice, also as {roles[role]}")
-        roles[role] = key
-    if unknown:
-        raise Mismatch(f"as a LoRA of {spec.family}, {path}", (), unknown, ())
-    if not keys:
-        raise ValueError(f"{path} is empty, not a LoRA")
-    return keys

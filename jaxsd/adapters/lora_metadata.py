@@ -1,7 +1,7 @@
 """Metadata of LoRA files: PEFT's configuration, kohya's training settings."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ _BASE = {
     "refiner": "sdxl_base_v1-0",
 }
 _MOST_PATTERNS = 2000
-_NOT_PLAIN = ("use_rslora", "lora_bias")
 
 
 def adapter_metadata(
@@ -57,20 +56,28 @@ def _commonest(values: Iterable[float]) -> float:
 
 
 def stated_alphas(
-    path: Path, facts: Mapping[str, str], kernels: Sequence[AdaptedKernel]
+    path: Path, facts: Mapping[str, str], ranks: Mapping[AdaptedKernel, int]
 ) -> dict[str, float]:
     """Path of a kernel -> alpha, where PEFT's configuration in a file's metadata states it.
 
+    rsLoRA (Kalajdzievski 2023, arXiv:2312.03732) divides alpha by the root of the rank in place of
+    the rank: its alpha is made the larger.
+
+    Args:
+      path: of the file.
+      facts: its metadata.
+      ranks: of the kernels that it changes.
+
     Raises:
-      ValueError: the configuration is damaged, or asks for more than a plain LoRA.
+      ValueError: the configuration is damaged.
     """
     if ADAPTER not in facts:
         return {}
     try:
         table = table_of(facts[ADAPTER], ADAPTER)
         return {
-            kernel.path: _number(alpha)
-            for kernel in kernels
+            kernel.path: _number(alpha) * _rooted(table, kernel.part, rank)
+            for kernel, rank in ranks.items()
             if (alpha := _alpha(table, kernel)) is not None
         }
     except (AttributeError, TypeError) as error:
@@ -85,10 +92,11 @@ def _number(alpha: Any) -> float:
     return float(alpha)
 
 
+def _rooted(table: Mapping[str, Any], part: str, rank: int) -> float:
+    return rank**0.5 if table.get(f"{part}.use_rslora") else 1.0
+
+
 def _alpha(table: Mapping[str, Any], kernel: AdaptedKernel) -> float | None:
-    for setting in _NOT_PLAIN:
-        if table.get(f"{kernel.part}.{setting}"):
-            raise ValueError(f"{setting} is not supported")
     name = f".{kernel.module}"
     patterns = table.get(f"{kernel.part}.alpha_pattern", {})
     if len(patterns) > _MOST_PATTERNS:

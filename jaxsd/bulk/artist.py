@@ -15,12 +15,13 @@ from jaxsd.bulk.plan import Unit, first_units
 from jaxsd.bulk.rows import Row
 from jaxsd.bulk.run import Ready, filled
 from jaxsd.bulk.work import Work
-from jaxsd.canvases import Pictures, pictures_alone, read_pictures
+from jaxsd.canvases import Pictures, masks_of, pictures_alone, read_pictures
 from jaxsd.executables import Executables
 from jaxsd.images import ENCODERS
 from jaxsd.outputs import adapter_hashes, model_hash
 from jaxsd.parallel import images_per_step, mesh_of
 from jaxsd.pipeline import check_adapters, load, with_beside
+from jaxsd.safety import SafetyChecker
 from jaxsd.sampling.program import Drawing
 from jaxsd.settings import Recipe, Settings, without_tags
 from jaxsd.webui import as_json, texts_of
@@ -53,6 +54,8 @@ class PipelineArtist:
         self.mesh = None if mesh.size == 1 else mesh
         self._file_hash = model_hash(Path(self.config.model))
         self._rows, self._spec = work.rows, work.model.spec
+        place = self.config.safety_checker
+        self._checker = SafetyChecker(place) if place else None
         self._read = lru_cache(PICTURES_KEPT)(self._pictures)
 
     def prepare(self, units: Sequence[Unit]) -> float:
@@ -91,6 +94,11 @@ class PipelineArtist:
             return None
         return replace(self.pipe, dtype="float32").begin(ready.order)
 
+    def unfit(self, picture: np.ndarray) -> str:
+        """Why a safety checker holds a picture back; empty where it does not."""
+        reason = self._checker(picture).reason if self._checker else ""
+        return reason and f"{self.config.safety_checker} finds {reason} over its limit"
+
     def describe(self, row: Row, hashes: dict[str, str]) -> dict[str, Any]:
         """Everything that the image of a row depends on."""
         said = {"id": row.id, **as_json(self._recipe(row, hashes)), "model_hash": self.weights}
@@ -128,5 +136,8 @@ class PipelineArtist:
             mask = black[..., 0] if named.mask else None
             depth = black[..., 0] if named.depth else None
             seen = ((black,) * len(each) for each in (named.control, named.ip_adapter))
+            masks = (
+                (black[..., 0],) * len(each) for each in (named.ip_adapter_mask, masks_of(named))
+            )
             reference = black if named.reference else None
-            return Pictures(image, mask, *seen, depth, reference), {}, str(error)
+            return Pictures(image, mask, *seen, depth, *masks, reference), {}, str(error)

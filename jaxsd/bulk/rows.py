@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from jaxsd.bulk.config import BulkConfig
 from jaxsd.bulk.tables import records
+from jaxsd.canvases import masks_of
 from jaxsd.config import ModelSpec
 from jaxsd.settings import OPTIONS, SIZE, Settings, checked, settings_from
 from jaxsd.typed import is_whole, nearest
@@ -76,7 +77,7 @@ def pictures_of(settings: Settings) -> tuple[str, ...]:
     """The names of the pictures that an image is made from."""
     files = (settings.image, settings.mask, settings.depth, settings.reference)
     seen = (one.image for one in (*settings.control, *settings.ip_adapter))
-    return (*filter(None, files), *seen)
+    return (*filter(None, files), *seen, *settings.ip_adapter_mask, *masks_of(settings))
 
 
 def refuse(bad: Sequence[BadRow], count: int, say: Callable[[str], None]) -> None:

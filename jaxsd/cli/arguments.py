@@ -23,12 +23,15 @@ COMMANDS = {
     "generate": "pictures of prompts",
     "grid": "one picture in many versions, on a sheet with their names",
     "info": "what a model, another file of weights, or a picture is",
+    "map": "pictures laid out by likeness, and which are nearly the same",
     "merge": "a model with LoRAs merged, or made of other models",
     "pack": "an image folder as ArrayRecord files, to train on",
     "score": "numbers of quality over a folder of pictures",
+    "serve": "pictures over HTTP, for other programs and in a browser",
     "train": "run or resume a training run",
     "upscale": "pictures, enlarged by a network",
     "video": "a moving picture from key frames, with sound",
+    "workflow": "graphs of ComfyUI, run here",
 }
 """Name of the file in `jaxsd.cli`, with `-` for `_` -> what it does."""
 

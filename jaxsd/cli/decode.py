@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Reads the latents before a weight is read, then decodes them one by one."""
     vae, output = autoencoder_of(args, 1, 1), Path(args.output)
-    latents = read_latents(Path(args.latents), vae.latent_channels, vae.scaling_factor)
+    latents = read_latents(Path(args.latents), vae)
     autoencoder_of(args, *(side * vae.downscale for side in latents.shape[1:3]))
     paths = [output.with_stem(f"{output.stem}_{i}") for i in range(len(latents))]
     for path in (paths := paths if len(latents) > 1 else [output]):

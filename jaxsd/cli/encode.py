@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
     latents = np.concatenate([pipe.encode(image[None]) for image in images])
     if not np.isfinite(latents).all():
         raise FloatingPointError(f"latents were not finite in {args.dtype}; try dtype float32")
-    write_latents(output, latents, vae.scaling_factor)
+    write_latents(output, latents, vae)
     print(output)
 
 

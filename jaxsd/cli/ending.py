@@ -3,8 +3,11 @@
 import os
 import sys
 
-TRAINING = ("grain", "matplotlib", "tensorboardX")
-"""Packages that come with the extra [train]."""
+EXTRAS = {
+    "train": ("grain", "matplotlib", "tensorboardX"),
+    "server": ("fastapi", "prometheus_client", "python_multipart", "sse_starlette", "uvicorn"),
+}
+"""Extra -> packages that come with it."""
 
 
 def ending(error: BaseException) -> tuple[int, str] | None:
@@ -16,8 +19,9 @@ def ending(error: BaseException) -> tuple[int, str] | None:
         return 1, line
     if isinstance(error, ValueError | OSError):
         return 2, line
-    if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
-        return 2, f"this needs the package {error.name}: pip install 'jaxsd[train]'"
+    for extra, packages in EXTRAS.items():
+        if isinstance(error, ModuleNotFoundError) and error.name in packages:
+            return 2, f"this needs the package {error.name}: pip install 'jaxsd[{extra}]'"
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in line:
         return (2, "out of memory; take fewer or smaller pictures at a time, or 16-bit dtypes")
     if "jax" in sys.modules:

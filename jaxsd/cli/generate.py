@@ -10,13 +10,22 @@ from pathlib import Path
 import jaxsd
 from jaxsd.canvases import canvas_of, read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, loading, opened, reading
-from jaxsd.cli.progress import steps_shown
+from jaxsd.cli.progress import say, steps_shown
 from jaxsd.convert.reading import Reading
-from jaxsd.drawings import LARGEST_BATCH, Preview, batches, check_models, check_preview, draw
+from jaxsd.drawings import (
+    LARGEST_BATCH,
+    Preview,
+    batches,
+    check_models,
+    check_preview,
+    draw,
+    only_fit,
+)
 from jaxsd.memory import check_drawing
 from jaxsd.metadata import Again, changed, check_same_files, read_again
 from jaxsd.outputs import adapter_hashes, check_room, model_hash, output_paths, saved
 from jaxsd.preview_display import PreviewDisplay
+from jaxsd.provenance import Signer
 from jaxsd.settings import (
     Recipe,
     Settings,
@@ -54,6 +63,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preview-taesd", metavar="TAESD", help="the same, sharper, by a tiny autoencoder"
     )
+    parser.add_argument(
+        "--c2pa",
+        nargs=2,
+        metavar=("CERTIFICATES", "KEY"),
+        help="sign the pictures as made by a model (Content Credentials), with these files in PEM",
+    )
+    parser.add_argument(
+        "--safety-checker",
+        metavar="FOLDER",
+        help="write no picture that this network finds unfit for work: the folder safety_checker "
+        "of a diffusers model of SD 1; then the exit status is 1",
+    )
     add_model(parser)
     add_settings(parser)
     parser.set_defaults(model=None, dtype=None)  # what --again says, or else as the help says
@@ -69,6 +90,8 @@ def main(args: argparse.Namespace) -> None:
     model = opened(args)
     spec = model.spec
     previewed = args.preview or args.preview_taesd is not None
+    if previewed and args.safety_checker:
+        raise ValueError("--preview shows pictures that --safety-checker has not seen; give one")
     if previewed:
         check_preview(model, args.preview_taesd)
     check_drawing(checked(first, spec), spec, images=count, together=min(count, LARGEST_BATCH))
@@ -104,7 +127,9 @@ def main(args: argparse.Namespace) -> None:
         for one, size in zip(settings, sizes, strict=True)
     ]
     check_room(paths[0], max(recipes, key=lambda one: len(one.settings.prompt)))
+    signer = Signer(*map(Path, args.c2pa)) if args.c2pa else None
     rows = rows_of(settings[0], spec)
+    fit = only_fit(args.safety_checker, say)
     display = PreviewDisplay(sheet or paths[0])
     preview = Preview(display, args.preview_taesd) if previewed else None
     with (
@@ -126,11 +151,13 @@ def main(args: argparse.Namespace) -> None:
         hashes_too = (replace(one, model_hash=hashed.result()) for one in recipes)
         written: list[Path] = []
         try:
-            written.extend(saved(paths, sheet, images, hashes_too))
+            written.extend(saved(paths, sheet, images, hashes_too, signer, fit))
         finally:
             print("".join(f"{path}\n" for path in written), end="")
     seconds = time.perf_counter() - started
     print(f"{len(settings)} drawn in {seconds:.1f} s", file=sys.stderr)
+    if not set(paths) <= set(written):
+        sys.exit(1)
 
 
 def begun(args: argparse.Namespace) -> Recipe:

@@ -3,7 +3,7 @@
 Numbers that no network can have are a `ValueError`, wherever they come from.
 """
 
-from jaxsd.config.autoencoders import TinyVAEConfig, VAEConfig
+from jaxsd.config.autoencoders import TinyVAEConfig, VAEConfig, scaled, unscaled
 from jaxsd.config.encoders import (
     IPAdapterConfig,
     PerceptronConfig,
@@ -12,7 +12,7 @@ from jaxsd.config.encoders import (
     TextConfig,
     VisionConfig,
 )
-from jaxsd.config.model import Layout, ModelSpec, ScheduleConfig
+from jaxsd.config.model import EDMConfig, Layout, ModelSpec, ScheduleConfig, SmallConfig
 from jaxsd.config.unets import (
     AddedConditions,
     ControlNetConfig,
@@ -24,6 +24,7 @@ from jaxsd.config.unets import (
 __all__ = [
     "AddedConditions",
     "ControlNetConfig",
+    "EDMConfig",
     "IPAdapterConfig",
     "Layout",
     "Level",
@@ -32,10 +33,13 @@ __all__ = [
     "ProjectionConfig",
     "ResamplerConfig",
     "ScheduleConfig",
+    "SmallConfig",
     "T2IAdapterConfig",
     "TextConfig",
     "TinyVAEConfig",
     "UNetConfig",
     "VAEConfig",
     "VisionConfig",
+    "scaled",
+    "unscaled",
 ]

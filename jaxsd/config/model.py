@@ -12,9 +12,39 @@ from jaxsd.types import Prediction
 
 
 @dataclass(frozen=True)
+class EDMConfig:
+    """Continuous noise, and the scales of Karras et al. 2022 around the network (EDM).
+
+    x = x0 + sigma*noise, and the network is told log(sigma)/4.
+
+    Attributes:
+      sigma_min: the least noise.
+      sigma_max: the most.
+      sigma_data: standard deviation of the data, for which the network is scaled.
+      sigmas: how a drawing's levels lie between the two, where the user does not say.
+    """
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    sigma_data: float = 0.5
+    sigmas: Literal["karras", "exponential"] = "karras"
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that make no levels."""
+        if not 0 < self.sigma_min < self.sigma_max < 1e5:
+            raise ValueError(
+                f"sigma_min = {self.sigma_min} and sigma_max = {self.sigma_max} should be rising, "
+                "above 0 and below 100000"
+            )
+        if not 0 < self.sigma_data < 1e5:
+            raise ValueError(f"sigma_data = {self.sigma_data} should be above 0 and below 100000")
+
+
+@dataclass(frozen=True)
 class ScheduleConfig:
     """The noise a model was trained with, and the sampling grid that its files ask for.
 
+    With `edm`, betas and zero terminal SNR do not matter; timesteps count levels between its ends.
     `timestep_spacing` is None where the files do not say: then every sampler uses its own default
     (leading for ddim, ddpm and pndm, linspace for most others), as in diffusers when a scheduler is
     made from another one's config.
@@ -28,6 +58,7 @@ class ScheduleConfig:
     set_alpha_to_one: bool = False
     timestep_spacing: Literal["leading", "linspace", "trailing", None] = None
     steps_offset: int = 1
+    edm: EDMConfig | None = None
 
     def __post_init__(self) -> None:
         """Refuses numbers that make no schedule: they may come out of a file."""
@@ -51,6 +82,23 @@ class ScheduleConfig:
         if self.timestep_spacing is None and self.zero_terminal_snr:
             return "trailing"
         return self.timestep_spacing
+
+
+@dataclass(frozen=True)
+class SmallConfig:
+    """How noise is added to the small picture that a model enlarges.
+
+    Attributes:
+      schedule: its levels.
+      most: the highest of them that the model was trained with.
+    """
+
+    schedule: ScheduleConfig
+    most: int = 350
+
+    def __post_init__(self) -> None:
+        """Checks that there is such a level."""
+        check_range(self, self.schedule.train_steps - 1, "most", least=0)
 
 
 @dataclass(frozen=True)
@@ -79,6 +127,7 @@ class ModelSpec:
       preset: the sampler and steps that suit it best.
       zero_empty_negative: whether an empty negative prompt is a context of zeros, as XL base was
         trained, rather than the encoding of an empty text.
+      small: of a model that enlarges a picture; None for all others.
     """
 
     family: str
@@ -92,7 +141,15 @@ class ModelSpec:
     guidance_scale: float = 7.5
     zero_empty_negative: bool = False
     preset: Preset = PLAIN
+    small: SmallConfig | None = None
 
     def __post_init__(self) -> None:
-        """Checks the size."""
+        """Checks the size, and that a network is scaled as it is for one of two predictions."""
         check_range(self, WIDEST, "default_size")
+        if (self.unet.sees == "small") != (self.small is not None):
+            raise ValueError("a U-Net that sees a small picture, and its noise, go together")
+        if self.small is not None and self.unet.noise_levels <= self.small.most:
+            levels = self.unet.noise_levels
+            raise ValueError(f"noise_levels = {levels} are not more than {self.small.most}")
+        if self.schedule.edm is not None and self.prediction == "sample":
+            raise ValueError("prediction 'sample' is none of EDM models: give epsilon or v")

@@ -15,12 +15,15 @@ class Level:
       resnets: resnets on the way down; the way up has one more.
       attention_depth: transformer blocks in each attention; 0 where the level has none.
       heads: attention heads; the mid block has those of the last level.
+      self_attends: whether the first attention of a block is of pixels to pixels, or to the text as
+        the second one (x4 upscaling).
     """
 
     channels: int
     resnets: int
     attention_depth: int
     heads: int
+    self_attends: bool = True
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
@@ -52,7 +55,8 @@ class AddedConditions:
 @dataclass(frozen=True)
 class UNetConfig:
     """A U-Net. `mid_depth` counts transformer blocks in the mid block; `guidance_dim` is the width
-    of the embedded guidance scale of distilled (LCM) models.
+    of the embedded guidance scale of distilled (LCM) models; `noise_levels` are those that a U-Net
+    is told of, which sees a small picture with noise (x4 upscaling).
     """
 
     levels: tuple[Level, ...]
@@ -63,12 +67,13 @@ class UNetConfig:
     norm_groups: int = 32
     added: AddedConditions | None = None
     guidance_dim: int | None = None
+    noise_levels: int | None = None
 
     def __post_init__(self) -> None:
         """Checks the numbers: groups divide all widths, heads those of levels with attention."""
         check_levels(len(self.levels))
         names = ("context_dim", "in_channels", "out_channels", "norm_groups", "guidance_dim")
-        check_range(self, WIDEST, *names)
+        check_range(self, WIDEST, *names, "noise_levels")
         check_range(self, 32, "mid_depth", least=0)
         widths = [level.channels for level in self.levels]
         check_divides("norm_groups", self.norm_groups, "channels", widths)
@@ -78,11 +83,14 @@ class UNetConfig:
                 check_divides("heads", level.heads, "channels", [level.channels])
 
     @property
-    def sees(self) -> Literal["", "mask", "picture", "depth"]:
+    def sees(self) -> Literal["", "mask", "picture", "depth", "small"]:
         """What the U-Net's input has behind the latents: a mask and the latents of a masked picture
-        (inpainting), those of a picture to change (InstructPix2Pix), a map of depth, or nothing.
+        (inpainting), those of a picture to change (InstructPix2Pix), a map of depth, a picture as
+        small as the latents (x4 upscaling), or nothing.
         """
         more = self.in_channels - self.out_channels
+        if self.noise_levels is not None:
+            return "small"
         return {1: "depth", self.out_channels: "picture", self.out_channels + 1: "mask"}.get(
             more, ""
         )
@@ -114,15 +122,22 @@ class ControlNetConfig:
       unet: the U-Net that it is for; the way up and `out_channels` do not matter.
       condition_channels: channels of the image.
       hint_channels: widths of the network that reads it; all but the first halve height and width.
+      kinds: kinds of images that a ControlNet-Union tells apart; 0 for all other ControlNets.
+      kind_layers: layers of the network that reads the kind.
     """
 
     unet: UNetConfig
     condition_channels: int = 3
     hint_channels: tuple[int, ...] = (16, 32, 96, 256)
+    kinds: int = 0
+    kind_layers: int = 0
 
     def __post_init__(self) -> None:
         """Refuses a U-Net that takes the guidance scale as input: a ControlNet does not."""
         check_levels(len(self.hint_channels))
+        check_range(self, 64, "kinds", "kind_layers", least=0)
+        if self.kinds and self.unet.added is None:
+            raise ValueError(f"kinds = {self.kinds} needs a U-Net with added conditions, as XL's")
         check_range(self, WIDEST, "condition_channels", "hint_channels")
         if self.unet.guidance_dim is not None:
             raise ValueError(

@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from jaxsd.config import ControlNetConfig, T2IAdapterConfig, UNetConfig
+from jaxsd.convert.controlnet_union import KIND, filled, open_union_folder, with_kinds
 from jaxsd.convert.diffusers import controlnet_shapes
 from jaxsd.convert.diffusers.controlnet_settings import linear_by_heads
 from jaxsd.convert.diffusers.fields import read_json
@@ -13,7 +14,7 @@ from jaxsd.convert.encoder import check_groups
 from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree, cast, dtype_named, flatten, load, without
-from jaxsd.convert.files.weight_files import open_weights
+from jaxsd.convert.files.weight_files import open_folder, open_weights
 from jaxsd.convert.kinds import kind_of
 from jaxsd.convert.original.control_lora import CHANGES, encoder_tensors, factored
 from jaxsd.convert.original.controlnet import SIGN, configuration, hint_channels, original_slots
@@ -56,6 +57,8 @@ def read_controlnet(
         config, tensors = _open_file(path, unet)
     elif read_json(path / "config.json").get("_class_name") == T2I:
         config, tensors = open_t2i_folder(path)
+    elif kinds_in(path):
+        config, tensors = open_union_folder(path)
     else:
         config, _, tensors = open_part(CONTROLNET, path)
     tensors = {name: cast(tensor, wanted, name) for name, tensor in tensors.items()}
@@ -75,12 +78,24 @@ def controlnet_place(source: str | Path) -> Path:
     return path
 
 
+def kinds_in(source: str | Path) -> int:
+    """How many kinds of pictures a ControlNet-Union tells apart; 0 for all other networks.
+
+    Raises:
+      ValueError: the file or folder cannot be read.
+      FileNotFoundError: there is none.
+    """
+    path = controlnet_place(source)
+    tensors = open_folder(path) if path.is_dir() else open_weights(path)[0]
+    return FileShapes(tensors, "").size(KIND, 0) if KIND in tensors else 0
+
+
 def _open_file(
     path: Path, unet: tuple[UNetConfig, Params] | None
 ) -> tuple[ControlNetConfig | T2IAdapterConfig, FlatTree]:
     tensors, _ = open_weights(path)
     kind, marker = kind_of(tensors), next((name for name in CHANGES if name in tensors), None)
-    if kind not in ("a ControlNet", "a Control-LoRA", "a T2I-Adapter"):
+    if kind not in ("a ControlNet", "a ControlNet-Union", "a Control-LoRA", "a T2I-Adapter"):
         raise ValueError(f"{path} is {kind}, not a ControlNet or T2I-Adapter of SD 1, 2 or XL")
     if marker and unet is None:
         raise ValueError(
@@ -134,6 +149,9 @@ def whole(tensors: FlatTree, unet: UNetConfig | None) -> tuple[ControlNetConfig,
         config = _with_known_heads(config)
     else:
         check_groups(config.unet)
+    if KIND in tensors:
+        config = with_kinds(config, FileShapes(tensors, ""))
+        return config, filled(config, tensors, "it", linear=linear)
     if original:
         slots = original_slots(config, linear=linear)
         return config, fill(slots, controlnet_parameters(config), tensors, "it")

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from jaxsd.config import (
     ControlNetConfig,
+    Level,
     ModelSpec,
     TextConfig,
     TinyVAEConfig,
@@ -54,12 +55,13 @@ def _attention(path: str, width: int, context_dim: int) -> Shapes:
     }
 
 
-def _transformer(path: str, width: int, depth: int, context_dim: int) -> Shapes:
+def _transformer(path: str, width: int, depth: int, context_dim: int, first: int = 0) -> Shapes:
+    """Its blocks' first attention is to something of width `first`; 0 for the pixels."""
     shapes = _norm(f"{path}/norm", width) | _dense(f"{path}/proj_in", width, width)
     for block in (f"{path}/transformer_blocks_{k}" for k in range(depth)):
         shapes |= {
             **_norm(f"{block}/norm1", width),
-            **_attention(f"{block}/attn1", width, width),
+            **_attention(f"{block}/attn1", width, first or width),
             **_norm(f"{block}/norm2", width),
             **_attention(f"{block}/attn2", width, context_dim),
             **_norm(f"{block}/norm3", width),
@@ -69,12 +71,19 @@ def _transformer(path: str, width: int, depth: int, context_dim: int) -> Shapes:
     return shapes | _dense(f"{path}/proj_out", width, width)
 
 
+def _level_transformer(path: str, level: Level, context_dim: int) -> Shapes:
+    first = 0 if level.self_attends else context_dim
+    return _transformer(path, level.channels, level.attention_depth, context_dim, first)
+
+
 def _embeddings(config: UNetConfig) -> Shapes:
     width, time_dim = config.levels[0].channels, config.time_dim
     shapes = _dense("time_embedding/linear_1", width, time_dim)
     shapes |= _dense("time_embedding/linear_2", time_dim, time_dim)
     if config.guidance_dim is not None:
         shapes["time_embedding/cond_proj/kernel"] = (config.guidance_dim, width)
+    if config.noise_levels is not None:
+        shapes["class_embedding/embedding"] = (config.noise_levels, time_dim)
     if config.added is not None:
         shapes |= _dense("add_embedding/linear_1", config.added.features, time_dim)
         shapes |= _dense("add_embedding/linear_2", time_dim, time_dim)
@@ -91,7 +100,7 @@ def _down(config: UNetConfig) -> Shapes:
             inputs = width
             if level.attention_depth:
                 path = f"{block}/attentions_{j}"
-                shapes |= _transformer(path, width, level.attention_depth, config.context_dim)
+                shapes |= _level_transformer(path, level, config.context_dim)
         if i < len(config.levels) - 1:
             shapes |= _conv(f"{block}/downsamplers_0/conv", width, width)
     return shapes
@@ -110,7 +119,7 @@ def _up(config: UNetConfig) -> Shapes:
             inputs = width
             if level.attention_depth:
                 path = f"{block}/attentions_{j}"
-                shapes |= _transformer(path, width, level.attention_depth, config.context_dim)
+                shapes |= _level_transformer(path, level, config.context_dim)
         if i < len(levels) - 1:
             shapes |= _conv(f"{block}/upsamplers_0/conv", width, width)
     return shapes

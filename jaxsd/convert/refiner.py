@@ -21,6 +21,8 @@ def open_refiner(source: str | Path, spec: ModelSpec) -> StoredModel:
         what = "is not a model of texts alone"
     elif (unet.out_channels, unet.added is None) != (own.out_channels, own.added is None):
         what = "has other latents"
+    elif model.spec.schedule.edm is not None:
+        what = "has continuous noise"
     elif _noise(model.spec.schedule) != _noise(spec.schedule):
         what = "was trained with other noise"
     else:

@@ -67,6 +67,11 @@ def _files(model: StoredModel) -> str:
 
 def _schedule(spec: ModelSpec) -> str:
     noise = spec.schedule
+    if (edm := noise.edm) is not None:
+        return (
+            f"EDM, sigma {edm.sigma_min:g} to {edm.sigma_max:g}, data {edm.sigma_data:g}; "
+            f"spacing {edm.sigmas}"
+        )
     zero = ", zero terminal SNR" if noise.zero_terminal_snr else ""
     spacing = noise.spacing or "sampler's own"
     return (

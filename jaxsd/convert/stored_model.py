@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxsd.config import Layout, ModelSpec, TextConfig, UNetConfig
+from jaxsd.config import EDMConfig, Layout, ModelSpec, TextConfig, UNetConfig
 from jaxsd.convert.files.tensors import FlatTree, cast, flatten, load, nested, on_host, unwidened
 from jaxsd.families import FAMILIES
 from jaxsd.text import Tokenizer, clip_tokenizer
@@ -97,9 +97,16 @@ def parts_of(params: Params) -> dict[str, FlatTree]:
     return parts | {f"text_{k}": flatten(tree) for k, tree in enumerate(params["text"])}
 
 
-def family_name(unet: UNetConfig, prediction: Prediction) -> str:
-    """A U-Net's family in `jaxsd.families`, NAME-PREDICTION for another prediction, or "custom"."""
-    names = [name for name, spec in FAMILIES.items() if spec.unet == unet]
+def family_name(unet: UNetConfig, prediction: Prediction, edm: EDMConfig | None) -> str:
+    """A U-Net's family in `jaxsd.families`, NAME-PREDICTION for another prediction, or "custom".
+
+    `edm` is that of its noise, which tells whether its family has such.
+    """
+
+    def alike(spec: ModelSpec) -> bool:
+        return spec.unet == unet and (spec.schedule.edm is None) == (edm is None)
+
+    names = [name for name, spec in FAMILIES.items() if alike(spec)]
     own = [name for name in names if FAMILIES[name].prediction == prediction]
     return (own or [f"{name}-{prediction}" for name in names] or ["custom"])[0]
 

@@ -11,15 +11,23 @@ from jaxsd.images.files import (
     png_bytes,
     read_cropped,
     read_image,
+    read_rgba,
     webp_bytes,
     write_picture,
 )
 from jaxsd.images.labels import labelled_sheet
-from jaxsd.images.masks import binary, feathered, latent_mask, read_mask
+from jaxsd.images.masks import (
+    binary,
+    feathered,
+    latent_mask,
+    middles,
+    read_mask,
+    read_opaque_mask,
+)
 from jaxsd.images.opening import ENDINGS, File, is_picture
 from jaxsd.images.pixels import as_pillow, check_uint8, from_uint8, to_uint8
 from jaxsd.images.regions import Box, cut, put_back, region_of
-from jaxsd.images.resize import clean_resize, clip_resize, fitted, thumbnail
+from jaxsd.images.resize import clean_resize, clip_resize, fitted, stretched, thumbnail
 from jaxsd.images.sheet import GAP, contact_sheet
 from jaxsd.images.stealth import hidden_text
 from jaxsd.images.texts import PARAMETERS, picture_texts
@@ -52,6 +60,7 @@ __all__ = [
     "latent_depth",
     "latent_mask",
     "masked_for_inpainting",
+    "middles",
     "pasted",
     "picture_texts",
     "png_bytes",
@@ -59,7 +68,10 @@ __all__ = [
     "read_cropped",
     "read_image",
     "read_mask",
+    "read_opaque_mask",
+    "read_rgba",
     "region_of",
+    "stretched",
     "thumbnail",
     "to_uint8",
     "webp_bytes",

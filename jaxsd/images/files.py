@@ -9,7 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
-from jaxsd.images.opening import File, opened, upright_rgb, upright_size
+from jaxsd.images.opening import File, opened, upright, upright_rgb, upright_size
 from jaxsd.images.resize import covering, fitted
 from jaxsd.images.texts import PARAMETERS, UNICODE
 from jaxsd.writing import replacing
@@ -131,6 +131,20 @@ def read_image(path: File) -> np.ndarray:
     """
     with opened(path) as image:
         return np.asarray(upright_rgb(image))
+
+
+def read_rgba(path: File) -> tuple[np.ndarray, np.ndarray | None]:
+    """A picture file as it is under its transparency, uint8 [H, W, 3], and that, [H, W] or None.
+
+    Raises:
+      OSError: as for `read_image`.
+    """
+    with opened(path) as image:
+        image = upright(image)
+        if not image.has_transparency_data:
+            return np.asarray(image.convert("RGB")), None
+        pixels = np.asarray(image.convert("RGBA"))
+        return pixels[..., :3], pixels[..., 3]
 
 
 def image_size(path: File) -> tuple[int, int]:

@@ -18,8 +18,7 @@ def read_mask(path: File) -> np.ndarray:
 
     Colours count by their luminance. Where any pixel is transparent, the alpha channel counts and
     colours do not: transparent is painted, as in ComfyUI's `LoadImage` and OpenAI's
-    `/v1/images/edits`. webui's API means the opposite (`create_binary_mask`): in a mask with
-    transparent pixels it paints the opaque ones. A server with that API must invert such a mask.
+    `/v1/images/edits`; webui's API means the opposite (`read_opaque_mask`).
 
     Args:
       path: a file, or its bytes, with 1, 8 or 16 bits, a palette, or floats in [0, 1].
@@ -27,14 +26,29 @@ def read_mask(path: File) -> np.ndarray:
     Raises:
       OSError: as in `read_image`.
     """
+    grey, alpha = _read_mask(path)
+    return grey if alpha is None else 255 - alpha
+
+
+def read_opaque_mask(path: File) -> np.ndarray:
+    """The same, but of a mask with transparent pixels the opaque ones are painted.
+
+    So webui's API takes masks (`create_binary_mask`). Arguments and errors are as for `read_mask`.
+    """
+    grey, alpha = _read_mask(path)
+    return grey if alpha is None else alpha
+
+
+def _read_mask(path: File) -> tuple[np.ndarray, np.ndarray | None]:
+    """Luminance, and the alpha channel where any pixel is transparent."""
     with opened(path) as image:
         image = upright(image)
+        alpha = None
         if image.has_transparency_data:
             image = image.convert("RGBA")
             alpha = np.asarray(image.getchannel("A"))
-            if alpha.min() < 255:
-                return 255 - alpha
-        return np.asarray(image.convert("L"))
+            alpha = alpha if alpha.min() < 255 else None
+        return np.asarray(image.convert("L")), alpha
 
 
 def feathered(mask: np.ndarray, radius: float) -> np.ndarray:
@@ -93,6 +107,26 @@ def latent_mask(mask: np.ndarray, downscale: int) -> np.ndarray:
             "`fitted` makes them so"
         )
     return np.ascontiguousarray(mask[..., ::downscale, ::downscale], np.float32)
+
+
+def middles(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A mask for texts of regions, at the size of latents.
+
+    A latent pixel has the mean of what lies at the middle of its block. That is PyTorch's bilinear
+    interpolation, as ComfyUI's masks have it, and rounds an edge as that of a box is rounded.
+
+    Args:
+      mask: uint8 [H, W], whose sides are multiples of those of the latents.
+      height: of the latents.
+      width: of the latents.
+
+    Returns:
+      float64 [height, width] in [0, 1].
+    """
+    down, along = mask.shape[0] // height, mask.shape[1] // width
+    rows, columns = ([(side - 1) // 2, side // 2] for side in (down, along))
+    values = [mask[row::down, column::along] for row in rows for column in columns]
+    return np.mean(values, axis=0) / 255
 
 
 def check_mask(mask: np.ndarray) -> None:

@@ -71,6 +71,11 @@ def fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.stack([resized(channel) for channel in np.moveaxis(image, -1, 0)], axis=-1)
 
 
+def stretched(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A picture uint8 [H, W, 3] in another size, whatever its shape, by Lanczos' filter."""
+    return np.asarray(Image.fromarray(image).resize((width, height), LANCZOS))
+
+
 def clean_resize(image: np.ndarray, side: int) -> np.ndarray:
     """A picture resized to a square, as FID should see it (Parmar et al. 2022, section 3).
 
@@ -86,6 +91,28 @@ def clean_resize(image: np.ndarray, side: int) -> np.ndarray:
     channels = (Image.fromarray(image[..., i].astype(np.float32)) for i in range(3))
     resized = [np.asarray(channel.resize((side, side), BICUBIC)) for channel in channels]
     return np.stack(resized, axis=-1).clip(0, 255)
+
+
+def sampled(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Values [H, W] in another size, float32, by PyTorch's bicubic filter, which skips some.
+
+    Keys' kernel (1981) with a = -0.75; beyond the sides are the outermost values.
+    """
+    rows, columns = _cubic(values.shape[0], height), _cubic(values.shape[1], width)
+    return (rows @ values @ columns.T).astype(np.float32)
+
+
+def _cubic(before: int, after: int) -> np.ndarray:
+    """The weights [after, before] of values along a side."""
+    place = (np.arange(after) + 0.5) * before / after - 0.5
+    weights = np.zeros((after, before))
+    for step in range(-1, 3):
+        near = np.floor(place).astype(int) + step
+        x = abs(place - near)
+        inner, outer = 1.25 * x**3 - 2.25 * x**2 + 1, -0.75 * (x**3 - 5 * x**2 + 8 * x - 4)
+        own = np.where(x <= 1, inner, outer)
+        np.add.at(weights, (np.arange(after), near.clip(0, before - 1)), own)
+    return weights
 
 
 def clip_resize(image: np.ndarray, side: int) -> np.ndarray:

@@ -149,6 +149,9 @@ def _settings(graph: Graph, sampler: Node) -> dict[str, Any]:
         found |= {name: node.inputs[name] for name in _MODELS if _is_plain(node.inputs.get(name))}
         if _is_plain(lora := node.inputs.get("lora_name")):
             found["LoRA"] = f"{found['LoRA']}, {lora}" if "LoRA" in found else lora
+    layers = {node.inputs.get("stop_at_clip_layer") for node in graph.values()} - {None}
+    if len(layers) == 1 and _is_plain(layer := layers.pop()):
+        found["stop_at_clip_layer"] = layer
     latent = sampler.inputs.get("latent_image")
     if isinstance(latent, Link):
         size = {name: _node(graph, latent).inputs.get(name) for name in ("width", "height")}

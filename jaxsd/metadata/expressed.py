@@ -5,9 +5,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from jaxsd.metadata.guidance import taken
+from jaxsd.metadata.loras import with_loras
 from jaxsd.metadata.made import Made
 from jaxsd.schedulers import SAMPLERS
-from jaxsd.schedulers.names import resolve
+from jaxsd.schedulers.names import AUTOMATIC_OF_WEBUI, resolve
 from jaxsd.terminal import printable
 
 _SAME = {
@@ -17,6 +19,9 @@ _SAME = {
     "Seed": "seed",
     "Size": "size",
     "cfg_rescale_multiplier": "guidance_rescale",  # InvokeAI
+    "CFG Rescale": "guidance_rescale",
+    "CFG Rescale phi": "guidance_rescale",
+    "CFG Rescale \u03c6": "guidance_rescale",
     "Denoising strength": "strength",
     "Mask blur": "mask_blur",
     "Variation seed": "variation_seed",
@@ -38,13 +43,10 @@ _NO_PIXELS = {
 """Settings that change no pixel here, or that say again what others say."""
 _NEUTRAL = {"", "0", "0.0", "false", "none", "null", "automatic", "[]", "{}", "-1"}
 """Values, in lower case, of settings that are not in use."""
-_NEUTRAL_OF = {"Clip skip": {"1"}, "images": {"1"}}
+_NEUTRAL_OF = {"images": {"1"}}
 
-_LORA = re.compile(r"<(?:lora|lyco|hypernet):([^:>]+)[^>]*>", re.IGNORECASE)
 _NAMES = {"dpm++2m": "dpm++_2m"}
 """stable-diffusion.cpp's name of a sampler -> ours."""
-_OF_WEBUI = {"dpm++_2m": "karras", "dpm++_2m_sde": "exponential"}
-"""Sampler -> what webui means by the schedule type "Automatic", where it is not the model's."""
 _PLAIN = {"", "automatic", "default", "discrete", "uniform"}
 """Schedules that are the model's own."""
 
@@ -69,7 +71,13 @@ def expressed(
         "prompt": made.prompt or "",
         "negative_prompt": made.negative_prompt or "",
     }
-    left = [f"LoRA {name}" for name in _LORA.findall(values["prompt"])]
+    values["prompt"], names = with_loras(
+        values["prompt"],
+        kept=bool(given.get("lora_folder")),
+        text_first=made.program.startswith("webui"),
+    )
+    left = [f"LoRA {name}" for name in names]
+    values |= taken(said) | _clip_skip(said, made.program)
     name, schedule = (said.pop(key, "") for key in ("Sampler", "Schedule type"))
     if "sampler" not in given:
         values["sampler"], unknown = _sampler(name, schedule.lower(), made.program)
@@ -98,6 +106,24 @@ def expressed(
             "--image FILE"
         )
     return values, tuple(left)
+
+
+def _clip_skip(said: dict[str, str], program: str) -> dict[str, str]:
+    """Takes the text encoder's layer out of the settings, counted from the last, which is 1.
+
+    InvokeAI counts the layers that are left out; ComfyUI and SwarmUI count backwards from -1, which
+    is the last layer of XL too. A 1 of the others is the model's own layer.
+    """
+    for name, sign, more in (
+        ("Clip skip", 1, 1 if program.startswith("InvokeAI") else 0),
+        ("stop_at_clip_layer", -1, 0),
+        ("clipstopatlayer", -1, 0),
+    ):
+        layer = sign * _number(said.get(name, "")) + more
+        if layer >= 1 and layer.is_integer():
+            said.pop(name)
+            return {"clip_skip": str(int(layer))} if layer > 1 or sign < 0 else {}
+    return {}
 
 
 def _hires(said: dict[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -131,7 +157,7 @@ def _sampler(name: str, schedule: str, program: str) -> tuple[str, str]:
             f"its sampler {name!r} is not here; give --sampler, one of {', '.join(known)}"
         ) from None
     if schedule == "automatic" and program.startswith("webui"):
-        schedule = _OF_WEBUI.get(ours, "")
+        schedule = AUTOMATIC_OF_WEBUI.get(ours, "")
     if schedule in _PLAIN or implied:
         return "_".join((ours, *implied.values())), ""
     with contextlib.suppress(ValueError):

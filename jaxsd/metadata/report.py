@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxsd.images import image_size, picture_texts
+from jaxsd.images import image_size, picture_texts, read_image
+from jaxsd.images.watermark import message_in
 from jaxsd.metadata.reading import read_made
+from jaxsd.provenance import signature_of
 
 
 def about_picture(path: str | Path) -> Iterator[tuple[str, str]]:
@@ -19,6 +21,10 @@ def about_picture(path: str | Path) -> Iterator[tuple[str, str]]:
         raise OSError(f"{path}: {error.strerror or error}") from None
     yield "kind", "picture"
     yield "size", f"{width} x {height}"
+    if hidden := _watermark(path):
+        yield "hidden text", hidden
+    if signed := signature_of(Path(path)):
+        yield "signed", signed
     if made is None:
         yield "made by", "not known"
         yield "texts", ", ".join(picture_texts(path)) or "none"
@@ -28,3 +34,10 @@ def about_picture(path: str | Path) -> Iterator[tuple[str, str]]:
     if made.negative_prompt:
         yield "negative prompt", made.negative_prompt
     yield from made.settings.items()
+
+
+def _watermark(path: str | Path) -> str | None:
+    try:
+        return message_in(read_image(path))
+    except OSError:  # damaged, or of a kind whose pixels are not read: its texts still are
+        return None

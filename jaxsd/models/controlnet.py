@@ -1,16 +1,33 @@
 """ControlNet (Zhang et al. 2023): a trained copy of a U-Net's encoder half that sees an image."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxsd.config import ControlNetConfig
+from jaxsd.models.controlnet_union import KindNetwork
 from jaxsd.models.unet import Residuals, embed_time, encode
 from jaxsd.nn.convolution import Pointwise, convolution
 from jaxsd.types import Array, Params
 
 HINT = "controlnet_cond_embedding"
 _COPIED = ("conv_in", "add_embedding", "down_blocks_", "mid_block")
+
+
+class Hint(NamedTuple):
+    """A picture for a ControlNet-Union."""
+
+    image: Array  # [B, H, W, 3] in [0, 1]
+    kind: Array  # [B] int32, below `ControlNetConfig.kinds`
+
+
+class Seen(NamedTuple):
+    """What a drawing holds of a picture."""
+
+    hint: Array  # [B, h, w, c], what is added to the latents' features
+    time: Array | None = None  # [B, time_dim], what is added to the time
 
 
 class HintNetwork(nn.Module):
@@ -59,9 +76,14 @@ class ControlNet(nn.Module):
         first = self.config.unet.levels[0].channels
         return HintNetwork(self.config.hint_channels, first, self.dtype, parent=None)
 
-    def seen(self, params: Params, image: Array) -> Array:
-        """What a drawing holds of pictures [B, H, W, 3] in [0, 1]: features [B, h, w, c]."""
-        return self.hint_network.apply({"params": params[HINT]}, image)
+    def seen(self, params: Params, given: Array | Hint) -> Seen:
+        """What a drawing holds of pictures [B, H, W, 3] in [0, 1]."""
+        image = given.image if isinstance(given, Hint) else given
+        features = self.hint_network.apply({"params": params[HINT]}, image)
+        if not isinstance(given, Hint):
+            return Seen(features)
+        network = KindNetwork(self.config, self.dtype, parent=None)
+        return Seen(*network.apply({"params": params}, features, given.kind))
 
     @nn.compact
     def __call__(
@@ -73,6 +95,7 @@ class ControlNet(nn.Module):
         pooled: Array | None = None,
         time_ids: Array | None = None,
         hint: Array | None = None,
+        added_time: Array | None = None,
     ) -> Residuals:
         """Runs the network.
 
@@ -85,6 +108,7 @@ class ControlNet(nn.Module):
           time_ids: [B, n] float32, as for the U-Net.
           hint: [B, h, w, c], output of `hint_network` for the image, in place of `condition`, so
             that it does not run in every step.
+          added_time: [B, time_dim] added to the time embedding, of a ControlNet-Union.
 
         Returns:
           What the U-Net takes as `residuals`, float32.
@@ -94,6 +118,8 @@ class ControlNet(nn.Module):
         x, context = x.astype(dtype), context.astype(dtype)
         conditions = {"pooled": pooled, "time_ids": time_ids}
         time = embed_time(config, dtype, timestep, x.shape[0], **conditions)
+        if added_time is not None:
+            time = time + added_time
 
         x = convolution(first, "conv_in", dtype)(x)
         if hint is None:

@@ -74,7 +74,9 @@ def blended(
     if pixels == tiles:
         return run(x)
     unit = max(grows, shrinks)
-    rows, columns = (_places(*one, unit) for one in zip(pixels, tiles, strict=True))
+    rows, columns = (
+        tiling(length, own, own // OVERLAP, unit) for length, own in zip(pixels, tiles, strict=True)
+    )
     seen = (batch, *(own // grows for own in tiles), x.shape[-1])
     made = (batch, *(own // shrinks for own in tiles), _channels(run, x, seen))
 
@@ -97,12 +99,17 @@ def _channels(run: Callable[[Array], Array], x: Array, seen: tuple[int, ...]) ->
     return jax.eval_shape(run, jax.ShapeDtypeStruct(seen, x.dtype)).shape[-1]
 
 
-def _places(length: int, tile: int, unit: int) -> tuple[np.ndarray, np.ndarray]:
+def tiling(length: int, tile: int, over: int, unit: int) -> tuple[np.ndarray, np.ndarray]:
     """Where tiles begin, [n] int32, and the weight of each of their pixels, [n, tile] float32.
 
-    Weights rise from the ends of a tile to OVERLAP-ths of it, and those of a place add up to 1.
+    Weights rise from the ends of a tile to `over` inside of it, and those of a place add up to 1.
+
+    Args:
+      length: of what is covered.
+      tile: length of a tile.
+      over: least length that a tile shares with the next; less than `tile`.
+      unit: tiles begin at multiples of it; `length` and `tile` are some.
     """
-    over = tile // OVERLAP
     count = 1 + -(-(length - tile) // (tile - over))
     starts = np.round(np.linspace(0, (length - tile) / unit, count)).astype(np.int32) * unit
     inside = np.arange(tile) + 0.5

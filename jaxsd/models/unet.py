@@ -10,6 +10,7 @@ from jaxsd.config import Level, UNetConfig
 from jaxsd.models.remat import rematerialised
 from jaxsd.nn.convolution import SMALL, Downsample, Upsample, convolution
 from jaxsd.nn.embeddings import TimestepEmbedding, guidance_sinusoids, sinusoids
+from jaxsd.nn.layers import Embed
 from jaxsd.nn.normalization import group_norm
 from jaxsd.nn.resnet import ResnetBlock
 from jaxsd.nn.transformer import SpatialTransformer
@@ -116,6 +117,7 @@ class UNet(nn.Module):
         time_ids: Array | None = None,
         guidance: Array | None = None,
         residuals: Residuals | None = None,
+        level: Array | None = None,
     ) -> Array:
         """Runs the network.
 
@@ -127,11 +129,12 @@ class UNet(nn.Module):
           time_ids: [B, n] float32, such as original height, width, crop top, left, height, width.
           guidance: [B] float32 guidance scale, for models with `guidance_dim`.
           residuals: of a ControlNet, or the sum of several; None where there is none.
+          level: [B] int32 of the noise in the small picture, for models with `noise_levels`.
 
         Returns:
           [B, h, w, out_channels] float32.
         """
-        conditions = {"pooled": pooled, "time_ids": time_ids, "guidance": guidance}
+        conditions = {"pooled": pooled, "time_ids": time_ids, "guidance": guidance, "level": level}
         return self.around(None, x, timestep, context, **conditions, residuals=residuals)[0]
 
     @nn.compact
@@ -145,6 +148,7 @@ class UNet(nn.Module):
         time_ids: Array | None = None,
         guidance: Array | None = None,
         residuals: Residuals | None = None,
+        level: Array | None = None,
     ) -> tuple[Array, Array]:
         """Runs the network, or only its outermost level around deep features of an earlier call.
 
@@ -161,7 +165,8 @@ class UNet(nn.Module):
         config, dtype, remat = self.config, self.dtype, self.remat
         x, context = x.astype(dtype), context.astype(dtype)
         batch, conditions = x.shape[0], {"pooled": pooled, "time_ids": time_ids}
-        time = embed_time(config, dtype, timestep, batch, guidance=guidance, **conditions)
+        conditions |= {"guidance": guidance, "level": level}
+        time = embed_time(config, dtype, timestep, batch, **conditions)
 
         x = convolution(config.levels[0].channels, "conv_in", dtype)(x)
         if deep is None:
@@ -192,8 +197,10 @@ def embed_time(
     pooled: Array | None,
     time_ids: Array | None,
     guidance: Array | None = None,
+    level: Array | None = None,
 ) -> Array:
-    """The time embedding [B, time_dim], with guidance and micro-conditions for models with them.
+    """The time embedding [B, time_dim], with guidance, noise level and micro-conditions for models
+    with them.
 
     Its layers belong to the module that calls it, as in `encode`.
     """
@@ -204,6 +211,10 @@ def embed_time(
         assert guidance is not None, "this model takes a guidance scale"
         condition = guidance_sinusoids(guidance, config.guidance_dim).astype(dtype)
     time = TimestepEmbedding(config.time_dim, dtype, name="time_embedding")(wave, condition)
+    if config.noise_levels is not None:
+        assert level is not None, "this model takes a noise level"
+        table = Embed(config.noise_levels, config.time_dim, dtype=dtype, name="class_embedding")
+        time = time + table(level)
     if config.added is None:
         return time
     assert pooled is not None, "this model takes pooled text"
@@ -287,8 +298,8 @@ def _resnet(block: DownBlock | MidBlock | UpBlock, i: int) -> nn.Module:
 
 def _transformer(block: DownBlock | MidBlock | UpBlock, i: int) -> nn.Module:
     transformer, level = rematerialised(SpatialTransformer, block.remat), block.level
-    depth, heads, name = level.attention_depth, level.heads, f"attentions_{i}"
-    return transformer(depth, heads, block.groups, block.dtype, name=name)
+    numbers = (level.attention_depth, level.heads, block.groups, block.dtype, level.self_attends)
+    return transformer(*numbers, name=f"attentions_{i}")
 
 
 def _mid_level(config: UNetConfig) -> Level:

@@ -60,15 +60,20 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, attention to the text, feed-forward; each with pre-norm and residual."""
+    """Self-attention, attention to the text, feed-forward; each with pre-norm and residual.
+
+    Without `self_attends` the first attention is to the text too.
+    """
 
     heads: int
     dtype: jnp.dtype
+    self_attends: bool = True
 
     @nn.compact
     def __call__(self, x: Array, context: Array) -> Array:
         """[B, L, d], context [B, M, c] -> [B, L, d]."""
-        x = x + Attention(self.heads, self.dtype, name="attn1")(layer_norm("norm1", self.dtype)(x))
+        h, first = layer_norm("norm1", self.dtype)(x), None if self.self_attends else context
+        x = x + Attention(self.heads, self.dtype, name="attn1")(h, first)
         h = layer_norm("norm2", self.dtype)(x)
         x = x + Attention(self.heads, self.dtype, name="attn2")(h, context)
         return x + FeedForward(self.dtype, name="ff")(layer_norm("norm3", self.dtype)(x))
@@ -81,6 +86,7 @@ class SpatialTransformer(nn.Module):
     heads: int
     groups: int
     dtype: jnp.dtype
+    self_attends: bool = True
 
     @nn.compact
     def __call__(self, x: Array, context: Array) -> Array:
@@ -89,8 +95,9 @@ class SpatialTransformer(nn.Module):
         h = group_norm(self.groups, 1e-6, "norm", self.dtype)(x)
         h = h.reshape(x.shape[0], -1, channels)
         h = dense(channels, "proj_in", self.dtype)(h)
+        told = (self.heads, self.dtype, self.self_attends)
         for i in range(self.depth):
-            h = TransformerBlock(self.heads, self.dtype, name=f"transformer_blocks_{i}")(h, context)
+            h = TransformerBlock(*told, name=f"transformer_blocks_{i}")(h, context)
         init = nn.initializers.variance_scaling(0.3, "fan_in", "truncated_normal")
         h = dense(channels, "proj_out", self.dtype, kernel_init=init)(h)
         return x + h.reshape(x.shape)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from jaxsd.config import ModelSpec
+from jaxsd.convert.ip_adapter import cross_attentions
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import plus_plus
 from jaxsd.settings import OPTIONS, Control, Settings, scale_of
@@ -39,12 +40,19 @@ def blend(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray |
 
 def controlnet(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
     """The weight of each ControlNet, [S, C]."""
-    return _weights(settings.control, tableau)
+    if not settings.control:
+        return None
+    weights = np.float32([one.weight for one in settings.control])
+    return _within(settings.control, tableau) * weights
 
 
 def ip_adapter(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
-    """The weight of each IP-Adapter, [S, A]."""
-    return _weights(settings.ip_adapter, tableau)
+    """The weight of each IP-Adapter in each cross-attention, by their paths' order, [S, A, N]."""
+    if not settings.ip_adapter:
+        return None
+    paths = sorted(path for path, _ in cross_attentions(spec.unet))
+    weights = np.float32([one.weights_of(paths) for one in settings.ip_adapter])
+    return _within(settings.ip_adapter, tableau)[..., None] * weights
 
 
 def reference(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
@@ -54,17 +62,13 @@ def reference(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarr
     return np.full(tableau.rows, settings.reference_strength, np.float32)
 
 
-def _weights(seen: Sequence[Control], tableau: Tableau) -> np.ndarray | None:
-    """The weights in each row, [S, N]; 0 in rows that are not completely in a range.
+def _within(seen: Sequence[Control], tableau: Tableau) -> np.ndarray:
+    """1 in the rows that are completely in a range, else 0: [S, N].
 
     As `control_guidance_start` and `control_guidance_end` of diffusers.
     """
-    if not seen:
-        return None
     edges = np.arange(tableau.rows + 1) / tableau.rows
-    columns = [
-        np.where((edges[:-1] >= one.first) & (edges[1:] <= one.last), one.weight, 0) for one in seen
-    ]
+    columns = [(edges[:-1] >= one.first) & (edges[1:] <= one.last) for one in seen]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
@@ -166,6 +170,7 @@ def _repeated(tableau: Tableau, *values: float) -> np.ndarray:
 def encodes_picture(spec: ModelSpec, settings: Settings) -> bool:
     """Whether a drawing begins from latents of a picture, or puts them back.
 
-    A model that changes a picture sees it, and begins from noise.
+    A model that changes or enlarges a picture sees it, and begins from noise.
     """
-    return bool(settings.image) and (spec.unet.sees != "picture" or settings.paints)
+    sees = spec.unet.sees in ("picture", "small")
+    return bool(settings.image) and (not sees or settings.paints)

@@ -6,10 +6,21 @@ import numpy as np
 
 from jaxsd.canvases import Canvas
 from jaxsd.config import ModelSpec
-from jaxsd.images import binary, from_uint8, latent_depth, latent_mask, masked_for_inpainting
+from jaxsd.images import (
+    binary,
+    from_uint8,
+    latent_depth,
+    latent_mask,
+    masked_for_inpainting,
+    middles,
+)
+from jaxsd.models.controlnet import Hint
+from jaxsd.models.tiles import tiling
 from jaxsd.pipeline.batches import filled
-from jaxsd.sampling.features.channels import Channels
-from jaxsd.settings import Region, Settings
+from jaxsd.sampling.features.channels import Channels, Small
+from jaxsd.sampling.features.windows import Windows
+from jaxsd.schedulers import NoiseSchedule
+from jaxsd.settings import UNION_KINDS, Control, Region, Settings
 from jaxsd.settings.bank import Bank
 
 
@@ -27,18 +38,28 @@ def features_of(
         masks = [latent_mask(canvas.mask, spec.vae.downscale) for canvas in canvases]
         found["blend"] = np.stack(masks)[..., None]
     if settings.region:
-        height, width = settings.drawn_size
         unit = spec.vae.downscale
-        masks = region_masks(settings.region, height // unit, width // unit)
-        found["region"] = np.stack([masks] * len(canvases))
+        sides = [side // unit for side in settings.drawn_size]
+        found["region"] = np.stack(
+            [region_masks(settings.region, *sides, one.regions) for one in canvases]
+        )
     if settings.reference:
         found["reference"] = from_uint8(np.stack([canvas.reference for canvas in canvases]))
+    if any(side > settings.windows[0] > 0 for side in settings.drawn_size):
+        windows = windows_of(settings, spec)
+        found["windows"] = Windows(*(np.stack([own] * len(canvases)) for own in windows))
     if settings.control:
-        found["controlnet"] = tuple(
-            np.stack(hints).astype(np.float32) / 255
-            for hints in zip(*(canvas.hints for canvas in canvases), strict=True)
-        )
+        hints = zip(*(canvas.hints for canvas in canvases), strict=True)
+        found["controlnet"] = tuple(map(hint_of, settings.control, hints))
     return found
+
+
+def hint_of(control: Control, hints: Sequence[np.ndarray]) -> np.ndarray | Hint:
+    """What a network is given of the pictures of a batch, and of their kind."""
+    images = np.stack(hints).astype(np.float32) / 255
+    if not control.kind:
+        return images
+    return Hint(images, np.full(len(images), UNION_KINDS[control.kind], np.int32))
 
 
 def channels_of(
@@ -52,22 +73,62 @@ def channels_of(
     if spec.unet.sees == "mask":
         return {"channels": mask_channels(settings, canvases, spec.vae.downscale)}
     if spec.unet.sees == "picture":
-        sees = [filled([float(one.sees) for one in bank.entries], texts) for bank in banks]
+        # The one kind of them whose picture is scaled as the latents are is CosXL's.
+        scale = 1.0 if spec.schedule.edm is None else spec.vae.scaling_factor
+        sees = [filled([scale * one.sees for one in bank.entries], texts) for bank in banks]
         return {"channels": Channels(None, pictures_of(canvases), np.float32(sees))}
+    if spec.unet.sees == "small":
+        return {"channels": Channels(None, None, small=small_of(spec, settings, canvases))}
     if spec.unet.sees == "depth":
         maps = [latent_depth(canvas.depth, spec.vae.downscale) for canvas in canvases]
         return {"channels": Channels(np.stack(maps)[..., None], None)}
     return {}
 
 
-def region_masks(regions: Sequence[Region], height: int, width: int) -> np.ndarray:
+def small_of(spec: ModelSpec, settings: Settings, canvases: Sequence[Canvas]) -> Small:
+    """The small pictures that a model enlarges, and the noise of the level that was asked for."""
+    schedule, level = NoiseSchedule.from_config(spec.small.schedule), settings.noise_level
+    weights = np.float32([schedule.alpha[level], schedule.sigma[level]])
+    count = len(canvases)
+    return Small(
+        pictures_of(canvases), np.tile(weights, (count, 1)), np.full(count, level, np.int32)
+    )
+
+
+def windows_of(settings: Settings, spec: ModelSpec) -> Windows:
+    """The windows of one image, row by row, [W, ...]; they begin where the U-Net can halve."""
+    latent, unit = spec.vae.downscale, 2 ** (len(spec.unet.levels) - 1)
+    size, over = (pixels // latent for pixels in settings.windows)
+    over = -(-over // unit) * unit
+
+    def along_side(pixels: int) -> tuple[np.ndarray, np.ndarray]:
+        tile = min(size, length := pixels // latent)
+        return tiling(length, tile, min(over, tile - unit), unit)
+
+    (tops, down), (lefts, along) = map(along_side, settings.drawn_size)
+    row, column = (grid.ravel() for grid in np.mgrid[: len(tops), : len(lefts)])
+    return Windows(np.stack([tops[row], lefts[column]], axis=-1), down[row], along[column])
+
+
+def region_masks(
+    regions: Sequence[Region], height: int, width: int, masks: Sequence[np.ndarray] = ()
+) -> np.ndarray:
     """Shares of the prompt and of each region in each pixel, [1 + regions, h, w, 1] float32.
 
-    The prompt is everywhere with a weight of 1; where boxes overlap, their weights add up.
+    The prompt is everywhere with a weight of 1; where regions overlap, their weights add up.
+
+    Args:
+      regions: boxes and masks.
+      height: of the latents.
+      width: of the latents.
+      masks: uint8 [H, W] for each region that has one.
     """
-    weights = np.zeros((1 + len(regions), height, width, 1))
+    weights, left = np.zeros((1 + len(regions), height, width, 1)), iter(masks)
     weights[0] = 1
     for weight, one in zip(weights[1:], regions, strict=True):
+        if one.mask:
+            weight[..., 0] = one.strength * middles(next(left), height, width)
+            continue
         rows = box_side(one.y, one.height, height)
         weight[rows, box_side(one.x, one.width, width)] = one.strength
     return (weights / weights.sum(axis=0)).astype(np.float32)

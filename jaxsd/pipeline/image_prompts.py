@@ -1,5 +1,6 @@
 """The IP-Adapters of a drawing: their files, their weights, and the pictures that they see."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from jaxsd.convert.clip import clip_pixels
 from jaxsd.convert.files.tensors import FlatTree, dtype_named, load, nested, unwidened
 from jaxsd.convert.image_encoder import encoder_place, open_image_encoder
 from jaxsd.convert.ip_adapter import StoredAdapter, open_ip_adapter
+from jaxsd.images.resize import sampled
 from jaxsd.parallel import placing
 from jaxsd.pipeline.adapting import Adapted, Last
 from jaxsd.pipeline.texts import banks_of
@@ -126,4 +128,26 @@ def image_prompts(
         np.stack([clip_pixels(canvas.prompts[i], config.vision.image_size) for canvas in canvases])
         for i, config in enumerate(configs)
     ]
-    return ImagePrompts(tuple(seen), np.int32(negatives))
+    return ImagePrompts(tuple(seen), np.int32(negatives), _masks(spec, settings[0], canvases))
+
+
+def _masks(
+    spec: ModelSpec, settings: Settings, canvases: Sequence[Canvas]
+) -> tuple[np.ndarray, ...]:
+    """Where adapters act, [B, A, T] for each level of the U-Net; none without masks.
+
+    As diffusers' `IPAdapterMaskProcessor`: 0 and 1, by a bicubic filter of the picture's pixels.
+    """
+    if not settings.ip_adapter_mask:
+        return ()
+    height, width = (side // spec.vae.downscale for side in settings.drawn_size)
+    sizes = [(-(-height // 2**i), -(-width // 2**i)) for i in range(len(spec.unet.levels))]
+    rest = len(settings.ip_adapter) - len(settings.ip_adapter_mask)
+
+    def at(size: tuple[int, int], canvas: Canvas) -> np.ndarray:
+        own = [sampled(np.float32(mask >= 128), *size).ravel() for mask in canvas.prompt_masks]
+        return np.stack([*own, *[np.ones(math.prod(size), np.float32)] * rest])
+
+    return tuple(
+        np.stack([at(size, canvas) for canvas in canvases]) for size in dict.fromkeys(sizes)
+    )

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from jaxsd.config import ModelSpec, T2IAdapterConfig
 from jaxsd.convert import StoredModel, open_model, read_controlnet
 from jaxsd.convert.files.tensors import dtype_named
+from jaxsd.convert.ip_adapter import cross_attentions
 from jaxsd.convert.refiner import open_refiner
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.convert.upscaler import open_upscaler
@@ -140,6 +141,9 @@ def check_adapters(settings: Sequence[Settings], spec: ModelSpec) -> None:
     for files in dict.fromkeys(encoders_of(one) for one in settings):
         for file, encoder in files:
             open_seeing(spec, file, encoder)
+    paths = [path for path, _ in cross_attentions(spec.unet)]
+    for prompt in {prompt for one in settings for prompt in one.ip_adapter}:
+        prompt.weights_of(paths)
     for file in {one.upscaler_file for one in settings} - {""}:
         open_upscaler(Path(file))
 

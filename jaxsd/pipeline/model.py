@@ -28,6 +28,7 @@ from jaxsd.settings import (
     Lora,
     Settings,
     adapters_of,
+    check_kind,
     in_range,
     settings_from,
 )
@@ -166,8 +167,11 @@ class Model:
         return replace(self.refiners[name], dtype=self.dtype)
 
     def _check_controls(self, settings: Settings) -> None:
-        for name in {control.model for control in settings.control} & self.controlnets.keys():
-            unit = self.controlnets[name].downscale
+        for control in settings.control:
+            if (config := self.controlnets.get(name := control.model)) is None:
+                continue
+            check_kind(control, getattr(config, "kinds", 0))
+            unit = config.downscale
             for side, pixels in zip(("height", "width"), settings.drawn_size, strict=True):
                 if pixels % unit:
                     why = f"is not a multiple of {unit} pixels, which {name} sees as one"

@@ -136,8 +136,9 @@ def check_alike(settings: Sequence[Settings]) -> None:
         *((name, attrgetter(name)) for name in SHARED),
         ("image", lambda one: bool(one.image)),
         ("mask", lambda one: one.paints),
-        ("control", lambda one: tuple(control.model for control in one.control)),
+        ("control", lambda one: tuple(control.source for control in one.control)),
         ("ip_adapter", lambda one: tuple(prompt.model for prompt in one.ip_adapter)),
+        ("ip_adapter_mask", lambda one: len(one.ip_adapter_mask)),
         ("lora", lambda one: " ".join(map(str, adapters_of([one]).lora)) or "none"),
     ):
         if len(found := {value(one) for one in settings}) > 1:

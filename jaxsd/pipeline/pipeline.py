@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsd.canvases import Pictures, canvas_of, pasted_back
+from jaxsd.canvases import Pictures, canvas_of, picture_of
 from jaxsd.images import to_uint8
 from jaxsd.memory import check_drawing
 from jaxsd.parallel import own_share, share
@@ -29,6 +29,7 @@ from jaxsd.pipeline.model import Model
 from jaxsd.pipeline.noise import initial
 from jaxsd.pipeline.order import Order, check_alike, given_arrays, numbered_from, runs_of
 from jaxsd.pipeline.requests import request_of
+from jaxsd.pipeline.slots import Slots
 from jaxsd.sampling import first_non_finite
 from jaxsd.sampling.program import DRAWING, Drawing
 from jaxsd.settings import (
@@ -151,6 +152,8 @@ class Pipeline(Model):
             `image`, `mask`: arrays as in `image_to_image` and `inpaint`;
             `control_images`: uint8 [H, W, 3], one for each of `control`;
             `ip_adapter_images`: likewise for each of `ip_adapter`, of any size;
+            `ip_adapter_masks`: uint8 [H, W], 255 where the first ones of `ip_adapter` act;
+            `region_masks`: uint8 [H, W], 255 where it counts, for each of `region` with a mask;
             `latents`: [B, h, w, c] float32 noise of unit variance, which replaces that of the
             seeds; its size is drawn if no other is given.
 
@@ -200,14 +203,18 @@ class Pipeline(Model):
         return tree if self.mesh is None else own_share(tree, specs, self.mesh)
 
     def pictures(self, drawing: Drawing, order: Order) -> np.ndarray | list[np.ndarray]:
-        """The pictures of a drawing, uint8 [B, H, W, 3], with the kept pixels pasted back.
+        """The pictures of a drawing, uint8 [B, H, W, 3], with the kept pixels, and watermarks.
 
         A list of [H, W, 3] where `only_masked` puts parts back into pictures of several sizes.
         """
         rounded = to_uint8(np.asarray(drawing.images))
         own = zip(rounded, order.canvases, order.settings, strict=True)
-        made = [pasted_back(*one) for one in own]
+        made = [picture_of(*one) for one in own]
         return np.stack(made) if len({image.shape for image in made}) == 1 else made
+
+    def slots(self, order: Order, size: int) -> Slots:
+        """Places for `size` images of the bucket of an order, which join and leave at any time."""
+        return Slots(self._programs(order), size)
 
     def steps(self, order: Order, rows_per_call: int = 1) -> Iterator[Shown]:
         """Draws row by row, for previews; to cancel, stop iterating."""
@@ -240,7 +247,8 @@ class Pipeline(Model):
         count = len(settings)
         batch = batch or self.batch(count)
         check_drawing(settings[0], self.spec, images=count, together=-(-batch // self.batch(1)))
-        canvases = [canvas_of(*one) for one in zip(settings, pictures, strict=True)]
+        unit = self.spec.vae.downscale if self.spec.unet.sees == "small" else 1
+        canvases = [canvas_of(*one, unit) for one in zip(settings, pictures, strict=True)]
         height, width = settings[0].drawn_size
         self._check_controls(settings[0])
         unit = self.spec.vae.downscale

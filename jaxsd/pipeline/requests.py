@@ -89,10 +89,14 @@ def pictures_for(options: dict[str, Any], count: int) -> list[Pictures]:
     references = _arrays(options, "reference", 3, count)
     seen = [
         tuple(np.asarray(one) for one in options.pop(name, ()))
-        for name in ("control_images", "ip_adapter_images")
+        for name in ("control_images", "ip_adapter_images", "ip_adapter_masks", "region_masks")
     ]
+    *seen, where, regions = seen
     each = zip(images, masks, depths, references, strict=True)
-    return [Pictures(image, mask, *seen, *more) for image, mask, *more in each]
+    return [
+        Pictures(image, mask, *seen, depth, where, regions, reference)
+        for image, mask, depth, reference in each
+    ]
 
 
 def _arrays(options: dict[str, Any], name: str, ndim: int, count: int) -> list[np.ndarray | None]:
@@ -113,13 +117,16 @@ def _arrays(options: dict[str, Any], name: str, ndim: int, count: int) -> list[n
     return arrays * count if len(arrays) == 1 else arrays
 
 
-def named(pictures: Pictures, settings: Settings) -> dict[str, str]:
+def named(pictures: Pictures, settings: Settings) -> dict[str, Any]:
     """A name for each given picture that the settings do not name."""
-    return {
+    names: dict[str, Any] = {
         name: GIVEN
         for name in ("image", "mask", "depth", "reference")
         if getattr(pictures, name) is not None and not getattr(settings, name)
     }
+    if pictures.prompt_masks and not settings.ip_adapter_mask:
+        names["ip_adapter_mask"] = (GIVEN,) * len(pictures.prompt_masks)
+    return names
 
 
 def with_sampler_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,12 @@ class Call(NamedTuple):
     guidance: Array | None  # [N]
     residuals: Residuals | None = None
     deep: Array | None = None  # [N, h, w, d], from an earlier answer; None to compute it
+    level: Array | None = None  # [N] int32, of the noise in a small picture
+    cut: Callable[[Array], Array] | None = None  # gives the part of whole maps that `x` is of
+
+    def seen(self, maps: Any) -> Any:
+        """The part of maps [N, h_i, w_i, c_i] of the whole picture that this call sees."""
+        return maps if self.cut is None else jax.tree.map(self.cut, maps)
 
 
 class Answer(NamedTuple):
@@ -80,10 +86,9 @@ def unet_call(networks: Networks, params: Params) -> UNetCall:
     """The U-Net by itself."""
 
     def run(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
-        x, timestep, context, pooled, time_ids, guidance, residuals, deep = call
+        *told, deep, level, _ = call
         tree = gather(params["unet"], "unet", networks.mesh)
-        told = (x, timestep, context, pooled, time_ids, guidance, residuals)
-        answer = networks.unet.apply({"params": tree}, deep, *told, method=UNet.around)
+        answer = networks.unet.apply({"params": tree}, deep, *told, level, method=UNet.around)
         return Answer(*answer), memory
 
     return run

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxsd.config import scaled, unscaled
 from jaxsd.parallel import gather
 from jaxsd.sampling.call import Networks
 from jaxsd.sampling.loop import fresh_noise
@@ -14,6 +15,9 @@ SOURCE = 2**32 - 2
 """The same, for the draw from the posterior of the picture that the image begins from."""
 MASKED = 2**32 - 3
 """The same, for the draw from the posterior of an inpainting model's masked picture."""
+
+SMALL = 2**32 - 4
+"""The same, for the noise in the small picture that a model enlarges."""
 
 
 def noise_of(keys: Array, purpose: int, shape: tuple[int, ...]) -> Array:
@@ -43,12 +47,12 @@ def latents_of(
     mean, log_variance = _moments(networks, params, images)
     if (noise := (draws or {}).get(purpose)) is None:
         noise = noise_of(keys, purpose, mean.shape[1:])
-    return posterior(mean, log_variance, noise) * networks.vae.config.scaling_factor
+    return scaled(networks.vae.config, posterior(mean, log_variance, noise))
 
 
 def mean_of(networks: Networks, params: Params, images: Array) -> Array:
     """The scaled mean of the posterior of images [B, H, W, 3] in [-1, 1]: [B, h, w, c] float32."""
-    return _moments(networks, params, images)[0] * networks.vae.config.scaling_factor
+    return scaled(networks.vae.config, _moments(networks, params, images)[0])
 
 
 def _moments(networks: Networks, params: Params, images: Array) -> tuple[Array, Array]:
@@ -63,6 +67,6 @@ def posterior(mean: Array, log_variance: Array, noise: Array) -> Array:
 
 def decoded(networks: Networks, params: Params, latents: Array) -> Array:
     """Scaled latents [B, h, w, c] -> images [B, H, W, 3] float32, about [-1, 1]."""
-    unscaled = latents / networks.vae.config.scaling_factor
+    own = unscaled(networks.vae.config, latents)
     tree = gather(params["vae"], "vae", networks.mesh)
-    return networks.vae.apply({"params": tree}, unscaled, method="decode")
+    return networks.vae.apply({"params": tree}, own, method="decode")

@@ -127,7 +127,7 @@ def advance(
       [S, B] bool.
     """
     # By default, TPUs and GPUs round the operands of a float32 product to bfloat16 or TF32.
-    mix = partial(jnp.einsum, "bji,bihwc->bjhwc", precision="highest")
+    mix = partial(jnp.einsum, "bji,bi...->bj...", precision="highest")
 
     def body(state: State, step: Step) -> tuple[State, Array]:
         row, (z, m, _, memory) = step.row, state
@@ -140,7 +140,7 @@ def advance(
             fresh = fresh_noise(keys, row.number, x0)
         z = mix(row.samples, z) + mix(row.history, m) + mix(row.noise[..., None], fresh[:, None])
         z = z.at[:, 0].set(on_sample(z[:, 0], step))
-        return State(z, m, x0, memory), jnp.isfinite(z[:, 0]).all((1, 2, 3))
+        return State(z, m, x0, memory), jnp.isfinite(z[:, 0]).all(range(1, z.ndim - 1))
 
     return jax.lax.scan(body, state, steps)
 
@@ -162,14 +162,15 @@ def sample(
     on_x0: Hook = identity,
     on_sample: Hook = identity,
 ) -> Array:
-    """Samples [B, h, w, c] float32 of a network, from unit-variance noise.
+    """Samples [B, ...] float32 of a network, from unit-variance noise of the same shape.
 
-    Pure and differentiable. Inside `jit`, make the table an argument.
+    Any shape will do: points [B, D], series [B, T, c], pictures [B, h, w, c]. Pure and
+    differentiable. Inside `jit`, make the table an argument.
 
     Args:
       tableau: as `build` makes it, the same for all images.
-      network: (x [B, h, w, c] float32, timestep float32 []) -> [B, h, w, c] float32.
-      x: [B, h, w, c] float32, noise of variance 1; the table scales it.
+      network: (x [B, ...] float32, timestep float32 []) -> [B, ...] float32.
+      x: [B, ...] float32, noise of variance 1; the table scales it.
       keys: [B] typed keys of the rows' fresh noise, one per image.
       on_x0: see `advance`.
       on_sample: see `advance`.

@@ -18,6 +18,7 @@ from jaxsd.sampling.call import Conditions, Networks, guided
 from jaxsd.sampling.features import (
     FEATURES,
     Beginning,
+    around,
     combined,
     on_sample,
     on_x0,
@@ -27,14 +28,14 @@ from jaxsd.sampling.features import (
 )
 from jaxsd.sampling.latents import INITIAL_NOISE, decoded, latents_of, mean_of, noise_of
 from jaxsd.sampling.loop import State, Step, advance, begin
-from jaxsd.sampling.texts import Texts, encoded_texts
+from jaxsd.sampling.texts import Encoded, Texts, encoded_texts
 from jaxsd.types import Array, Params
 
 
 class Given(NamedTuple):
     """The request as arrays."""
 
-    texts: Texts
+    texts: Texts | Encoded
     time_ids: Array | None  # [B, M, n] float32, for models with added conditions
     guidance: Array  # [B] float32, for networks that embed it
     start: Array  # [B, 2] float32, `Tableau.start`
@@ -169,7 +170,10 @@ def encode_images(networks: Networks, params: Params, images: Array) -> Array:
 
 
 def _encode(networks: Networks, params: Params, given: Given) -> tuple[Conditions, State]:
-    context, pooled = encoded_texts(networks, params, given.texts)
+    texts = given.texts
+    if isinstance(texts, Texts):
+        texts = encoded_texts(networks, params, texts)
+    context, pooled = texts
     source = given.source
     if given.image is not None:
         source = latents_of(networks, params, given.image, given.keys, draws=given.draws)
@@ -198,6 +202,7 @@ def _denoise(
         combined(names, conditions),
         embeds_guidance=networks.unet.config.guidance_dim is not None,
     )
+    network = around(names, conditions, network)
     begun = remembered(names, networks, state.samples[:, 0], branches)
     state = state._replace(memory=begun | state.memory)
     hooks = {"on_x0": on_x0(names), "on_sample": on_sample(names, conditions)}

@@ -59,7 +59,14 @@ class Texts(NamedTuple):
     mix: Array | None = None  # [B, M, M] float32, shares of texts in those that branches see
 
 
-def encoded_texts(networks: Networks, params: Params, texts: Texts) -> tuple[Array, Array | None]:
+class Encoded(NamedTuple):
+    """M texts for each of B images, as the U-Net sees them."""
+
+    context: Array  # [B, M, L, d] float32
+    pooled: Array | None  # [B, M, p] float32
+
+
+def encoded_texts(networks: Networks, params: Params, texts: Texts) -> Encoded:
     """Contexts [B, M, P*L, d] joined along their width, and the last encoder's pooled texts.
 
     The pooled text is that of the first chunk.
@@ -86,9 +93,10 @@ def encoded_texts(networks: Networks, params: Params, texts: Texts) -> tuple[Arr
     context = jnp.concatenate(contexts, axis=-1)
     context = context.reshape(batch, count, *context.shape[1:]) * texts.keep[..., None, None]
     if networks.unet.config.added is None:
-        return _mixed(texts.mix, context), None
+        return Encoded(_mixed(texts.mix, context), None)
     pooled = output.pooled.reshape(batch, several, -1, output.pooled.shape[-1])[:, :count, 0]
-    return _mixed(texts.mix, context), _mixed(texts.mix, pooled * texts.keep[..., None])
+    pooled = pooled * texts.keep[..., None]
+    return Encoded(_mixed(texts.mix, context), _mixed(texts.mix, pooled))
 
 
 def _mixed(mix: Array | None, encoded: Array) -> Array:

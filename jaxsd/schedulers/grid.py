@@ -132,8 +132,9 @@ def sigma_grid(
             t = timestep_of(schedule, levels)
         grid = Grid(t, *variance_preserving(np.append(levels, 0.0)))
     # k-diffusion starts from sigma*noise. So does diffusers, except on leading grids, which begin
-    # below the highest trained level; there it starts with the variance of a noised image.
-    return grid if spacing == "leading" else grid._replace(start=(0.0, grid.sigma[0]))
+    # below the highest trained level, and with EDM; there it has the variance of a noised image.
+    whole = spacing == "leading" or schedule.edm is not None
+    return grid if whole else grid._replace(start=(0.0, grid.sigma[0]))
 
 
 def solver_grid(

@@ -13,6 +13,9 @@ SIGMAS_OF_WEBUI = {
 }
 """webui's names of grids, where they are not ours with a capital letter."""
 
+AUTOMATIC_OF_WEBUI = {"dpm++_2m": "karras", "dpm++_2m_sde": "exponential"}
+"""Sampler -> what webui means by the schedule type "Automatic", where it is not the model's."""
+
 ALIASES = {
     # webui, k-diffusion, ComfyUI; spaces and hyphens count as underscores
     "plms": "pndm",

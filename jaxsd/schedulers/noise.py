@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxsd.config import ScheduleConfig
+from jaxsd.config import EDMConfig, ScheduleConfig
+from jaxsd.schedulers.edm import trained_levels
 
 STANDS_FOR_ZERO = 2.0**-24
 """Value of alphas_cumprod at zero terminal SNR where a method divides by alpha: float16's smallest
@@ -21,12 +22,14 @@ class NoiseSchedule:
         every sampler uses its own default.
       steps_offset: added to the timesteps of leading spacing.
       set_alpha_to_one: whether ddim and pndm end without noise, or at timestep 0's level.
+      edm: of a network that knows noise by its level; timesteps count levels then.
     """
 
     alphas_cumprod: np.ndarray
     spacing: str | None = None
     steps_offset: int = 0
     set_alpha_to_one: bool = False
+    edm: EDMConfig | None = None
 
     @classmethod
     def from_config(cls, config: ScheduleConfig) -> "NoiseSchedule":
@@ -35,6 +38,9 @@ class NoiseSchedule:
         Raises:
           ValueError: if `beta_schedule` is none of `BETAS`.
         """
+        if config.edm is not None:
+            levels = trained_levels(config.edm, config.train_steps)
+            return cls(levels, "linspace", set_alpha_to_one=True, edm=config.edm)
         if config.beta_schedule not in BETAS:
             allowed = ", ".join(BETAS)
             raise ValueError(

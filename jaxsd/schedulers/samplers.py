@@ -15,6 +15,7 @@ from jaxsd.schedulers.dpmpp_2m import dpmpp_2m, dpmpp_2m_sde
 from jaxsd.schedulers.dpmpp_2s import dpmpp_2s, dpmpp_2s_a
 from jaxsd.schedulers.dpmpp_3m import dpmpp_3m_sde
 from jaxsd.schedulers.dpmpp_sde import dpmpp_sde
+from jaxsd.schedulers.edm import preconditioned
 from jaxsd.schedulers.er_sde import er_sde
 from jaxsd.schedulers.euler import euler
 from jaxsd.schedulers.euler_a import euler_a
@@ -103,6 +104,8 @@ def build(
     options = implied | options
     sampler = SAMPLERS[name]
     of_grid, of_builder = _options(sampler.grid), _options(sampler.builder)
+    if (edm := noise_schedule.edm) and not {"sigmas", "spacing", "timesteps"} & options.keys():
+        options |= {"sigmas": edm.sigmas} if "sigmas" in of_grid else {}
     for option in options:
         if option not in of_grid + of_builder:
             raise ValueError(
@@ -125,6 +128,8 @@ def build(
             "the image: use a v-prediction model, or leading spacing"
         )
     tableau = sampler.builder(noise_schedule, grid, prediction, **_only(of_builder, options))
+    if edm is not None:
+        tableau = preconditioned(tableau, edm, prediction)
     return Tableau(*(np.asarray(field, np.float32) for field in tableau))
 
 

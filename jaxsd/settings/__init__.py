@@ -2,7 +2,7 @@
 
 from jaxsd.settings.adapters import Adapters, Embedding, Lora, without_tags
 from jaxsd.settings.checks import checked
-from jaxsd.settings.controls import Control, ImagePrompt
+from jaxsd.settings.controls import UNION_KINDS, Control, ImagePrompt, check_kind
 from jaxsd.settings.guiding import guidance_of, is_guided, perturbation, scale_of
 from jaxsd.settings.options import LARGEST_SEED, OPTIONS, SHARED, UPSCALERS, Settings
 from jaxsd.settings.plans import (
@@ -26,6 +26,7 @@ __all__ = [
     "OPTIONS",
     "SHARED",
     "SIZE",
+    "UNION_KINDS",
     "UPSCALERS",
     "Adapters",
     "Bucket",
@@ -41,6 +42,7 @@ __all__ = [
     "beside",
     "bucket_of",
     "calls_of",
+    "check_kind",
     "checked",
     "guidance_of",
     "image_count",

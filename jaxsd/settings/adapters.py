@@ -4,12 +4,18 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 from jaxsd.typed import nearest, parsed
 
 FORM = "FILE[:UNET_WEIGHT[:TEXT_WEIGHT]]"
+BUILT_IN = {
+    "emoji-neon": "emoji_neon.safetensors",
+    "emoji-teal": "emoji_teal.safetensors",
+}
+"""A LoRA and an embedding inside the package, of the built-in model."""
 ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 """Of files of weights."""
 
@@ -97,16 +103,17 @@ class Adapters(NamedTuple):
 
 
 def adapter_place(file: str) -> Path:
-    """Where the file of an adapter lies.
+    """Where the file of an adapter lies, built-in names among them.
 
     Raises:
       FileNotFoundError: there is none.
     """
-    path = Path(file)
+    name = BUILT_IN.get(file)
+    path = Path(file) if name is None else Path(str(files("jaxsd") / "assets" / name))
     if not path.is_file():
         raise FileNotFoundError(
             f"there is no file {file!r}; lora is {FORM}, embedding is FILE or NAME=FILE, "
-            "ip_adapter is IMAGE:FILE[:WEIGHT[:FROM:TO]]"
+            f"ip_adapter is IMAGE:FILE[:WEIGHT[:FROM:TO]]; built-in are {', '.join(BUILT_IN)}"
         )
     return path
 
@@ -147,7 +154,7 @@ def named_loras(prompt: str, folders: Sequence[str]) -> tuple[Lora, ...]:
     tags, found = without_tags(prompt)[1], []
     if tags and not folders:
         raise ValueError(f"<lora:{tags[0][0]}> names a LoRA; give the folder with --lora-folder")
-    files = _files(folders) if tags else {}
+    files = files_within(folders) if tags else {}
     for name, weights in tags:
         if name not in files:
             where = " or ".join(folders)
@@ -162,12 +169,12 @@ def named_embeddings(texts: Iterable[str], folders: Sequence[str]) -> tuple[Embe
     joined = "\n".join(texts).lower()
     return tuple(
         Embedding(file, name)
-        for name, file in _files(folders).items()
+        for name, file in files_within(folders).items()
         if name.lower() in joined and re.search(rf"(?<!\w){re.escape(name.lower())}(?!\w)", joined)
     )
 
 
-def _files(folders: Sequence[str]) -> dict[str, str]:
+def files_within(folders: Sequence[str]) -> dict[str, str]:
     """Name without its ending -> file, of all files of weights in folders; the first one counts."""
     found: dict[str, str] = {}
     for folder in folders:

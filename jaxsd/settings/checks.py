@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from jaxsd.config import ModelSpec
+from jaxsd.images.watermark import check_room
 from jaxsd.settings.adapters import without_tags
 from jaxsd.settings.bank import bank_of, composes
 from jaxsd.settings.guiding import USUAL_PLUS_PLUS, check_guidance
-from jaxsd.settings.options import Settings
+from jaxsd.settings.options import OPTIONS, Settings
 from jaxsd.settings.plans import adapters_of, passes_of, tableau_of
 from jaxsd.settings.presets import with_preset
 from jaxsd.settings.ranges import LARGEST_WEIGHT, in_range
@@ -18,6 +19,8 @@ LEAST_TILE = 8
 """Latents along the side of a tile."""
 IMAGE_GUIDANCE = 1.5
 """The scale that suits InstructPix2Pix."""
+NOISE_LEVEL = 20
+"""The noise in a small picture that suits the model that enlarges it."""
 
 
 def checked(settings: Settings, spec: ModelSpec) -> Settings:
@@ -42,10 +45,14 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
     _check_tile(filled.vae_tile, unit)
     if filled.seamless != "none":
         _check_seamless(filled, unit * 2 ** (len(spec.unet.levels) - 1))
+    if any(filled.windows):
+        _check_windows(filled, unit, unit * 2 ** (len(spec.unet.levels) - 1))
     if filled.hires > 1:
         _check_hires(filled, unit)
     if filled.refiner:
         _check_refiner(filled, spec)
+    if filled.watermark:
+        check_room(filled.watermark, *filled.final_size)
     for one in passes_of(filled):
         tableau = tableau_of(one, spec)
         check_guidance(one, spec, tableau)
@@ -58,7 +65,11 @@ def _filled(settings: Settings, spec: ModelSpec) -> Settings:
         settings = replace(settings, guidance_scale=USUAL_PLUS_PLUS)
     strength, changes = settings.strength, spec.unet.sees == "picture"
     if strength is None:
-        strength = 0.75 if settings.image and not (settings.paints or changes) else 1.0
+        begins = settings.image and not (settings.paints or changes or spec.small)
+        strength = 0.75 if begins else 1.0
+    noise_level = settings.noise_level
+    if noise_level is None:
+        noise_level = min(NOISE_LEVEL, spec.small.most) if spec.small else 0
     scale = settings.image_guidance_scale
     if scale is None:
         scale = IMAGE_GUIDANCE if changes else 1.0
@@ -66,6 +77,7 @@ def _filled(settings: Settings, spec: ModelSpec) -> Settings:
         with_preset(settings, spec),
         strength=strength,
         image_guidance_scale=scale,
+        noise_level=noise_level,
         clip_skip=settings.clip_skip or -spec.text[0].hidden_layer,
         width=spec.default_size if settings.width is None else settings.width,
         height=spec.default_size if settings.height is None else settings.height,
@@ -132,6 +144,7 @@ def _check_seen(settings: Settings, spec: ModelSpec) -> None:
             "this model sees how near things are; give a picture of that with depth, which other "
             "programs (MiDaS) make of a picture"
         )
+    _check_small(settings, spec)
     if sees != "picture":
         if settings.image_guidance_scale != 1:
             raise ValueError(
@@ -144,6 +157,30 @@ def _check_seen(settings: Settings, spec: ModelSpec) -> None:
         raise ValueError(
             f"strength {settings.strength:g} is not for a model that changes a picture, which "
             "begins from noise; leave it out, and give image_guidance_scale"
+        )
+
+
+def _check_small(settings: Settings, spec: ModelSpec) -> None:
+    if spec.small is None:
+        if settings.noise_level:
+            raise ValueError(
+                f"noise_level {settings.noise_level} is for models that enlarge a picture, and "
+                f"this is {spec.family}; leave it out"
+            )
+        return
+    if not settings.image:
+        raise ValueError("this model enlarges a picture; give an image")
+    for name, there in (
+        ("strength", settings.strength < 1),
+        ("mask or outpaint", settings.paints),
+        ("noise", settings.noise != "jax"),
+    ):
+        if there:
+            raise ValueError(f"{name} is not for a model that enlarges a picture; leave it out")
+    if settings.noise_level > spec.small.most:
+        raise ValueError(
+            f"noise_level {settings.noise_level} is out of range; this model allows 0 to "
+            f"{spec.small.most}"
         )
 
 
@@ -182,6 +219,28 @@ def _check_seamless(settings: Settings, unit: int) -> None:
                 raise ValueError(
                     f"{name} {side} is not a multiple of {unit} pixels, which seamless needs"
                 )
+
+
+def _check_windows(settings: Settings, pixels: int, unit: int) -> None:
+    (size, over), least = settings.windows, LEAST_TILE * pixels
+    if over >= size or size < least:
+        raise ValueError(
+            f"windows {size} {over} is out of range; allowed are 0 0, or SIZE of at least {least} "
+            "and OVERLAP below SIZE"
+        )
+    for name in ("reuse", "sag", "seamless", "refiner"):
+        if getattr(settings, name) != OPTIONS[name].default:
+            raise ValueError(f"windows and {name} do not go together; give one of them")
+    (height, width), (tall, wide) = settings.drawn_size, settings.final_size
+    for name, side in (
+        ("windows SIZE", size),
+        *(("width", side) for side in (width, wide)),
+        *(("height", side) for side in (height, tall)),
+    ):
+        if side % unit:
+            raise ValueError(
+                f"{name} {side} is not a multiple of {unit} pixels, which windows need"
+            )
 
 
 def _check_tile(tile: int, unit: int) -> None:

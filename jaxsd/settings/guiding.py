@@ -25,6 +25,8 @@ from jaxsd.settings.options import NOT_WITH, OPTIONS, Settings
 
 METHODS = ("cfg_pp", "apg", "cfg_zero")
 """Options that take the place of plain guidance."""
+WHOLE = (0, 0, 1, 1)
+"""The box of a region that is a mask."""
 MOST_STRENGTH = 1000
 """Of a region."""
 USUAL_PLUS_PLUS = 0.6
@@ -128,6 +130,8 @@ def _check_regions(settings: Settings, spec: ModelSpec) -> None:
         sides = (one.x, one.y, one.width, one.height)
         if min(sides) < 0 or 0 in sides[2:] or max(one.x + one.width, one.y + one.height) > 1.001:
             raise ValueError(f"region {str(one)!r} is no box within 0 to 1")
+        if one.mask and sides != WHOLE:
+            raise ValueError(f"region {str(one)!r} has a mask and a box; give one of them")
         if not 0 < one.strength <= MOST_STRENGTH:
             raise ValueError(
                 f"region STRENGTH {one.strength} is out of range; allowed is more than 0, up to "

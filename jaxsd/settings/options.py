@@ -54,7 +54,8 @@ class Settings:
     region: tuple[Region, ...] = option(
         (),
         "a text for a box of the picture, X,Y,WIDTH,HEIGHT[,STRENGTH]:TEXT in shares of its sides, "
-        "such as 0,0,0.5,1:a red apple; may be given several times",
+        "such as 0,0,0.5,1:a red apple, or for where the picture FILE is white, "
+        "FILE[,STRENGTH]:TEXT; may be given several times",
         shared=True,
         metavar="REGION",
     )
@@ -260,6 +261,15 @@ class Settings:
         shared=True,
         metavar="PIXELS",
     )
+    windows: tuple[int, ...] = option(
+        (0, 0),
+        "draw a picture larger than the model's in windows of this side, such as 512 256, of which "
+        "neighbours share so many pixels or more (MultiDiffusion); 0 0 draws it at once",
+        low=0,
+        high=2**16,
+        shared=True,
+        metavar=("SIZE", "OVERLAP"),
+    )
     hires: float = option(
         1.0,
         "enlarge what was drawn so many times, and draw over it; 1 does not",
@@ -340,6 +350,15 @@ class Settings:
         "as --image",
         metavar="FILE",
     )
+    noise_level: int | None = option(
+        None,
+        "noise that a model which enlarges a picture (x4) adds to it first, 20 if not given; with "
+        "more it invents more",
+        low=0,
+        high=1000,
+        shared=True,
+        metavar="N",
+    )
     reference: str = option(
         "",
         "picture whose pixels self-attention looks at as well, so that things keep their looks; "
@@ -357,7 +376,8 @@ class Settings:
     control: tuple[Control, ...] = option(
         (),
         "a picture and the ControlNet or T2I-Adapter that looks at it, "
-        "IMAGE:MODEL[:WEIGHT[:FROM:TO]]; may be given several times",
+        "IMAGE:MODEL[:WEIGHT[:FROM:TO]], or MODEL@KIND for a ControlNet-Union; may be given "
+        "several times",
         metavar="CONTROL",
     )
     preprocessor: str = option(
@@ -366,8 +386,15 @@ class Settings:
     ip_adapter: tuple[ImagePrompt, ...] = option(
         (),
         "a picture to take up beside the prompt, and the file of the IP-Adapter that shows it, "
-        "IMAGE:FILE[:WEIGHT[:FROM:TO]]; may be given several times",
+        "IMAGE:FILE[:WEIGHT[:FROM:TO]]; WEIGHT may be of parts of the U-Net, such as "
+        "up.0.1=1,down.2=0.5; may be given several times",
         metavar="IMAGE_PROMPT",
+    )
+    ip_adapter_mask: tuple[str, ...] = option(
+        (),
+        "picture of where an --ip-adapter acts, white; the first is that of the first one, and so "
+        "on; any size, as --image; may be given several times",
+        metavar="FILE",
     )
     image_encoder: str = option(
         "",
@@ -378,8 +405,8 @@ class Settings:
     )
     lora: tuple[Lora, ...] = option(
         (),
-        f"LoRA, LoCon, LoHa, LoKr or DoRA to add to the weights, {FORM}; may be given several "
-        "times",
+        f"LoRA, LoCon, LoHa, LoKr, DoRA, OFT, BOFT, GLoRA or IA3 to add to the weights, {FORM}; "
+        "may be given several times",
         metavar="LORA",
     )
     lora_folder: tuple[str, ...] = option(
@@ -397,6 +424,13 @@ class Settings:
         "where files of embeddings are found whose names stand in a prompt",
         shared=True,
         metavar="FOLDER",
+    )
+
+    watermark: str = option(
+        "",
+        "text of up to 32 bytes to hide in the pixels, which jaxsd info reads; small pictures have "
+        "room for less",
+        metavar="TEXT",
     )
 
     @property

@@ -44,6 +44,7 @@ class Bucket(NamedTuple):
     paints: bool
     controls: tuple[str, ...]
     ip_adapters: tuple[str, ...]
+    ip_masks: int
     lora: tuple[Lora, ...]
 
 
@@ -86,6 +87,7 @@ def passes_of(settings: Settings) -> tuple[Settings, ...]:
         none = {
             "control": (),
             "ip_adapter": (),
+            "ip_adapter_mask": (),
             "lora": (),
             "lora_folder": (),
             "preset": "none",
@@ -145,8 +147,9 @@ def bucket_of(settings: Settings, spec: ModelSpec, tokenizers: Sequence[Tokenize
         shared=tuple(getattr(settings, name) for name in SHARED),
         begins=bool(settings.image),
         paints=settings.paints,
-        controls=tuple(control.model for control in settings.control),
+        controls=tuple(control.source for control in settings.control),
         ip_adapters=tuple(one.model for one in settings.ip_adapter),
+        ip_masks=len(settings.ip_adapter_mask),
         lora=adapters_of([settings]).lora,
     )
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from jaxsd.config import ModelSpec
-from jaxsd.distilled import PLAIN, PRESETS, Preset, preset_named
+from jaxsd.distilled import EDM, PLAIN, PRESETS, Preset, preset_named
 from jaxsd.schedulers import options_of
 from jaxsd.settings.options import Settings
 from jaxsd.settings.plans import adapters_of
@@ -55,6 +55,8 @@ def preset_of(settings: Settings, spec: ModelSpec) -> Preset:
         return found[0][1]
     if spec.preset == PLAIN and spec.unet.guidance_dim is not None:
         return PRESETS["lcm"]
+    if spec.preset == PLAIN and spec.schedule.edm is not None:
+        return EDM
     return spec.preset
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsd.settings.adapters import ENDINGS
+from jaxsd.settings.controls import UNION_KINDS
 from jaxsd.settings.options import OPTIONS, UPSCALERS, Settings
 from jaxsd.settings.values import option_value
 from jaxsd.typed import is_whole
@@ -55,7 +56,22 @@ def in_range(settings: Settings) -> Settings:
             raise ValueError(
                 f"{one.OPTION} WEIGHT {one.weight} is out of range; allowed is {allowed}"
             )
+        if one.kind and one.kind not in UNION_KINDS:
+            raise ValueError(
+                f"{one.OPTION} {str(one)!r}: kind {one.kind!r} is none of {', '.join(UNION_KINDS)}"
+            )
         _check_interval(f"{one.OPTION} FROM and TO", (one.first, one.last))
+    for one in settings.ip_adapter:
+        for block, weight in one.by_block.items():
+            if not abs(weight) <= LARGEST_WEIGHT:
+                allowed = f"{-LARGEST_WEIGHT} to {LARGEST_WEIGHT}"
+                raise ValueError(
+                    f"ip_adapter {block}={weight:g} is out of range; allowed is {allowed}"
+                )
+    if (masks := len(settings.ip_adapter_mask)) > (count := len(settings.ip_adapter)):
+        raise ValueError(
+            f"ip_adapter_mask has {masks} pictures, and ip_adapter {count}; give one for each"
+        )
     _check_interval("guidance_interval", settings.guidance_interval)
     _check_place(settings)
     _check_upscaler(settings.hires_upscaler)

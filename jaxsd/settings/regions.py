@@ -1,22 +1,27 @@
-"""Boxes of a picture that have texts of their own."""
+"""Parts of a picture that have texts of their own: boxes, and masks in files."""
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
 from jaxsd.typed import parsed
 
+FORM = "X,Y,WIDTH,HEIGHT[,STRENGTH]:TEXT or FILE[,STRENGTH]:TEXT"
+
 
 @dataclass(frozen=True, order=True)
 class Region:
-    """A text for a box of the picture; sides are shares of the picture's.
+    """A text for a part of the picture, a box or a mask; sides are shares of the picture's.
 
     Attributes:
-      x: left side, from 0 to 1.
+      x: left side of the box, from 0 to 1.
       y: top side.
       width: of the box.
       height: of the box.
       text: what to draw there.
-      strength: weight in the box, where the prompt has 1.
+      strength: weight in the part, where the prompt has 1.
+      mask: file of a picture that is white there, and grey where the text weighs less; then there
+        is no box.
     """
 
     x: float = 0.0
@@ -25,23 +30,39 @@ class Region:
     height: float = 1.0
     text: str = ""
     strength: float = 1.0
+    mask: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """`X,Y,WIDTH,HEIGHT[,STRENGTH]:TEXT`.
+        """`X,Y,WIDTH,HEIGHT[,STRENGTH]:TEXT` or `FILE[,STRENGTH]:TEXT`.
 
         Raises:
           ValueError: a text that is not of this form.
         """
-        box, colon, prompt = text.partition(":")
-        parts = box.split(",")
-        if not colon or len(parts) not in (4, 5):
-            raise ValueError(f"region {text!r} is not X,Y,WIDTH,HEIGHT[,STRENGTH]:TEXT")
+        place, colon, prompt = text.partition(":")
+        first, *others = place.split(",")
+        if not colon or not first:
+            raise ValueError(f"region {text!r} is not {FORM}")
+        if not _is_number(first):
+            file, comma, last = place.rpartition(",")
+            if comma and _is_number(last):
+                return cls(text=prompt, strength=float(last), mask=file)
+            return cls(text=prompt, mask=place)
+        if len(others) not in (3, 4):
+            raise ValueError(f"region {text!r} is not {FORM}")
         x, y, width, height, *strength = (
-            parsed(float, part, f"region {text!r}:") for part in parts
+            parsed(float, part, f"region {text!r}:") for part in (first, *others)
         )
         return cls(x, y, width, height, prompt, *strength)
 
     def __str__(self) -> str:
-        box = (self.x, self.y, self.width, self.height, self.strength)
-        return f"{','.join(map(str, box))}:{self.text}"
+        box = (self.x, self.y, self.width, self.height)
+        place = (self.mask,) if self.mask else box
+        return f"{','.join(map(str, (*place, self.strength)))}:{self.text}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

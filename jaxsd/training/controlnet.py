@@ -90,6 +90,10 @@ def _starting_point(config: TrainConfig, spec: ModelSpec) -> tuple[ControlNetCon
             f"leave out controlnet={config.controlnet!r}"
         )
     shape, params = read_controlnet(config.controlnet)
+    if shape.kinds:
+        raise ValueError(
+            f"{config.controlnet} is a ControlNet-Union, which can not be trained here"
+        )
     if shape.unet != spec.unet:
         raise ValueError(
             f"{config.controlnet} is a ControlNet of another U-Net than {config.model}"

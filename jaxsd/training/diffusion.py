@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxsd.config import VAEConfig, scaled
 from jaxsd.models import VAE
 from jaxsd.sampling.latents import posterior
 from jaxsd.sampling.program import Networks, Texts, encoded_texts
@@ -61,19 +62,19 @@ def posterior_latents(networks: Networks, params: Params, pictures: Array, key: 
     vae = networks.vae
     images = pictures.astype(jnp.float32) / 127.5 - 1.0
     moments = vae.apply({"params": params["vae"]}, images, method=VAE.encode)
-    return _drawn(*moments, vae.config.scaling_factor, key)
+    return _drawn(*moments, vae.config, key)
 
 
-def latents_of_moments(scaling_factor: float, params: Params, moments: Array, key: Array) -> Array:
+def latents_of_moments(vae: VAEConfig, params: Params, moments: Array, key: Array) -> Array:
     """Draws scaled latents [B, h, w, c]; mean and log variance are [B, h, w, 2c] (key consumed)."""
     del params
     mean, log_variance = jnp.split(moments.astype(jnp.float32), 2, axis=-1)
-    return _drawn(mean, log_variance, scaling_factor, key)
+    return _drawn(mean, log_variance, vae, key)
 
 
-def _drawn(mean: Array, log_variance: Array, scaling_factor: float, key: Array) -> Array:
+def _drawn(mean: Array, log_variance: Array, vae: VAEConfig, key: Array) -> Array:
     noise = jax.random.normal(key, mean.shape)
-    return posterior(mean, log_variance, noise) * scaling_factor
+    return scaled(vae, posterior(mean, log_variance, noise))
 
 
 def given_latents(params: Params, latents: Array, key: Array) -> Array:

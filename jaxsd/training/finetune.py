@@ -141,6 +141,10 @@ def opened(config: TrainConfig) -> Model:
         raise ValueError(f"task {config.task!r} starts from a model: set model to a folder or file")
     stored = open_model(config.model, **config.reading)
     spec = asked_for(stored.spec, config.loss)
+    if spec.schedule.edm is not None:
+        raise ValueError(
+            f"{config.model} has continuous noise (EDM); only models with timesteps can be trained"
+        )
     if spec.vae is None:
         raise ValueError(f"{config.model} has no VAE; pass a model that has one")
     if spec.unet.in_channels != spec.unet.out_channels:
@@ -208,12 +212,11 @@ def task_over(
         return {name: part for name, part in tree.items() if name not in spared}
 
     parts = split(begun(jax.random.key(config.seed)), trained)
-    scale = spec.vae.scaling_factor
     denoiser = Denoiser(
         networks=networks,
         noising=noising(NoiseSchedule.from_config(spec.schedule), spec.prediction, config.loss),
         predict=predict or partial(text_prediction, networks),
-        latents=partial(latents_of_moments, scale)
+        latents=partial(latents_of_moments, spec.vae)
         if cached
         else partial(posterior_latents, networks),
         adapt=adapt,

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsd.config import ModelSpec
+from jaxsd.config import ModelSpec, scaled
 from jaxsd.convert import StoredModel, open_model
 from jaxsd.memory import check_batch
 from jaxsd.models import VAE, TextEncoder, UNet
@@ -127,7 +127,7 @@ def _encoded(config: TrainConfig, vae: VAE, params: Params, images: np.ndarray) 
         digest.update(np.ascontiguousarray(leaf))
     if path.is_file() and (kept := np.load(path))["of"].item() == digest.hexdigest():
         return kept["latents"]
-    latents = encode(vae, params, images) * vae.config.scaling_factor
+    latents = scaled(vae.config, encode(vae, params, images))
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part, part.open("wb") as file:
         np.savez(file, latents=latents, of=digest.hexdigest())

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsd.config import TinyVAEConfig, VAEConfig
+from jaxsd.config import TinyVAEConfig, VAEConfig, scaled
 from jaxsd.convert import open_model, write_tiny_vae
 from jaxsd.memory import check_trained
 from jaxsd.models import VAE
@@ -38,7 +38,7 @@ def tiny_autoencoder_task(config: TrainConfig) -> Task:
     if not config.model:
         raise ValueError("task 'tiny-vae' needs a model whose autoencoder it learns from")
     stored = open_model(config.model, **config.reading)
-    dtype, scale = jnp.dtype(config.dtype), stored.spec.vae.scaling_factor
+    dtype = jnp.dtype(config.dtype)
     large, shape = VAE(stored.spec.vae, dtype), tiny_shape(stored.spec.vae, config.tiny_channels)
     pixels = jax.ShapeDtypeStruct((1, config.crop, config.crop, 3), jnp.float32)
     tiny, own = TinyVAE(shape, dtype), stored.params(np.dtype(np.float32))["vae"]
@@ -54,7 +54,8 @@ def tiny_autoencoder_task(config: TrainConfig) -> Task:
 
     def probe(params: Params) -> dict[str, float]:
         latents = encode(large, own, data()[1])
-        wanted, got = decode(large, own, latents), decode(tiny, params, scale * latents)
+        wanted = decode(large, own, latents)
+        got = decode(tiny, params, scaled(large.config, latents))
         return {"held_out_psnr": float(np.mean(decibels(got, wanted)))}
 
     def write(folder: Path, params: Params) -> None:
@@ -80,14 +81,15 @@ def distillation_loss(
       images: [B, H, W, 3] uint8.
       key: consumed by the posterior's noise.
     """
-    own, scale = {"params": frozen["vae"]}, large.config.scaling_factor
+    own = {"params": frozen["vae"]}
     pictures = to_unit(images)
     mean, log_variance = large.apply(own, pictures, method=VAE.encode)
     latents = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
     wanted = large.apply(own, latents, method=VAE.decode)
-    decoded = tiny.apply({"params": params}, scale * latents, method=TinyVAE.decode)
+    wide = scaled(large.config, latents)
+    decoded = tiny.apply({"params": params}, wide, method=TinyVAE.decode)
     encoded, _ = tiny.apply({"params": params}, pictures, method=TinyVAE.encode)
     distance = picture_error(decoded - wanted)
-    apart = jnp.abs(encoded - scale * mean).mean()
+    apart = jnp.abs(encoded - scaled(large.config, mean)).mean()
     loss = distance + apart
     return loss, {"loss": loss, "pictures": distance, "latents": apart}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from jaxsd.convert.files.tensors import in_memory
 
 GOLDENS = np.load(Path(__file__).parents[1] / "goldens" / "adapters.npz")
 CASES = sorted({name.partition("/")[0] for name in GOLDENS.files} - {"versions"})
-DORA = {"dora", "dora_by_inputs", "loha_dora"}
+WHOLE = {"dora", "dora_by_inputs", "loha_dora", "oft_rescaled", "boft_rescaled"}
 
 
 def ours(array: np.ndarray) -> np.ndarray:
@@ -24,16 +25,16 @@ def ours(array: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("case", CASES)
 def test_weights_are_those_that_lycoris_applies(tmp_path, case):
-    """Its files, at its strength: 0.7, with DoRA 1, where it does not scale all of the change."""
+    """Its files, at its strength: 0.7, or 1 where it does not scale all of the change."""
     arrays = {key.partition("/")[2]: GOLDENS[key] for key in GOLDENS if key.startswith(f"{case}/")}
     keys = {key: in_memory(array) for key, array in arrays.items() if "." in key}
     write_safetensors(tmp_path / "x.safetensors", keys, {})
     lora = read_lora(tmp_path / "x.safetensors", TINY["sd1"])
-    strength = 1.0 if case in DORA else 0.7
+    strength = 1.0 if case in WHOLE else 0.7
     for path, factors in lora.items():
         prefix = "bias_" if path.endswith("/bias") else ""
         before, after = (ours(arrays[f"{prefix}{name}"]) for name in ("before", "after"))
-        got = changed(jnp.asarray(before), factors, strength)
+        got = jax.jit(changed)(before, factors, strength)
         assert relative_error(got, after) < 1e-6
         assert relative_error(before, after) > 0.05  # that it did change something
     assert len(lora) == (2 if "bias_before" in arrays else 1)
@@ -41,6 +42,8 @@ def test_weights_are_those_that_lycoris_applies(tmp_path, case):
 
 def test_every_kind_is_compared():
     names = {"LoRA": "locon", "LoHa": "loha", "LoKr": "lokr", "difference": "full"}
+    names |= {"GLoRA": "glora", "OFT": "oft", "BOFT": "boft"}
+    names |= {"IA3 of outputs": "ia3", "IA3 of inputs": "ia3_inputs"}
     assert names.keys() == KINDS.keys()
     assert set(names.values()) <= set(CASES)
 

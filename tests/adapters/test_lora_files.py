@@ -148,8 +148,9 @@ def test_metadata_of_peft_gives_alphas(tmp_path):
     assert [float(factors["alpha"]) for factors in lora.values()] == [3.0, 16.0]
     config = json.dumps(config | {"unet.use_rslora": True})
     write(path, arrays, lora_adapter_metadata=config)
-    with pytest.raises(ValueError, match="use_rslora is not supported"):
-        read_lora(path, SPEC)
+    lora = read_lora(path, SPEC)  # alpha / sqrt(rank) is alpha * sqrt(rank) / rank
+    alphas = [float(factors["alpha"]) for factors in lora.values()]
+    np.testing.assert_allclose(alphas, [3 * 2**0.5, 16 * 2**0.5], rtol=1e-6)
 
 
 STEM = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
@@ -173,8 +174,24 @@ PAIR = {
             "diff_b changes a bias, and .* has none",
         ),
         ({f"{STEM}.diff": np.zeros((2, 2))}, r"diff \[2, 2\] instead of what makes \[32, 32\]"),
-        ({f"{STEM}.oft_blocks": np.zeros((2, 2))}, "x.safetensors is OFT or BOFT"),
-        (PAIR | {"unet.x.lora_B.bias": np.zeros(2)}, "x.safetensors is a LoRA with biases"),
+        ({f"{STEM}.oft_R.weight": np.zeros((2, 2))}, "x.safetensors is OFT or BOFT of PEFT"),
+        ({f"{STEM}.ia3_l": np.zeros((2, 2))}, "x.safetensors is IA3 of PEFT"),
+        (
+            {f"{STEM}.oft_blocks": np.zeros((5, 7, 7), np.float32)},
+            r"oft_blocks \[5, 7, 7\] instead of what makes \[32, 32\]",
+        ),
+        (
+            PAIR | {"unet.x.lora_B.bias": np.zeros(2)},
+            "1 unused: unet.x.lora_B.bias",
+        ),
+        (
+            {
+                key.replace("lora_down", "lora_A").replace("lora_up", "lora_B"): own
+                for key, own in PAIR.items()
+            }
+            | {f"{STEM}.lora_B.bias": np.zeros(32, np.float32)},
+            "lora_B.bias changes a bias, and .* has none",
+        ),
         (
             PAIR | {"lora_unet_input_blocks_4_1_proj_in.lora_down.weight": np.zeros((2, 2))},
             "1 unused: lora_unet_input_blocks_4_1_proj_in.lora_down.weight",

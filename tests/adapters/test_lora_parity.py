@@ -123,8 +123,16 @@ def test_parts_of_a_model(tmp_path, family, patterns):
     assert max(map(relative_error, got, want)) <= TOLERANCE
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_what_diffusers_saves_is_read(tmp_path, family):
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("sd1", {}),
+        ("sdxl", {}),
+        ("sd1", {"use_rslora": True, "rank_pattern": {"fc2": 3}}),
+        ("sd1", {"lora_bias": True}),
+    ],
+)
+def test_what_diffusers_saves_is_read(tmp_path, family, options):
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
 
@@ -136,13 +144,17 @@ def test_what_diffusers_saves_is_read(tmp_path, family):
         if module is None:
             continue
         names = ["to_q", "to_out.0", "conv1"] if name == "unet" else ["q_proj", "fc2"]
-        config = LoraConfig(r=2, lora_alpha=3.0, target_modules=names, init_lora_weights=False)
+        if "lora_bias" in options:  # which layers without a bias have no place for
+            names = [one for one in names if one != "to_q"]
+        told = {"lora_alpha": 3.0, "target_modules": names, "init_lora_weights": False}
+        config = LoraConfig(r=2, **told, **options)
         module.add_adapter(config)
         layers[f"{name}_lora_layers"] = get_peft_model_state_dict(module)
         metadata[f"{name}_lora_adapter_metadata"] = config.to_dict() | {"target_modules": names}
     pipe.save_lora_weights(tmp_path, **layers, **metadata)
     lora = read_lora(next(Path(tmp_path).glob("*.safetensors")), TINY[family])
-    assert {float(factors["alpha"]) for factors in lora.values()} == {3.0}
+    if not options:
+        assert {float(factors["alpha"]) for factors in lora.values()} == {3.0}
     got, want = ours(merged(params_of(family), lora), family), theirs(pipe, family)
     assert max(map(relative_error, got, want)) <= TOLERANCE
 

@@ -139,7 +139,9 @@ def test_layout_may_be_told(tmp_path, linear):
     assert_same(read_controlnet(tmp_path / "a")[1], params)
 
 
-@pytest.mark.parametrize("family", families.FAMILIES)
+@pytest.mark.parametrize(
+    "family", [name for name, spec in families.FAMILIES.items() if spec.small is None]
+)
 def test_layout_is_that_of_the_family(family):
     spec = families.FAMILIES[family]
     assert linear_by_heads(spec.unet) == spec.layout.linear_projection

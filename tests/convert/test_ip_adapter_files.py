@@ -110,7 +110,7 @@ def test_an_encoder_is_known_by_its_shapes(tmp_path):
 def test_a_drawing_is_given_pictures_for_the_encoder(folder, pipe):
     prompts = [
         ImagePrompt("given", str(folder / "plain.safetensors"), 0.7, 0.0, 0.5),
-        ImagePrompt("given", str(folder / "plus.safetensors"), 0.3),
+        ImagePrompt("given", str(folder / "plus.safetensors"), blocks="mid=0.3"),
     ]
     options = {"ip_adapter": prompts, "ip_adapter_images": [PICTURE] * 2, "steps": 4}
     order = pipe.order(["[x|y]", "z"], "[a:b:2]", width=4, height=4, guidance_scale=3, **options)
@@ -118,8 +118,9 @@ def test_a_drawing_is_given_pictures_for_the_encoder(folder, pipe):
     assert [one.shape for one in given.seen] == [(2, 16, 16, 3)] * 2
     assert given.negatives.tolist() == [2, 2]
     (run,) = order.runs
-    np.testing.assert_allclose(run.columns["ip_adapter"][:, 0, 0], np.float32([0.7, 0.7, 0, 0]))
-    np.testing.assert_allclose(run.columns["ip_adapter"][:, 1, 1], np.float32(0.3))
+    column = np.asarray(run.columns["ip_adapter"])  # [S, B, A, N]
+    np.testing.assert_allclose(column[:, 0, 0].T, np.float32([[0.7, 0.7, 0, 0]] * column.shape[-1]))
+    np.testing.assert_allclose(column[:, 1, 1], np.float32(0.3))
     unguided = pipe.order("z", width=4, height=4, guidance_scale=1, **options)
     assert unguided.given.features["ip_adapter"].negatives.tolist() == [0]
     programs = pipe._programs(order)
@@ -154,6 +155,9 @@ def test_what_is_wrong_is_told_in_one_line(folder):
         assert "\n" not in str(caught.value)
 
     good = str(folder / "plain.safetensors")
+    settings = Settings(ip_adapter=(ImagePrompt.parse(f"a.png:{good}:up.7=1"),))
+    with pytest.raises(ValueError, match=r"up.7=1: this U-Net has no such .*it has mid"):
+        check_adapters([settings], SMALLEST)
     tensors = load_file(good)
     one = np.ones((4, 4), np.float32)
     refused("no.safetensors", "there is no file 'no.safetensors'", encoder=str(folder))

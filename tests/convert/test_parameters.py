@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from tiny_models import CONTROLNETS, TINY, VAE_TINY, controlnet_inputs, unet_inputs
+from tiny_models import CONTROLNETS, TINY, VAE_TINY, X4_UNET, controlnet_inputs, unet_inputs
 
 from jaxsd import families
 from jaxsd.config import ControlNetConfig, TextConfig, TinyVAEConfig, UNetConfig, VAEConfig
@@ -57,7 +57,7 @@ def of_text(config: TextConfig) -> Shapes:
     return of_network(TextEncoder(config), jnp.zeros((1, config.max_length), jnp.int32))
 
 
-UNETS = {spec.unet: family for family, spec in reversed(TINY.items())}
+UNETS = {spec.unet: family for family, spec in reversed(TINY.items())} | {X4_UNET: "x4"}
 
 
 @pytest.mark.parametrize("config", UNETS, ids=UNETS.values())

@@ -30,8 +30,6 @@ def complaint(**settings: Any) -> str:
 @pytest.mark.parametrize(
     "name",
     [
-        "EDMEulerScheduler",
-        "EDMDPMSolverMultistepScheduler",
         "FlowMatchEulerDiscreteScheduler",
         "IPNDMScheduler",
         "MyScheduler",
@@ -87,6 +85,25 @@ def test_a_number_that_makes_no_schedule_is_refused_wherever_it_stands() -> None
     table["schedule"]["train_steps"] = 10**10
     with pytest.raises(ValueError, match="train_steps = 10000000000 should be 1 to 100000"):
         from_json(json.dumps(table))
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"sigma_max": 0.001}, "sigma_min = 0.002 and sigma_max = 0.001 should be rising"),
+        ({"sigma_data": 0}, "sigma_data = 0 should be a number above 0"),
+        ({"sigma_schedule": "beta"}, "sigma_schedule = 'beta' is not one of karras, exponential"),
+        ({"rho": 5}, "rho = 5 is not supported, only 7.0"),
+        ({"prediction_type": "sample"}, "is not one of epsilon, v_prediction"),
+        ({"beta_start": 0.1}, "beta_start = 0.1 is not known here"),
+        ({"num_train_timesteps": 10**9}, "num_train_timesteps = 1000000000 should be 1 to 100000"),
+    ],
+)
+def test_continuous_noise_that_is_none(settings: dict[str, Any], why: str) -> None:
+    table = {"_class_name": "EDMEulerScheduler"} | settings
+    with pytest.raises(ValueError, match="scheduler_config") as caught:
+        schedule_config(table, "scheduler_config.json")
+    assert why in str(caught.value)
 
 
 def test_how_a_class_steps_is_no_matter() -> None:

@@ -5,9 +5,11 @@ import inspect
 import numpy as np
 import pytest
 
+from jaxsd.convert.diffusers.edm_settings import EDM_CLASSES
 from jaxsd.convert.diffusers.fields import read_json
 from jaxsd.convert.diffusers.folder import _PIPELINES, _SD
-from jaxsd.convert.diffusers.schedule_settings import CLASSES, schedule_config
+from jaxsd.convert.diffusers.schedule_settings import CLASSES, schedule_config, scheduler_settings
+from jaxsd.families import COSXL, PLAYGROUND
 from jaxsd.schedulers import NoiseSchedule
 
 diffusers = pytest.importorskip("diffusers")
@@ -42,6 +44,17 @@ def test_every_class_reads_as_diffusers_has_it(name, settings, tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", EDM_CLASSES)
+def test_continuous_noise_reads_as_diffusers_has_it(name, tmp_path):
+    cosxl = {"sigma_max": 120.0, "sigma_data": 1.0, "sigma_schedule": "exponential"}
+    for settings, spec in (({}, PLAYGROUND), (cosxl | {"prediction_type": "v_prediction"}, COSXL)):
+        getattr(diffusers, name)(**settings).save_config(tmp_path)
+        table = read_json(tmp_path / "scheduler_config.json")
+        want = (spec.schedule, spec.prediction)
+        assert schedule_config(table, "scheduler_config.json") == want
+        assert schedule_config(scheduler_settings(spec), "") == want
+
+
 @pytest.mark.parametrize("kind", _PIPELINES)
 def test_the_offset_is_set_by_the_same_pipelines(kind):
     made = getattr(diffusers, kind)
@@ -56,12 +69,10 @@ def test_all_other_classes_are_refused():
         name
         for name in dir(diffusers)
         if name.endswith("Scheduler")
-        and name not in CLASSES
+        and name not in (*CLASSES, *EDM_CLASSES)
         and inspect.isclass(getattr(diffusers, name))
     ]
-    assert {"EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "DDIMInverseScheduler"} < set(
-        others
-    )
+    assert {"CogVideoXDDIMScheduler", "DDIMInverseScheduler"} < set(others)
     for name in others:
         with pytest.raises(ValueError, match=f"the scheduler '{name}' is not supported"):
             schedule_config({"_class_name": name}, "")

@@ -1,17 +1,19 @@
 """Names and shapes of single files, against lists that somebody else made of real files."""
 
+import numpy as np
 import pytest
 from convert_fakes import unread
 from real_files import keymap, real_shapes
 
 from jaxsd import families
 from jaxsd.convert.diffusers.names import text_slots
+from jaxsd.convert.files.tensors import in_memory
 from jaxsd.convert.names import torch_slots
 from jaxsd.convert.original.names import TEXT, UNET, VAE
 from jaxsd.convert.original.single_file import model_of, single_file_tensors, table
 from jaxsd.convert.original.spec import spec_of
 from jaxsd.convert.parameters import parameters
-from jaxsd.convert.slots import Mismatch
+from jaxsd.convert.slots import Mismatch, lay_out
 from jaxsd.families import SD1, SD2, SD2_V, SDXL, SDXL_REFINER
 
 CLIP = TEXT["v1"][0]
@@ -112,10 +114,16 @@ def with_unet(name):
     )
 
 
-def test_other_models_are_refused_by_name():
-    tensors = with_unet("UNET-v1-SD") | unread({f"{UNET}input_blocks.0.0.weight": (320, 7, 3, 3)})
-    with pytest.raises(ValueError, match="an upscaler"):
-        spec_of(tensors, {}, None)
+def test_the_x4_upscaler():
+    """No list of its file was at hand; `test_x4_parity.py` compares names with diffusers'."""
+    slots, shapes = table(families.X4)
+    tensors = lay_out(slots, shapes, unread(shapes), "it")
+    assert spec_of(tensors | unread({"low_scale_model.betas": (1000,)}), {}, None) == families.X4
+    assert tensors[f"{UNET}label_emb.weight"].shape == (1000, 1024)
+    assert tensors[f"{UNET}input_blocks.4.1.transformer_blocks.0.attn1.to_k.weight"].shape == (
+        512,
+        1024,
+    )
 
 
 def test_depth_to_image_is_read_without_its_network_for_depth():
@@ -178,6 +186,25 @@ def test_markers_of_xl_models():
     with pytest.raises(ValueError, match="'flow', which is not one of"):
         spec_of(real_file("sdxl"), {"modelspec.prediction_type": "flow"}, None)
     assert spec_of(real_file("sdxl"), {"modelspec.prediction_type": "flow"}, "v") == named
-    for marker in ("edm_mean", "edm_vpred.sigma_max"):
-        with pytest.raises(ValueError, match="not supported"):
-            spec_of(real_file("sdxl") | unread({marker: ()}), {}, None)
+
+
+def test_models_with_continuous_noise():
+    """The tensors of CosXL, as ComfyUI looks for them, and of Playground 2.5."""
+    ends = {"edm_vpred.sigma_min": 0.002, "edm_vpred.sigma_max": 120.0}
+    vae = families.VAE_PLAYGROUND
+    statistics = {"edm_mean": vae.latents_mean, "edm_std": vae.latents_std}
+    for family, marks in (("cosxl", ends), ("playground-2.5", statistics)):
+        arrays = {name: np.float32(value) for name, value in marks.items()}
+        tensors = real_file("sdxl") | {name: in_memory(array) for name, array in arrays.items()}
+        spec = spec_of(tensors, {}, None)
+        assert spec == families.FAMILIES[family]
+        written = single_file_tensors(model_of(tensors, spec))[0]
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(written[name].read().reshape(array.shape), array)
+        assert "v_pred" not in written
+    del tensors["edm_std"]
+    with pytest.raises(ValueError, match="no tensor edm_std, which goes with its others"):
+        spec_of(tensors, {}, None)
+    tensors["edm_std"] = in_memory(np.zeros(3, np.float32))
+    with pytest.raises(ValueError, match=r"edm_std has \[3\] numbers, not 4"):
+        spec_of(tensors, {}, None)

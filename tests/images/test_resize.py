@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxsd.images import clean_resize, clip_resize, thumbnail
+from jaxsd.images.resize import sampled
 
 RNG = np.random.default_rng(0)
 
@@ -49,3 +50,13 @@ def test_a_thumbnail_is_whole_and_on_white() -> None:
     assert found.shape == (8, 8, 3)
     np.testing.assert_array_equal(found[:2], 255)
     np.testing.assert_array_equal(found[2:6], 0)
+
+
+def test_sampled_is_pytorchs_bicubic_filter():
+    """Keys' kernel by hand: halves and quarters of [H, W], and a size of its own."""
+    values = np.random.default_rng(0).random((6, 8)).astype(np.float32)
+    np.testing.assert_allclose(sampled(values, 6, 8), values, atol=1e-6)
+    taps = np.array([-3, 19, 19, -3]) / 32  # a = -0.75, in the middle between two values
+    want = np.array([taps @ values[1:5, j : j + 4] @ taps for j in (1, 3)])
+    np.testing.assert_allclose(sampled(values, 3, 4)[1, 1:3], want, atol=1e-6)
+    np.testing.assert_allclose(sampled(np.ones((5, 7)), 2, 3), 1, atol=1e-6)

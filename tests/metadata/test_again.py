@@ -18,8 +18,8 @@ REAL = {
     "webui.png": ("unipc", 15, 5, 235284042, (512, 400), ()),
     "webui_itxt.png": ("dpm++_2m_karras", 20, 7, 3782896554, (1024, 1024), ()),
     "webui.jpg": ("dpm++_2m_karras", 20, 5.5, 3623174757, (1024, 1024), ()),
-    "webui_stealth.png": ("euler", 20, 7, 2015833630, (64, 64), ("Clip skip 2",)),
-    "civitai.jpg": ("euler_a", 25, 5, 1311178179, (1024, 1024), ("Clip skip 2",)),
+    "webui_stealth.png": ("euler", 20, 7, 2015833630, (64, 64), ()),
+    "civitai.jpg": ("euler_a", 25, 5, 1311178179, (1024, 1024), ()),
     "sdcpp_json.png": ("euler", 20, 7, 42, (512, 512), ("Eta inf", "VAE wan_2.1_vae.safetensors")),
     "swarmui.jpg": ("euler_a_karras", 20, 7, 697543491, (1024, 1024), ()),
     "ruined_fooocus.png": ("dpm++_2m_sde_karras", 30, 8, 2020047614, (1024, 1024), ()),
@@ -35,6 +35,7 @@ def test_real_pictures_of_other_programs(name: str) -> None:
     assert (made.sampler, made.steps, made.guidance_scale) == (sampler, steps, scale)
     assert (made.seed, (made.width, made.height), found) == (seed, size, left)
     assert made.prompt
+    assert made.clip_skip == (2 if name in ("webui_stealth.png", "civitai.jpg") else None)
     assert recipe.model == ""
     assert by
 
@@ -96,6 +97,80 @@ def test_what_is_left_out_has_a_name() -> None:
     with pytest.raises(ValueError, match="its prompt can not be told; give one"):
         expressed(Made("ComfyUI", None, None, {"Sampler": "euler"}))
     assert expressed(Made("ComfyUI", None, None, {}), {"prompt": "a", "sampler": "lms"})[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("program", "said", "want"),
+    [
+        ("webui", {"Clip skip": "2"}, 2),
+        ("webui", {"Clip skip": "1"}, None),
+        ("InvokeAI 5", {"Clip skip": "1"}, 2),
+        ("InvokeAI 5", {"Clip skip": "0"}, None),
+        ("SwarmUI", {"clipstopatlayer": "-2"}, 2),
+        ("ComfyUI", {"stop_at_clip_layer": "-1"}, 1),
+        ("stable-diffusion.cpp", {"Clip skip": "-1"}, None),
+    ],
+)
+def test_layers_of_the_text_encoder(program: str, said: dict, want: int | None) -> None:
+    values, left = expressed(Made(program, "a", "", said | {"Sampler": "euler"}))
+    assert (settings_from(values).clip_skip, left) == (want, ())
+
+
+@pytest.mark.parametrize(
+    ("program", "tag", "ours"),
+    [
+        ("webui", "<lora:x:0.7>", "<lora:x:0.7>"),
+        ("webui", "<lyco:x>", "<lora:x>"),
+        ("webui", "<lora:x:0.2:0.7>", "<lora:x:0.7:0.2>"),  # of the text encoder first
+        ("webui", "<lora:x:unet=0.5>", "<lora:x:0.5:1>"),
+        ("webui", "<lora:x:te=0.2>", "<lora:x:0.2:0.2>"),
+        ("webui", "<lora:x:0.2:0.7:te=0.4>", "<lora:x:0.7:0.4>"),
+        ("SwarmUI", "<lora:x:0.7:0.2>", "<lora:x:0.7:0.2>"),
+        ("webui", "<lora:x:0.7:lbw=ALL>", None),
+        ("webui", "<hypernet:x:0.7>", None),
+    ],
+)
+def test_tags_of_loras(program: str, tag: str, ours: str | None) -> None:
+    made = Made(program, f"a {tag}cat", "", {"Sampler": "euler"})
+    values, left = expressed(made, {"lora_folder": "loras"})
+    assert (values["prompt"], left) == (f"a {ours or ''}cat", () if ours else ("LoRA x",))
+    values, left = expressed(made)
+    assert (values["prompt"], left) == ("a cat", ("LoRA x",))
+
+
+THRESHOLD = {
+    "Dynamic thresholding enabled": "True",
+    "Mimic scale": "7",
+    "Threshold percentile": "90",
+    "Separate Feature Channels": "True",
+    "Scaling Startpoint": "MEAN",
+    "Variability Measure": "AD",
+    "Interpolate Phi": "1",
+}
+FREEU = {"freeu_enabled": "True", "freeu_b1": "1.3", "freeu_b2": "1.4", "freeu_s1": "0.9"}
+FREEU |= {"freeu_s2": "0.2"}
+
+
+def test_guidance_by_extensions_of_webui() -> None:
+    said = THRESHOLD | FREEU | {"Sampler": "euler", "CFG Rescale phi": "0.7"}
+    said |= {"SAG Guidance Scale": "0.75", "SAG Mask Threshold": "1.0", "PAG Active": "True"}
+    values, left = expressed(Made("webui", "a", "", said | {"PAG Scale": "3"}))
+    settings = settings_from(values)
+    assert left == ()
+    assert (settings.mimic_scale, settings.freeu) == ((7.0, 0.9), (1.3, 1.4, 0.9, 0.2))
+    assert (settings.sag, settings.pag, settings.guidance_rescale) == (0.75, 3.0, 0.7)
+    forge = {"dynthres_enabled": "True", "dynthres_mimic_scale": "7", "dynthres_sched_val": "1"}
+    forge |= {"dynthres_threshold_percentile": "100", "dynthres_mimic_mode": "Constant"}
+    values, left = expressed(Made("webui", "a", "", forge | {"Sampler": "euler"}))
+    assert (settings_from(values).mimic_scale, left) == ((7.0, 1.0), ())
+
+
+def test_guidance_that_is_another_here_is_left_out_whole() -> None:
+    for other in ({"Scaling Startpoint": "ZERO"}, {"Mimic mode": "Cosine Down"}):
+        said = THRESHOLD | other | {"Sampler": "euler"}
+        values, left = expressed(Made("webui", "a", "", said))
+        assert "mimic_scale" not in values
+        assert {"Mimic scale 7", "Threshold percentile 90"} <= set(left)
 
 
 def test_a_second_pass_and_variations_of_webui() -> None:

@@ -8,14 +8,14 @@ import pytest
 from tiny_models import uniform
 from tiny_pipelines import SMALLEST, pipeline
 
-from jaxsd.models.tiles import TiledVAE, _places, blended
+from jaxsd.models.tiles import TiledVAE, blended, tiling
 from jaxsd.pipeline.forms import changed
 from jaxsd.settings import Settings, checked
 
 
 @pytest.mark.parametrize(("length", "tile", "unit"), [(200, 64, 8), (65, 64, 1), (512, 128, 4)])
 def test_weights_of_a_place_add_up_to_one(length: int, tile: int, unit: int) -> None:
-    starts, weights = _places(length, tile, unit)
+    starts, weights = tiling(length, tile, tile // 4, unit)
     total = np.zeros(length)
     for start, own in zip(starts, weights, strict=True):
         total[start : start + tile] += own
@@ -49,7 +49,7 @@ def test_what_sees_neighbours_differs_at_seams_alone() -> None:
 
     x = np.ones((1, 64, 4, 1), np.float32)
     wrong = np.flatnonzero(np.abs(blended(sums, x, 40) - sums(x))[0, :, 0, 0] > 1e-6)
-    assert _places(64, 40, 1)[0].tolist() == [0, 24]
+    assert tiling(64, 40, 10, 1)[0].tolist() == [0, 24]
     # The ends of both tiles lack a neighbour, and weigh little there.
     assert wrong.tolist() == [24, 39]
     assert np.abs(blended(sums, x, 40) - sums(x)).max() < 0.06

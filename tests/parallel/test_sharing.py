@@ -64,7 +64,7 @@ def test_meshes_draw_the_same_and_share_images_and_weights(tmp_path: Path) -> No
     assert relative_error(few["4-2-1"], few["1-1-1"]) < 2e-5
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_two_hosts_draw_their_own_halves_on_one_mesh(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))

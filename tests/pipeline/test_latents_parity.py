@@ -30,17 +30,17 @@ def test_pictures_and_latents_are_those_of_diffusers(tmp_path: Path) -> None:
     print(f"relative error {error:.1e}")
     assert error <= 1e-5
     assert np.abs(pair.ours.decode(nhwc(mean)).astype(int) - want).max() <= 1
-    factor = vae.config.scaling_factor
-    write_latents(tmp_path / "a.npy", np.asarray(latents), factor)
+    factor, own = vae.config.scaling_factor, pair.ours.spec.vae
+    write_latents(tmp_path / "a.npy", np.asarray(latents), own)
     assert relative_error(np.load(tmp_path / "a.npy"), mean.numpy()) <= 1e-5
-    write_latents(tmp_path / "a.latent", np.asarray(latents), factor)
+    write_latents(tmp_path / "a.latent", np.asarray(latents), own)
     comfy = load_file(tmp_path / "a.latent")
     assert set(comfy) == {"latent_tensor", "latent_format_version_0"}
     assert relative_error(comfy["latent_tensor"].numpy() * factor, mean.numpy()) <= 1e-5
     # Files that ComfyUI wrote first have no mark, and a factor that is always the same.
     old = mean.contiguous() * (0.18215 / factor)
     save_file({"latent_tensor": old}, tmp_path / "old.latent")
-    assert relative_error(read_latents(tmp_path / "old.latent", 4, factor), nhwc(mean)) <= 1e-5
+    assert relative_error(read_latents(tmp_path / "old.latent", own), nhwc(mean)) <= 1e-5
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])

@@ -17,6 +17,7 @@ transformers = pytest.importorskip("transformers")
 
 import diffusers
 import diffusers_pairs
+import numpy as np
 from diffusers_pairs import (
     SPECS,
     Pair,
@@ -41,6 +42,8 @@ pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarn
 WIDTH, PROJECTED, SIDE = 24, 16, 32
 SEEN = pictures("seen", 50, 90)
 [HINT, SKETCH] = pictures("hint", 64, 80)
+MASK = np.zeros((64, 72), np.uint8)
+MASK[10:, :40] = 255
 
 
 def smaller(family: str, *levels: Level) -> ModelSpec:
@@ -107,16 +110,21 @@ def original(name: str) -> str:
 
 
 def test_ip_adapters_of_sd1(tmp_path: Path) -> None:
-    """A plain one and a Plus, with weights of their own."""
+    """A plain one with weights by block, as InstantStyle's, in a part; and a Plus."""
     pair = with_ip_adapters("sd1-small", tmp_path, [plain, plus])
     prompts = [
-        ImagePrompt("given", str(tmp_path / "plain.safetensors"), 0.7),
+        ImagePrompt("given", str(tmp_path / "plain.safetensors"), blocks="up.0.1=1.3,down=0.4"),
         ImagePrompt("given", str(tmp_path / "plus.safetensors"), 0.45),
     ]
-    order = order_of(pair, "ddim", ip_adapter=prompts, ip_adapter_images=SEEN, guidance_scale=4.0)
-    pair.theirs.set_ip_adapter_scale([0.7, 0.45])
+    options = {"ip_adapter_images": SEEN, "ip_adapter_masks": [MASK], "guidance_scale": 4.0}
+    order = order_of(pair, "ddim", ip_adapter=prompts, **options)
+    pair.theirs.set_ip_adapter_scale([{"up": {"block_0": [0.0, 1.3]}, "down": 0.4}, 0.45])
     kind = diffusers.StableDiffusionPipeline
-    want = draw_theirs(pair, kind, "ddim", ip_adapter_image=pil(SEEN), guidance_scale=4.0)
+    processor = diffusers.image_processor.IPAdapterMaskProcessor()
+    masks = [Image.fromarray(one) for one in (MASK, np.full_like(MASK, 255))]
+    masks = list(processor.preprocess(masks, *MASK.shape)[:, None])
+    told = {"guidance_scale": 4.0, "cross_attention_kwargs": {"ip_adapter_masks": masks}}
+    want = draw_theirs(pair, kind, "ddim", ip_adapter_image=pil(SEEN), **told)
     assert_same_latents(pair, order, want)
 
 

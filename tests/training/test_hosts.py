@@ -114,7 +114,7 @@ def test_two_hosts_give_the_losses_of_one(hosts: Hosts) -> None:
     assert "step/s" not in hosts.said("whole", 1).read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_sigterm_to_one_host_stops_both_after_one_step(hosts: Hosts) -> None:
     metrics, saved = (hosts.folder / "parts" / name for name in ("metrics.jsonl", "checkpoints"))
     both, started = hosts.start("parts"), time.monotonic()

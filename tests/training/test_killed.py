@@ -22,7 +22,7 @@ PATIENCE = 1800.0
 """Seconds for a run, where others use the processor too."""
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_kill_9_changes_no_bit(tmp_path: Path, program: Callable[..., Forked]) -> None:
     config = TrainConfig(
         task="finetune",

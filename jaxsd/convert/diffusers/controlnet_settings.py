@@ -44,7 +44,7 @@ def controlnet_config(config: Config, where: str) -> ControlNetConfig:
       ValueError: naming a setting that networks here do not have.
     """
     fields = Fields(config, where)
-    fields.require(_WANTED | {"time_cond_proj_dim": None})
+    fields.require(_WANTED | {"time_cond_proj_dim": None, "num_class_embeds": None})
     unet = {name: value for name, value in config.items() if name not in _WANTED.keys() | _HINT}
     down = config.get("down_block_types")
     if isinstance(down, list):

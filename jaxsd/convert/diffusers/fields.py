@@ -120,6 +120,14 @@ class Fields:
             raise self.wrong(name, values, "should be a list of positive whole numbers")
         return tuple(values)
 
+    def reals(self, name: str) -> tuple[float, ...]:
+        """A setting that is a list of numbers; null is none."""
+        values = self.get(name) or []
+        right = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+        if not right or not all(abs(value) < 1e30 for value in values):
+            raise self.wrong(name, values, "should be a list of numbers")
+        return tuple(map(float, values))
+
     def per_level(self, name: str, count: int, default: int) -> tuple[int, ...]:
         """A setting that is one number for all levels, or a list. The result has one per level."""
         value = self.get(name, default)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jaxsd.config import ModelSpec, ScheduleConfig
+from jaxsd.config import ModelSpec, ScheduleConfig, SmallConfig
 from jaxsd.convert.diffusers.fields import Config, Fields, read_json
 from jaxsd.convert.diffusers.maxdiffusion import is_step, padding, read_index, scheduler_file
 from jaxsd.convert.diffusers.names import in_torch, torch_class
@@ -34,13 +34,17 @@ from jaxsd.types import Prediction
 _LARGEST_SIZE = 4096
 _TASKS = ("", "Img2Img", "Inpaint")
 _SD = tuple(f"StableDiffusion{task}Pipeline" for task in _TASKS)
-_XL = tuple(f"StableDiffusionXL{task}Pipeline" for task in _TASKS)
+_XL = tuple(f"StableDiffusionXL{task}Pipeline" for task in (*_TASKS, "InstructPix2Pix"))
+UPSCALE = "StableDiffusionUpscalePipeline"
+_SCALE_OF_UPSCALE = 0.08333
+"""What diffusers' pipeline sets, whatever the file of its autoencoder says."""
 _PIPELINES = (
     *_SD,
     "LatentConsistencyModelPipeline",
     "LatentConsistencyModelImg2ImgPipeline",
     "StableDiffusionDepth2ImgPipeline",
     "StableDiffusionInstructPix2PixPipeline",
+    UPSCALE,
     *_XL,
 )
 """Pipelines of diffusers that consist of the three kinds of networks only."""
@@ -98,11 +102,17 @@ def open_diffusers(
     vae = open_part(VAE, folder / "vae", strict=strict) if _present(index, "vae") else None
     if vae and not xl:  # only XL's pipelines look at this setting
         vae = vae._replace(config=replace(vae.config, force_upcast=False))
+    small = None
+    if index["_class_name"] == UPSCALE:
+        small = _small(folder, fields)
+        vae = vae and vae._replace(config=replace(vae.config, scaling_factor=_SCALE_OF_UPSCALE))
     configs = tuple(text.config for text in texts)
-    family = family_name(unet.config, prediction)
+    family = family_name(unet.config, prediction, schedule.edm)
     least = 1 if xl or not _is_early(unet.settings) else 64
     size = _sample_size(folder, unet.settings, least, default=128 if unet.config.added else 64)
-    spec = ModelSpec(
+    spec = fields.build(
+        ModelSpec,
+        {},
         family=family,
         unet=unet.config,
         vae=vae.config if vae else None,
@@ -113,6 +123,7 @@ def open_diffusers(
         default_size=size * (vae.config.downscale if vae else 1),
         guidance_scale=usual_guidance(unet.config, family),
         zero_empty_negative=xl and zeros,
+        small=small,
     )
     try:
         check_together(spec)
@@ -126,6 +137,14 @@ def open_diffusers(
         scheduler=str(scheduler.get("_class_name", "")),
         files="MaxDiffusion checkpoint" if is_step(folder) else "diffusers folder",
     )
+
+
+def _small(folder: Path, fields: Fields) -> SmallConfig:
+    """The noise of small pictures."""
+    where = folder / "low_res_scheduler" / "scheduler_config.json"
+    schedule, _ = schedule_config(read_json(where), str(where))
+    most = fields.number("max_noise_level", default=SmallConfig.most)
+    return fields.build(SmallConfig, {"most": "max_noise_level"}, schedule=schedule, most=most)
 
 
 def _with_offset(schedule: ScheduleConfig, config: Config, where: str) -> ScheduleConfig:

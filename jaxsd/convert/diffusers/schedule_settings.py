@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jaxsd.config import ModelSpec, ScheduleConfig
+from jaxsd.convert.diffusers.edm_settings import EDM_CLASSES, edm_schedule, edm_settings
 from jaxsd.convert.diffusers.fields import Config, Fields
 from jaxsd.types import Prediction
 
@@ -96,9 +97,10 @@ def check_class(name: Any, where: str) -> None:
     Raises:
       ValueError: naming those that are.
     """
-    if name not in tuple(CLASSES):
+    known = (*CLASSES, *EDM_CLASSES)
+    if name not in known:
         raise ValueError(
-            f"{where}: the scheduler {name!r} is not supported, only {', '.join(CLASSES)}"
+            f"{where}: the scheduler {name!r} is not supported, only {', '.join(known)}"
         )
 
 
@@ -113,6 +115,8 @@ def schedule_config(config: Config, where: str) -> tuple[ScheduleConfig, Predict
     fields = Fields(config, where)
     name = fields.get("_class_name")
     check_class(name, where)
+    if name in EDM_CLASSES:
+        return edm_schedule(fields)
     usual = CLASSES[name]
     fields.require(_WANTED)
     fields.one_of("variance_type", _VARIANCES, None)  # others are of networks that predict it
@@ -148,17 +152,16 @@ def _number(
 def scheduler_settings(spec: ModelSpec) -> dict[str, Any]:
     """The scheduler_config.json of a model, with the class that such models come with.
 
-    Euler for XL, PNDM for epsilon, DDIM for v and for what only DDIM has: zero terminal SNR, and
-    a last alpha of 1 in XL. Settings of the other classes are written too, as diffusers keeps them
-    when a user changes the class: else DDIM would clip latents and PNDM begin with Runge-Kutta.
+    DPM-Solver++ for EDM, Euler for XL, PNDM for epsilon, DDIM for v and for what only DDIM has:
+    zero terminal SNR, and a last alpha of 1 in XL. Settings of the other classes are written too,
+    as diffusers keeps them when a user changes the class: else DDIM would clip latents and PNDM
+    begin with Runge-Kutta.
     """
-    settings = asdict(spec.schedule) | {"trained_betas": None}
+    if spec.schedule.edm is not None:
+        return edm_settings(spec)
+    settings = _of_any_class(spec.schedule)
     zero_snr = settings.pop("zero_terminal_snr")
     final_alpha = settings.pop("set_alpha_to_one")
-    settings.pop("timestep_spacing")
-    if spec.schedule.spacing is not None:
-        settings["timestep_spacing"] = spec.schedule.spacing
-    settings["num_train_timesteps"] = settings.pop("train_steps")
     settings["prediction_type"] = _NAMES[spec.prediction]
     settings |= {"clip_sample": False, "set_alpha_to_one": final_alpha, "skip_prk_steps": True}
     xl = spec.unet.added is not None
@@ -167,3 +170,21 @@ def scheduler_settings(spec: ModelSpec) -> dict[str, Any]:
     if xl or zero_snr or spec.prediction == "v":
         return settings | {"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": zero_snr}
     return settings | {"_class_name": "PNDMScheduler"}
+
+
+def low_res_settings(schedule: ScheduleConfig) -> dict[str, Any]:
+    """The scheduler_config.json of the noise that diffusers adds to small pictures."""
+    settings = _of_any_class(schedule)
+    zero_snr, _ = settings.pop("zero_terminal_snr"), settings.pop("set_alpha_to_one")
+    named = {"_class_name": "DDPMScheduler", "rescale_betas_zero_snr": zero_snr}
+    return settings | named | {"clip_sample": False, "prediction_type": "epsilon"}
+
+
+def _of_any_class(schedule: ScheduleConfig) -> dict[str, Any]:
+    """What most classes have; zero terminal SNR and the last alpha are still under our names."""
+    settings = asdict(schedule) | {"trained_betas": None}
+    del settings["edm"], settings["timestep_spacing"]
+    if schedule.spacing is not None:
+        settings["timestep_spacing"] = schedule.spacing
+    settings["num_train_timesteps"] = settings.pop("train_steps")
+    return settings

@@ -27,8 +27,6 @@ _WANTED: dict[str, Any] = {
     "mid_block_type": "UNetMidBlock2DCrossAttn",
     "norm_eps": 1e-5,
     "num_attention_heads": None,
-    "num_class_embeds": None,
-    "only_cross_attention": False,
     "resnet_out_scale_factor": 1.0,
     "resnet_skip_time_act": False,
     "resnet_time_scale_shift": "default",
@@ -58,6 +56,7 @@ _SETTINGS = {
     "guidance_dim": "time_cond_proj_dim",
     "heads": "attention_head_dim",
     "mid_depth": "transformer_layers_per_block",
+    "noise_levels": "num_class_embeds",
     "norm_groups": "norm_num_groups",
     "resnets": "layers_per_block",
 }
@@ -85,6 +84,7 @@ def unet_config(config: Config, *, pooled_dim: int | None, where: str) -> UNetCo
     # Named head dim, but it is the number of heads (huggingface/diffusers#2011).
     heads = fields.per_level("attention_head_dim", count, default=8)
     resnets = fields.per_level("layers_per_block", count, default=2)
+    alone = _only_cross(fields, count)
     levels = tuple(
         fields.build(
             Level,
@@ -93,10 +93,11 @@ def unet_config(config: Config, *, pooled_dim: int | None, where: str) -> UNetCo
             resnets=resnets[i],
             attention_depth=depths[i] if crossed[i] else 0,
             heads=heads[i],
+            self_attends=not (alone[i] and crossed[i]),
         )
         for i in range(count)
     )
-    guidance = fields.get("time_cond_proj_dim")
+    guidance, noise_levels = fields.get("time_cond_proj_dim"), fields.get("num_class_embeds")
     unet = fields.build(
         UNetConfig,
         _SETTINGS,
@@ -108,6 +109,7 @@ def unet_config(config: Config, *, pooled_dim: int | None, where: str) -> UNetCo
         norm_groups=fields.number("norm_num_groups", default=32),
         added=_added(fields, pooled_dim),
         guidance_dim=None if guidance is None else fields.number("time_cond_proj_dim"),
+        noise_levels=None if noise_levels is None else fields.number("num_class_embeds"),
     )
     fields.refuse_others(_IGNORED)
     return unet
@@ -128,6 +130,16 @@ def _crossed(fields: Fields, count: int) -> list[bool]:
         why = f"should mirror up_block_types = {up}, {count} each"
         raise fields.wrong("down_block_types", down, why)
     return crossed
+
+
+def _only_cross(fields: Fields, count: int) -> list[bool]:
+    """Which levels have no self-attention, if they have attention."""
+    value = fields.get("only_cross_attention", False)
+    values = value if isinstance(value, list) else [value] * count
+    if len(values) != count or not all(isinstance(one, bool) for one in values):
+        why = f"should be true or false, or {count} of them"
+        raise fields.wrong("only_cross_attention", value, why)
+    return values
 
 
 def _added(fields: Fields, pooled_dim: int | None) -> AddedConditions | None:
@@ -172,6 +184,8 @@ def unet_settings(
         "in_channels": config.in_channels,
         "layers_per_block": _one_or_all([level.resnets for level in levels]),
         "norm_num_groups": config.norm_groups,
+        "num_class_embeds": config.noise_levels,
+        "only_cross_attention": _one_or_all([not level.self_attends for level in levels]),
         "out_channels": config.out_channels,
         "projection_class_embeddings_input_dim": added.features if added else None,
         "sample_size": sample_size,
@@ -187,5 +201,5 @@ def _block(direction: str, crossed: bool) -> str:
     return (_CROSS if crossed else _PLAIN).format(direction)
 
 
-def _one_or_all(values: list[int]) -> int | list[int]:
+def _one_or_all(values: list[Any]) -> Any:
     return values[0] if len(set(values)) == 1 else values

@@ -7,8 +7,6 @@ from jaxsd.convert.diffusers.fields import Config, Fields
 
 _WANTED: dict[str, Any] = {
     "act_fn": "silu",
-    "latents_mean": None,
-    "latents_std": None,
     "mid_block_add_attention": True,
     "shift_factor": None,
     "use_post_quant_conv": True,
@@ -52,6 +50,8 @@ def vae_config(config: Config, where: str) -> VAEConfig:
         scaling_factor=fields.fraction("scaling_factor", 0.18215),
         image_channels=images,
         force_upcast=fields.switch("force_upcast", default=True),
+        latents_mean=fields.reals("latents_mean"),
+        latents_std=fields.reals("latents_std"),
     )
     fields.refuse_others(_IGNORED)
     return vae
@@ -67,6 +67,8 @@ def vae_settings(config: VAEConfig, sample_size: int) -> dict[str, Any]:
         "force_upcast": config.force_upcast,
         "in_channels": config.image_channels,
         "latent_channels": config.latent_channels,
+        "latents_mean": list(config.latents_mean) or None,
+        "latents_std": list(config.latents_std) or None,
         "layers_per_block": config.resnets,
         "norm_num_groups": config.norm_groups,
         "out_channels": config.image_channels,

@@ -6,13 +6,19 @@ from typing import Any
 from jaxsd.config import ModelSpec
 from jaxsd.convert.diffusers.folder import part_folder
 from jaxsd.convert.diffusers.parts import UNET, VAE, networks, writer
-from jaxsd.convert.diffusers.schedule_settings import scheduler_settings
+from jaxsd.convert.diffusers.schedule_settings import low_res_settings, scheduler_settings
 from jaxsd.convert.files.output import new_folder, write_json
 from jaxsd.convert.files.safetensors_file import Progress
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.text import write_tokenizer
 
-_TASKS = {"": "", "mask": "Inpaint", "picture": "InstructPix2Pix", "depth": "Depth2Img"}
+_TASKS = {
+    "": "",
+    "mask": "Inpaint",
+    "picture": "InstructPix2Pix",
+    "depth": "Depth2Img",
+    "small": "Upscale",
+}
 _DIFFUSERS = "0.42.1"
 """The release whose configs are written; diffusers needs one to load an inpainting model."""
 
@@ -39,6 +45,9 @@ def save_diffusers(
             name = part_folder(f"text_{k}", spec).replace("text_encoder", "tokenizer")
             write_tokenizer(beside / name, tokenizer)
         write_json(beside / "scheduler" / "scheduler_config.json", scheduler_settings(spec))
+        if spec.small is not None:
+            noise = beside / "low_res_scheduler" / "scheduler_config.json"
+            write_json(noise, low_res_settings(spec.small.schedule))
         write_json(beside / "model_index.json", model_index(spec))
 
 
@@ -70,12 +79,18 @@ def model_index(spec: ModelSpec) -> dict[str, Any]:
     if xl:
         index |= {"text_encoder": [None, None], "tokenizer": [None, None]}
         index |= {"force_zeros_for_empty_prompt": spec.zero_empty_negative}
-        if task:
+        if task in ("Img2Img", "Inpaint"):
             index |= {"requires_aesthetics_score": refiner}
+        if task == "InstructPix2Pix":
+            index |= {"is_cosxl_edit": spec.schedule.edm is not None}
     else:
         depth = spec.unet.sees == "depth"  # whose users give diffusers the network for it
         index |= {"depth_estimator": [None, None]} if depth else {"safety_checker": [None, None]}
         index |= {} if depth else {"requires_safety_checker": False}
+    if spec.small is not None:
+        index |= {"low_res_scheduler": ["diffusers", "DDPMScheduler"], "watermarker": [None, None]}
+        index |= {"max_noise_level": spec.small.most}
+        del index["requires_safety_checker"]
     for part, (kind, _) in networks(spec).items():
         if part.startswith("text_"):
             name = part_folder(part, spec)

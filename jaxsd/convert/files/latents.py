@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxsd.config import TinyVAEConfig, VAEConfig, scaled, unscaled
 from jaxsd.convert.files.safetensors_file import read_safetensors, write_safetensors
 from jaxsd.convert.files.tensors import LazyTensor
 from jaxsd.writing import replacing
@@ -30,7 +31,7 @@ def check_name(path: Path) -> None:
         raise ValueError(f"{path} is no file of latents; it ends with {', '.join((NUMPY, *COMFY))}")
 
 
-def write_latents(path: Path, latents: np.ndarray, factor: float) -> None:
+def write_latents(path: Path, latents: np.ndarray, vae: VAEConfig | TinyVAEConfig) -> None:
     """Writes scaled latents, float32 [B, h, w, c].
 
     As `.npy` they become [B, c, h, w], as `.safetensors` and `.latent` this without the factor.
@@ -40,12 +41,13 @@ def write_latents(path: Path, latents: np.ndarray, factor: float) -> None:
       OSError: it can not be written.
     """
     check_name(path)
-    first = np.ascontiguousarray(np.moveaxis(latents, -1, 1), np.float32)
     if path.suffix == NUMPY:
+        first = _channels_first(latents)
         with replacing(path) as part, part.open("wb") as file:
             np.save(file, first)
         return
-    arrays = {LATENT: first / np.float32(factor), UNSCALED: np.zeros(0, np.float32)}
+    own = _channels_first(unscaled(vae, np.float32(latents)))
+    arrays = {LATENT: own, UNSCALED: np.zeros(0, np.float32)}
     tensors = {
         name: LazyTensor(array.shape, array.dtype, lambda array=array: array)
         for name, array in arrays.items()
@@ -53,13 +55,16 @@ def write_latents(path: Path, latents: np.ndarray, factor: float) -> None:
     write_safetensors(path, tensors, {})
 
 
-def read_latents(path: Path, channels: int, factor: float) -> np.ndarray:
+def _channels_first(latents: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.moveaxis(latents, -1, 1), np.float32)
+
+
+def read_latents(path: Path, vae: VAEConfig | TinyVAEConfig) -> np.ndarray:
     """Scaled latents, float32 [B, h, w, c], of a file that `write_latents` or others wrote.
 
     Args:
       path: a `.npy` file, or one of ComfyUI.
-      channels: that the autoencoder has.
-      factor: its scaling factor.
+      vae: the autoencoder.
 
     Raises:
       ValueError: in one line, for a file that has no such latents.
@@ -72,20 +77,23 @@ def read_latents(path: Path, channels: int, factor: float) -> np.ndarray:
         except (ValueError, EOFError) as error:
             reason = str(error).partition("\n")[0]
             raise ValueError(f"{path} is not an array of NumPy: {reason}") from None
-        scale = 1.0
+        own = None
     else:
         tensors, _ = read_safetensors(path)
         if LATENT not in tensors:
             raise ValueError(f"{path} has no {LATENT!r}, in which ComfyUI's files have latents")
         array = tensors[LATENT].read()
-        scale = factor if UNSCALED in tensors else factor / _OLD_FACTOR
+        own = 1.0 if UNSCALED in tensors else _OLD_FACTOR
     shape = tuple(array.shape)
+    channels = vae.latent_channels
     if array.dtype.kind not in "fV" or len(shape) != 4 or shape[1] != channels or 0 in shape:
         raise ValueError(
             f"{path} has {array.dtype} {list(shape)}; latents of this model are floats "
             f"[B, {channels}, h, w]"
         )
-    latents = np.moveaxis(array.astype(np.float32), 1, -1) * np.float32(scale)
+    latents = np.moveaxis(array.astype(np.float32), 1, -1)
+    if own is not None:
+        latents = scaled(vae, latents / np.float32(own))
     if not np.isfinite(latents).all():
         raise ValueError(f"{path} has latents that are not finite")
     return np.ascontiguousarray(latents)

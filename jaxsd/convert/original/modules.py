@@ -70,6 +70,7 @@ def _encoder_modules(config: UNetConfig) -> Modules:
         "conv_in": "input_blocks.0.0",
         "time_embedding.linear_1": "time_embed.0",
         "time_embedding.linear_2": "time_embed.2",
+        "class_embedding": "label_emb",
         "add_embedding.linear_1": "label_emb.0.0",
         "add_embedding.linear_2": "label_emb.0.2",
         "mid_block.resnets.0": "middle_block.0",

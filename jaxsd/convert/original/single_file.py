@@ -23,6 +23,7 @@ from jaxsd.convert.kinds import kind_of
 from jaxsd.convert.original.names import TEXT, UNET, VAE, single_file_slots
 from jaxsd.convert.original.spec import spec_of
 from jaxsd.convert.original.spec_json import KEY, from_json, to_json
+from jaxsd.convert.original.stated import markers
 from jaxsd.convert.parameters import Shapes, parameters
 from jaxsd.convert.slots import Slot, fill, lay_out, tell_unused
 from jaxsd.convert.stored_model import StoredModel, check_together, family_name
@@ -33,7 +34,8 @@ _CONDITIONER = r"(cond_stage_model|conditioner\.embedders\.\d+)\."
 _NO_PARAMETER = re.compile(
     # The noise schedule, what training leaves behind, and MiDaS in depth-to-image models.
     r"^(betas|alphas_cumprod|sqrt_|posterior_|log_one_minus_|logvar|lvlb_weights|denoiser\.|v_pred$"
-    r"|ztsnr$|model_ema\.|depth_model\.|embedding_manager\.|first_stage_model\.(loss|model_ema)\."
+    r"|ztsnr$|edm_(mean|std|vpred\.sigma_(min|max))$|low_scale_model\.|model_ema\.|depth_model\."
+    r"|embedding_manager\.|first_stage_model\.(loss|model_ema)\."
     # Buffers of text encoders, and CLIP's other half, which no image depends on.
     rf"|{_CONDITIONER}.*(position_ids|attn_mask)$"
     rf"|{_CONDITIONER}(.*\.)?(vision_model|visual|visual_projection)\."
@@ -155,7 +157,8 @@ def _spec(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | Non
         raise ValueError(f"{KEY}: {len(spec.text)} text encoders are not those of {naming} files")
     if prediction is None:
         return spec
-    return replace(spec, prediction=prediction, family=family_name(spec.unet, prediction))
+    family = family_name(spec.unet, prediction, spec.schedule.edm)
+    return replace(spec, prediction=prediction, family=family)
 
 
 def model_of(
@@ -200,8 +203,8 @@ def _below(tree: FlatTree, part: str) -> FlatTree:
 def single_file_tensors(model: StoredModel) -> tuple[FlatTree, dict[str, str]]:
     """The tensors and the metadata of the single file of a model.
 
-    Position ids are added, because some readers want them. So are the empty tensors that tell
-    readers that an XL model predicts v.
+    Position ids are added, because some readers want them. So are the tensors that tell readers of
+    an XL model's noise and prediction.
 
     Raises:
       ValueError: if the parameters are not those of the spec.
@@ -218,10 +221,8 @@ def single_file_tensors(model: StoredModel) -> tuple[FlatTree, dict[str, str]]:
         if prefix.endswith(".text_model."):
             ids = np.arange(text.max_length, dtype=np.int64)[None]
             tensors[f"{prefix}embeddings.position_ids"] = in_memory(ids)
-    if spec.unet.added is not None and spec.prediction == "v":
-        tensors["v_pred"] = in_memory(np.zeros(0, np.float32))
-        if spec.schedule.zero_terminal_snr:
-            tensors["ztsnr"] = in_memory(np.zeros(0, np.float32))
+    if spec.unet.added is not None:
+        tensors |= {name: in_memory(array) for name, array in markers(spec).items()}
     metadata = {"format": "pt", KEY: to_json(spec), "modelspec.prediction_type": spec.prediction}
     return tensors, metadata
 

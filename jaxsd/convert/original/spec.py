@@ -6,14 +6,20 @@ U-Net are in `convert/encoder.py`).
 """
 
 from dataclasses import replace
+from typing import Any
 
 from jaxsd.config import ModelSpec, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
-from jaxsd.convert.encoder import HEAD_WIDTH, check_groups, encoder_config
+from jaxsd.convert.encoder import HEAD_WIDTH, EncoderNames, check_groups, encoder_config
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.original.modules import encoder_names
 from jaxsd.convert.original.names import TEXT, UNET, VAE
-from jaxsd.convert.original.stated import stated_prediction, stated_zero_snr
+from jaxsd.convert.original.stated import (
+    stated_edm,
+    stated_prediction,
+    stated_statistics,
+    stated_zero_snr,
+)
 from jaxsd.convert.stored_model import family_name, layout_of, usual_guidance
 from jaxsd.families import (
     CLIP_L,
@@ -26,20 +32,14 @@ from jaxsd.families import (
     SDXL_REFINER,
     VAE_SD,
     VAE_XL,
+    X4,
 )
 from jaxsd.types import Prediction
 
 _LIKE = {"v1": SD1, "v2": SD2, "xl": SDXL, "refiner": SDXL_REFINER}
 """Naming -> family whose noise schedule and size a model of no family gets."""
-_OTHERS = {7: "an upscaler"}
-"""What other numbers of input channels than 4, 5, 8 and 9 mean."""
-_MARKERS = {
-    "edm_mean": "Playground 2.5",
-    "edm_std": "Playground 2.5",
-    "edm_vpred.sigma_max": "CosXL",
-    "edm_vpred.sigma_min": "CosXL",
-}
-"""Tensors that say that a model's noise is not Stable Diffusion's."""
+_LABELS = "label_emb.weight"
+"""A tensor of U-Nets that are told of the noise in a small picture."""
 
 
 def spec_of(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | None) -> ModelSpec:
@@ -51,35 +51,42 @@ def spec_of(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | N
       ValueError: if it is not a Stable Diffusion that networks here support, or it is SD 2 without
         a stated prediction.
     """
-    for marker, name in _MARKERS.items():
-        if marker in tensors:
-            raise ValueError(f"it is {name}, whose noise schedule is not supported")
+    edm = stated_edm(tensors)
     texts = _texts(tensors)
-    unet, linear = _unet(tensors, texts[-1].projection_dim)
-    vae = _vae(tensors, VAE_XL if unet.added else VAE_SD)
+    unet, linear = unet_of(tensors, texts[-1].projection_dim)
+    usual = X4.vae if unet.sees == "small" else VAE_XL if unet.added else VAE_SD
+    vae = vae_of(tensors, usual, stated_statistics(tensors))
     layout = layout_of(unet, texts, linear=linear)
-    prediction = prediction or _prediction(tensors, facts, unet, layout.single_file)
-    family = family_name(unet, prediction)
-    alike = FAMILIES.get(family, _LIKE[layout.single_file])
+    prediction = prediction or prediction_of(tensors, facts, unet, layout.single_file)
+    family = family_name(unet, prediction, edm)
+    like = X4 if unet.sees == "small" else _LIKE[layout.single_file]
+    alike = FAMILIES.get(family, like)
     return replace(
         alike,
         family=family,
         unet=unet,
         vae=vae,
         text=texts,
-        schedule=_schedule(tensors, facts, alike.schedule),
+        schedule=schedule_of(tensors, facts, alike.schedule),
         prediction=prediction,
         layout=layout,
         guidance_scale=usual_guidance(unet, family),
     )
 
 
-def _prediction(
+def prediction_of(
     tensors: FlatTree, facts: dict[str, str], unet: UNetConfig, naming: str
 ) -> Prediction:
+    """What a file's U-Net predicts, as it states or its family has it.
+
+    Raises:
+      ValueError: SD 2 came in two kinds, and the file does not say which it is.
+    """
     stated = stated_prediction(tensors, facts)
     if stated is not None:
         return stated
+    if unet.sees == "small":
+        return X4.prediction
     if naming == "v2" and unet.sees not in ("mask", "depth"):
         raise ValueError(
             "SD 2 came in two kinds that look alike, and the file does not say which it is; set "
@@ -88,20 +95,25 @@ def _prediction(
     return "epsilon"
 
 
-def _schedule(tensors: FlatTree, facts: dict[str, str], usual: ScheduleConfig) -> ScheduleConfig:
-    """The family's schedule; zero terminal SNR goes with a spacing that has the last timestep."""
+def schedule_of(tensors: FlatTree, facts: dict[str, str], usual: ScheduleConfig) -> ScheduleConfig:
+    """The noise that a file states, or that of its family.
+
+    Zero terminal SNR goes with a spacing that has the last timestep.
+    """
+    if edm := stated_edm(tensors):
+        return ScheduleConfig(edm=edm)
     if not stated_zero_snr(tensors, facts):
         return usual
     return replace(usual, zero_terminal_snr=True, timestep_spacing="trailing")
 
 
-def _unet(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool]:
+def unet_of(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool]:
     """The U-Net, and whether its transformers begin and end with dense layers."""
     shapes = FileShapes(tensors, UNET)
-    inputs = shapes.size("input_blocks.0.0.weight", 1)
-    if inputs in _OTHERS:
-        raise ValueError(f"it is {_OTHERS[inputs]} ({inputs} channels in), which is not supported")
-    config, linear = encoder_config(shapes, encoder_names(shapes), pooled_dim)
+    names = encoder_names(shapes)
+    config, linear = encoder_config(shapes, names, pooled_dim)
+    if _LABELS in shapes:
+        config = _enlarging(config, shapes, names)
     check_groups(config)
     guidance_dim = None
     if "time_embedding.cond_proj.weight" in shapes:
@@ -110,8 +122,18 @@ def _unet(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool]:
     return replace(config, out_channels=outputs, guidance_dim=guidance_dim), linear
 
 
-def _vae(tensors: FlatTree, alike: VAEConfig) -> VAEConfig:
-    """The autoencoder; its scaling factor is that of the family, `alike`."""
+def _enlarging(config: UNetConfig, shapes: FileShapes, names: EncoderNames) -> UNetConfig:
+    """The numbers of the x4 upscaler's U-Net, which has the same number of heads at every level."""
+    levels = []
+    for level, resnets in zip(config.levels, names.levels, strict=True):
+        key = f"{resnets[0][1]}.transformer_blocks.0.attn1.to_k.weight"
+        alone = key in shapes and shapes.size(key, 1) != level.channels
+        levels.append(replace(level, heads=X4.unet.levels[0].heads, self_attends=not alone))
+    return replace(config, levels=tuple(levels), noise_levels=shapes.size(_LABELS, 0))
+
+
+def vae_of(tensors: FlatTree, alike: VAEConfig, statistics: dict[str, Any]) -> VAEConfig:
+    """The autoencoder; its scaling factor is that of the family, `alike`, or among `statistics`."""
     if not any(name.startswith(VAE) for name in tensors):
         raise ValueError(f"it has no autoencoder ({VAE}); only whole models are read")
     shapes = FileShapes(tensors, VAE)
@@ -124,6 +146,7 @@ def _vae(tensors: FlatTree, alike: VAEConfig) -> VAEConfig:
         resnets=shapes.count("encoder.down.0.block."),
         latent_channels=shapes.size("decoder.conv_in.weight", 1),
         image_channels=shapes.size("encoder.conv_in.weight", 1),
+        **statistics,
     )
 
 

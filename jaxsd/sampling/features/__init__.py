@@ -10,6 +10,7 @@ from functools import partial, reduce
 from jaxsd.sampling.call import Branches, Combine, Conditions, Networks, UNetCall, unet_call
 from jaxsd.sampling.features import (
     apg,
+    areas,
     blend,
     cfg_zero,
     channels,
@@ -18,6 +19,7 @@ from jaxsd.sampling.features import (
     ip_adapter,
     mimic,
     momentum,
+    noise_mask,
     pag,
     reference,
     region,
@@ -26,9 +28,10 @@ from jaxsd.sampling.features import (
     sag,
     seg,
     threshold,
+    windows,
 )
 from jaxsd.sampling.features.feature import Beginning, Feature
-from jaxsd.sampling.loop import Hook, Memory, Step
+from jaxsd.sampling.loop import Hook, Memory, Network, Step
 from jaxsd.types import Array, Params
 
 FEATURES: dict[str, Feature] = {
@@ -39,9 +42,11 @@ FEATURES: dict[str, Feature] = {
     "channels": channels.FEATURE,
     "reference": reference.FEATURE,
     "controlnet": controlnet.FEATURE,
+    "windows": windows.FEATURE,
     "sag": sag.FEATURE,
     "reuse": reuse.FEATURE,
     "region": region.FEATURE,
+    "areas": areas.FEATURE,
     "momentum": momentum.FEATURE,
     "apg": apg.FEATURE,
     "cfg_zero": cfg_zero.FEATURE,
@@ -49,16 +54,19 @@ FEATURES: dict[str, Feature] = {
     "rescale": rescale.FEATURE,
     "threshold": threshold.FEATURE,
     "blend": blend.FEATURE,
+    "noise_mask": noise_mask.FEATURE,
 }
 """Every feature, in the order in which they wrap the U-Net: the last is outermost.
 
-Those that intercept parts of the U-Net come first, so that a ControlNet keeps its own.
+Those that intercept parts of the U-Net come first, so that a ControlNet keeps its own. All that see
+a place of the picture are inside of `windows`, so that each window has its own part of it.
 """
 
 __all__ = [
     "FEATURES",
     "Beginning",
     "Feature",
+    "around",
     "combined",
     "on_sample",
     "on_x0",
@@ -99,6 +107,14 @@ def combined(names: Iterable[str], conditions: Conditions) -> Combine:
         return total, memory
 
     return run
+
+
+def around(names: Iterable[str], conditions: Conditions, network: Network) -> Network:
+    """The network of the loop with features around it, in order."""
+    for name in names:
+        if (wrap := FEATURES[name].around) is not None:
+            network = wrap(conditions.held[name], network)
+    return network
 
 
 def on_x0(names: Iterable[str]) -> Hook:

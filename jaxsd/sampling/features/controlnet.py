@@ -29,7 +29,7 @@ def hold(
 
 
 def wrap(networks: Networks, params: Params, held: tuple[Any, ...], unet: UNetCall) -> UNetCall:
-    """Adds what all networks give, weighted by the column `controlnet` [B, C].
+    """Adds what all networks give, weighted by the column `controlnet` [B, C], or [B, C, K].
 
     ControlNets run in each row and give residuals; the features of T2I-Adapters stay the same.
     """
@@ -39,8 +39,9 @@ def wrap(networks: Networks, params: Params, held: tuple[Any, ...], unet: UNetCa
         residuals = [] if call.residuals is None else [call.residuals]
         features: list[tuple[Array, ...]] = []
         for i, (net, seen) in enumerate(zip(networks.controlnets, held, strict=True)):
-            weight = branched(step.columns["controlnet"][:, i], branches)
-            given = jax.tree.map(partial(branched, branches=branches), seen)
+            weight = step.columns["controlnet"][:, i]
+            weight = weight.reshape(-1) if weight.ndim > 1 else branched(weight, branches)
+            given = call.seen(jax.tree.map(partial(branched, branches=branches), seen))
             if isinstance(net, T2IAdapter):
                 features.append(jax.tree.map(partial(per_image, weight), given))
                 continue
@@ -49,7 +50,8 @@ def wrap(networks: Networks, params: Params, held: tuple[Any, ...], unet: UNetCa
                 call.x,
                 call.timestep,
                 call.context,
-                hint=given,
+                hint=given.hint,
+                added_time=given.time,
                 pooled=call.pooled,
                 time_ids=call.time_ids,
             )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxsd.sampling.call import Branches, Networks, UNetCall
-from jaxsd.sampling.loop import Hook, Memory, Step
+from jaxsd.sampling.loop import Hook, Memory, Network, Step
 from jaxsd.types import Array, Params
 
 
@@ -25,6 +25,7 @@ class Feature(NamedTuple):
       wrap: (networks, params, held, unet) -> the U-Net with the feature around it.
       combine: (held, branches, combined, step, memory) -> (combined, memory); changes the weighted
         sum of branches.
+      around: (held, network) -> the network of the loop, guided, with the feature around it.
       on_x0: a hook on each estimate of x0.
       on_sample: held -> a hook on each new sample.
       memory: (networks, latents, branches) -> the feature's memory at the start of a run of rows.
@@ -33,6 +34,7 @@ class Feature(NamedTuple):
     hold: Callable[[Networks, Params, Any, Beginning], Any] | None = None
     wrap: Callable[[Networks, Params, Any, UNetCall], UNetCall] | None = None
     combine: Callable[[Any, Branches, Array, Step, Memory], tuple[Array, Memory]] | None = None
+    around: Callable[[Any, Network], Network] | None = None
     on_x0: Hook | None = None
     on_sample: Callable[[Any], Hook] | None = None
     memory: Callable[[Networks, Array, int], Any] | None = None

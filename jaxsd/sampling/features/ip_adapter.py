@@ -22,10 +22,12 @@ class ImagePrompts(NamedTuple):
     Attributes:
       seen: of each adapter.
       negatives: [B] int32, how many of an image's texts, the first ones, are negative prompts.
+      masks: [B, A, T] of each size that the U-Net has features of, T pixels: where adapters act.
     """
 
     seen: tuple[Array, ...] | tuple[KeysValues, ...]
     negatives: Array
+    masks: tuple[Array, ...] = ()
 
 
 def hold(
@@ -44,7 +46,8 @@ def hold(
 def wrap(networks: Networks, params: Params, held: ImagePrompts, unet: UNetCall) -> UNetCall:
     """Adds to each cross-attention what it sees of the pictures (equation 5).
 
-    The column `ip_adapter` [B, A] has the weight of each adapter. Negative prompts see no picture.
+    The column `ip_adapter` [B, A, N] has the weight of each adapter in each cross-attention, in the
+    order of their paths. Negative prompts see no picture.
     """
 
     def changed(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
@@ -67,8 +70,14 @@ def wrap(networks: Networks, params: Params, held: ImagePrompts, unet: UNetCall)
                     of_branches(kept).reshape(len(query), -1, *query.shape[2:]).astype(query.dtype)
                     for kept in own[name]
                 )
-                weight = jnp.repeat(weights[:, i], which.shape[1]).astype(out.dtype)
-                out = out + per_image(weight, attention(query, key, value))
+                own_weights = weights[:, i, sorted(own).index(name)]
+                weight = jnp.repeat(own_weights, which.shape[1]).astype(out.dtype)
+                shown = attention(query, key, value)
+                for mask in held.masks:
+                    if mask.shape[-1] == query.shape[1]:
+                        where = jnp.repeat(mask[:, i], which.shape[1], axis=0)
+                        shown = shown * where[..., None, None].astype(shown.dtype)
+                out = out + per_image(weight, shown)
             return out
 
         with attention_by(attended):

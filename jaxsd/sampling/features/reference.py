@@ -40,7 +40,8 @@ def wrap(networks: Networks, params: Params, held: Noised, unet: UNetCall) -> UN
         row, share = step.row, step.columns["reference"]
         branches = len(call.x) // len(share)
         noised = per_image(row.level[:, 0], held.latents) + per_image(row.level[:, 1], held.noise)
-        picture = call._replace(x=branched(per_image(row.c_in, noised), branches))
+        whole = branched(per_image(row.c_in, noised), branches)
+        picture = call._replace(x=call.seen(whole))
         shares = branched(share, branches)
         seen: dict[Path, tuple[Array, Array]] = {}
 

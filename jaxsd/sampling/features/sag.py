@@ -63,7 +63,7 @@ def _degraded(x: Array, output: Array, looked_at: Array, row: Row, halvings: int
     low, wide = (-(-side // 2**halvings) for side in (height, width))
     mask = looked_at.reshape(len(x), low, wide, 1)
     mask = mask[:, np.arange(height) * low // height][:, :, np.arange(width) * wide // width]
-    alpha, sigma = (row.level / jnp.linalg.norm(row.level, axis=-1, keepdims=True)).T
+    alpha, sigma = per_image(row.c_in, row.level).T
     x0 = denoised(x, output, row)
     noise = per_image(1 / sigma, x - per_image(alpha, x0))
     return per_image(alpha, jnp.where(mask, _blurred(x0), x0)) + per_image(sigma, noise)

@@ -1,0 +1,143 @@
+"""`jaxsd serve --model M [--model NAME=M2 ...]`: pictures over HTTP."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from jaxsd.cli.options import add_reading, loading, opened, reading
+from jaxsd.cli.progress import say
+from jaxsd.convert.controlnet import controlnet_place
+from jaxsd.convert.reading import Reading
+from jaxsd.folders import cache_folder, private
+from jaxsd.outputs import model_hash
+from jaxsd.settings import Settings, in_range
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="[NAME=]MODEL",
+        help="built-in name, diffusers folder, .safetensors or .ckpt file, or hub id, and the name "
+        "that clients give it; may be given several times, the first is taken where none is named "
+        "(emoji)",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=7860, help="0 for any that is free (7860)")
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="has the token that clients must give; needed for any other --host",
+    )
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="further name that clients call this server by; may be given several times",
+    )
+    parser.add_argument(
+        "--slots",
+        type=int,
+        metavar="N",
+        help="pictures that share a call of the network (measured, up to 8); give it for the same "
+        "pictures to the bit in every run",
+    )
+    parser.add_argument(
+        "--max-queue", type=int, default=64, metavar="N", help="pictures that may wait (64)"
+    )
+    parser.add_argument(
+        "--data", metavar="FOLDER", help="where jobs and pictures are kept (the cache folder)"
+    )
+    parser.add_argument(
+        "--shutdown-timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="to finish pictures in, at the end (30)",
+    )
+    for name, text in (
+        ("lora-folder", "where <lora:NAME:WEIGHT> in a prompt finds NAME.safetensors"),
+        ("embedding-folder", "of embeddings whose names may stand in a prompt"),
+    ):
+        told = f"{text}; may be given several times"
+        parser.add_argument(f"--{name}", action="append", default=[], metavar="FOLDER", help=told)
+    parser.add_argument(
+        "--control",
+        action="append",
+        default=[],
+        metavar="[NAME=]MODEL",
+        help="ControlNet or T2I-Adapter of the first model, and the name that clients give it; may "
+        "be given several times",
+    )
+    parser.add_argument("--wildcards", default="", metavar="FOLDER", help="of NAME.txt files")
+    parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
+    parser.add_argument("--taesd", metavar="TAESD", help="tiny autoencoder to decode with")
+    add_reading(parser)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Checks all that can be checked, loads the models, and serves until a signal."""
+    from jaxsd.server.serving import Place, listening, read_token, serve
+
+    token = read_token(args.token_file, args.host)
+    for name in ("slots", "max_queue"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} is at least 1")
+    folders = {"lora_folder": args.lora_folder, "embedding_folder": args.embedding_folder}
+    own = {name: tuple(value) for name, value in folders.items()}
+    base = in_range(Settings(wildcards=args.wildcards, **own))
+    sources = named_models(args.model or ["emoji"])
+    for source in sources.values():
+        opened(argparse.Namespace(**vars(args) | {"model": source}))
+    controls = named_models(args.control)
+    for source in controls.values():
+        controlnet_place(source)
+    listener = listening(args.host, args.port)
+    # Imported here because these import jax: wrong arguments are reported without that delay.
+    from jaxsd.drawings import with_programs
+    from jaxsd.pipeline import with_controlnet
+    from jaxsd.server.artist import PipelineArtist
+    from jaxsd.server.engine import Engine
+    from jaxsd.server.places import call_cost, places_by
+    from jaxsd.server.service import Served, served_recipe
+    from jaxsd.server.store import Store
+
+    store = Store(Path(args.data) if args.data else private(cache_folder()) / "served")
+    models = []
+    for name, source in sources.items():
+        pipe = with_programs(source, say, **loading(args))
+        for own, place in controls.items() if not models else ():
+            pipe = with_controlnet(pipe, place, own)
+        places = args.slots or places_by(partial(call_cost, pipe))
+        say(f"{name}: {places} picture{'s' * (places > 1)} in a call (--slots {places})")
+        recipe = served_recipe(
+            source,
+            args.dtype,
+            places,
+            model_hash=model_hash(Path(source)),
+            taesd=args.taesd or "",
+            reading=Reading(**reading(args)).stated,
+        )
+        artist = PipelineArtist(pipe, places)
+        models.append(Served(name, pipe.spec, artist, recipe, tuple(pipe.controlnets)))
+    place = Place(args.host, args.port, token, tuple(args.allowed_host), args.shutdown_timeout)
+    serve(models, base, place, store, Engine(args.max_queue), listener, say)
+
+
+def named_models(given: list[str]) -> dict[str, str]:
+    """Name -> source, of `NAME=SOURCE`, or of sources that give their own names.
+
+    Raises:
+      ValueError: two models of one name.
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, source = text.partition("=")
+        if not equals:
+            name, source = Path(text).stem or text, text
+        if name in found:
+            raise ValueError(f"two models have the name {name!r}; give one as NAME={source}")
+        found[name] = source
+    return found

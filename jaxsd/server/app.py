@@ -1,0 +1,75 @@
+"""The server as an ASGI app: its routes, and how it says no."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+import jaxsd
+from jaxsd.server import metrics, native, openai_images, page_routes, webui_api
+from jaxsd.server.refusals import Refused
+from jaxsd.server.service import Service
+
+
+def app_of(service: Service) -> FastAPI:
+    """The app, without its guard."""
+
+    @asynccontextmanager
+    async def begin(app: FastAPI) -> AsyncIterator[None]:
+        await native.resume(service)
+        yield
+
+    app = FastAPI(
+        title="jaxsd",
+        lifespan=begin,
+        version=jaxsd.__version__,
+        docs_url=None,  # which would load scripts of others
+        redoc_url=None,
+    )
+    app.include_router(native.routes(service))
+    app.include_router(openai_images.routes(service))
+    app.include_router(webui_api.routes(service))
+    app.include_router(page_routes.routes())
+
+    @app.get("/health", tags=["probes"])
+    async def health() -> Response:
+        """Whether the process works."""
+        broken = service.engine.broken
+        return JSONResponse({"status": broken or "ok"}, 500 if broken else 200)
+
+    @app.get("/ready", tags=["probes"])
+    async def ready() -> Response:
+        """Whether it takes requests."""
+        no = service.engine.draining or service.engine.broken
+        return JSONResponse({"status": "draining" if no else "ok"}, 503 if no else 200)
+
+    @app.get("/metrics", tags=["probes"])
+    async def numbers() -> Response:
+        """Numbers for Prometheus."""
+        return Response(*metrics.exposed(service))
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Refused) -> Response:
+        return _answer(request, error)
+
+    @app.exception_handler(HTTPException)
+    async def not_found(request: Request, error: HTTPException) -> Response:
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid")
+        return _answer(request, Refused(error.status_code, str(error.detail), code))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"][1:]))
+        return _answer(request, Refused(422, f"{name}: {first['msg']}", param=name))
+
+    return app
+
+
+def _answer(request: Request, refused: Refused) -> Response:
+    webui = request.url.path.startswith(("/sdapi/", "/internal/"))
+    said = refused.as_webui() if webui else refused.as_openai()
+    return JSONResponse(said, refused.status, dict(refused.headers))

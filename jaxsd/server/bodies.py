@@ -1,0 +1,73 @@
+"""What is in a request."""
+
+import json
+from typing import Any
+
+from fastapi import Request
+
+from jaxsd.server.refusals import Refused
+
+MOST_PARTS = 1000
+"""Fields of a form."""
+
+
+async def json_body(request: Request) -> dict[str, Any]:
+    """The JSON object in a request; an empty one if there is no body.
+
+    Python's JSON has Infinity, which webui's clients send.
+
+    Raises:
+      Refused: something else.
+    """
+    content = await request.body()
+    if not content:
+        return {}
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Refused(415, "send JSON, with Content-Type: application/json", "unsupported_type")
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise Refused(400, f"the body is not JSON: {reason}", "invalid_json") from None
+    if not isinstance(found, dict):
+        raise Refused(400, "the body is not a JSON object", "invalid_json")
+    return found
+
+
+async def form_body(request: Request) -> dict[str, list[str | bytes]]:
+    """The fields of a form, of which some are files; `image[]` is `image`.
+
+    Raises:
+      Refused: it is none.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "multipart/form-data":
+        raise Refused(415, "send a form, multipart/form-data", "unsupported_type")
+    found: dict[str, list[str | bytes]] = {}
+    async with request.form(max_files=20, max_fields=MOST_PARTS) as form:
+        for name, value in form.multi_items():
+            content = value if isinstance(value, str) else await value.read()
+            found.setdefault(name.removesuffix("[]"), []).append(content)
+    return found
+
+
+def whole(values: dict[str, Any], name: str, default: int, most: int, least: int = 1) -> int:
+    """Takes a whole number out of a table.
+
+    Raises:
+      Refused: it is none, or out of range.
+    """
+    value = values.pop(name, None)
+    if value is None:
+        return default
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or isinstance(value, bool) or number != float(value):
+        raise Refused(400, f"{name} {value!r} is not a whole number", param=name)
+    if not least <= number <= most:
+        message = f"{name} {number} is out of range; allowed is {least} to {most}"
+        raise Refused(400, message, param=name)
+    return number

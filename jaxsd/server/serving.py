@@ -1,0 +1,157 @@
+"""A server from its beginning to its end: the socket, the token, the signals."""
+
+import os
+import socket
+import stat
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from jaxsd.canvases import Pictures
+from jaxsd.server.app import app_of
+from jaxsd.server.engine import Engine
+from jaxsd.server.guard import LOOPBACK, Guard
+from jaxsd.server.picture import FAILED, Picture
+from jaxsd.server.service import Served, Service
+from jaxsd.server.store import Store
+from jaxsd.settings import Settings, checked, rows_of
+
+LEAST_TOKEN = 16
+"""Characters of a token."""
+GRACE = 3
+"""Seconds that connections have to end when all is drawn."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server listens, and to whom.
+
+    Attributes:
+      host: address to bind to.
+      token: that clients must give; empty for none.
+      names: further hosts that it answers to.
+      patience: seconds that pictures have to be finished in when it ends.
+    """
+
+    host: str
+    port: int
+    token: str = ""
+    names: tuple[str, ...] = ()
+    patience: float = 30.0
+
+
+def read_token(path: str | None, host: str) -> str:
+    """The token in a file; empty where there is none and none is needed.
+
+    Raises:
+      ValueError: it is needed, too short, or others can read it.
+      OSError: there is no such file.
+    """
+    if path is None:
+        if host not in LOOPBACK:
+            raise ValueError(
+                f"--host {host} lets other machines in, which needs --token-file FILE with a token "
+                f"of {LEAST_TOKEN} characters or more"
+            )
+        return ""
+    file = Path(path)
+    token = file.read_text(encoding="utf-8").strip()
+    if len(token) < LEAST_TOKEN:
+        raise ValueError(f"{path}: the token has {len(token)} characters; {LEAST_TOKEN} is least")
+    if stat.S_IMODE(file.stat().st_mode) & 0o077:
+        raise ValueError(f"{path} can be read by other users; run: chmod 600 {path}")
+    return token
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+      OSError: naming host and port.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"can not listen on {host}:{port}: {reason}; give another --port") from None
+
+
+def warm_up(models: Sequence[Served], base: Settings, engine: Engine) -> None:
+    """Draws a picture with each model, so that programs are there before anyone asks.
+
+    Raises:
+      ValueError: a model cannot draw.
+    """
+    for model in models:
+        steps = replace(base, prompt="", steps=2)
+        settings, over = checked(steps, model.spec), threading.Event()
+        picture = Picture(
+            model.artist,
+            model.artist.order(settings, Pictures()),
+            rows_of(settings, model.spec),
+            lambda one, over=over: over.set() if one.over else None,
+        )
+        engine.submit([picture])
+        over.wait()
+        if picture.state == FAILED:
+            raise ValueError(f"model {model.name} can not draw: {picture.error}")
+
+
+def serve(
+    models: Sequence[Served],
+    base: Settings,
+    place: Place,
+    store: Store,
+    engine: Engine,
+    listener: socket.socket,
+    say: Callable[[str], None],
+) -> None:
+    """Serves until a signal, and finishes what is being drawn.
+
+    Args:
+      models: in memory.
+      base: settings that hold where a client says nothing.
+      place: where it listens.
+      store: of jobs.
+      engine: not begun.
+      listener: a socket that listens there.
+      say: called with lines for people.
+    """
+    engine.start()
+    warm_up(models, base, engine)
+    service = Service(models, engine, store, base)
+    hosts = {*LOOPBACK, *place.names, place.host} - {"0.0.0.0", "::"}
+    app = Guard(app_of(service), hosts, place.token)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE
+    )
+    shown = f"[{place.host}]" if ":" in place.host else place.host
+    say(f"listening on http://{shown}:{listener.getsockname()[1]}")
+    _Server(config, engine, place.patience).run(sockets=[listener])
+    engine.drain()
+    engine.join(place.patience)
+    service.close()
+
+
+class _Server(uvicorn.Server):
+    """Ends in good order at the first signal, and at once at the second."""
+
+    def __init__(self, config: uvicorn.Config, engine: Engine, patience: float) -> None:
+        super().__init__(config)
+        self.engine, self.patience = engine, patience
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Takes nothing new from now on, and ends when the last picture is done."""
+        if self.engine.draining:
+            os._exit(128 + sig)  # what is in a call of the network can not be stopped
+        self.engine.drain()
+        threading.Thread(target=self._end, daemon=True).start()
+
+    def _end(self) -> None:
+        self.engine.join(self.patience)
+        self.should_exit = True

@@ -1,0 +1,187 @@
+"""The conditions of a sampler as the arrays that the programs take: texts, branches, hints.
+
+Branches of the negative side come first, then those of the positive one.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxsd.config import ModelSpec
+from jaxsd.config.autoencoders import scaled
+from jaxsd.sampling.features.channels import Channels
+from jaxsd.sampling.texts import Encoded
+from jaxsd.schedulers import Tableau
+from jaxsd.schedulers.guidance import Guidance
+from jaxsd.workflow.levels import sigma_at
+from jaxsd.workflow.resizing import nearest_centred, resized
+from jaxsd.workflow.values import Conditions, Hint, Model
+
+BLANK = (0.8223, -0.6876, 0.6364, 0.1380)
+"""Latents of a grey picture, which inpainting models see where nothing else is given."""
+
+
+class Sides(NamedTuple):
+    """Both sides of guidance."""
+
+    negative: Conditions  # empty where only the positive side counts
+    positive: Conditions
+    cfg: float
+
+    @property
+    def branches(self) -> Conditions:
+        """All conditions, in the order of branches."""
+        return (*self.negative, *self.positive)
+
+
+def sides_of(positive: Conditions, negative: Conditions, cfg: float, *, plus_plus: bool) -> Sides:
+    """The sides that are computed: none is negative where the scale is 1, but with CFG++."""
+    if math.isclose(cfg, 1.0) and not plus_plus:
+        negative = ()
+    hints = next((one.hints for one in positive if one.to_both and one.hints), ())
+    if hints:
+        negative = tuple(one if one.hints else replace(one, hints=hints) for one in negative)
+    return Sides(negative, positive, cfg)
+
+
+def texts_of(sides: Sides, batch: int) -> Encoded:
+    """Contexts [B, M, L, d] and pooled texts, [B, M, p] or None, of all branches.
+
+    Texts of different lengths are repeated up to a common one, which leaves attention as it was.
+    """
+    branches = sides.branches
+    length = math.lcm(*(one.context.shape[1] for one in branches))
+    contexts = [
+        np.tile(np.asarray(one.context), (1, length // one.context.shape[1], 1)) for one in branches
+    ]
+    pooled = None
+    if all(one.pooled is not None for one in branches):
+        pooled = _batched([np.asarray(one.pooled) for one in branches], batch)
+    return Encoded(_batched(contexts, batch), pooled)
+
+
+def _batched(arrays: Sequence[np.ndarray], batch: int) -> np.ndarray:
+    return np.stack([repeated(one, batch) for one in arrays], axis=1)
+
+
+def repeated(array: np.ndarray, batch: int) -> np.ndarray:
+    """The images of an array again and again, or the first ones, `batch` in all."""
+    return np.concatenate([array] * -(-batch // len(array)))[:batch]
+
+
+def time_ids(spec: ModelSpec, sides: Sides, batch: int, size: tuple[int, int]) -> Any:
+    """XL's sizes and crop, or the refiner's with a score, [B, M, n]; None for other models."""
+    if spec.unet.added is None:
+        return None
+    rows = []
+    for number, one in enumerate(sides.branches):
+        own = one.sizes
+        height, width = own.get("height", size[0]), own.get("width", size[1])
+        row = [height, width, own.get("crop_h", 0), own.get("crop_w", 0)]
+        if spec.unet.added.time_ids == 6:
+            row += [own.get("target_height", height), own.get("target_width", width)]
+        else:
+            usual = 2.5 if number < len(sides.negative) else 6.0
+            row.append(own.get("aesthetic_score", usual))
+        rows.append(row)
+    return np.tile(np.float32(rows), (batch, 1, 1))
+
+
+def active_rows(model: Model, sides: Sides, table: Tableau) -> np.ndarray:
+    """Whether a branch counts in a row, [S, K] bool, by its range of levels."""
+    levels = table.sigma[:-1] / table.alpha[:-1]
+    ranges = [(sigma_at(model, one.start), sigma_at(model, one.end)) for one in sides.branches]
+    return np.stack([(levels <= start) & (levels >= end) for start, end in ranges], axis=1)
+
+
+def side_weights(sides: Sides, active: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """The weight of each branch's side where it counts, in the place of that side, [S, K, 2]."""
+    rows, count = active.shape
+    weight = np.zeros((rows, count, 2), np.float32)
+    scale = sides.cfg * factors
+    first = len(sides.negative)
+    weight[:, :first, 0] = (1 - scale)[:, None]
+    weight[:, first:, 1] = scale[:, None] if first else 1
+    return weight * active[:, :, None]
+
+
+def needs_areas(sides: Sides, weights: np.ndarray) -> bool:
+    """Whether branches count in parts of the picture, or no branch of a side does in some row."""
+    if any(one.mask is not None or one.area is not None for one in sides.branches):
+        return True
+    first = len(sides.negative)
+    counts = weights.any(axis=-1)
+    there = [counts[:, first:], *([counts[:, :first]] if first else [])]
+    return not all(side.any(axis=1).all() for side in there)
+
+
+def guidance_of(sides: Sides, weights: np.ndarray) -> Guidance:
+    """Branches that are everywhere, by their strengths: `which` [S, K] and `weight` [S, K - 1]."""
+    strength = np.float32([one.strength for one in sides.branches])
+    counts = (weights != 0) * strength[None, :, None]
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-30)
+    total = (weights * share).sum(axis=-1)
+    which = np.tile(np.arange(len(strength), dtype=np.int32), (len(weights), 1))
+    return Guidance(which, total[:, 1:].astype(np.float32))
+
+
+def hints_of(sides: Sides) -> tuple[Hint, ...]:
+    """All hints of both sides, each once."""
+    return tuple({id(hint): hint for one in sides.branches for hint in one.hints}.values())
+
+
+def hint_images(hints: Sequence[Hint], batch: int, height: int, width: int) -> tuple:
+    """The pictures of hints in the size of the picture, [B, H, W, 3] each."""
+    return tuple(
+        repeated(nearest_centred(one.image, height, width).astype(np.float32), batch)
+        for one in hints
+    )
+
+
+def hint_weights(model: Model, sides: Sides, hints: Sequence[Hint], table: Tableau) -> np.ndarray:
+    """The weight of each hint for each branch in each row, [S, C, K]."""
+    levels = table.sigma[:-1] / table.alpha[:-1]
+    weight = np.zeros((len(levels), len(hints), len(sides.branches)), np.float32)
+    for i, hint in enumerate(hints):
+        counts = (levels <= sigma_at(model, hint.start)) & (levels >= sigma_at(model, hint.end))
+        for k, one in enumerate(sides.branches):
+            if any(hint is own for own in one.hints):
+                weight[:, i, k] = counts * hint.strength
+    return weight
+
+
+def channels_of(
+    spec: ModelSpec, sides: Sides, samples: np.ndarray, mask: np.ndarray | None
+) -> dict[str, Channels]:
+    """What the U-Net sees behind its input: mask and masked picture, or a picture to change.
+
+    Args:
+      spec: of the model.
+      sides: the first positive condition has latents and mask, if any does.
+      samples: [B, h, w, c] scaled latents, which stand for those of the picture.
+      mask: [B, h, w, 1] of the latents, or None.
+
+    Raises:
+      ValueError: a model that sees what no node gives.
+    """
+    sees, concat = spec.unet.sees, dict(sides.positive[0].concat)
+    if not sees:
+        return {}
+    batch = len(samples)
+    if sees == "mask":
+        seen = scaled(spec.vae, concat["image"]) if "image" in concat else samples
+        if "mask" in concat:
+            mask = np.round(resized(concat["mask"][..., None], *samples.shape[1:3], "bilinear"))
+        if mask is None:
+            mask = np.ones((*samples.shape[:3], 1), np.float32)
+            seen = np.broadcast_to(np.float32(BLANK), samples.shape)
+        whole = [repeated(np.asarray(one, np.float32), batch) for one in (mask, seen)]
+        return {"channels": Channels(np.concatenate(whole, axis=-1), None)}
+    if sees == "picture" and "image" in concat:
+        seen = repeated(np.asarray(concat["image"], np.float32), batch)
+        shown = np.float32([bool(one.concat) for one in sides.branches])
+        return {"channels": Channels(seen, None, np.tile(shown, (batch, 1)))}
+    raise ValueError(f"the model sees a {sees} beside the latents, which no node gives it")

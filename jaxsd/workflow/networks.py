@@ -1,0 +1,206 @@
+"""The programs of the nodes' networks: texts to conditions, pictures to latents and back."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsd.config import ModelSpec, T2IAdapterConfig
+from jaxsd.config.autoencoders import scaled, unscaled
+from jaxsd.convert import open_model
+from jaxsd.convert.files.tensors import FlatTree, dtype_named, unwidened
+from jaxsd.convert.files.tensors import load as load_tensors
+from jaxsd.executables import Executables
+from jaxsd.memory import check_drawing
+from jaxsd.models import ControlNet as ControlNetwork
+from jaxsd.models.t2i_adapter import T2IAdapter
+from jaxsd.parallel import placing
+from jaxsd.pipeline import Pipeline, load, with_controlnet
+from jaxsd.pipeline.batches import image_keys
+from jaxsd.pipeline.drawing import Programs
+from jaxsd.pipeline.forms import changed
+from jaxsd.sampling.program import Given, decode, encode, encode_images
+from jaxsd.sampling.texts import Interpolated, Texts
+from jaxsd.settings import Settings
+from jaxsd.types import Params
+from jaxsd.workflow.prompts import chunks
+from jaxsd.workflow.values import Clip, Condition, ControlNet, Hint, Model, Vae
+
+PLAIN = Settings()
+
+
+def programs_of(
+    spec: ModelSpec, params: Params, dtype: str, run: Executables, settings: Settings = PLAIN
+) -> Programs:
+    """The programs of some of a model's networks."""
+    networks = Pipeline(spec, params, (), dtype, programs=run).networks
+    return Programs(changed(networks, settings), params, run)
+
+
+def read_model(source: str, dtype: str, run: Executables) -> tuple[Model, Clip, Vae]:
+    """The three parts of a checkpoint.
+
+    Raises:
+      ValueError: in one line, for anything wrong with the source.
+      OSError: no such file.
+    """
+    check_kind(open_model(source).spec, source)
+    pipe = load(source, dtype, programs=run)
+    spec = pipe.spec
+    return (
+        Model(spec, pipe.params["unet"], run, dtype),
+        Clip(spec, {"text": pipe.params["text"]}, pipe.tokenizers, run, dtype),
+        Vae(spec, pipe.params["vae"], run, dtype),
+    )
+
+
+def check_kind(spec: ModelSpec, source: str) -> None:
+    """Raises ValueError for a model whose samplers or inputs no node here has."""
+    if spec.schedule.edm is not None:
+        kind = "a model of continuous noise (EDM)"
+    elif spec.unet.sees in ("small", "depth"):
+        kind = f"{spec.family}, which sees another picture beside the latents"
+    elif spec.unet.guidance_dim is not None:
+        kind = "an LCM that takes the guidance scale as an input"
+    else:
+        return
+    raise ValueError(f"{source} is {kind}; graphs do not draw with it, jaxsd generate does")
+
+
+def loaded(tensors: FlatTree, dtype: str) -> Params:
+    """A network's tensors on the device; those of 16 bits in the file stay so for "float32"."""
+    return load_tensors(
+        {path: unwidened(one, dtype_named(dtype), path) for path, one in tensors.items()},
+        placing(None),
+    )
+
+
+def encoded_text(clip: Clip, texts: Sequence[str], words: dict[str, str]) -> Condition:
+    """The condition of a prompt.
+
+    Args:
+      clip: has the embeddings that the prompt names.
+      texts: the prompt for each text encoder.
+      words: name of an embedding -> its word.
+    """
+    ids, weights = [], []
+    each = [chunks(text, own, words) for text, own in zip(texts, clip.tokenizers, strict=True)]
+    count = max(len(own) for own, _ in each)
+    for (own, weight), tokenizer in zip(each, clip.tokenizers, strict=True):
+        empty = np.repeat(tokenizer.framed([[]]), count, axis=0)
+        ones = np.ones_like(empty, np.float32)
+        ids.append(np.stack([np.concatenate([own, empty[len(own) :]]), empty])[None])
+        weights.append(np.stack([np.concatenate([weight, ones[len(own) :]]), ones])[None])
+    is_weighted = any((own != 1).any() for own in weights)
+    if not is_weighted:
+        ids = [own[:, :1] for own in ids]
+    layer = None if clip.layer is None else np.int32([-clip.layer])
+    given = Texts(
+        ids=tuple(own[:, :, 0] if count == 1 else own for own in ids),
+        keep=np.ones((1, 1), np.float32),
+        layer=layer,
+        weights=Interpolated(tuple(weights)) if is_weighted else None,
+    )
+    programs = programs_of(clip.spec, clip.params, clip.dtype, clip.run)
+    conditions, _ = programs(encode, given=_only(given))
+    pooled = conditions.pooled
+    return Condition(
+        np.asarray(conditions.context[:, 0]), None if pooled is None else np.asarray(pooled[:, 0])
+    )
+
+
+def _only(texts: Texts) -> Given:
+    """What `encode` takes, with texts alone."""
+    zeros = np.zeros((1, 1, 1, 1), np.float32)
+    return Given(
+        texts, None, zeros[0, 0, 0], zeros[0, 0] * [[0, 0]], zeros, image_keys([0]), None, {}
+    )
+
+
+def check_layer(clip: Clip, layer: int) -> None:
+    """Raises ValueError if the text encoders have no such layer."""
+    layers = min(text.layers for text in clip.spec.text)
+    if -layer > layers:
+        raise ValueError(f"stop_at_clip_layer {layer}: the text encoder has {layers} layers")
+
+
+def encoded(vae: Vae, pixels: np.ndarray, tile: int = 0) -> np.ndarray:
+    """Latents [B, h, w, c], not scaled, of pictures [B, H, W, 3] in [0, 1]: the posterior's mean.
+
+    The middle is taken whose sides are multiples of the autoencoder's factor.
+    """
+    unit = vae.spec.vae.downscale
+    pixels = cropped(pixels, unit)[..., :3]
+    if not pixels.size:
+        raise ValueError(f"the picture is smaller than {unit} pixels")
+    _check_memory(vae, pixels.shape, tile)
+    images = jnp.asarray(2 * pixels - 1, jnp.float32)
+    programs = _of_vae(vae, tile)
+    return np.asarray(unscaled(vae.spec.vae, programs(encode_images, images=images)))
+
+
+def decoded(vae: Vae, samples: np.ndarray, tile: int = 0) -> np.ndarray:
+    """Pictures [B, H, W, 3] in [0, 1] of latents that are not scaled.
+
+    Raises:
+      FloatingPointError: what was decoded is not finite.
+    """
+    batch, height, width, _ = samples.shape
+    unit = vae.spec.vae.downscale
+    _check_memory(vae, (batch, height * unit, width * unit), tile)
+    latents = jnp.asarray(scaled(vae.spec.vae, samples), jnp.float32)
+    images = np.asarray(_of_vae(vae, tile)(decode, latents=latents))
+    if not np.isfinite(images).all():
+        raise FloatingPointError("the autoencoder's output was not finite; try dtype float32")
+    return np.clip(images / 2 + 0.5, 0, 1)
+
+
+def _check_memory(vae: Vae, shape: Sequence[int], tile: int) -> None:
+    """Raises ValueError for pictures [B, H, W, ...] that do not fit into memory."""
+    batch, height, width = shape[:3]
+    settings = Settings(height=height, width=width, vae_tile=tile)
+    check_drawing(settings, vae.spec, images=batch, together=batch)
+
+
+def _of_vae(vae: Vae, tile: int) -> Programs:
+    settings = Settings(vae_tile=tile)
+    programs = programs_of(vae.spec, {"vae": vae.params}, vae.dtype, vae.run, settings)
+    return programs.of_decoder
+
+
+def cropped(pixels: np.ndarray, unit: int) -> np.ndarray:
+    """The middle of pictures [B, H, W, ...] whose sides are multiples of a unit."""
+    for axis in (1, 2):
+        side = pixels.shape[axis]
+        first = side % unit // 2
+        pixels = np.take(pixels, range(first, first + side // unit * unit), axis)
+    return pixels
+
+
+def with_hints(programs: Programs, model: Model, hints: Sequence[Hint]) -> Programs:
+    """The programs with the networks of hints.
+
+    Raises:
+      ValueError: a network of another U-Net.
+    """
+    if not hints:
+        return programs
+    nets, trees = zip(*(_control(model, one.net) for one in hints), strict=True)
+    return programs._replace(
+        networks=programs.networks._replace(controlnets=nets),
+        params=programs.params | {"controlnet": list(trees)},
+    )
+
+
+def _control(model: Model, net: ControlNet) -> tuple[Any, Params]:
+    """A network and its weights for a U-Net; the value of the node remembers the last ones."""
+    kept = net.read.get("last")
+    if kept is None or kept[0] is not model.params:
+        pipe = Pipeline(model.spec, {"unet": model.params}, (), model.dtype, programs=model.run)
+        pipe = with_controlnet(pipe, net.source, "own")
+        config = pipe.controlnets["own"]
+        kind = T2IAdapter if isinstance(config, T2IAdapterConfig) else ControlNetwork
+        network = kind(config, jnp.dtype(model.dtype))
+        kept = net.read["last"] = (model.params, network, pipe.params["controlnet"]["own"])
+    return kept[1:]

@@ -1,0 +1,128 @@
+"""Nodes that read models, and that add LoRAs to them."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from jaxsd.adapters.lora import merged_weights
+from jaxsd.convert.alone import open_unet, open_vae
+from jaxsd.pipeline.adapting import merges_of
+from jaxsd.pipeline.upscaling import Upscaler, load_upscaler
+from jaxsd.settings import Lora
+from jaxsd.workflow.networks import check_kind, loaded, read_model
+from jaxsd.workflow.schema import InFolder, Range, node
+from jaxsd.workflow.values import CLIP, MODEL, Clip, ControlNet, Model, Vae
+from jaxsd.workflow.workspace import Workspace
+
+Strength = Annotated[float, Range(-100, 100)]
+LoraName = Annotated[str, InFolder("loras")]
+CheckpointName = Annotated[str, InFolder("checkpoints")]
+
+
+@node("CheckpointLoaderSimple", "MODEL", "CLIP", "VAE")
+def checkpoint_loader_simple(
+    place: Workspace, *, ckpt_name: CheckpointName
+) -> tuple[Model, Clip, Vae]:
+    """The three parts of a checkpoint."""
+    return read_model(place.model("checkpoints", ckpt_name), place.dtype, place.programs)
+
+
+@node("CheckpointLoader", "MODEL", "CLIP", "VAE")
+def checkpoint_loader(
+    place: Workspace, *, config_name: str = "", ckpt_name: CheckpointName
+) -> tuple[Model, Clip, Vae]:
+    """The same; what the file holds is told from its tensors, not from a configuration."""
+    return checkpoint_loader_simple(place, ckpt_name=ckpt_name)
+
+
+@node("DiffusersLoader", "MODEL", "CLIP", "VAE")
+def diffusers_loader(
+    place: Workspace, *, model_path: Annotated[str, InFolder("diffusers")]
+) -> tuple[Model, Clip, Vae]:
+    """The three parts of a folder of diffusers."""
+    return read_model(place.model("diffusers", model_path), place.dtype, place.programs)
+
+
+@node("UNETLoader", "MODEL")
+def unet_loader(
+    place: Workspace,
+    *,
+    unet_name: Annotated[str, InFolder("diffusion_models")],
+    weight_dtype: Literal["default", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"] = "default",
+) -> Model:
+    """A U-Net by itself, or that of a whole model. Weights keep the file's 16 bits."""
+    source = place.model("diffusion_models", unet_name)
+    if not Path(source).is_file() or (found := open_unet(Path(source))) is None:
+        return read_model(source, place.dtype, place.programs)[0]
+    spec, tensors = found
+    check_kind(spec, source)
+    return Model(spec, loaded(tensors, place.dtype), place.programs, place.dtype)
+
+
+@node("VAELoader", "VAE")
+def vae_loader(place: Workspace, *, vae_name: Annotated[str, InFolder("vae")]) -> Vae:
+    """An autoencoder by itself, or that of a whole model."""
+    source = place.model("vae", vae_name)
+    if not Path(source).is_file() or (found := open_vae(Path(source))) is None:
+        return read_model(source, place.dtype, place.programs)[2]
+    spec, tensors = found
+    return Vae(spec, loaded(tensors, place.dtype), place.programs, place.dtype)
+
+
+@node("LoraLoader", "MODEL", "CLIP")
+def lora_loader(
+    place: Workspace,
+    *,
+    model: MODEL,
+    clip: CLIP,
+    lora_name: LoraName,
+    strength_model: Strength = 1.0,
+    strength_clip: Strength = 1.0,
+) -> tuple[Model, Clip]:
+    """A LoRA, or another kind of adapter, merged into both."""
+    made = lora_loader_model_only(
+        place, model=model, lora_name=lora_name, strength_model=strength_model
+    )
+    if not strength_clip:
+        return made, clip
+    spec = replace(model.spec, text=clip.spec.text)
+    loras = merges_of([Lora(place.model("loras", lora_name), 1.0, strength_clip)], spec)
+    return made, replace(clip, params=merged_weights(clip.params, loras))
+
+
+@node("LoraLoaderModelOnly", "MODEL")
+def lora_loader_model_only(
+    place: Workspace, *, model: MODEL, lora_name: LoraName, strength_model: Strength = 1.0
+) -> Model:
+    """A LoRA merged into the U-Net."""
+    if not strength_model:
+        return model
+    loras = merges_of([Lora(place.model("loras", lora_name), strength_model, 0.0)], model.spec)
+    return replace(model, params=merged_weights({"unet": model.params}, loras)["unet"])
+
+
+@node("ControlNetLoader", "CONTROL_NET")
+def control_net_loader(
+    place: Workspace, *, control_net_name: Annotated[str, InFolder("controlnet")]
+) -> ControlNet:
+    """A ControlNet or T2I-Adapter; it is read when the U-Net that it is for is known."""
+    return ControlNet(place.model("controlnet", control_net_name))
+
+
+@node("DiffControlNetLoader", "CONTROL_NET")
+def diff_control_net_loader(
+    place: Workspace,
+    *,
+    model: MODEL,
+    control_net_name: Annotated[str, InFolder("controlnet")],
+) -> ControlNet:
+    """The same; a file of differences is added to the U-Net that it is used with."""
+    return control_net_loader(place, control_net_name=control_net_name)
+
+
+@node("UpscaleModelLoader", "UPSCALE_MODEL")
+def upscale_model_loader(
+    place: Workspace, *, model_name: Annotated[str, InFolder("upscale_models")]
+) -> Upscaler:
+    """A network that enlarges pictures."""
+    return load_upscaler(place.model("upscale_models", model_name), place.dtype, run=place.programs)

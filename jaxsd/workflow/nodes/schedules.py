@@ -1,0 +1,107 @@
+"""Nodes of levels and of samplers by themselves."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+
+from jaxsd.schedulers.spacing import exponential_sigmas, karras_sigmas
+from jaxsd.schedulers.trained_sigmas import ALIGNED, ALIGNED_XL
+from jaxsd.workflow.levels import NAMED, SAMPLER_NAMES, SCHEDULER_NAMES, scheduled, trained_levels
+from jaxsd.workflow.schema import Choice, Percent, Range, node
+from jaxsd.workflow.values import MODEL, SIGMAS, Sampler
+
+Steps = Annotated[int, Range(1, 10_000)]
+Level = Annotated[float, Range(0, 5000)]
+Scheduler = Annotated[str, Choice(SCHEDULER_NAMES)]
+
+
+@node("KSamplerSelect", "SAMPLER")
+def k_sampler_select(*, sampler_name: Annotated[str, Choice(SAMPLER_NAMES)]) -> Sampler:
+    """A sampler by its name."""
+    return NAMED[sampler_name]
+
+
+@node("BasicScheduler", "SIGMAS")
+def basic_scheduler(
+    *, model: MODEL, scheduler: Scheduler, steps: Steps = 20, denoise: Percent = 1.0
+) -> np.ndarray:
+    """The levels of a scheduler by its name."""
+    return scheduled(model, scheduler, steps, denoise)
+
+
+@node("KarrasScheduler", "SIGMAS")
+def karras_scheduler(
+    *,
+    steps: Steps = 20,
+    sigma_max: Level = 14.614642,
+    sigma_min: Level = 0.0291675,
+    rho: Annotated[float, Range(0, 100)] = 7.0,
+) -> np.ndarray:
+    """Equally spaced in sigma^(1/rho)."""
+    return np.append(karras_sigmas(sigma_max, sigma_min, steps, rho), 0.0)
+
+
+@node("ExponentialScheduler", "SIGMAS")
+def exponential_scheduler(
+    *, steps: Steps = 20, sigma_max: Level = 14.614642, sigma_min: Level = 0.0291675
+) -> np.ndarray:
+    """Equally spaced in log sigma."""
+    return np.append(exponential_sigmas(sigma_max, sigma_min, steps), 0.0)
+
+
+@node("SDTurboScheduler", "SIGMAS")
+def sd_turbo_scheduler(
+    *, model: MODEL, steps: Annotated[int, Range(1, 10)] = 1, denoise: Percent = 1.0
+) -> np.ndarray:
+    """Every hundredth trained level from the noisiest down."""
+    _, trained = trained_levels(model)
+    first = 10 - int(10 * denoise)
+    places = np.arange(1, 11)[::-1][first : first + steps] * 100 - 1
+    return np.append(trained[places], 0.0)
+
+
+@node("AlignYourStepsScheduler", "SIGMAS")
+def align_your_steps_scheduler(
+    *, model_type: Literal["SD1", "SDXL"], steps: Steps = 10, denoise: Percent = 1.0
+) -> np.ndarray:
+    """The levels that were found for ten steps, and others between them."""
+    if denoise <= 0:
+        return np.zeros(0)
+    count = steps if denoise > 0.9999 else round(steps * denoise)
+    known = np.array({"SD1": ALIGNED, "SDXL": ALIGNED_XL}[model_type])
+    places = np.linspace(0, 1, steps + 1)
+    levels = np.exp(np.interp(places, np.linspace(0, 1, len(known)), np.log(known)))
+    levels = levels[-(count + 1) :]
+    levels[-1] = 0
+    return levels
+
+
+@node("ManualSigmas", "SIGMAS")
+def manual_sigmas(*, sigmas: str = "1, 0.5") -> np.ndarray:
+    """Levels as numbers.
+
+    Raises:
+      ValueError: something that is no number.
+    """
+    try:
+        return np.array([float(one) for one in sigmas.replace(",", " ").split()])
+    except ValueError:
+        raise ValueError("sigmas are numbers with commas between, such as 14.6, 2, 0") from None
+
+
+@node("SplitSigmas", "SIGMAS", "SIGMAS")
+def split_sigmas(
+    *, sigmas: SIGMAS, step: Annotated[int, Range(0, 10_000)] = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The levels up to a step, and those from it on."""
+    return sigmas[: step + 1], sigmas[step:]
+
+
+@node("SplitSigmasDenoise", "SIGMAS", "SIGMAS")
+def split_sigmas_denoise(
+    *, sigmas: SIGMAS, denoise: Percent = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first levels, and the last share of them."""
+    steps = max(len(sigmas) - 1, 0)
+    last = round(steps * denoise)
+    return sigmas[: len(sigmas) - last], sigmas[len(sigmas) - last - 1 :]

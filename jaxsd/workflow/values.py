@@ -1,0 +1,180 @@
+"""What flows between nodes: models, texts, latents, pictures. Each type has ComfyUI's name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
+
+import numpy as np
+
+from jaxsd.config import ModelSpec
+from jaxsd.executables import Executables
+from jaxsd.settings import Settings
+from jaxsd.text import Tokenizer
+from jaxsd.types import Array, Params
+from jaxsd.workflow.schema import Kind
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A U-Net with what nodes changed of it.
+
+    Attributes:
+      spec: of the whole model that it came from.
+      params: of the U-Net.
+      settings: the options of features, such as FreeU.
+      distilled: whether its levels and outputs are those of an LCM.
+      differential: whether a mask says how much changes.
+    """
+
+    spec: ModelSpec
+    params: Params
+    run: Executables
+    dtype: str
+    settings: Settings = field(default_factory=Settings)
+    distilled: bool = False
+    differential: bool = False
+
+    def changed(self, **options: Any) -> "Model":
+        """The model with other options of features."""
+        return replace(self, settings=replace(self.settings, **options))
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Text encoders; `layer` is counted from the last, which is -1, None for the model's own."""
+
+    spec: ModelSpec
+    params: Params
+    tokenizers: tuple[Tokenizer, ...]
+    run: Executables
+    dtype: str
+    layer: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Vae:
+    """An autoencoder."""
+
+    spec: ModelSpec
+    params: Params
+    run: Executables
+    dtype: str
+
+
+@dataclass(frozen=True, eq=False)
+class ControlNet:
+    """A ControlNet or T2I-Adapter: a source that is read for the U-Net that it is used with.
+
+    Attributes:
+      read: what was read for the last U-Net.
+    """
+
+    source: str
+    read: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Hint:
+    """A ControlNet that looks at a picture, in a part of the way."""
+
+    net: ControlNet
+    image: np.ndarray  # [B, H, W, 3] in [0, 1]
+    strength: float
+    start: float = 0.0
+    end: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """A text as the U-Net sees it, and where and when it counts.
+
+    Attributes:
+      context: [1, L, d] float32.
+      pooled: [1, p] float32, or None.
+      hints: of ControlNets.
+      to_both: whether the hints are the other side's too.
+      area: height, width, y, x in latents of eight pixels; or the same as shares, as floats.
+      strength: weight among the conditions of its side.
+      mask: [B, H, W], or None for everywhere.
+      mask_strength: factor of the mask.
+      bounds: whether the U-Net sees only the box around the mask.
+      start: part of the way, from noise (0) to picture (1), at which it begins to count.
+      end: and at which it ends.
+      sizes: numbers beside XL's text, by ComfyUI's names.
+      concat: latents and mask that the U-Net sees behind its input, by name.
+    """
+
+    context: Array
+    pooled: Array | None
+    hints: tuple[Hint, ...] = ()
+    to_both: bool = False
+    area: tuple[float, ...] | None = None
+    strength: float = 1.0
+    mask: np.ndarray | None = None
+    mask_strength: float = 1.0
+    bounds: bool = False
+    start: float = 0.0
+    end: float = 1.0
+    sizes: Mapping[str, float] = field(default_factory=dict)
+    concat: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+Conditions = tuple[Condition, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Latent:
+    """Latents as the autoencoder has them, not scaled.
+
+    Attributes:
+      samples: [B, h, w, c] float32.
+      mask: [B, H, W] of any size, 1 where to draw; None for everywhere.
+      numbers: place of each image in the batch whose noise is drawn; None for 0, 1, 2, ....
+    """
+
+    samples: np.ndarray
+    mask: np.ndarray | None = None
+    numbers: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A sampler by its name here, with its options."""
+
+    name: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The seed of the first noise; None for none."""
+
+    seed: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Guider:
+    """A model with its texts and scale."""
+
+    model: Model
+    positive: Conditions
+    negative: Conditions
+    cfg: float
+
+
+MODEL = Annotated[Model, Kind("MODEL")]
+CLIP = Annotated[Clip, Kind("CLIP")]
+VAE = Annotated[Vae, Kind("VAE")]
+CONDITIONING = Annotated[Conditions, Kind("CONDITIONING")]
+LATENT = Annotated[Latent, Kind("LATENT")]
+IMAGE = Annotated[np.ndarray, Kind("IMAGE")]
+"""[B, H, W, 3] float32 in [0, 1]."""
+MASK = Annotated[np.ndarray, Kind("MASK")]
+"""[B, H, W] float32 in [0, 1], 1 where to draw."""
+CONTROL_NET = Annotated[ControlNet, Kind("CONTROL_NET")]
+UPSCALE_MODEL = Annotated[Any, Kind("UPSCALE_MODEL")]
+SAMPLER = Annotated[Sampler, Kind("SAMPLER")]
+SIGMAS = Annotated[np.ndarray, Kind("SIGMAS")]
+"""[n + 1] float64, noise over signal, falling."""
+NOISE = Annotated[Noise, Kind("NOISE")]
+GUIDER = Annotated[Guider, Kind("GUIDER")]

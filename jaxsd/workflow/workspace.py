@@ -1,0 +1,181 @@
+"""Where a graph finds models and pictures by their names, and where it puts what it makes."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jaxsd.executables import IN_MEMORY, Executables
+from jaxsd.terminal import printable
+from jaxsd.typed import nearest
+
+FOLDERS: dict[str, tuple[str, ...]] = {
+    "checkpoints": ("checkpoints",),
+    "diffusion_models": ("diffusion_models", "unet"),
+    "text_encoders": ("text_encoders", "clip"),
+    "vae": ("vae",),
+    "loras": ("loras",),
+    "embeddings": ("embeddings",),
+    "controlnet": ("controlnet", "t2i_adapter"),
+    "upscale_models": ("upscale_models",),
+    "hypernetworks": ("hypernetworks",),
+    "diffusers": ("diffusers",),
+}
+"""Kind of model -> the folders that it lies in, below ComfyUI's `models`."""
+BUILT_IN = {"checkpoints": ("emoji",), "controlnet": ("emoji-edges",)}
+"""Models inside of the package, by kind."""
+_PLACE = re.compile(r"\s*\[(input|output|temp)\]$")
+_NUMBERED = re.compile(r"_(\d{5,})_?\.png$")
+
+
+def said_nothing(line: str) -> None:
+    """Says nothing."""
+
+
+def counted_nothing(done: int, rows: int) -> None:
+    """Shows nothing."""
+
+
+@dataclass
+class Workspace:
+    """Folders, and how a graph is run.
+
+    Attributes:
+      models: folders as ComfyUI's `models`, each with `checkpoints`, `loras`, ....
+      extra: kind -> more folders, from `extra_model_paths.yaml`.
+      named: name in a graph, or a kind of model for all of its names, -> file, folder, built-in
+        name or hub id.
+      inputs: the folder of pictures to load.
+      outputs: the folder of pictures that are saved.
+      dtype: what networks compute in.
+      noise: "cuda" or "torch": where ComfyUI drew the noise that samplers add after the first, on
+        an NVIDIA GPU or on a CPU. The first noise is always a CPU's.
+      programs: runs the compiled programs.
+      progress: is told of network calls done, of so many of a sampler.
+      texts: what saved pictures carry, by name.
+    """
+
+    models: Sequence[Path] = ()
+    extra: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)
+    inputs: Path = Path("input")
+    outputs: Path = Path("output")
+    dtype: str = "float32"
+    noise: str = "cuda"
+    programs: Executables = IN_MEMORY
+    progress: Callable[[int, int], Any] = counted_nothing
+    texts: Mapping[str, str] = field(default_factory=dict)
+    written: list[Path] = field(default_factory=list)
+
+    @cached_property
+    def _found(self) -> dict[str, dict[str, Path]]:
+        return {}
+
+    def model(self, kind: str, name: str) -> str:
+        """What a name of a model stands for: a file or folder, a built-in name or a hub id.
+
+        Raises:
+          FileNotFoundError: nothing; the message says where was looked, and how to map the name.
+        """
+        name = name.replace("\\", "/")
+        for known in (name, name.rpartition("/")[2], kind):
+            if known in self.named:
+                return self.named[known]
+        if name in BUILT_IN.get(kind, ()):
+            return name
+        files = self.files(kind)
+        short = {key.rpartition("/")[2]: path for key, path in reversed(files.items())}
+        if found := files.get(name) or short.get(name.rpartition("/")[2]):
+            return str(found)
+        where = ", ".join(map(str, self.folders(kind))) or "no folder; give --models"
+        close = f"; {nearest(name, files)}" if files else ""
+        raise FileNotFoundError(
+            f"no {kind} named {printable(name, 80)!r} in {where}{close}; or say what it stands "
+            f"for: --map {printable(name, 80)}=FILE"
+        )
+
+    def embedding(self, name: str) -> str:
+        """The file of an embedding, whose name may lack its ending.
+
+        Raises:
+          FileNotFoundError: there is none.
+        """
+        files = self.files("embeddings")
+        whole = next((one for one in files if one.rpartition(".")[0] == name), name)
+        return self.model("embeddings", whole)
+
+    def files(self, kind: str) -> dict[str, Path]:
+        """Names, as graphs have them, of a kind of model -> files, and folders of diffusers."""
+        if kind not in self._found:
+            found: dict[str, Path] = {}
+            for folder in self.folders(kind):
+                named = {path.relative_to(folder).as_posix(): path for path in _models(folder)}
+                found = named | found
+            self._found[kind] = found
+        return self._found[kind]
+
+    def folders(self, kind: str) -> list[Path]:
+        """The folders of a kind of model that there are."""
+        own = [folder / name for folder in self.models for name in FOLDERS[kind]]
+        return [folder for folder in (*own, *self.extra.get(kind, ())) if folder.is_dir()]
+
+    def picture(self, name: str) -> Path:
+        """The file of a picture that a graph names: of the inputs, or of the current folder.
+
+        Raises:
+          FileNotFoundError: there is none.
+        """
+        if name in self.named:
+            return _file(self.named[name], "picture")
+        place = _PLACE.search(name)
+        name = _PLACE.sub("", name).replace("\\", "/")
+        folder = self.outputs if place and place[1] != "input" else self.inputs
+        for path in (folder / name, Path(name)):
+            if path.is_file():
+                return path
+        raise FileNotFoundError(
+            f"no picture {printable(name, 80)!r} in {folder}; give its folder by --input, or the "
+            f"picture by --map {printable(name, 80)}=FILE"
+        )
+
+    def new_file(self, prefix: str, folder: str = "") -> Path:
+        """The next free name PREFIX_00001_.png in the folder of outputs.
+
+        Raises:
+          ValueError: a prefix that leads out of it.
+        """
+        base = (self.outputs / folder).resolve()
+        path = (base / prefix.replace("\\", "/")).resolve()
+        if not path.is_relative_to(base) or path == base:
+            raise ValueError(f"filename_prefix {printable(prefix, 80)!r} leads out of {base}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        taken = [
+            int(number[1])
+            for other in path.parent.glob(f"{_escaped(path.name)}_*.png")
+            if (number := _NUMBERED.search(other.name)) and other.name == f"{path.name}{number[0]}"
+        ]
+        return path.with_name(f"{path.name}_{max(taken, default=0) + 1:05}_.png")
+
+
+def _file(name: str, what: str) -> Path:
+    path = Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"no {what} {name!r}")
+    return path
+
+
+def _models(folder: Path) -> Iterator[Path]:
+    endings = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".sft")
+    for path in sorted(folder.rglob("*")):
+        is_folder = path.is_dir() and any((path / n).is_file() for n in _INDEXES)
+        if is_folder or path.suffix.lower() in endings:
+            yield path
+
+
+_INDEXES = ("model_index.json", "config.json")
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([*?\[])", r"[\1]", name)

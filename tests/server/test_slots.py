@@ -1,0 +1,115 @@
+import threading
+
+import numpy as np
+import pytest
+from tiny_pipelines import SMALLEST, pipeline
+
+from jaxsd.canvases import Pictures
+from jaxsd.sampling.program import Drawing
+from jaxsd.server.artist import PipelineArtist
+from jaxsd.server.engine import Engine
+from jaxsd.server.picture import DONE, Picture
+from jaxsd.settings import Settings, checked, rows_of
+
+PIPE = pipeline(SMALLEST)
+
+
+def wanted(prompt, **options):
+    return checked(Settings(prompt=prompt, width=16, height=16, **options), PIPE.spec)
+
+
+EACH = [
+    wanted("a cat", sampler="euler_a", steps=4, seed=1),
+    wanted("a dog", sampler="dpm++_2m_karras", steps=3, seed=2, negative_prompt="x"),
+    wanted("a bird", sampler="heun", steps=2, seed=3, guidance_scale=3),
+    wanted("two", sampler="lms", steps=4, seed=4),
+]
+
+
+def latents_of(slots, orders, every=2):
+    """Latents of images of which one joins in each second tick, if there is room."""
+    waiting, there, found, tick = list(orders), {}, {}, 0
+    while waiting or there:
+        if waiting and slots.free and tick % every == 0:
+            order = waiting.pop(0)
+            there[slots.join(order)] = order.settings[0].prompt
+        for place in slots.tick().places:
+            row, rows = slots.progress(place)
+            assert type(row) is int  # which JSON can say
+            if row == rows:
+                found[there.pop(place)] = np.asarray(slots.latents(place))
+                slots.leave(place)
+        tick += 1
+    return found
+
+
+def test_an_image_is_the_same_to_the_bit_whoever_is_beside_it():
+    orders = [PIPE.order([one], batch=1) for one in EACH]
+    together = latents_of(PIPE.slots(orders[0], 3), orders)
+    for one, order in zip(EACH, orders, strict=True):
+        alone = latents_of(PIPE.slots(order, 3), [order])
+        assert np.array_equal(alone[one.prompt], together[one.prompt]), one
+    *_, usual = PIPE.steps(PIPE.order(EACH[:3]))
+    same = np.concatenate([together[one.prompt] for one in EACH[:3]])
+    np.testing.assert_allclose(same, usual.state.samples[:, 0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.release
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"guidance_interval": (0.2, 0.7)},
+        {"reuse": 2},
+        {"apg": (0.0, 15.0, -0.5)},
+        {"noise": "torch"},
+        {"pag": 3.0},
+        {"hires": 2.0},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_features_that_remember_rows_begin_anew_with_each_image(options):
+    each = [
+        wanted(f"{i} cats", seed=i, sampler="euler_a", steps=3 + i, **options) for i in range(4)
+    ]
+    orders = [PIPE.order([one], batch=1) for one in each]
+    together = latents_of(PIPE.slots(orders[0], 2), orders, every=3)
+    for one, order in zip(each, orders, strict=True):
+        alone = latents_of(PIPE.slots(order, 2), [order])
+        assert np.array_equal(alone[one.prompt], together[one.prompt])
+
+
+def test_the_engine_draws_what_the_pipeline_draws():
+    artist, over = PipelineArtist(PIPE, 3), threading.Event()
+    done = []
+
+    def tell(picture):
+        if picture.over:
+            done.append(picture)
+            if len(done) == 2:
+                over.set()
+
+    engine = Engine()
+    engine.start()
+    each = [
+        Picture(artist, artist.order(one, Pictures()), rows_of(one, PIPE.spec), tell)
+        for one in EACH[:2]
+    ]
+    engine.submit(each)
+    assert over.wait(60)
+    engine.drain()
+    assert engine.join(5)
+    for picture, one in zip(each, EACH[:2], strict=True):
+        assert picture.state == DONE, picture.error
+        order = artist.order(one, Pictures())
+        alone = latents_of(artist.batch(order), [order])[one.prompt]
+        assert np.array_equal(PIPE.decode(alone)[0], picture.image)
+
+
+def test_a_picture_is_finished_as_the_pipeline_finishes_it():
+    marked = checked(Settings(prompt="a", width=256, height=256, watermark="mine"), PIPE.spec)
+    order = PIPE.order([marked], batch=1)
+    image = np.linspace(-1, 1, 256 * 256 * 3, dtype=np.float32).reshape(1, 256, 256, 3)
+    own = PipelineArtist(PIPE, 1).picture(image, order)
+    assert np.array_equal(own, PIPE.pictures(Drawing(image, None, None), order)[0])
+    with pytest.raises(FloatingPointError, match="not finite in float32"):
+        PipelineArtist(PIPE, 1).picture(image * np.nan, order)
