@@ -2,7 +2,7 @@
 
     python tools/measure_serving.py [--model emoji] [--slots 1] [--pictures 40] [--load 0.7]
 
-One at a time, static batches (all that wait, up to eight, begin together and end with the
+One at a time, static batches (all that wait, up to `--most`, begin together and end with the
 longest) and continuous batches get the same arrivals at random times, in turn, in one process.
 First of all `--pictures` are asked for at once, and `jaxsd bulk`'s way of drawing them is timed
 beside it: so the load is a share of what this machine can do now.
@@ -62,7 +62,7 @@ def static(pipe: Pipeline, most: int, each: Sequence[Settings], at: Sequence[flo
         now = time.monotonic() - began
         time.sleep(max(0.0, at[first] - now))
         waiting = sum(when <= time.monotonic() - began for when in at[first:])
-        count = max(size for size in (1, 2, 4, 8) if size <= min(most, max(1, waiting)))
+        count = 1 << min(most, max(1, waiting)).bit_length() - 1
         order = pipe.order(list(each[first : first + count]), batch=count)
         pipe.drawn(order, progress=lambda *_: None)
         done += [time.monotonic() - began] * count
@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--model", default="emoji")
     parser.add_argument("--slots", type=int, default=1)
     parser.add_argument("--pictures", type=int, default=40)
+    parser.add_argument("--most", type=int, default=MOST, help="of a static batch (8)")
     parser.add_argument("--load", type=float, default=0.7)
     args = parser.parse_args()
     pipe = with_programs(args.model, print)
@@ -102,11 +103,12 @@ def main() -> None:
     ]
     ways: dict[str, Draw] = {
         "one at a time": partial(static, pipe, 1),
-        "static batches": partial(static, pipe, MOST),
+        "static batches": partial(static, pipe, args.most),
         "continuous": partial(continuous, artist),
     }
     for size in (1, 2, 4, 8):  # so that nothing is compiled while it is timed
-        static(pipe, size, each[:size], [0.0] * size)
+        if size <= args.most:
+            static(pipe, size, each[:size], [0.0] * size)
     continuous(artist, each[:1], [0.0])
     rates = {}
     for name, way in ways.items():

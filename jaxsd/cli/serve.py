@@ -85,6 +85,9 @@ def main(args: argparse.Namespace) -> None:
     for name in ("slots", "max_queue"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} is at least 1")
+    for folder in (*args.lora_folder, *args.embedding_folder, *filter(None, [args.wildcards])):
+        if not Path(folder).is_dir():
+            raise ValueError(f"{folder} is no folder; give one that there is")
     folders = {"lora_folder": args.lora_folder, "embedding_folder": args.embedding_folder}
     own = {name: tuple(value) for name, value in folders.items()}
     base = in_range(Settings(wildcards=args.wildcards, **own))

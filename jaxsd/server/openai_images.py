@@ -12,9 +12,10 @@ from sse_starlette import EventSourceResponse
 
 from jaxsd.server.bodies import form_body, json_body, whole
 from jaxsd.server.jobs import FORMATS, Job
-from jaxsd.server.native import PREFIX, counted
+from jaxsd.server.native import counted
 from jaxsd.server.refusals import Refused, no_such
 from jaxsd.server.service import Ask, Service, raise_if_failed
+from jaxsd.server.telling import PREFIX
 from jaxsd.server.wishes import schema, wish_of
 from jaxsd.settings import OPTIONS, SIZE
 

@@ -22,6 +22,7 @@ from jaxsd.settings import Settings, checked, rows_of
 
 LEAST_TOKEN = 16
 """Characters of a token."""
+MOST_PORT = 2**16 - 1
 GRACE = 3
 """Seconds that connections have to end when all is drawn."""
 
@@ -59,7 +60,10 @@ def read_token(path: str | None, host: str) -> str:
             )
         return ""
     file = Path(path)
-    token = file.read_text(encoding="utf-8").strip()
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise OSError(f"--token-file {path}: {error.strerror or error}") from None
     if len(token) < LEAST_TOKEN:
         raise ValueError(f"{path}: the token has {len(token)} characters; {LEAST_TOKEN} is least")
     if stat.S_IMODE(file.stat().st_mode) & 0o077:
@@ -71,8 +75,11 @@ def listening(host: str, port: int) -> socket.socket:
     """A socket that listens.
 
     Raises:
+      ValueError: no port has this number.
       OSError: naming host and port.
     """
+    if not 0 <= port <= MOST_PORT:
+        raise ValueError(f"--port {port} is out of range; allowed is 0 to {MOST_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=128)

@@ -5,7 +5,7 @@ whole picture, such as a ControlNet that is switched on, is refused.
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxsd.images import read_opaque_mask
@@ -15,6 +15,7 @@ from jaxsd.server.bodies import whole
 from jaxsd.server.native import counted
 from jaxsd.server.refusals import Refused
 from jaxsd.server.service import Ask, Service
+from jaxsd.server.webui_extensions import add_extensions
 from jaxsd.server.wishes import Wish, wish_of
 from jaxsd.settings import option_value
 
@@ -68,8 +69,6 @@ TEXT_TO_IMAGE = ("enable_hr", "hr_scale", "hr_upscaler", "hr_second_pass_steps",
 IMAGE_TO_IMAGE = ("init_images", "mask", "mask_blur", "mask_blur_x", "mask_blur_y",
                   "inpainting_fill", "inpaint_full_res", "inpaint_full_res_padding",
                   "inpainting_mask_invert", "image_cfg_scale")  # fmt: skip
-MODULES = {"none": "as_given", "canny": "canny"}
-"""Module of the extension ControlNet -> `preprocessor`."""
 SOURCES = {"cpu": "torch", "nv": "cuda"}
 """webui's `randn_source` -> `noise`; that of an AMD or Intel GPU is not here."""
 
@@ -118,7 +117,7 @@ def wanted_of(service: Service, body: dict[str, Any], *, begins: bool) -> Wanted
         _begins(values, options, strength, ignored)
     else:
         _hires(values, options, strength)
-    _scripts(values.pop("alwayson_scripts", {}), options, ignored)
+    add_extensions(values.pop("alwayson_scripts", {}), options, ignored)
     batch_size = whole(values, "batch_size", 1, MOST_IMAGES)
     count = batch_size * whole(values, "n_iter", 1, MOST_IMAGES)
     if count > MOST_IMAGES:
@@ -262,78 +261,3 @@ def _inverted(wish: Wish, inverts: bool) -> Wish:
     if mask is None or not inverts:
         return wish
     return wish._replace(pictures=wish.pictures._replace(mask=255 - mask))
-
-
-def _scripts(given: Any, options: dict[str, Any], ignored: list[str]) -> None:
-    """Extensions: those that are off ask for nothing."""
-    if not isinstance(given, Mapping):
-        raise Refused(422, "alwayson_scripts is not an object", param="alwayson_scripts")
-    for title, said in given.items():
-        args = said.get("args", []) if isinstance(said, Mapping) else said
-        args = list(args.values()) if isinstance(args, Mapping) else args
-        if not isinstance(args, list):
-            raise Refused(422, f"args of {title} is not a list", param="alwayson_scripts")
-        name = title.strip().lower()
-        if name == "seed" or not _is_on(name, args):
-            continue
-        if name == "controlnet":
-            _controls([one for one in args if _enabled(one)], options, ignored)
-            continue
-        ignored.append(f"alwayson_scripts.{title}")
-
-
-def _controls(
-    units: Sequence[Mapping[str, Any]], options: dict[str, Any], ignored: list[str]
-) -> None:
-    """Units of the extension sd-webui-controlnet that are switched on."""
-    modules = {str(one.get("module") or "none").lower() for one in units}
-    if len(modules) > 1 or not modules <= MODULES.keys():
-        raise Refused(
-            422,
-            f"ControlNet modules {', '.join(sorted(modules))}: give one, of {', '.join(MODULES)}",
-        )
-    options["preprocessor"] = MODULES[modules.pop()]
-    options["control"] = []
-    for unit in units:
-        image = unit.get("image") or unit.get("input_image") or ""
-        options["control"].append(
-            {
-                "image": image.get("image") if isinstance(image, Mapping) else image,
-                "model": str(unit.get("model")).partition(" [")[0],
-                "weight": unit.get("weight", 1.0),
-                "first": unit.get("guidance_start", 0.0),
-                "last": unit.get("guidance_end", 1.0),
-            }
-        )
-        low, high = (unit.get(f"threshold_{end}", -1) for end in "ab")
-        if (low, high) not in ((-1, -1), (0, 0), (100, 200)):
-            ignored.append("alwayson_scripts.controlnet.threshold_a")
-        if unit.get("control_mode", 0) not in (0, "Balanced"):
-            ignored.append("alwayson_scripts.controlnet.control_mode")
-
-
-def _is_on(name: str, args: list[Any]) -> bool:
-    """Whether an extension is switched on, by the place of its switch."""
-    if not args:
-        return False
-    switch: Callable[[Any], Any] = SWITCHES.get(name, _first)
-    return bool(switch(args))
-
-
-def _first(args: list[Any]) -> bool:
-    """Most extensions have their switch first, alone or in a table."""
-    return any(_enabled(one) for one in args) if isinstance(args[0], Mapping) else args[0] is True
-
-
-def _enabled(unit: Any) -> bool:
-    if not isinstance(unit, Mapping):
-        return False
-    return bool(unit.get("enabled", unit.get("enable", unit.get("is_enabled", True))))
-
-
-SWITCHES: dict[str, Callable[[list[Any]], Any]] = {
-    "controlnet": lambda args: any(_enabled(one) for one in args),
-    "reactor": lambda args: len(args) > 1 and args[1] is True,
-    "roop": lambda args: len(args) > 1 and args[1] is True,
-}
-"""Extensions whose switch is elsewhere; all else has it first."""

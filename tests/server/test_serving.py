@@ -16,6 +16,8 @@ RUN = "from jaxsd.cli.main import run; run()"
 
 def test_other_machines_are_let_in_with_a_token_alone(tmp_path):
     assert read_token(None, "127.0.0.1") == ""
+    with pytest.raises(OSError, match=r"--token-file .*no: No such file"):
+        read_token(str(tmp_path / "no"), "127.0.0.1")
     for host in ("0.0.0.0", "::", "192.168.0.1", "example.org"):
         with pytest.raises(ValueError, match=f"--host {re.escape(host)} .* --token-file"):
             read_token(None, host)
@@ -37,6 +39,9 @@ def test_a_port_that_is_taken_is_one_line():
         pytest.raises(OSError, match=r"can not listen on 127.0.0.1:.*give another --port"),
     ):
         listening("127.0.0.1", taken.getsockname()[1])
+
+    with pytest.raises(ValueError, match="--port 70000 is out of range"):
+        listening("127.0.0.1", 70_000)
 
 
 def test_names_of_models():
