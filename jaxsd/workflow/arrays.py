@@ -108,13 +108,12 @@ def side_weights(sides: Sides, active: np.ndarray, factors: np.ndarray) -> np.nd
     return weight * active[:, :, None]
 
 
-def needs_areas(sides: Sides, weights: np.ndarray) -> bool:
+def needs_areas(sides: Sides, active: np.ndarray) -> bool:
     """Whether branches count in parts of the picture, or no branch of a side does in some row."""
     if any(one.mask is not None or one.area is not None for one in sides.branches):
         return True
     first = len(sides.negative)
-    counts = weights.any(axis=-1)
-    there = [counts[:, first:], *([counts[:, :first]] if first else [])]
+    there = [active[:, first:], *([active[:, :first]] if first else [])]
     return not all(side.any(axis=1).all() for side in there)
 
 

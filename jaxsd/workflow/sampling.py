@@ -89,7 +89,7 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     active = arrays.active_rows(model, sides, table)
     factors, momentum = plus_plus(table) if cfg_pp else (np.ones(table.rows), None)
     weights = arrays.side_weights(sides, active, factors)
-    divided = arrays.needs_areas(sides, weights)
+    divided = arrays.needs_areas(sides, active)
     mask = None
     if latent.mask is not None:
         mask = arrays.repeated(resized(latent.mask[..., None], height, width, "bilinear"), batch)

@@ -14,7 +14,15 @@ from jaxsd.config.model import EDMConfig, ScheduleConfig
 from jaxsd.executables import IN_MEMORY
 from jaxsd.generators import GENERATORS
 from jaxsd.workflow import Workspace, named_by, nodes, read_extra_paths
-from jaxsd.workflow.arrays import BLANK, channels_of, sides_of
+from jaxsd.workflow.arrays import (
+    BLANK,
+    active_rows,
+    channels_of,
+    guidance_of,
+    needs_areas,
+    side_weights,
+    sides_of,
+)
 from jaxsd.workflow.dividing import areas_of
 from jaxsd.workflow.levels import NAMED, levels_for, scheduled, sigma_at, table_of
 from jaxsd.workflow.networks import check_kind
@@ -136,6 +144,24 @@ def test_areas_fade_and_masks_have_bounds() -> None:
     assert areas.area[2].like.shape == (2, 8, 8)
     assert areas.area[2].first[0].tolist() == [2, 4]
     assert areas.mask[0, 2].max() == 2
+
+
+def test_texts_that_are_everywhere_need_no_areas() -> None:
+    """Also where a side has no weight, as with a scale of 0 or CFG++ at its last row."""
+    text = Condition(np.zeros((1, 3, 2), np.float32), None, strength=3.0)
+    table = table_of(MODEL, NAMED["euler"], scheduled(MODEL, "normal", 4))
+    for cfg, weight in ((0.0, 0), (3.0, 3)):
+        sides = sides_of((text, replace(text, strength=1.0)), (text,), cfg, plus_plus=False)
+        active = active_rows(MODEL, sides, table)
+        weights = side_weights(sides, active, np.ones(4))
+        assert not needs_areas(sides, active)
+        np.testing.assert_allclose(
+            guidance_of(sides, weights).weight, [[0.75 * weight, 0.25 * weight]] * 4
+        )
+    late = replace(text, start=0.5)
+    sides = sides_of((late,), (text,), 3.0, plus_plus=False)
+    assert needs_areas(sides, active_rows(MODEL, sides, table))
+    assert active_rows(MODEL, sides, table)[:, 1].tolist() == [False, False, True, True]
 
 
 def test_inpainting_models_see_grey_without_a_mask() -> None:
