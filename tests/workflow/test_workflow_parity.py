@@ -407,3 +407,26 @@ def test_sizes_and_pooled_texts_of_xl(tmp_path: Path) -> None:
         noise = noise_of(SEED, (1, 4, 8, 9))
         x, _ = twin.begun(noise, torch.zeros_like(noise), sigmas[0])
         same(images, euler(run, x, sigmas), twin)
+
+
+@pytest.mark.release
+def test_the_noise_of_the_negative_text(place: Workspace, twin: Twin) -> None:
+    """CFG++ with two predictions: x goes on from what guidance gives, with the other's noise."""
+    nodes = {"5": {"batch_size": 1}, "3": {"sampler_name": "dpmpp_2m_cfg_pp", "cfg": 1.5}}
+    images = drawn(place, **nodes)
+    red, blue = twin.text(RED), twin.text(BLUE)
+    sigmas = twin.karras(4)
+    noise = noise_of(SEED, (1, 4, 8, 9))
+    x, _ = twin.begun(noise, torch.zeros_like(noise), sigmas[0])
+    before = None
+    for i in range(4):
+        now, after = sigmas[i : i + 2]
+        uncond = twin.x0(x, now, blue)
+        made = uncond + 1.5 * (twin.x0(x, now, red) - uncond)
+        ratio = after / now
+        mix = -ratio * uncond
+        if before is not None and after > 0:
+            r = np.log(sigmas[i - 1] / now) / np.log(now / after)
+            mix = mix + (1 - ratio) / (2 * r) * (made - before)
+        x, before = made + mix + ratio * x, uncond
+    same(images, x, twin)
