@@ -44,10 +44,10 @@ def test_a_loop_counts_as_often_as_it_runs():
 # U-Nets leave attention's own products out: 338.6 and 2989.
 TOTALS = [
     pytest.param("sd15", "unet", 512, 401.6, marks=pytest.mark.slow),
-    pytest.param("sd21", "unet", 768, 1074.6, marks=pytest.mark.slow),
-    pytest.param("sdxl", "unet", 1024, 3381, marks=pytest.mark.slow),
+    pytest.param("sd21", "unet", 768, 1074.6, marks=pytest.mark.release),
+    pytest.param("sdxl", "unet", 1024, 3381, marks=pytest.mark.release),
     ("sd15", "vae", 512, 1257),
-    pytest.param("sd15", "vae", 1024, 5235, marks=pytest.mark.slow),
+    pytest.param("sd15", "vae", 1024, 5235, marks=pytest.mark.release),
     ("sd15", "text", 512, 6.65),
 ]
 

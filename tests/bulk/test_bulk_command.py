@@ -189,7 +189,7 @@ def test_sigterm_keeps_what_is_in_hand(start: Start, unbroken: Path, tmp_path: P
     assert (np.concatenate(apart) > 0).mean() <= 1e-3
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_batch_invariant_is_so_in_any_order_on_any_devices(start: Start, tmp_path: Path) -> None:
     ended(start(f"output={tmp_path / 'one'}", "batch_size=1"))
     rows = write_rows(tmp_path / "reversed.jsonl", ROWS[::-1])

@@ -37,10 +37,11 @@ def test_a_mistake_is_one_line(arguments, complaint, capsys, tmp_path, monkeypat
     ("arguments", "plans", "programs"),
     [
         ([], {}, 5),
-        (
+        pytest.param(
             ["--guidance-interval", "0.5", "1", "--reuse", "2"],
             {"guidance_interval": (0.5, 1), "reuse": 2},
             8,  # with and without guidance, to make deep features and to use them
+            marks=pytest.mark.release,
         ),
     ],
 )

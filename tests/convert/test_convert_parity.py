@@ -203,7 +203,7 @@ def test_trees_are_the_twins(saved, family):
             assert torch.equal(tensor, want[name]), name
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize("family", ["sd1", pytest.param("sdxl", marks=pytest.mark.release)])
 @pytest.mark.parametrize("kind", ["bin", "fp16", "sharded"])
 def test_other_files_of_a_folder(tmp_path, saved, family, kind):
     pipe, plain, _, want = saved(family)

@@ -52,7 +52,11 @@ def test_goldens() -> None:
     assert relative_error(got, plain) > 0.01, "the residuals do nothing"
 
 
-@pytest.mark.parametrize("config", [SMALL, CONTROLNETS["sdxl"]], ids=["small", "sdxl"])
+@pytest.mark.parametrize(
+    "config",
+    [SMALL, pytest.param(CONTROLNETS["sdxl"], marks=pytest.mark.release)],
+    ids=["small", "sdxl"],
+)
 def test_training_starts_with_the_unet_as_it_is(config: ControlNetConfig) -> None:
     """Equation 3: every residual is zero, and the U-Net with them is the U-Net."""
     unet = random_params(abstract_unet(config.unet))

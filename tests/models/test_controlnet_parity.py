@@ -37,7 +37,10 @@ TOLERANCE = 1e-5
 """Of the largest value: float32 sums in another order."""
 
 
-@pytest.mark.parametrize("family", CONTROLNETS)
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(name, marks=[pytest.mark.release] * (name == "sd2")) for name in CONTROLNETS],
+)
 def test_residuals_and_the_unet_that_takes_them(family: str) -> None:
     config, linear = CONTROLNETS[family], TINY[family].layout.linear_projection
     params, inputs = controlnet_params(config), controlnet_inputs(config)

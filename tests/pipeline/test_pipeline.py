@@ -242,7 +242,7 @@ def test_deep_features_are_used_again(deep_pipe: Pipeline) -> None:
     assert programs_ready() == compiled
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_reuse_within_a_guidance_interval_begins_anew(deep_pipe: Pipeline) -> None:
     options = SIZE | {"reuse": 3, "guidance_interval": (0.25, 0.75)}
     whole = deep_pipe.draw("a cat", "a dog", **options)

@@ -42,7 +42,9 @@ pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarn
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("family", ["sd1", "sd2-v", "sdxl"])
+@pytest.mark.parametrize(
+    "family", ["sd1", "sdxl", pytest.param("sd2-v", marks=pytest.mark.release)]
+)
 def test_guidance_and_negative_prompts(family: str, sampler: str) -> None:
     pair = pair_of(family)
     kind = StableDiffusionXLPipeline if family == "sdxl" else StableDiffusionPipeline

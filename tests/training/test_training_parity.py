@@ -101,7 +101,9 @@ class Twin:
     ("prediction", "loss"),
     [
         ("epsilon", LossConfig()),
-        ("v", LossConfig(min_snr_gamma=5.0, offset_noise=0.1)),
+        pytest.param(
+            *("v", LossConfig(min_snr_gamma=5.0, offset_noise=0.1)), marks=pytest.mark.release
+        ),
     ],
 )
 def test_loss_and_gradients_of_one_step(prediction: str, loss: LossConfig) -> None:
