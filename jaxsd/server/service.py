@@ -57,6 +57,8 @@ class Ask:
       partials: pictures of the estimate on the way.
       body: what to store the job with; None for one that is not stored.
       kept: whether its pictures are stored.
+      id: of its job.
+      resumed: whether it was in the queue of a server that ended.
     """
 
     model: str | None
@@ -68,6 +70,7 @@ class Ask:
     body: str | None = None
     kept: bool = False
     id: str = field(default_factory=new_id)
+    resumed: bool = False
 
 
 class Service:
@@ -122,7 +125,7 @@ class Service:
             if ask.body is not None:
                 row = StoredJob(job.id, job.created, job.state, "", ask.body)
                 await loop.run_in_executor(self._workers, self.store.add_job, row)
-            self.engine.submit(job.pictures)
+            self.engine.submit(job.pictures, bounded=not ask.resumed)
         except (Full, Draining) as error:
             del self.jobs[job.id]
             if ask.body is not None:
