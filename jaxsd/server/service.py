@@ -115,6 +115,9 @@ class Service:
             raise Refused(503, f"the device has failed: {self.engine.broken}", "broken")
         if self.engine.draining:
             raise Refused(503, "the server is about to end", "draining")
+        if len(ask.wishes) > self.engine.most_waiting and not ask.resumed:
+            most = self.engine.most_waiting
+            raise Refused(400, f"{len(ask.wishes)} pictures are too many; {most} may wait here")
         model, loop = self.model(ask.model), asyncio.get_running_loop()
         try:
             job = await loop.run_in_executor(self._workers, self._job, model, ask, loop)
