@@ -179,10 +179,10 @@ def adapter_hashes(settings: Settings) -> dict[str, str]:
         places[str(encoder)] = encoder
     if file := settings.upscaler_file:
         places[file] = upscaler_place(file)
-    return {file: _file_hash(file, path.stat().st_mtime_ns) for file, path in places.items()}
+    return {file: _file_hash(path, path.stat().st_mtime_ns) for file, path in places.items()}
 
 
 @lru_cache(maxsize=64)
-def _file_hash(file: str, changed: int) -> str:
-    with Path(file).open("rb") as opened:
+def _file_hash(path: Path, changed: int) -> str:
+    with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

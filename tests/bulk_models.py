@@ -15,7 +15,7 @@ from jaxsd.bulk.run import Ready
 from jaxsd.canvases import Pictures, canvas_of
 from jaxsd.config import Level, VAEConfig
 from jaxsd.convert import write_diffusers
-from jaxsd.images import png_bytes
+from jaxsd.images import png_bytes, to_uint8
 from jaxsd.pipeline import Order
 from jaxsd.sampling.program import Drawing
 from jaxsd.settings import Settings, tableau_of
@@ -70,10 +70,12 @@ class Fake:
         batch_size: int = 2,
         broken: Sequence[str] = (),
         unreadable: Sequence[str] = (),
+        unfit: Sequence[str] = (),
         second: "Fake | None" = None,
     ) -> None:
         self.devices, self.batch_size = devices, batch_size
         self.broken, self.unreadable, self.second = broken, unreadable, second
+        self.held_back, self.unfit_pictures = unfit, set[bytes]()
         self.calls: list[list[str]] = []
 
     def ready(self, rows: Sequence[Row]) -> Ready:
@@ -89,6 +91,8 @@ class Fake:
         images = np.stack([picture(one) for one in settings])
         finite = np.ones((tableau_of(settings[0], SPEC).rows, len(settings)), bool)
         for i, name in enumerate(names):
+            if name in self.held_back:
+                self.unfit_pictures.add(to_uint8(images[i]).tobytes())
             if name in self.broken:
                 finite[2:, i] = False
                 images[i] = np.nan
@@ -96,6 +100,9 @@ class Fake:
 
     def again(self, ready: Ready) -> Drawing | None:
         return None if self.second is None else self.second.begin(ready)
+
+    def unfit(self, picture: np.ndarray) -> str:
+        return "not fit" if picture.tobytes() in self.unfit_pictures else ""
 
     def describe(self, row: Row, hashes: dict[str, str]) -> dict[str, Any]:
         return {"id": row.id, **asdict(row.settings)}

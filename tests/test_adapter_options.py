@@ -76,7 +76,7 @@ def test_names_in_prompts_are_files_of_the_folders(folder):
         lora_folder=(folder,),
         embedding_folder=(folder,),
     )
-    pen, style = Lora(f"{folder}/old/pen.pt", 0.3, 0.0), Lora(f"{folder}/style.safetensors")
+    pen, style = Lora(f"{folder}/old/pen.pt", 0.0, 0.3), Lora(f"{folder}/style.safetensors")
     word = Embedding(f"{folder}/EasyNegative.safetensors", "EasyNegative")
     assert adapters_of([made]) == Adapters((Lora("a.pt"), pen, style), (word,))
     assert adapters_of([made]).files == ("a.pt", pen.file, style.file, word.file)

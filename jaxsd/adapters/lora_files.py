@@ -27,7 +27,7 @@ from jaxsd.convert.slots import Mismatch, fill
 from jaxsd.families import FAMILIES
 from jaxsd.terminal import printable
 
-APART = ("alpha", "bias", "dora", "lora_bias", "magnitude", "on_input")
+_APART = ("alpha", "bias", "dora", "lora_bias", "magnitude", "on_input")
 """Roles that are no factors of the kernel's change by themselves."""
 
 _BUNDLED = re.compile(r"bundle_emb\.(?P<word>.+?)\.(?P<name>string_to_param\.\*|clip_[lg])")
@@ -137,7 +137,7 @@ def _lazy(
     """
     tensors = named_by_number(path, tensors, facts, spec)
     keys, kernels = keys_of(path, tensors, spec), adapted_kernels(spec)
-    apart = {role: _taken(keys, role) for role in APART}
+    apart = {role: _taken(keys, role) for role in _APART}
     keys = {name: roles for name, roles in keys.items() if roles or name not in apart["bias"]}
     plain = {name: roles for name, roles in keys.items() if roles.keys() <= {"down", "mid", "up"}}
     slots, shapes = layout(plain, kernels, ranks_of(plain, tensors))

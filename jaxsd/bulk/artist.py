@@ -21,6 +21,7 @@ from jaxsd.images import ENCODERS
 from jaxsd.outputs import adapter_hashes, model_hash
 from jaxsd.parallel import images_per_step, mesh_of
 from jaxsd.pipeline import check_adapters, load, with_beside
+from jaxsd.safety import SafetyChecker
 from jaxsd.sampling.program import Drawing
 from jaxsd.settings import Recipe, Settings, without_tags
 from jaxsd.webui import as_json, texts_of
@@ -53,6 +54,8 @@ class PipelineArtist:
         self.mesh = None if mesh.size == 1 else mesh
         self._file_hash = model_hash(Path(self.config.model))
         self._rows, self._spec = work.rows, work.model.spec
+        place = self.config.safety_checker
+        self._checker = SafetyChecker(place) if place else None
         self._read = lru_cache(PICTURES_KEPT)(self._pictures)
 
     def prepare(self, units: Sequence[Unit]) -> float:
@@ -90,6 +93,11 @@ class PipelineArtist:
         if self.pipe.dtype == "float32":
             return None
         return replace(self.pipe, dtype="float32").begin(ready.order)
+
+    def unfit(self, picture: np.ndarray) -> str:
+        """Why a safety checker holds a picture back; empty where it does not."""
+        reason = self._checker(picture).reason if self._checker else ""
+        return reason and f"{self.config.safety_checker} finds {reason} over its limit"
 
     def describe(self, row: Row, hashes: dict[str, str]) -> dict[str, Any]:
         """Everything that the image of a row depends on."""

@@ -36,6 +36,7 @@ class BulkConfig(Reading, Settings):
       picture: "png", or lossless "webp".
       images_per_shard: about how many images a folder or a file has.
       taesd: tiny autoencoder to decode with, as for `jaxsd.load`; empty for the model's own.
+      safety_checker: folder of a network whose unfit pictures are not written; empty for none.
     """
 
     output: str
@@ -51,6 +52,7 @@ class BulkConfig(Reading, Settings):
     picture: str = "png"
     images_per_shard: int = 1000
     taesd: str = ""
+    safety_checker: str = ""
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is read.

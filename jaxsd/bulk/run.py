@@ -48,6 +48,9 @@ class Artist(Protocol):
     def again(self, ready: Ready) -> Drawing | None:
         """The same in float32; None if it was in float32 already."""
 
+    def unfit(self, picture: np.ndarray) -> str:
+        """Why a picture, uint8 [H, W, 3], is not to be written; empty where it is."""
+
     def describe(self, row: Row, hashes: dict[str, str]) -> dict[str, Any]:
         """The line of the manifest for a row, without its file."""
 
@@ -172,13 +175,17 @@ def filled(artist: Artist, units: Sequence[Unit]) -> list[Row]:
 def drawn(
     artist: Artist, units: Sequence[Unit], ready: Ready, drawing: Drawing
 ) -> list[list[Drawn]]:
-    """The rows of each unit. Those that are not finite are drawn again once, in float32."""
+    """The rows of each unit. Those that are not finite are drawn again once, in float32.
+
+    In place of a picture that failed, or that is not fit, is the reason.
+    """
     pictures = _pictures(ready, drawing)
     both = zip(pictures, ready.errors, strict=True)
     not_finite = any(isinstance(one, str) and not error for one, error in both)
     if not_finite and (other := artist.again(ready)) is not None:
         both = zip(pictures, _pictures(ready, other), strict=True)
         pictures = [second if isinstance(one, str) else one for one, second in both]
+    pictures = [one if isinstance(one, str) else artist.unfit(one) or one for one in pictures]
     size = artist.batch_size
     return [
         [Drawn(row, ready.hashes[i], pictures[i]) for i, row in enumerate(unit.rows, number * size)]

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from jaxsd.bulk.store import Records
 from jaxsd.convert import open_model, read_controlnet
 from jaxsd.convert.files.tensors import FlatTree, flatten
 from jaxsd.convert.refiner import open_refiner
+from jaxsd.convert.safety_checker import open_safety_checker
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.memory import check_drawing
@@ -47,6 +49,8 @@ def checked_work(config: BulkConfig, *, skip_bad_rows: bool, say: Callable[[str]
     model = open_model(config.model, **config.reading)
     if config.taesd:
         model = with_tiny_vae(model, config.taesd)
+    if config.safety_checker:
+        open_safety_checker(Path(config.safety_checker))
     rows, bad = read_rows(config, model.spec)
     if bad and not skip_bad_rows:
         refuse(bad, len(rows) + len(bad), say)
@@ -77,7 +81,7 @@ def described(work: Work) -> dict[str, object]:
     unet = work.model.spec.unet, work.model.tensors["unet"]  # some ControlNets store only changes
     for row in work.rows:
         digest.update(repr(row).encode())
-    names = ("dtype", "batch_size", "format", "picture", "images_per_shard")
+    names = ("dtype", "batch_size", "format", "picture", "images_per_shard", "safety_checker")
     return {
         "version": jaxsd.__version__,
         "model_hash": weights_hash(work.model.tensors),

@@ -3,7 +3,11 @@
 import argparse
 from pathlib import Path
 
+from jaxsd.convert.files.tensors import DTYPES
 from jaxsd.writing import check_place
+
+SMALL = ("lora-peft", "lora-kohya", "embedding")
+"""Formats that have what was trained alone."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +20,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="what the task has of diffusers, single-file, lora-peft, lora-kohya, control-lora, "
         "embedding",
     )
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        help="of LoRAs and embeddings: float16 is half as large; default: float32",
+    )
     parser.add_argument("-o", "--output", metavar="PLACE", help="default: RUN/export-FORMAT")
 
 
@@ -23,7 +32,7 @@ def main(args: argparse.Namespace) -> None:
     """Writes the averaged weights of the latest checkpoint.
 
     Raises:
-      ValueError: a format that the task does not have.
+      ValueError: a format that the task does not have, or whose dtype is not to be chosen.
       FileNotFoundError: no such run, or one without a checkpoint.
     """
     from jaxsd.training.exports import place_of
@@ -31,6 +40,11 @@ def main(args: argparse.Namespace) -> None:
     from jaxsd.training.resuming import read_run
     from jaxsd.training.tasks import task_of
 
+    if args.dtype and args.to not in SMALL:
+        raise ValueError(
+            f"dtype {args.dtype} is for {', '.join(SMALL)}, and not for {args.to}; "
+            "jaxsd convert --dtype does it for models"
+        )
     config = read_run(Path(args.run))
     task = task_of(config)
     if args.to not in task.exports:
@@ -41,5 +55,7 @@ def main(args: argparse.Namespace) -> None:
     place = Path(args.output or place_of(Path(args.run) / f"export-{args.to}", args.to))
     check_place(place.parent)
     step, trained = averaged_weights(config, task)
+    if args.dtype:
+        trained = {path: value.astype(DTYPES[args.dtype]) for path, value in trained.items()}
     task.exports[args.to](place, trained)
     print(f"{place}: step {step} of {config.steps}")

@@ -17,8 +17,21 @@ from jaxsd.text_files import read_json
 from jaxsd.video.config import VideoConfig, key_frames, read_video
 from jaxsd.video.files import check_kind
 from jaxsd.video.making import made, places_of
-from jaxsd.video.plan import Plan, frames_folder, planned, rows_of, steadied
+from jaxsd.video.plan import (
+    FIRST,
+    TABLE,
+    Plan,
+    check_files,
+    check_folder,
+    frames_folder,
+    planned,
+    rows_of,
+    steadied,
+)
 from jaxsd.writing import check_place
+
+OUTPUT = "video.mp4"
+"""Where no configuration says it."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +48,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=float, help="frames in a second (24)")
     parser.add_argument("--audio", metavar="FILE", help=".wav, .flac, .ogg or .mp3")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help=".mp4, .webm, .gif, .png, .webp, or a folder"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help=f".mp4, .webm, .gif, .png, .webp, or a folder ({OUTPUT})",
     )
     add_hosts(parser)
 
@@ -53,9 +69,10 @@ def main(args: argparse.Namespace) -> None:
             "jaxsd generate, and give it as reference"
         )
     plan = planned(config, open_model(config.model, **config.reading).spec)
-    folder.mkdir(exist_ok=True)
+    check_files(plan)
+    check_folder(folder)
     if config.steady:
-        first = _drawn(plan._replace(frames=plan.frames[:1]), folder / "first", args, size=1)
+        first = _drawn(plan._replace(frames=plan.frames[:1]), folder / FIRST, args, size=1)
         if first is None:
             return
         plan = steadied(plan, places_of(first)[0])
@@ -84,7 +101,7 @@ def _config(args: argparse.Namespace) -> VideoConfig:
     if args.prompt or args.seed:
         flags["key"] = key_frames(args.prompt or [], args.seed or [])
     if config is None:
-        flags.setdefault("output", "video.mp4")
+        values = [f"output={OUTPUT}", *values]
     return read_video(config, values, flags)
 
 
@@ -94,8 +111,8 @@ def _drawn(plan: Plan, folder: Path, args: argparse.Namespace, size: int) -> Pat
     A shard has several calls, so that hosts have shares. A call has one merge of LoRAs, so where
     their weights move each frame is a call of its own.
     """
-    config, table = plan.config, folder / "frames.jsonl"
-    folder.mkdir(exist_ok=True)
+    config, table = plan.config, folder / TABLE
+    folder.mkdir(parents=True, exist_ok=True)
     write_whole(table, rows_of(plan))
     if len({frame.settings.lora for frame in plan.frames}) > len(config.key):
         size = 1

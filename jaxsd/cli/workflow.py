@@ -120,9 +120,13 @@ def _to_python(args: argparse.Namespace) -> None:
 
 def _to_graph(args: argparse.Namespace) -> None:
     from jaxsd.metadata import read_again
+    from jaxsd.workflow import holds_graph, read_graph, table_from
     from jaxsd.workflow.to_graph import graph_of_recipe
 
-    table, left = graph_of_recipe(read_again(args.graph).recipe)
+    if holds_graph(args.graph):
+        table, left = table_from(read_graph(args.graph)[0]), ()
+    else:
+        table, left = graph_of_recipe(read_again(args.graph).recipe)
     if left:
         print(
             printable(f"{args.graph}: not the same in the graph: {'; '.join(left)}"),

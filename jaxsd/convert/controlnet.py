@@ -87,7 +87,8 @@ def kinds_in(source: str | Path) -> int:
     """
     path = controlnet_place(source)
     tensors = open_folder(path) if path.is_dir() else open_weights(path)[0]
-    return FileShapes(tensors, "").size(KIND, 0) if KIND in tensors else 0
+    shape = tensors[KIND].shape if KIND in tensors else ()
+    return shape[0] if shape else 0
 
 
 def _open_file(

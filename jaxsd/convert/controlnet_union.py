@@ -40,7 +40,11 @@ def open_union_folder(folder: Path) -> tuple[ControlNetConfig, FlatTree]:
     Fields(settings, str(where)).one_of("_class_name", _CLASSES, UNION)
     plain = {name: value for name, value in settings.items() if name not in _OWN}
     plain.setdefault("conditioning_embedding_out_channels", [48, 96, 192, 384])
-    config = with_kinds(controlnet_config(plain, str(where)), FileShapes(tensors, ""))
+    config = controlnet_config(plain, str(where))
+    try:
+        config = with_kinds(config, FileShapes(tensors, ""))
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
     return config, filled(config, tensors, str(folder), linear=is_linear(settings))
 
 

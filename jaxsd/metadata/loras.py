@@ -13,8 +13,8 @@ def with_loras(prompt: str, *, kept: bool, text_first: bool) -> tuple[str, list[
     Args:
       prompt: with tags such as `<lora:NAME:0.7>`.
       kept: whether there is a folder to find them in; else all are left out.
-      text_first: whether two weights are of the text encoder and of the U-Net, as in webui; else,
-        as with us, of the U-Net and of the text encoder.
+      text_first: whether two weights are of the text encoder and of the U-Net, as in webui and
+        with us; else of the U-Net and of the text encoder.
     """
     left: list[str] = []
 
@@ -29,7 +29,7 @@ def with_loras(prompt: str, *, kept: bool, text_first: bool) -> tuple[str, list[
 
 
 def _weights(rest: str, *, text_first: bool) -> list[float] | None:
-    """Weights of the U-Net and of the text encoder, or one of both; None where more is said."""
+    """Weights of the text encoder and of the U-Net, or one of both; None where more is said."""
     plain, named = [], {}
     try:
         for part in rest.split(":")[1:]:
@@ -41,9 +41,9 @@ def _weights(rest: str, *, text_first: bool) -> list[float] | None:
         return None
     if len(plain) > 2 or not named.keys() <= {"te", "unet"}:
         return None
-    if text_first:
+    if not text_first:
         plain.reverse()
     if not named:
         return plain
-    text = named.get("te", plain[-1] if plain else 1.0)
-    return [named.get("unet", plain[0] if len(plain) == 2 else text), text]
+    text = named.get("te", plain[0] if plain else 1.0)
+    return [text, named.get("unet", plain[1] if len(plain) == 2 else text)]

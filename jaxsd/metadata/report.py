@@ -22,7 +22,7 @@ def about_picture(path: str | Path) -> Iterator[tuple[str, str]]:
     yield "kind", "picture"
     yield "size", f"{width} x {height}"
     if hidden := _watermark(path):
-        yield "watermark", hidden
+        yield "hidden text", hidden
     if signed := signature_of(Path(path)):
         yield "signed", signed
     if made is None:

@@ -4,12 +4,18 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 from jaxsd.typed import nearest, parsed
 
 FORM = "FILE[:UNET_WEIGHT[:TEXT_WEIGHT]]"
+BUILT_IN = {
+    "emoji-neon": "emoji_neon.safetensors",
+    "emoji-teal": "emoji_teal.safetensors",
+}
+"""A LoRA and an embedding inside the package, of the built-in model."""
 ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 """Of files of weights."""
 
@@ -97,16 +103,17 @@ class Adapters(NamedTuple):
 
 
 def adapter_place(file: str) -> Path:
-    """Where the file of an adapter lies.
+    """Where the file of an adapter lies, built-in names among them.
 
     Raises:
       FileNotFoundError: there is none.
     """
-    path = Path(file)
+    name = BUILT_IN.get(file)
+    path = Path(file) if name is None else Path(str(files("jaxsd") / "assets" / name))
     if not path.is_file():
         raise FileNotFoundError(
             f"there is no file {file!r}; lora is {FORM}, embedding is FILE or NAME=FILE, "
-            "ip_adapter is IMAGE:FILE[:WEIGHT[:FROM:TO]]"
+            f"ip_adapter is IMAGE:FILE[:WEIGHT[:FROM:TO]]; built-in are {', '.join(BUILT_IN)}"
         )
     return path
 
@@ -124,7 +131,9 @@ def upscaler_place(file: str) -> Path:
 
 
 def without_tags(prompt: str) -> tuple[str, tuple[tuple[str, tuple[float, ...]], ...]]:
-    """A prompt without its `<lora:NAME[:UNET_WEIGHT[:TEXT_WEIGHT]]>`, and their names and weights.
+    """A prompt without its `<lora:NAME[:TEXT_WEIGHT[:UNET_WEIGHT]]>`, and their names and weights.
+
+    The order is webui's; one weight is of both.
 
     Raises:
       ValueError: weights that are not one or two numbers.
@@ -133,7 +142,7 @@ def without_tags(prompt: str) -> tuple[str, tuple[tuple[str, tuple[float, ...]],
     for tag in _TAG.finditer(prompt):
         weights = tag["weights"].split(":")[1:]
         if len(weights) > 2 or not all(map(_NUMBER.fullmatch, weights)):
-            raise ValueError(f"{tag[0]} is not <lora:NAME[:UNET_WEIGHT[:TEXT_WEIGHT]]>")
+            raise ValueError(f"{tag[0]} is not <lora:NAME[:TEXT_WEIGHT[:UNET_WEIGHT]]>")
         tags.append((tag["name"], tuple(parsed(float, one, tag[0]) for one in weights)))
     return (_TAG.sub("", prompt).strip() if tags else prompt), tuple(tags)
 
@@ -153,7 +162,7 @@ def named_loras(prompt: str, folders: Sequence[str]) -> tuple[Lora, ...]:
             where = " or ".join(folders)
             close = f"; {nearest(name, files)}" if files else ""
             raise ValueError(f"<lora:{name}> names a LoRA, and there is none in {where}{close}")
-        found.append(Lora(files[name], *weights))
+        found.append(Lora(files[name], *reversed(weights)))
     return tuple(found)
 
 

@@ -8,13 +8,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxsd.canvases import pictures_alone, read_pictures
 from jaxsd.config import ModelSpec
-from jaxsd.settings import OPTIONS, Lora, Settings, checked
+from jaxsd.settings import OPTIONS, Lora, Settings, adapters_of, checked
+from jaxsd.settings.adapters import adapter_place
 from jaxsd.video.config import MOST_FRAMES, VideoConfig
 from jaxsd.video.drive import Drive, followed, warped
 from jaxsd.video.keys import LARGEST_ZOOM, Key, keys_of, length_of
 from jaxsd.video.sound import Sound, read_sound
 from jaxsd.video.walk import DIGITS, at, between, mean
+
+TABLE, FIRST = "frames.jsonl", "first"
+"""Names in the folder of frames: their table, and the folder of a steady video's first frame."""
 
 
 class Frame(NamedTuple):
@@ -96,6 +101,20 @@ def _heavier(one: Any, added: float) -> Any:
     return replace(one, weight=round(one.weight + added, DIGITS))
 
 
+def check_files(plan: Plan) -> None:
+    """Finds out whether the files that key frames name are there: pictures, LoRAs, embeddings.
+
+    Raises:
+      ValueError: a picture is missing, or is none.
+      FileNotFoundError: another file is missing.
+    """
+    key_frames = [plan.frames[number].settings for number in plan.shown]
+    for settings in key_frames:
+        read_pictures(pictures_alone(settings))
+        for file in adapters_of([settings]).files:
+            adapter_place(file)
+
+
 def steadied(plan: Plan, first: Path) -> Plan:
     """The same with the picture of the first frame in the self-attention of all frames."""
     seen = {"reference": str(first), "reference_strength": plan.config.steady}
@@ -126,3 +145,17 @@ def _plain(value: Any) -> Any:
 def frames_folder(output: str) -> Path:
     """Where the frames of a video are drawn."""
     return Path(output).with_suffix(".frames")
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses a folder for frames that has something else in it, since it goes at the end.
+
+    Raises:
+      ValueError: it is not empty, and no run of frames began there.
+    """
+    begun = any((place / TABLE).is_file() for place in (folder, folder / FIRST))
+    if folder.exists() and not begun and any(folder.iterdir()):
+        raise ValueError(
+            f"{folder}, where the frames would be drawn, has other files in it; give the video "
+            "another name"
+        )

@@ -6,8 +6,19 @@
 import jaxsd.workflow.nodes  # noqa: F401  which fills the table of classes
 from jaxsd.workflow.checking import check_graph
 from jaxsd.workflow.execution import Cache, run_graph
-from jaxsd.workflow.graph import Graph, Link, Node, graph_of, overridden, read_graph, seeded
-from jaxsd.workflow.workspace import Workspace, named_by, read_extra_paths
+from jaxsd.workflow.given_places import named_by, read_extra_paths
+from jaxsd.workflow.graph import (
+    Graph,
+    Link,
+    Node,
+    graph_of,
+    holds_graph,
+    overridden,
+    read_graph,
+    seeded,
+    table_from,
+)
+from jaxsd.workflow.workspace import Workspace
 
 __all__ = [
     "Cache",
@@ -17,10 +28,12 @@ __all__ = [
     "Workspace",
     "check_graph",
     "graph_of",
+    "holds_graph",
     "named_by",
     "overridden",
     "read_extra_paths",
     "read_graph",
     "run_graph",
     "seeded",
+    "table_from",
 ]

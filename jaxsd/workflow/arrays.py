@@ -1,4 +1,4 @@
-"""The conditions of a sampler as the arrays that the programs take: texts, branches, areas, hints.
+"""The conditions of a sampler as the arrays that the programs take: texts, branches, hints.
 
 Branches of the negative side come first, then those of the positive one.
 """
@@ -11,19 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxsd.config import ModelSpec
-from jaxsd.sampling.features.areas import Area, Areas
+from jaxsd.config.autoencoders import scaled
 from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.texts import Encoded
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import Guidance
 from jaxsd.workflow.levels import sigma_at
 from jaxsd.workflow.resizing import nearest_centred, resized
-from jaxsd.workflow.values import Condition, Conditions, Hint, Model
+from jaxsd.workflow.values import Conditions, Hint, Model
 
-UNIT = 8
-"""Pixels of ComfyUI's areas along a side of a latent."""
-EDGE = 8
-"""Latents over which the edge of an area fades."""
 BLANK = (0.8223, -0.6876, 0.6364, 0.1380)
 """Latents of a grey picture, which inpainting models see where nothing else is given."""
 
@@ -112,13 +108,12 @@ def side_weights(sides: Sides, active: np.ndarray, factors: np.ndarray) -> np.nd
     return weight * active[:, :, None]
 
 
-def needs_areas(sides: Sides, weights: np.ndarray) -> bool:
+def needs_areas(sides: Sides, active: np.ndarray) -> bool:
     """Whether branches count in parts of the picture, or no branch of a side does in some row."""
     if any(one.mask is not None or one.area is not None for one in sides.branches):
         return True
     first = len(sides.negative)
-    counts = weights.any(axis=-1)
-    there = [counts[:, first:], *([counts[:, :first]] if first else [])]
+    there = [active[:, first:], *([active[:, :first]] if first else [])]
     return not all(side.any(axis=1).all() for side in there)
 
 
@@ -130,68 +125,6 @@ def guidance_of(sides: Sides, weights: np.ndarray) -> Guidance:
     total = (weights * share).sum(axis=-1)
     which = np.tile(np.arange(len(strength), dtype=np.int32), (len(weights), 1))
     return Guidance(which, total[:, 1:].astype(np.float32))
-
-
-def areas_of(sides: Sides, batch: int, height: int, width: int) -> Areas:
-    """Masks and areas of all branches, for latents of a size."""
-    made = [_area_of(one, batch, height, width) for one in sides.branches]
-    masks, areas = zip(*made, strict=True)
-    return Areas(np.stack(masks, axis=1)[..., None], tuple(areas))
-
-
-def _area_of(one: Condition, batch: int, height: int, width: int) -> tuple[np.ndarray, Area | None]:
-    """The mask [B, h, w] of a condition, and its area."""
-    box = (height, width, 0, 0)
-    if one.area is not None:
-        box = _box(one.area, height, width)
-    mask = None
-    if one.mask is not None:
-        mask = resized(one.mask[..., None], height, width, "bilinear")[..., 0]
-        if one.bounds:
-            box = _bounds(mask, height, width)
-        mask = repeated(mask, batch) * one.mask_strength
-    rows, columns, y, x = box
-    rows, columns = min(rows, height - y), min(columns, width - x)
-    if rows <= 0 or columns <= 0:
-        raise ValueError("the area of a text lies outside of the picture")
-    inside = np.ones((batch, rows, columns), np.float32)
-    if mask is not None:
-        inside = mask[:, y : y + rows, x : x + columns]
-    elif one.area is not None:
-        inside = inside * _faded(rows, y, height)[:, None] * _faded(columns, x, width)
-    whole = np.zeros((batch, height, width), np.float32)
-    whole[:, y : y + rows, x : x + columns] = inside * one.strength
-    if (rows, columns) == (height, width):
-        return whole, None
-    first = np.tile(np.int32([y, x]), (batch, 1))
-    return whole, Area(first, np.zeros((batch, rows, columns), np.float32))
-
-
-def _box(area: tuple[float, ...], height: int, width: int) -> tuple[int, int, int, int]:
-    if all(isinstance(one, int) for one in area):
-        return area
-    sides = (height, width, height, width)
-    rows, columns, y, x = (round(one * side) for one, side in zip(area, sides, strict=True))
-    return max(1, rows), max(1, columns), y, x
-
-
-def _bounds(mask: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
-    """The box around what is not 0 in any of the masks, 8 by 8 at least."""
-    y, x = np.nonzero(np.abs(mask).max(axis=0))
-    if not len(y):
-        return min(8, height), min(8, width), 0, 0
-    return max(8, int(np.ptp(y)) + 1), max(8, int(np.ptp(x)) + 1), int(y.min()), int(x.min())
-
-
-def _faded(length: int, first: int, whole: int) -> np.ndarray:
-    """Weights along a side of an area, which rise from edges that are not those of the picture."""
-    ramp = np.ones(length, np.float32)
-    edge = np.arange(1, min(EDGE, length) + 1, dtype=np.float32) / EDGE
-    if first > 0:
-        ramp[: len(edge)] *= edge
-    if first + length < whole:
-        ramp[::-1][: len(edge)] *= edge
-    return ramp
 
 
 def hints_of(sides: Sides) -> tuple[Hint, ...]:
@@ -236,9 +169,9 @@ def channels_of(
     sees, concat = spec.unet.sees, dict(sides.positive[0].concat)
     if not sees:
         return {}
-    batch, scale = len(samples), spec.vae.scaling_factor
+    batch = len(samples)
     if sees == "mask":
-        seen = concat["image"] * scale if "image" in concat else samples
+        seen = scaled(spec.vae, concat["image"]) if "image" in concat else samples
         if "mask" in concat:
             mask = np.round(resized(concat["mask"][..., None], *samples.shape[1:3], "bilinear"))
         if mask is None:

@@ -45,12 +45,8 @@ def read_graph(path: str | Path) -> tuple[Graph, dict[str, Any]]:
       OSError: no such file.
     """
     if is_picture(path):
-        texts = picture_texts(path)
-        tables = {
-            name: table_of(texts[name].strip("\0"), f"{path}, {name}")
-            for name in ("prompt", "workflow")
-            if texts.get(name, "").lstrip().startswith("{")
-        }
+        texts = _graphs_in(path)
+        tables = {name: table_of(text, f"{path}, {name}") for name, text in texts.items()}
         if not tables:
             raise ValueError(f"{path} has no graph of ComfyUI inside")
     else:
@@ -60,6 +56,18 @@ def read_graph(path: str | Path) -> tuple[Graph, dict[str, Any]]:
         tables = {"workflow" if EDITED in table else "prompt": table}
     graph = graph_of(tables.get("prompt") or in_api_form(tables["workflow"]), path)
     return graph, tables
+
+
+def holds_graph(path: str | Path) -> bool:
+    """Whether a file is a picture with a graph inside."""
+    return is_picture(path) and bool(_graphs_in(path))
+
+
+def _graphs_in(path: str | Path) -> dict[str, str]:
+    """The texts of a picture that hold a graph, by the names that ComfyUI gives them."""
+    texts = {name: text.strip("\0") for name, text in picture_texts(path).items()}
+    names = ("prompt", "workflow")
+    return {name: texts[name] for name in names if texts.get(name, "").lstrip().startswith("{")}
 
 
 def graph_of(table: Mapping[str, Any], where: object) -> Graph:

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsd.config import ModelSpec, T2IAdapterConfig
+from jaxsd.config.autoencoders import scaled, unscaled
+from jaxsd.convert import open_model
 from jaxsd.convert.files.tensors import FlatTree, dtype_named, unwidened
 from jaxsd.convert.files.tensors import load as load_tensors
 from jaxsd.executables import Executables
@@ -43,6 +45,7 @@ def read_model(source: str, dtype: str, run: Executables) -> tuple[Model, Clip, 
       ValueError: in one line, for anything wrong with the source.
       OSError: no such file.
     """
+    check_kind(open_model(source).spec, source)
     pipe = load(source, dtype, programs=run)
     spec = pipe.spec
     return (
@@ -50,6 +53,19 @@ def read_model(source: str, dtype: str, run: Executables) -> tuple[Model, Clip, 
         Clip(spec, {"text": pipe.params["text"]}, pipe.tokenizers, run, dtype),
         Vae(spec, pipe.params["vae"], run, dtype),
     )
+
+
+def check_kind(spec: ModelSpec, source: str) -> None:
+    """Raises ValueError for a model whose samplers or inputs no node here has."""
+    if spec.schedule.edm is not None:
+        kind = "a model of continuous noise (EDM)"
+    elif spec.unet.sees in ("small", "depth"):
+        kind = f"{spec.family}, which sees another picture beside the latents"
+    elif spec.unet.guidance_dim is not None:
+        kind = "an LCM that takes the guidance scale as an input"
+    else:
+        return
+    raise ValueError(f"{source} is {kind}; graphs do not draw with it, jaxsd generate does")
 
 
 def loaded(tensors: FlatTree, dtype: str) -> Params:
@@ -114,14 +130,14 @@ def encoded(vae: Vae, pixels: np.ndarray, tile: int = 0) -> np.ndarray:
 
     The middle is taken whose sides are multiples of the autoencoder's factor.
     """
-    unit, scale = vae.spec.vae.downscale, vae.spec.vae.scaling_factor
+    unit = vae.spec.vae.downscale
     pixels = cropped(pixels, unit)[..., :3]
     if not pixels.size:
         raise ValueError(f"the picture is smaller than {unit} pixels")
     _check_memory(vae, pixels.shape, tile)
     images = jnp.asarray(2 * pixels - 1, jnp.float32)
     programs = _of_vae(vae, tile)
-    return np.asarray(programs(encode_images, images=images)) / scale
+    return np.asarray(unscaled(vae.spec.vae, programs(encode_images, images=images)))
 
 
 def decoded(vae: Vae, samples: np.ndarray, tile: int = 0) -> np.ndarray:
@@ -133,7 +149,7 @@ def decoded(vae: Vae, samples: np.ndarray, tile: int = 0) -> np.ndarray:
     batch, height, width, _ = samples.shape
     unit = vae.spec.vae.downscale
     _check_memory(vae, (batch, height * unit, width * unit), tile)
-    latents = jnp.asarray(samples * vae.spec.vae.scaling_factor, jnp.float32)
+    latents = jnp.asarray(scaled(vae.spec.vae, samples), jnp.float32)
     images = np.asarray(_of_vae(vae, tile)(decode, latents=latents))
     if not np.isfinite(images).all():
         raise FloatingPointError("the autoencoder's output was not finite; try dtype float32")

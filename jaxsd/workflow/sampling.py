@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxsd.config.autoencoders import scaled, unscaled
 from jaxsd.pipeline.batches import image_keys
 from jaxsd.pipeline.columns import columns_of
 from jaxsd.pipeline.drawing import Programs, steps
@@ -15,6 +16,7 @@ from jaxsd.sampling.program import Given
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import Guidance, live, perturbed, plus_plus, runs, together
 from jaxsd.workflow import arrays
+from jaxsd.workflow.dividing import areas_of
 from jaxsd.workflow.levels import is_plus_plus, table_of, trained_levels
 from jaxsd.workflow.networks import programs_of, with_hints
 from jaxsd.workflow.noises import later_noises
@@ -66,9 +68,9 @@ def sampled(workspace: Workspace, asked: Asked) -> tuple[Latent, Latent]:
             f"latents were not finite after step {row + 1} of {table.rows} in {model.dtype}; try "
             "dtype float32, or check the weights"
         )
-    state, scale = shown.state, model.spec.vae.scaling_factor
-    made = np.asarray(state.samples[:, 0]) / (table.alpha[-1] * scale)
-    clean = np.asarray(state.x0) / scale
+    state, vae = shown.state, model.spec.vae
+    made = unscaled(vae, np.asarray(state.samples[:, 0]) / table.alpha[-1])
+    clean = unscaled(vae, np.asarray(state.x0))
     return replace(asked.latent, samples=made), replace(asked.latent, samples=clean)
 
 
@@ -76,7 +78,9 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     """The programs of a sampler and the arrays that they take."""
     (model, positive, negative, cfg), latent = _parts(asked.guider), asked.latent
     cfg_pp = is_plus_plus(asked.sampler)
-    samples = np.float32(latent.samples * model.spec.vae.scaling_factor)
+    samples = np.float32(latent.samples)
+    if samples.any():
+        samples = np.float32(scaled(model.spec.vae, samples))
     batch, height, width, _ = samples.shape
     unit = model.spec.vae.downscale
     size = (height * unit, width * unit)
@@ -85,7 +89,7 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     active = arrays.active_rows(model, sides, table)
     factors, momentum = plus_plus(table) if cfg_pp else (np.ones(table.rows), None)
     weights = arrays.side_weights(sides, active, factors)
-    divided = arrays.needs_areas(sides, weights)
+    divided = arrays.needs_areas(sides, active)
     mask = None
     if latent.mask is not None:
         mask = arrays.repeated(resized(latent.mask[..., None], height, width, "bilinear"), batch)
@@ -96,7 +100,7 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
         features["controlnet"] = arrays.hint_images(hints, batch, *size)
         columns["controlnet"] = _alike(arrays.hint_weights(model, sides, hints, table), batch)
     if divided:
-        features["areas"] = arrays.areas_of(sides, batch, height, width)
+        features["areas"] = areas_of(sides, batch, height, width)
         columns["areas"] = _alike(weights, batch)
     if mask is not None:
         features["noise_mask"] = mask

@@ -36,9 +36,14 @@ def graph_of_recipe(recipe: Recipe) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The graph in the API's form, and what of the recipe it leaves out, as "NAME VALUE".
 
     Raises:
-      ValueError: a sampler that ComfyUI does not have.
+      ValueError: a sampler that ComfyUI does not have, or something that the recipe does not say.
     """
     settings = recipe.settings
+    for name in ("sampler", "steps", "guidance_scale", "width", "height"):
+        if getattr(settings, name) is None:
+            raise ValueError(
+                f"the picture does not say its {name}, without which there is no graph"
+            )
     made = Made()
     source = made.add("CheckpointLoaderSimple", ckpt_name=Path(recipe.model).name or "model")
     model, clip, vae = ([source, i] for i in range(3))

@@ -1,17 +1,14 @@
 """Where a graph finds models and pictures by their names, and where it puts what it makes."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.terminal import printable
-from jaxsd.text_files import read_text
 from jaxsd.typed import nearest
 
 FOLDERS: dict[str, tuple[str, ...]] = {
@@ -27,7 +24,6 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "diffusers": ("diffusers",),
 }
 """Kind of model -> the folders that it lies in, below ComfyUI's `models`."""
-_KINDS = {name: kind for kind, names in FOLDERS.items() for name in names}
 BUILT_IN = {"checkpoints": ("emoji",), "controlnet": ("emoji-edges",)}
 """Models inside of the package, by kind."""
 _PLACE = re.compile(r"\s*\[(input|output|temp)\]$")
@@ -161,51 +157,6 @@ class Workspace:
             if (number := _NUMBERED.search(other.name)) and other.name == f"{path.name}{number[0]}"
         ]
         return path.with_name(f"{path.name}_{max(taken, default=0) + 1:05}_.png")
-
-
-def read_extra_paths(file: str | Path) -> dict[str, list[Path]]:
-    """The folders of an `extra_model_paths.yaml`, by kind. Kinds that are not known are left out.
-
-    Raises:
-      ValueError: not such a file.
-      OSError: no such file.
-    """
-    path = Path(file)
-    try:
-        table = yaml.safe_load(read_text(path)) or {}
-    except (yaml.YAMLError, RecursionError) as error:
-        line = " ".join(str(error).split())
-        raise ValueError(f"{path} is not YAML: {printable(line, 200)}") from None
-    if not isinstance(table, dict):
-        raise ValueError(f"{path} is no table of programs and their folders")
-    found: dict[str, list[Path]] = {}
-    for own in table.values():
-        if not isinstance(own, dict):
-            raise ValueError(f"{path}: each program is a table with base_path and folders")
-        base = path.parent / Path(str(own.get("base_path", "."))).expanduser()
-        for name, places in own.items():
-            if (kind := _KINDS.get(name)) is not None and isinstance(places, str):
-                found.setdefault(kind, []).extend(base / one for one in _lines(places))
-    return found
-
-
-def named_by(texts: Iterable[str]) -> dict[str, str]:
-    """NAME=SOURCE as a mapping.
-
-    Raises:
-      ValueError: another form.
-    """
-    named = {}
-    for text in texts:
-        name, equals, source = text.partition("=")
-        if not equals or not name or not source:
-            raise ValueError(f"--map {printable(text, 80)!r} is not NAME=FILE")
-        named[name.replace("\\", "/")] = source
-    return named
-
-
-def _lines(places: str) -> list[str]:
-    return [line.strip() for line in places.splitlines() if line.strip()]
 
 
 def _file(name: str, what: str) -> Path:

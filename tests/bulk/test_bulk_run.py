@@ -109,6 +109,15 @@ def test_what_is_not_finite_is_drawn_once_more_and_never_written(tmp_path: Path)
     assert len(list(tmp_path.glob("images/*/*.png"))) == 22
 
 
+def test_a_picture_that_is_not_fit_is_not_written(tmp_path: Path) -> None:
+    store = Store(tmp_path, "folder", "png", UNITS)
+    summary = run(Fake(unfit=["00000004"]), store, UNITS)
+    assert (summary.images, summary.failed) == (23, 1)
+    failed = [record for record in store.finish_all([]) if record["status"] == "failed"]
+    assert [(record["id"], record["error"]) for record in failed] == [("00000004", "not fit")]
+    assert len(list(tmp_path.glob("images/*/*.png"))) == 22
+
+
 def test_a_row_whose_picture_cannot_be_read_fails_alone(tmp_path: Path) -> None:
     store = Store(tmp_path, "folder", "png", UNITS)
     again = Fake()

@@ -10,6 +10,7 @@ import re
 import resource
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from jaxsd.config import T2IAdapterConfig
 from jaxsd.convert import read_controlnet
 from jaxsd.convert.diffusers.fields import read_json
 from jaxsd.convert.diffusers.parts import PARTS, networks
+from jaxsd.convert.diffusers.schedule_settings import schedule_config, scheduler_settings
 from jaxsd.convert.diffusers.unet_settings import unet_settings
 from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.tensors import in_memory
@@ -41,6 +43,7 @@ from jaxsd.convert.slots import _file_shape, leaf_kind
 from jaxsd.convert.t2i_adapter import open_t2i_tensors, t2i_parameters, torch_name
 from jaxsd.convert.upscaler import open_upscaler
 from jaxsd.convert.upscaler_layouts import LAYOUTS
+from jaxsd.families import PLAYGROUND, X4
 from jaxsd.upscalers import CompactConfig, RDNConfig, RRDBConfig
 
 CASES = int(os.environ.get("JAXSD_FUZZ", "150"))
@@ -257,13 +260,21 @@ def test_configs(tmp_path, part):
         attempt(read, seed)
 
 
+EDM = replace(SPEC, schedule=PLAYGROUND.schedule, vae=PLAYGROUND.vae)
+SMALL = replace(SPEC, unet=replace(SPEC.unet, in_channels=7, noise_levels=400), small=X4.small)
+
+
 def test_indexes_and_metadata(tmp_path, part):
     kernels = list(adapted_kernels(SPEC).values())
     alphas = {"unet.lora_alpha": 4, "unet.alpha_pattern": {"conv_in": 2.0}, "unet.r": 4}
     index = {"metadata": {}, "weight_map": {"x": "a.safetensors", "y": "a.safetensors"}}
     for seed in seeds(part):
         rng = random.Random(seed)
-        spec = as_json(rng, mutated(rng, json.loads(to_json(SPEC)))).decode(errors="replace")
+        one = rng.choice((SPEC, EDM, SMALL))
+        noise = tmp_path / "scheduler_config.json"
+        noise.write_bytes(as_json(rng, mutated(rng, scheduler_settings(one))))
+        attempt(lambda noise=noise: schedule_config(read_json(noise), str(noise)), seed)
+        spec = as_json(rng, mutated(rng, json.loads(to_json(one)))).decode(errors="replace")
         attempt(lambda spec=spec: from_json(spec), seed)
         facts = {ADAPTER: as_json(rng, mutated(rng, alphas)).decode(errors="replace")}
         attempt(lambda facts=facts: stated_alphas(tmp_path, facts, kernels), seed)

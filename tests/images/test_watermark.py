@@ -126,9 +126,9 @@ def test_drawings_have_it_and_info_tells_it(tmp_path):
     assert picture_of(image, nothing, Settings()) is image
     made = picture_of(image, nothing, Settings(watermark=TEXT))
     (tmp_path / "a.png").write_bytes(png_bytes(made))
-    assert dict(about_picture(tmp_path / "a.png"))["watermark"] == TEXT
+    assert dict(about_picture(tmp_path / "a.png"))["hidden text"] == TEXT
     (tmp_path / "b.png").write_bytes(png_bytes(image))
-    assert "watermark" not in dict(about_picture(tmp_path / "b.png"))
+    assert "hidden text" not in dict(about_picture(tmp_path / "b.png"))
 
 
 def test_a_text_without_room_is_refused():

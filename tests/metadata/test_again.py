@@ -121,11 +121,11 @@ def test_layers_of_the_text_encoder(program: str, said: dict, want: int | None) 
     [
         ("webui", "<lora:x:0.7>", "<lora:x:0.7>"),
         ("webui", "<lyco:x>", "<lora:x>"),
-        ("webui", "<lora:x:0.2:0.7>", "<lora:x:0.7:0.2>"),  # of the text encoder first
-        ("webui", "<lora:x:unet=0.5>", "<lora:x:0.5:1>"),
+        ("webui", "<lora:x:0.2:0.7>", "<lora:x:0.2:0.7>"),  # of the text encoder first, as with us
+        ("webui", "<lora:x:unet=0.5>", "<lora:x:1:0.5>"),
         ("webui", "<lora:x:te=0.2>", "<lora:x:0.2:0.2>"),
-        ("webui", "<lora:x:0.2:0.7:te=0.4>", "<lora:x:0.7:0.4>"),
-        ("SwarmUI", "<lora:x:0.7:0.2>", "<lora:x:0.7:0.2>"),
+        ("webui", "<lora:x:0.2:0.7:te=0.4>", "<lora:x:0.4:0.7>"),
+        ("SwarmUI", "<lora:x:0.7:0.2>", "<lora:x:0.2:0.7>"),
         ("webui", "<lora:x:0.7:lbw=ALL>", None),
         ("webui", "<hypernet:x:0.7>", None),
     ],

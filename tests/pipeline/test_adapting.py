@@ -86,7 +86,7 @@ def test_a_tag_in_the_prompt_is_the_option(pipe, tmp_path):
     folder = {"lora_folder": [str(tmp_path)]}
     assert pipe.order(prompt, **folder, **SIZE).settings[0].prompt == prompt
     got = drawn(pipe, prompt, **folder)
-    np.testing.assert_array_equal(got, drawn(pipe, lora=f"{file}:0.7:0.2"))
+    np.testing.assert_array_equal(got, drawn(pipe, lora=f"{file}:0.2:0.7"))
 
 
 def test_a_word_compiles_the_text_encoder_alone_and_once(pipe, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from diffusers import (
+    StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLInstructPix2PixPipeline,
     StableDiffusionXLPipeline,
 )
@@ -18,6 +19,8 @@ from diffusers_pairs import (
     pictures,
     pil,
 )
+
+from jaxsd.sampling.latents import SOURCE
 
 pytestmark = [pytest.mark.release, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
@@ -39,3 +42,12 @@ def test_changed_as_told() -> None:
     options = {"guidance_scale": 5.0, "image_guidance_scale": 1.5}
     want = draw_theirs(pair, kind, "euler", parts=parts, image=pil(image), **options)
     assert_same_latents(pair, order_of(pair, "euler", image=image, **options), want)
+
+
+def test_from_a_picture() -> None:
+    """Its latents are those less their mean, over their deviation."""
+    pair, image = pair_of("playground"), pictures("source")
+    options = {"guidance_scale": 3.0, "strength": 0.4}
+    kind = StableDiffusionXLImg2ImgPipeline
+    want = draw_theirs(pair, kind, "dpm++_2m", purposes=[SOURCE], image=pil(image), **options)
+    assert_same_latents(pair, order_of(pair, "dpm++_2m", image=image, **options), want)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from tiny_models import TINY
 from tiny_runs import jaxsd, run_toml, tiny_model, tiny_pictures
 
@@ -175,6 +176,15 @@ def test_a_lora_run_from_its_file_to_its_exports(
     assert at_the_end == (folder / "export-lora-peft.safetensors").read_bytes()
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == f"{folder}/export-diffusers: step 2 of 2"
+    half = tmp_path / "half.safetensors"
+    jaxsd("export", folder, "--to", "lora-kohya", "--dtype", "float16", "-o", half)
+    halves, whole = map(load_file, (half, folder / "export-lora-kohya.safetensors"))
+    for name, values in whole.items():
+        want = values if name.endswith(".alpha") else values.astype(np.float16)
+        np.testing.assert_array_equal(halves[name], want, strict=True)
+    with pytest.raises(SystemExit, match="2"):
+        run(["export", str(folder), "--to", "diffusers", "--dtype", "float16"])
+    assert "dtype float16 is for lora-peft, lora-kohya, embedding" in capsys.readouterr().err
     spec, params = read(config.model)
     peft, kohya = (
         read_lora(folder / f"export-lora-{f}.safetensors", spec) for f in ("peft", "kohya")

@@ -17,7 +17,7 @@ from jaxsd.video.config import key_frames, read_video
 from jaxsd.video.drive import Drive
 from jaxsd.video.easing import EASINGS
 from jaxsd.video.keys import keys_of
-from jaxsd.video.plan import planned, rows_of, steadied
+from jaxsd.video.plan import check_files, check_folder, planned, rows_of, steadied
 from jaxsd.video.recipe import recipe_of
 from jaxsd.video.walk import crossed
 
@@ -71,6 +71,23 @@ def test_a_loop_ends_before_its_beginning() -> None:
     plan = plan_of({"prompt": "a", "seed": 1}, {"seed": 2}, loop=True)
     seen = [(one.seed, one.variation_strength) for one, _ in plan.frames]
     assert seen == [(1, 0), (1, 0.25), (1, 0.5), (1, 0.75), (2, 0), (2, 0.25), (2, 0.5), (2, 0.75)]
+
+
+def test_files_that_are_missing_are_one_line() -> None:
+    with pytest.raises(ValueError, match=r"picture 'no\.png': No such file or directory"):
+        check_files(plan_of({"prompt": "a"}, {"control": ["no.png:canny"]}))
+    with pytest.raises(FileNotFoundError, match=r"there is no file 'no\.pt'"):
+        check_files(plan_of({"prompt": "a", "embedding": ["no.pt"]}))
+
+
+def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:
+    check_folder(tmp_path / "none")
+    check_folder(tmp_path)
+    (tmp_path / "picture.png").touch()
+    with pytest.raises(ValueError, match="has other files in it; give the video another name"):
+        check_folder(tmp_path)
+    (tmp_path / "frames.jsonl").touch()
+    check_folder(tmp_path)
 
 
 def test_all_frames_of_a_steady_video_look_at_the_first(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """ComfyUI's rules on the host: prompts, noise, levels, masks, sizes of nodes, names of files."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,11 +10,22 @@ import pytest
 from tiny_models import TINY
 from tiny_pipelines import LetterTokenizer
 
+from jaxsd.config.model import EDMConfig, ScheduleConfig
 from jaxsd.executables import IN_MEMORY
 from jaxsd.generators import GENERATORS
 from jaxsd.workflow import Workspace, named_by, nodes, read_extra_paths
-from jaxsd.workflow.arrays import BLANK, areas_of, channels_of, sides_of
+from jaxsd.workflow.arrays import (
+    BLANK,
+    active_rows,
+    channels_of,
+    guidance_of,
+    needs_areas,
+    side_weights,
+    sides_of,
+)
+from jaxsd.workflow.dividing import areas_of
 from jaxsd.workflow.levels import NAMED, levels_for, scheduled, sigma_at, table_of
+from jaxsd.workflow.networks import check_kind
 from jaxsd.workflow.noises import first_noise, later_noises
 from jaxsd.workflow.prompts import chunks, embeddings_in, weighted
 from jaxsd.workflow.values import Condition, Latent, Model
@@ -134,11 +146,43 @@ def test_areas_fade_and_masks_have_bounds() -> None:
     assert areas.mask[0, 2].max() == 2
 
 
+def test_texts_that_are_everywhere_need_no_areas() -> None:
+    """Also where a side has no weight, as with a scale of 0 or CFG++ at its last row."""
+    text = Condition(np.zeros((1, 3, 2), np.float32), None, strength=3.0)
+    table = table_of(MODEL, NAMED["euler"], scheduled(MODEL, "normal", 4))
+    for cfg, weight in ((0.0, 0), (3.0, 3)):
+        sides = sides_of((text, replace(text, strength=1.0)), (text,), cfg, plus_plus=False)
+        active = active_rows(MODEL, sides, table)
+        weights = side_weights(sides, active, np.ones(4))
+        assert not needs_areas(sides, active)
+        np.testing.assert_allclose(
+            guidance_of(sides, weights).weight, [[0.75 * weight, 0.25 * weight]] * 4
+        )
+    late = replace(text, start=0.5)
+    sides = sides_of((late,), (text,), 3.0, plus_plus=False)
+    assert needs_areas(sides, active_rows(MODEL, sides, table))
+    assert active_rows(MODEL, sides, table)[:, 1].tolist() == [False, False, True, True]
+
+
 def test_inpainting_models_see_grey_without_a_mask() -> None:
     spec = SimpleNamespace(unet=SimpleNamespace(sees="mask"), vae=SimpleNamespace(scaling_factor=1))
     sides = sides_of((Condition(np.zeros((1, 3, 2)), None),), (), 1.0, plus_plus=False)
     seen = channels_of(spec, sides, np.zeros((2, 4, 4, 4), np.float32), None)["channels"].map
     np.testing.assert_allclose(seen[1, 2, 3], [1, *BLANK])
+
+
+def test_models_that_graphs_do_not_draw_with() -> None:
+    for spec, line in (
+        (TINY["sd1"], ""),
+        (
+            replace(TINY["sd1"], unet=replace(TINY["sd1"].unet, in_channels=5)),
+            "sees another picture",
+        ),
+        (replace(TINY["sd1"], unet=replace(TINY["sd1"].unet, guidance_dim=8)), "guidance scale"),
+        (replace(TINY["sd1"], schedule=ScheduleConfig(edm=EDMConfig())), "continuous noise"),
+    ):
+        with pytest.raises(ValueError, match=line) if line else nullcontext():
+            check_kind(spec, "model")
 
 
 def test_latents_in_other_sizes() -> None:

@@ -20,6 +20,7 @@ from jaxsd.workflow.to_python import python_of
 def test_a_graph_and_its_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unet = replace(SMALLEST.unet, levels=(Level(8, 1, 0, 1),), norm_groups=4)
     pipe, loaded = pipeline(replace(SMALLEST, unet=unet)), []
+    monkeypatch.setattr(networks, "open_model", lambda source: pipe)
     monkeypatch.setattr(networks, "load", lambda source, *_, **__: loaded.append(source) or pipe)
     table = changed(GRAPH, {"5": {"batch_size": 1}, "3": {"steps": 2, "sampler_name": "lcm"}})
     table["6"]["_meta"] = {"title": 'The "prompt"\n'}

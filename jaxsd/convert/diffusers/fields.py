@@ -22,7 +22,7 @@ _OF_EMA = {
 }
 """What diffusers' `EMAModel` writes into the config.json of the network that it averages."""
 _LARGEST = 2**63
-_SHOWN = 200
+LONGEST_SHOWN = 200
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Fields:
     def wrong(self, name: str, value: Any, why: str) -> ValueError:
         """The error to raise for a setting."""
         return ValueError(
-            printable(f"{self.where}: {name} = {printable(repr(value), _SHOWN)} {why}")
+            printable(f"{self.where}: {name} = {printable(repr(value), LONGEST_SHOWN)} {why}")
         )
 
     def build(self, kind: Callable[..., Made], names: Mapping[str, str], **numbers: Any) -> Made:

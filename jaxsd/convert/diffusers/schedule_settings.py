@@ -6,7 +6,8 @@ from typing import Any
 
 from jaxsd.config import ModelSpec, ScheduleConfig
 from jaxsd.convert.diffusers.edm_settings import EDM_CLASSES, edm_schedule, edm_settings
-from jaxsd.convert.diffusers.fields import Config, Fields
+from jaxsd.convert.diffusers.fields import LONGEST_SHOWN, Config, Fields
+from jaxsd.terminal import printable
 from jaxsd.types import Prediction
 
 _PREDICTIONS: dict[str, Prediction] = {
@@ -99,9 +100,9 @@ def check_class(name: Any, where: str) -> None:
     """
     known = (*CLASSES, *EDM_CLASSES)
     if name not in known:
-        raise ValueError(
-            f"{where}: the scheduler {name!r} is not supported, only {', '.join(known)}"
-        )
+        shown = printable(repr(name), LONGEST_SHOWN)
+        allowed = ", ".join(known)
+        raise ValueError(f"{where}: the scheduler {shown} is not supported, only {allowed}")
 
 
 def schedule_config(config: Config, where: str) -> tuple[ScheduleConfig, Prediction]:

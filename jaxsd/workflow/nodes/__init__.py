@@ -2,6 +2,7 @@
 
 from jaxsd.workflow.nodes.conditioning import *  # noqa: F403
 from jaxsd.workflow.nodes.images import *  # noqa: F403
+from jaxsd.workflow.nodes.latent_parts import *  # noqa: F403
 from jaxsd.workflow.nodes.latents import *  # noqa: F403
 from jaxsd.workflow.nodes.lists import *  # noqa: F403
 from jaxsd.workflow.nodes.loaders import *  # noqa: F403
@@ -9,3 +10,4 @@ from jaxsd.workflow.nodes.masks import *  # noqa: F403
 from jaxsd.workflow.nodes.models import *  # noqa: F403
 from jaxsd.workflow.nodes.samplers import *  # noqa: F403
 from jaxsd.workflow.nodes.schedules import *  # noqa: F403
+from jaxsd.workflow.nodes.texts import *  # noqa: F403

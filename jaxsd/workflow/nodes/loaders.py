@@ -9,7 +9,7 @@ from jaxsd.convert.alone import open_unet, open_vae
 from jaxsd.pipeline.adapting import merges_of
 from jaxsd.pipeline.upscaling import Upscaler, load_upscaler
 from jaxsd.settings import Lora
-from jaxsd.workflow.networks import loaded, read_model
+from jaxsd.workflow.networks import check_kind, loaded, read_model
 from jaxsd.workflow.schema import InFolder, Range, node
 from jaxsd.workflow.values import CLIP, MODEL, Clip, ControlNet, Model, Vae
 from jaxsd.workflow.workspace import Workspace
@@ -55,6 +55,7 @@ def unet_loader(
     if not Path(source).is_file() or (found := open_unet(Path(source))) is None:
         return read_model(source, place.dtype, place.programs)[0]
     spec, tensors = found
+    check_kind(spec, source)
     return Model(spec, loaded(tensors, place.dtype), place.programs, place.dtype)
 
 
