@@ -4,8 +4,8 @@
 
 One at a time, static batches (all that wait, up to `--most`, begin together and end with the
 longest) and continuous batches get the same arrivals at random times, in turn, in one process.
-First of all `--pictures` are asked for at once, and `jaxsd bulk`'s way of drawing them is timed
-beside it: so the load is a share of what this machine can do now.
+First of all `--pictures` are asked for at once: so the load is a share of what this machine can
+do now.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import jax
 import numpy as np
 from simulate_serving import MOST, arrivals
 
@@ -70,19 +69,6 @@ def static(pipe: Pipeline, most: int, each: Sequence[Settings], at: Sequence[flo
     return [end - when for end, when in zip(done, at, strict=True)]
 
 
-def bulk(pipe: Pipeline, places: int, each: Sequence[Settings]) -> float:
-    """Pictures a second as `jaxsd bulk` draws them: in whole programs, of alike steps."""
-    ordered = sorted(each, key=lambda one: one.steps)
-    orders = [
-        pipe.order(ordered[i : i + places], batch=places) for i in range(0, len(each), places)
-    ]
-    jax.block_until_ready(pipe.begin(orders[0]))
-    began = time.monotonic()
-    for order in orders:
-        jax.block_until_ready(pipe.begin(order))
-    return len(each) / (time.monotonic() - began)
-
-
 def main() -> None:
     """Prints a line for each way."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -116,7 +102,6 @@ def main() -> None:
         way(each, [0.0] * len(each))
         rates[name] = len(each) / (time.monotonic() - began)
         print(f"{name:15} all at once: {rates[name]:.3f} pictures/s", flush=True)
-    print(f"{'bulk':15} all at once: {bulk(pipe, args.slots, each):.3f} pictures/s", flush=True)
     at = np.array([one.time for one in asked]) / (args.load * max(rates.values()))
     for name, way in ways.items():
         half, most = np.percentile(way(each, at.tolist()), [50, 95])

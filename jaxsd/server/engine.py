@@ -94,8 +94,12 @@ class Engine:
         """Starts the thread of the device."""
         self._thread.start()
 
-    def submit(self, pictures: Sequence[Picture]) -> None:
+    def submit(self, pictures: Sequence[Picture], bounded: bool = True) -> None:
         """Puts pictures at the end of the queue.
+
+        Args:
+          pictures: of one job.
+          bounded: false for those that were in the queue already, of a server that ended.
 
         Raises:
           Full: there is no room for all of them.
@@ -104,7 +108,7 @@ class Engine:
         with self._changed:
             if self._draining:
                 raise Draining
-            if len(self._waiting) + len(pictures) > self.most_waiting:
+            if bounded and len(self._waiting) + len(pictures) > self.most_waiting:
                 raise Full(self.patience())
             for picture in pictures:
                 self._arrived += 1

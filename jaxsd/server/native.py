@@ -61,7 +61,7 @@ def ask_of(values: dict[str, Any], base: Settings, id: str | None = None) -> Ask
         raise Refused(400, f"deadline {seconds!r} is not a number of seconds", param="deadline")
     wish = wish_of(values, base)
     wishes = [wish._replace(settings=one) for one in counted(wish.settings, count)]
-    own = {} if id is None else {"id": id}
+    own = {} if id is None else {"id": id, "resumed": True}
     return Ask(model, wishes, seconds, format=name, body=body, kept=True, **own)
 
 

@@ -57,6 +57,8 @@ class Ask:
       partials: pictures of the estimate on the way.
       body: what to store the job with; None for one that is not stored.
       kept: whether its pictures are stored.
+      id: of its job.
+      resumed: whether it was in the queue of a server that ended.
     """
 
     model: str | None
@@ -68,6 +70,7 @@ class Ask:
     body: str | None = None
     kept: bool = False
     id: str = field(default_factory=new_id)
+    resumed: bool = False
 
 
 class Service:
@@ -112,6 +115,9 @@ class Service:
             raise Refused(503, f"the device has failed: {self.engine.broken}", "broken")
         if self.engine.draining:
             raise Refused(503, "the server is about to end", "draining")
+        if len(ask.wishes) > self.engine.most_waiting and not ask.resumed:
+            most = self.engine.most_waiting
+            raise Refused(400, f"{len(ask.wishes)} pictures are too many; {most} may wait here")
         model, loop = self.model(ask.model), asyncio.get_running_loop()
         try:
             job = await loop.run_in_executor(self._workers, self._job, model, ask, loop)
@@ -122,7 +128,7 @@ class Service:
             if ask.body is not None:
                 row = StoredJob(job.id, job.created, job.state, "", ask.body)
                 await loop.run_in_executor(self._workers, self.store.add_job, row)
-            self.engine.submit(job.pictures)
+            self.engine.submit(job.pictures, bounded=not ask.resumed)
         except (Full, Draining) as error:
             del self.jobs[job.id]
             if ask.body is not None:

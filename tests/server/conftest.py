@@ -17,11 +17,11 @@ from jaxsd.server.store import Store
 class Running:
     """A server on a port of this machine, in a thread."""
 
-    def __init__(self, folder, **guard):
+    def __init__(self, folder, most_waiting=64, **guard):
         self.artist = FakeArtist(places=2)
         recipe = served_recipe("tiny", "float32", 2)
         models = [Served("tiny", TINY["sd1"], self.artist, recipe, ("edges",))]
-        self.engine = Engine()
+        self.engine = Engine(most_waiting)
         self.service = Service(models, self.engine, Store(folder / "data"))
         app = Guard(app_of(self.service), **guard)
         config = uvicorn.Config(app, port=0, log_level="error")

@@ -117,6 +117,8 @@ def test_bad_calls_raise_the_class_that_fits(client):
 
 def test_a_full_queue_says_when_to_come_again_and_the_client_does(client, server):
     server.engine.most_waiting = 3
+    with pytest.raises(openai.BadRequestError, match="4 pictures are too many; 3 may wait"):
+        client.images.generate(prompt="a", size="64x64", n=4)
     server.artist.gate.clear()
     made, errors = [], []
 

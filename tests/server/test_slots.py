@@ -1,4 +1,5 @@
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -78,31 +79,52 @@ def test_features_that_remember_rows_begin_anew_with_each_image(options):
         assert np.array_equal(alone[one.prompt], together[one.prompt])
 
 
-def test_the_engine_draws_what_the_pipeline_draws():
-    artist, over = PipelineArtist(PIPE, 3), threading.Event()
-    done = []
+def drawn(artist, each):
+    """Pictures of settings, by an engine of their own."""
+    over, left = threading.Event(), set(range(len(each)))
 
-    def tell(picture):
+    def tell(picture, number):
         if picture.over:
-            done.append(picture)
-            if len(done) == 2:
+            left.discard(number)
+            if not left:
                 over.set()
 
     engine = Engine()
     engine.start()
-    each = [
-        Picture(artist, artist.order(one, Pictures()), rows_of(one, PIPE.spec), tell)
-        for one in EACH[:2]
+    pictures = [
+        Picture(
+            artist, artist.order(one, Pictures()), rows_of(one, PIPE.spec), partial(tell, number=i)
+        )
+        for i, one in enumerate(each)
     ]
-    engine.submit(each)
-    assert over.wait(60)
+    engine.submit(pictures)
+    assert over.wait(200)
     engine.drain()
     assert engine.join(5)
-    for picture, one in zip(each, EACH[:2], strict=True):
-        assert picture.state == DONE, picture.error
+    assert [one.state for one in pictures] == [DONE] * len(each), pictures[0].error
+    assert [one.row for one in pictures] == [one.rows for one in pictures]
+    return [one.image for one in pictures]
+
+
+def test_the_engine_draws_what_the_pipeline_draws():
+    artist = PipelineArtist(PIPE, 3)
+    for image, one in zip(drawn(artist, EACH[:2]), EACH[:2], strict=True):
         order = artist.order(one, Pictures())
         alone = latents_of(artist.batch(order), [order])[one.prompt]
-        assert np.array_equal(PIPE.decode(alone)[0], picture.image)
+        assert np.array_equal(PIPE.decode(alone)[0], image)
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("upscaler", ["latent", "lanczos"])
+def test_the_engine_draws_second_passes(upscaler):
+    each = [
+        wanted("a cat", sampler="euler", steps=steps, hires=2.0, hires_upscaler=upscaler)
+        for steps in (2, 4)
+    ]
+    for image, one in zip(drawn(PipelineArtist(PIPE, 1), each), each, strict=True):
+        order = PIPE.order([one])
+        whole = PIPE.pictures(PIPE.drawn(order, progress=lambda *_: None), order)
+        assert np.array_equal(whole[0], image)
 
 
 def test_a_picture_is_finished_as_the_pipeline_finishes_it():
