@@ -84,6 +84,18 @@ PICTURES = (
         "The edges of the first picture, another thing in them.",
     ),
     Picture(
+        "lora",
+        "With a LoRA",
+        'generate "a red apple" --lora emoji-neon',
+        "Trained by `jaxsd train configs/train/emoji-neon.toml`.",
+    ),
+    Picture(
+        "embedding",
+        "With a learnt word",
+        'generate "a cat face on a <teal> background" --embedding emoji-teal',
+        "Two vectors for a colour that the model was never told.",
+    ),
+    Picture(
         "and",
         "Two prompts at once",
         'generate "a cat face AND a dog face :0.7" --seed 1',
@@ -106,6 +118,18 @@ PICTURES = (
         "Larger, in two passes",
         'generate "a red apple" --hires 2 --hires-upscaler lanczos --hires-strength 0.2',
         "Drawn, enlarged, and drawn over.",
+    ),
+    Picture(
+        "windows",
+        "In windows",
+        'generate "a tree on a light blue background" --width 256 --windows 128 64 --seed 2',
+        "Twice as wide as the model draws: each step averages three windows.",
+    ),
+    Picture(
+        "region",
+        "A text for a part",
+        'generate "a red apple" --region "docs/mask.png,3:a green apple"',
+        "Where docs/mask.png is white, the second prompt weighs three times as much as the first.",
     ),
     Picture(
         "reuse",
