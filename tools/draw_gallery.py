@@ -128,8 +128,8 @@ PICTURES = (
     Picture(
         "region",
         "A text for a part",
-        'generate "a red apple" --region "docs/mask.png,3:a green apple"',
-        "Where docs/mask.png is white, the second prompt weighs three times as much as the first.",
+        'generate "a red heart" --region "docs/mask.png,20:a blue heart silhouette"',
+        "Where docs/mask.png is white, the second prompt weighs 20 times as much as the first.",
     ),
     Picture(
         "reuse",
