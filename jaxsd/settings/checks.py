@@ -228,7 +228,7 @@ def _check_windows(settings: Settings, pixels: int, unit: int) -> None:
             f"windows {size} {over} is out of range; allowed are 0 0, or SIZE of at least {least} "
             "and OVERLAP below SIZE"
         )
-    for name in ("reuse", "sag", "seamless", "refiner"):
+    for name in ("reuse", "sag", "seamless", "refiner", "ip_adapter_mask"):
         if getattr(settings, name) != OPTIONS[name].default:
             raise ValueError(f"windows and {name} do not go together; give one of them")
     (height, width), (tall, wide) = settings.drawn_size, settings.final_size

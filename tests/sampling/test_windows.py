@@ -17,7 +17,7 @@ from jaxsd.sampling.features import channels, windows
 from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.features.windows import Windows
 from jaxsd.sampling.program import draw
-from jaxsd.settings import Settings, checked
+from jaxsd.settings import ImagePrompt, Settings, checked
 
 HEIGHT, WIDTH = 12, 20
 SPEC = replace(SMALLEST, unet=UNET)
@@ -101,6 +101,14 @@ def test_each_window_sees_its_part_of_maps(grid: Windows) -> None:
         ({"windows": (16, 8), "sag": 0.7}, "windows and sag do not go together"),
         ({"windows": (16, 8), "seamless": "x"}, "windows and seamless do not go together"),
         ({"windows": (16, 8), "refiner": "x"}, "windows and refiner do not go together"),
+        (
+            {
+                "windows": (16, 8),
+                "ip_adapter": (ImagePrompt("a.png", "b.bin"),),
+                "ip_adapter_mask": ("c.png",),
+            },
+            "windows and ip_adapter_mask do not go together",
+        ),
     ],
 )
 def test_what_can_not_be_is_one_line(options: dict, message: str) -> None:

@@ -41,7 +41,7 @@ def wrap(networks: Networks, params: Params, held: Noised, unet: UNetCall) -> UN
         branches = len(call.x) // len(share)
         noised = per_image(row.level[:, 0], held.latents) + per_image(row.level[:, 1], held.noise)
         whole = branched(per_image(row.c_in, noised), branches)
-        picture = call._replace(x=call.seen(whole))
+        picture = call._replace(x=call.seen(whole), deep=None)  # those kept are the sample's
         shares = branched(share, branches)
         seen: dict[Path, tuple[Array, Array]] = {}
 
