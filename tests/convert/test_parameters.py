@@ -86,6 +86,7 @@ def test_tiny_autoencoders(config: TinyVAEConfig) -> None:
     assert tiny_vae_parameters(config) == of_vae(TinyVAE(config), config)
 
 
+@pytest.mark.release
 def test_a_whole_model() -> None:
     """The largest; the others have the same parts in other numbers."""
     spec = families.SDXL

@@ -34,7 +34,7 @@ def second_image_changed(value: Array) -> Array:
     return changed
 
 
-@pytest.mark.parametrize("family", ["lcm", "sdxl"])
+@pytest.mark.parametrize("family", ["lcm", pytest.param("sdxl", marks=pytest.mark.release)])
 def test_an_image_does_not_see_its_neighbour(family: str) -> None:
     network = UNet(TINY[family].unet)
     params, inputs = weights(network.config), unet_inputs(network.config)

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-import diffusers_pairs
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+import diffusers_pairs
 from diffusers import StableDiffusionUpscalePipeline
 from diffusers_pairs import (
     NOISE,

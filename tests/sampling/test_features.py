@@ -95,6 +95,7 @@ def test_in_parts_is_the_whole() -> None:
     assert relative_error(in_parts(asked, 1), draw(*asked).images) < ROUNDING
 
 
+@pytest.mark.release
 def test_gradient_is_finite() -> None:
     networks, params, given, runs = all_at_once(3)
 

@@ -1,6 +1,10 @@
 """Neon signs glow where a picture has edges, and what was black is teal."""
 
 import numpy as np
+import pytest
+
+pytest.importorskip("resvg_py", reason="the extra [emoji] draws SVG")
+
 from build_emoji_looks import LOOKS, save
 from emoji import compose, looks
 from emoji.pictures import Picture

@@ -98,7 +98,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
         yield two
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_two_hosts_give_the_losses_of_one(hosts: Hosts) -> None:
     hosts.finish("one", [hosts.alone("one")])
     got, want = curve(hosts.folder / "whole"), curve(hosts.folder / "one")
