@@ -166,7 +166,7 @@ def soft_mask(count: int) -> np.ndarray:
     return np.abs(uniform("mask", (count, SIDE, SIDE, 1))) / np.float32(3**0.5)
 
 
-def controlnet(count: int, *, weights: tuple[float, ...] = (1.0, 0.5, 0.7)) -> Asked:
+def controlnet(count: int, *, weights: tuple[float, ...] = (1.0, 0.7)) -> Asked:
     """ControlNets with these weights, and a T2I-Adapter, which is there from the second row on."""
     nets = len(weights) - 1
     tree = controlnet_params(CONTROLNET)
@@ -330,7 +330,7 @@ def areas(count: int, *, name: str = "share", divides: bool = True) -> Asked:
     return with_feature(asked, "areas", Areas(mask, (None, None, area)), weight)
 
 
-CASES: dict[str, Case] = {
+ALONE: dict[str, Case] = {
     "ip_adapter": Case(
         asked=ip_adapter,
         other=lambda count: ip_adapter(count, weight=0.2),
@@ -345,8 +345,8 @@ CASES: dict[str, Case] = {
     ),
     "controlnet": Case(
         asked=controlnet,
-        other=lambda count: controlnet(count, weights=(0.3, 1.2, 0.2)),
-        neutral=lambda count: controlnet(count, weights=(0.0, 0.0, 0.0)),
+        other=lambda count: controlnet(count, weights=(0.3, 0.2)),
+        neutral=lambda count: controlnet(count, weights=(0.0, 0.0)),
         without=plain,
     ),
     "windows": Case(
@@ -414,21 +414,17 @@ CASES: dict[str, Case] = {
 }
 """Every name of `FEATURES` has to be here."""
 
+APART = ("sag", "windows", "region", "areas", "reference")
+"""`sag` needs what `reuse` leaves out, `windows` have nothing that it could use again, `region` and
+`areas` have branches of their own, and `reference` has the U-Net twice."""
 
-def all_at_once(count: int) -> Asked:
-    """A drawing with every feature of `CASES`, of ControlNets with one, but without five features.
 
-    It has the T2I-Adapter too. `sag` needs what `reuse` leaves out, `windows` have nothing that it
-    could use again, `region` and `areas` have branches of their own, and `reference` has the U-Net
-    twice.
-    """
+def merged(count: int, parts: dict[str, Callable[[int], Asked]]) -> Asked:
+    """One drawing with what each of some features is given and told."""
     base = perturbing(count)
     networks, params, given, runs = base
-    smaller = {"controlnet": partial(controlnet, weights=(1.0, 0.7))}
-    for name, case in CASES.items():
-        if name in ("sag", "windows", "region", "areas", "reference"):
-            continue
-        own = smaller.get(name, case.asked)(count)
+    for name, part in parts.items():
+        own = part(count)
         changed = {
             field: value
             for field, value in own.networks._asdict().items()
@@ -445,3 +441,25 @@ def all_at_once(count: int) -> Asked:
         if name in more.columns:
             runs = (step._replace(columns=step.columns | {name: more.columns[name]}),)
     return Asked(networks, params, given, runs)
+
+
+TOGETHER = {name: case for name, case in ALONE.items() if name not in APART}
+IDLING = {name: case.neutral for name, case in TOGETHER.items()}
+
+
+def among_idle(name: str, case: Case) -> Case:
+    """The feature in a drawing with all others of `TOGETHER`, which do nothing: one program."""
+
+    def drawing(own: Callable[[int], Asked]) -> Callable[[int], Asked]:
+        return lambda count: merged(count, IDLING | {name: own})
+
+    asked, other, neutral = map(drawing, (case.asked, case.other, case.neutral))
+    return Case(asked, other, neutral, without=plain)
+
+
+CASES = {name: among_idle(name, case) if name in TOGETHER else case for name, case in ALONE.items()}
+
+
+def all_at_once(count: int) -> Asked:
+    """A drawing with every feature of `TOGETHER`, and a T2I-Adapter."""
+    return merged(count, {name: case.asked for name, case in TOGETHER.items()})

@@ -3,11 +3,16 @@
 Strong guidance makes pictures too bright or too dark; this restores their contrast.
 """
 
+import jax.numpy as jnp
+
 from jaxsd.sampling.call import Branches
 from jaxsd.sampling.features.feature import Feature
 from jaxsd.sampling.loop import Memory, Step, per_image
 from jaxsd.schedulers.guidance import PERTURBATIONS
 from jaxsd.types import Array
+
+LEAST = 1e-8
+"""Of the sum's deviation, which is 0 in rows that `cfg_zero` leaves out."""
 
 
 def combine(
@@ -20,7 +25,7 @@ def combine(
     """
     last = -2 if any(name in step.columns for name in PERTURBATIONS) else -1
     share, axes = step.columns["rescale"], (1, 2, 3)
-    ratio = branches.outputs[:, last].std(axes) / combined.std(axes)
+    ratio = branches.outputs[:, last].std(axes) / jnp.maximum(combined.std(axes), LEAST)
     return per_image(share * ratio + 1 - share, combined), memory
 
 
