@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from feature_cases import CASES, Asked, Case, all_at_once
+from feature_cases import APART, CASES, Asked, Case, all_at_once
 from tiny_models import relative_error
 
 from jaxsd.pipeline.columns import COLUMNS
@@ -88,6 +89,19 @@ def test_an_image_depends_on_its_own_alone() -> None:
 def test_other_images_of_the_batch_do_not_matter(name: str) -> None:
     elsewhere = draw(*picked(case_of(name).asked(3), [2, 0, 0]))
     assert relative_error(elsewhere.images, whole(name).images[np.array([2, 0, 0])]) < ROUNDING
+
+
+@pytest.mark.parametrize(
+    "asked", [all_at_once, *(CASES[name].asked for name in APART)], ids=["all at once", *APART]
+)
+def test_what_is_held_has_rows_for_each_image(asked: Callable[[int], Asked]) -> None:
+    """So that images of a server can take each other's places."""
+    two, three = (
+        jax.eval_shape(partial(encode, one.networks), one.params, one.given)[0]
+        for one in map(asked, (2, 3))
+    )
+    for a, b in zip(jax.tree.leaves(two), jax.tree.leaves(three), strict=True):
+        assert 3 * a.shape[0] == 2 * b.shape[0]
 
 
 def test_in_parts_is_the_whole() -> None:

@@ -60,6 +60,10 @@ def test_windows_cover_a_picture(grid: Windows) -> None:
     assert sorted({left for _, left in grid.corners}) == [0, 2, 4, 6, 8, 10, 12]
 
 
+def of_one_image(grid: Windows) -> Windows:
+    return jax.tree.map(lambda a: a[None], grid)
+
+
 def test_a_row_is_a_plain_loop_over_windows(grid: Windows) -> None:
     x = uniform("windows", (2, HEIGHT, WIDTH, 4))
     want = np.zeros(x.shape)
@@ -67,7 +71,7 @@ def test_a_row_is_a_plain_loop_over_windows(grid: Windows) -> None:
         part = slice(top, top + 8), slice(left, left + 8)
         answer = np.asarray(network(x[:, *part]))
         want[:, *part] += answer * np.outer(down, along)[..., None]
-    inside = windows.wrap(NETWORKS, {}, grid, unet)
+    inside = windows.wrap(NETWORKS, {}, of_one_image(grid), unet)
     answer, _ = inside(call_of(x), step_of(2), {})
     np.testing.assert_allclose(answer.output, want, rtol=1e-5, atol=1e-5)
 
@@ -84,7 +88,7 @@ def test_each_window_sees_its_part_of_maps(grid: Windows) -> None:
         return Answer(same.repeat(2, 1).repeat(2, 2), call.x), memory
 
     inside = channels.wrap(NETWORKS, {}, Channels(None, map_), looking)
-    answer, _ = windows.wrap(NETWORKS, {}, grid, inside)(call_of(x), step_of(1), {})
+    answer, _ = windows.wrap(NETWORKS, {}, of_one_image(grid), inside)(call_of(x), step_of(1), {})
     assert seen == [(1, 4, 4, 4)]
     np.testing.assert_array_equal(answer.output, 0)
 
@@ -177,7 +181,7 @@ def test_memory_is_that_of_a_window() -> None:
 
         def run(call: Call) -> np.ndarray:
             whole = unet_call(NETWORKS, PARAMS)
-            inside = windows.wrap(NETWORKS, PARAMS, windows_of(settings, SPEC), whole)
+            inside = windows.wrap(NETWORKS, PARAMS, of_one_image(windows_of(settings, SPEC)), whole)
             return inside(call, step_of(1), {})[0].output
 
         return jax.jit(run).lower(call).compile().memory_analysis().temp_size_in_bytes

@@ -26,13 +26,14 @@ class Windows(NamedTuple):
 
 
 def hold(networks: Networks, params: Params, given: Windows, beginning: Beginning) -> Windows:
-    """The windows, [W, ...]."""
-    return jax.tree.map(lambda a: a[0], given)
+    """The windows."""
+    return given
 
 
 def wrap(networks: Networks, params: Params, held: Windows, unet: UNetCall) -> UNetCall:
     """The weighted mean of what the U-Net answers for each window, which are run in turn."""
     sides = held.down.shape[-1], held.along.shape[-1]
+    of_all = jax.tree.map(lambda a: a[0], held)
 
     def changed(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
         whole = call.x.shape[1:3]
@@ -48,7 +49,7 @@ def wrap(networks: Networks, params: Params, held: Windows, unet: UNetCall) -> U
 
         channels = networks.unet.config.out_channels
         total = jnp.zeros((*call.x.shape[:3], channels), jnp.float32)
-        total, _ = jax.lax.scan(add, total, held)
+        total, _ = jax.lax.scan(add, total, of_all)
         return Answer(total, total[..., :0]), memory  # deep features are those of windows
 
     return changed
