@@ -15,6 +15,7 @@ import numpy as np
 from jaxsd.pipeline.drawing import Programs, continued, rows_between
 from jaxsd.pipeline.order import Order
 from jaxsd.sampling import State, Step
+from jaxsd.sampling.features import decided
 from jaxsd.sampling.program import decode, denoise, encode
 from jaxsd.types import Array
 
@@ -151,8 +152,7 @@ class Slots:
 def _kind(step: Step) -> tuple[Hashable, ...]:
     """What must be the same for rows that share a call; all but the first decides the program."""
     columns = tuple((name, column.shape[2:]) for name, column in sorted(step.columns.items()))
-    refreshes = bool(step.columns["reuse"].any()) if "reuse" in step.columns else False
-    return refreshes, columns
+    return decided(step), columns
 
 
 def _side_by_side(steps: list[Step]) -> Step:

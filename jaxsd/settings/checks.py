@@ -9,7 +9,7 @@ from jaxsd.images.watermark import check_room
 from jaxsd.settings.adapters import without_tags
 from jaxsd.settings.bank import bank_of, composes
 from jaxsd.settings.guiding import USUAL_PLUS_PLUS, check_guidance
-from jaxsd.settings.options import OPTIONS, Settings
+from jaxsd.settings.options import NOT_IN_WINDOWS, OPTIONS, Settings
 from jaxsd.settings.plans import adapters_of, passes_of, tableau_of
 from jaxsd.settings.presets import with_preset
 from jaxsd.settings.ranges import LARGEST_WEIGHT, in_range
@@ -228,7 +228,7 @@ def _check_windows(settings: Settings, pixels: int, unit: int) -> None:
             f"windows {size} {over} is out of range; allowed are 0 0, or SIZE of at least {least} "
             "and OVERLAP below SIZE"
         )
-    for name in ("reuse", "sag", "seamless", "refiner", "ip_adapter_mask"):
+    for name in NOT_IN_WINDOWS:
         if getattr(settings, name) != OPTIONS[name].default:
             raise ValueError(f"windows and {name} do not go together; give one of them")
     (height, width), (tall, wide) = settings.drawn_size, settings.final_size

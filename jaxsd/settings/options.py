@@ -30,6 +30,9 @@ NOT_WITH = {
 }
 """What else an option of guidance does not go together with."""
 
+NOT_IN_WINDOWS = ("reuse", "sag", "seamless", "refiner", "ip_adapter_mask")
+"""What does not go together with windows."""
+
 LARGEST_SEED = 2**63 - 1
 
 

@@ -68,6 +68,7 @@ __all__ = [
     "Feature",
     "around",
     "combined",
+    "decided",
     "on_sample",
     "on_x0",
     "present",
@@ -80,6 +81,12 @@ def present(conditions: Conditions, step: Step) -> list[str]:
     """Names of the active features of a drawing, in the order of the table."""
     there = conditions.held.keys() | step.columns.keys()
     return [name for name in FEATURES if name in there]
+
+
+def decided(step: Step) -> tuple[bool, ...]:
+    """What columns say for all images of a call; host only. Rows that share one must agree."""
+    names = [name for name in step.columns if name in FEATURES and FEATURES[name].of_batch]
+    return tuple(bool(step.columns[name].any()) for name in sorted(names))
 
 
 def wrapped(

@@ -29,6 +29,7 @@ class Feature(NamedTuple):
       on_x0: a hook on each estimate of x0.
       on_sample: held -> a hook on each new sample.
       memory: (networks, latents, branches) -> the feature's memory at the start of a run of rows.
+      of_batch: whether its column, true for one image, holds for all of a call.
     """
 
     hold: Callable[[Networks, Params, Any, Beginning], Any] | None = None
@@ -38,3 +39,4 @@ class Feature(NamedTuple):
     on_x0: Hook | None = None
     on_sample: Callable[[Any], Hook] | None = None
     memory: Callable[[Networks, Array, int], Any] | None = None
+    of_batch: bool = False

@@ -34,4 +34,4 @@ def memory(networks: Networks, latents: Array, branches: int) -> Array:
     return jnp.zeros((batch * branches, height, width, unet.config.deep_channels), unet.dtype)
 
 
-FEATURE = Feature(wrap=wrap, memory=memory)
+FEATURE = Feature(wrap=wrap, memory=memory, of_batch=True)
