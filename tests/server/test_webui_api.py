@@ -243,6 +243,13 @@ def test_wrong_fields_are_one_line(client):
         assert "\n" not in answer.json()["detail"]
 
 
+def until(true):
+    ended = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < ended
+        time.sleep(0.01)
+
+
 def test_an_interrupt_never_touches_the_job_of_another(client, server):
     server.artist.gate.clear()
     answers = {}
@@ -252,16 +259,18 @@ def test_an_interrupt_never_touches_the_job_of_another(client, server):
         url = f"{server.url}/sdapi/v1/txt2img"
         answers[task] = httpx.post(url, json=own, timeout=20).json()
 
+    def is_active():
+        told = httpx.post(f"{server.url}/internal/progress", json={"id_task": "a"})
+        return told.status_code == 200 and told.json()["active"]
+
     threads = [threading.Thread(target=ask, args=(task,)) for task in ("a", "b")]
-    for one in threads:
-        one.start()
-    while len(server.service.jobs) < 2:
-        time.sleep(0.01)
-    time.sleep(0.05)
+    threads[0].start()
+    until(is_active)
+    threads[1].start()
+    until(lambda: len(server.service.jobs) == 2)
     assert client.post("/interrupt").status_code == 409
     assert client.post("/interrupt", json={"id_task": "b"}).status_code == 200
-    told = httpx.post(f"{server.url}/internal/progress", json={"id_task": "a"}).json()
-    assert told["active"]
+    assert is_active()
     server.artist.gate.set()
     for one in threads:
         one.join(10)
