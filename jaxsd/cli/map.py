@@ -72,11 +72,13 @@ def main(args: argparse.Namespace) -> None:
             skipped=lambda name, why: say(f"{name} is left out: {why}"),
             done=bar.update,
         )
+    if len(seen.names) < LEAST:
+        raise ValueError(f"{args.folder} has {len(seen.names)} pictures that can be read")
+    for group in same(seen.features, args.alike):
+        print(*(seen.names[i] for i in group), sep="  ")
     points = DiffusionMap(2, steps=args.steps).fit_transform(seen.features)
     at = places(points)
     sheet = np.full((at.max() + 1, *seen.small.shape[1:]), 255, np.uint8)
     sheet[at] = seen.small
     write_picture(output, contact_sheet(sheet, columns))
-    for group in same(seen.features, args.alike):
-        print(*(seen.names[i] for i in group), sep="  ")
     say(str(output))

@@ -13,6 +13,8 @@ Kernel = Callable[[Array, Array], Array]
 """Likeness [M, N] of points [M, D] and [N, D]; of a set with itself it is symmetric."""
 _SOME = 1_000
 """Points whose distances decide the width of a kernel."""
+_ROUNDING = 1e-6
+"""Of the largest distance: less is none."""
 
 
 class Gaussian:
@@ -37,6 +39,8 @@ class Gaussian:
 
 def squared_distances(x: Array, y: Array) -> Array:
     """[M, N] of points [M, D] and [N, D]."""
+    middle = y.mean(0)[None]  # far from zero, float32 would lose what is near
+    x, y = x - middle, y - middle
     lengths = (x**2).sum(-1)[:, None] + (y**2).sum(-1)[None, :]
     return jnp.maximum(lengths - 2 * x @ y.T, 0)
 
@@ -52,13 +56,14 @@ def product(kernel: Kernel, points: Array, vector: Array, *, block: int) -> Arra
 
 
 def median_distance(points: np.ndarray) -> float:
-    """The median of squared distances of points [N, D], of some if there are many.
+    """The median of squared distances of points [N, D] that differ, of some if there are many.
 
     Raises:
-      ValueError: it is 0.
+      ValueError: all are the same.
     """
     some = points[:: -(-len(points) // _SOME)]
     apart = np.asarray(squared_distances(some, some))[np.triu_indices(len(some), 1)]
-    if not (median := float(np.median(apart))):
-        raise ValueError("more than half of the points are the same; give a kernel")
-    return median
+    apart = apart[apart > _ROUNDING * apart.max()]
+    if not apart.size:
+        raise ValueError("all points are the same, so there is nothing to lay out")
+    return float(np.median(apart))

@@ -47,6 +47,9 @@ def seen_by(
       side: of small pictures, in pixels.
       skipped: called with the name of a picture that is left out, and the reason.
       done: called with the number of pictures that were looked at since the last call.
+
+    Raises:
+      ValueError: none can be read.
     """
 
     def look(picture: Picture) -> tuple[np.ndarray, Any] | str:
@@ -73,6 +76,8 @@ def seen_by(
                 padded = inputs + inputs[-1:] * (BATCH - len(inputs))
                 features.append(np.asarray(network.run(padded), np.float32)[: len(inputs)])
             done(len(some))
+    if not names:
+        raise ValueError("none of the pictures can be read")
     return Seen(names, np.stack(small), np.concatenate(features))
 
 
