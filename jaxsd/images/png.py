@@ -11,7 +11,9 @@ MAX_TEXT = 2**23
 """Bytes that all texts of a picture have, at most; those beyond are left out."""
 
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"comf")  # the last is ComfyUI's, in animated pictures
-_XMP = b"XML:com.adobe.xmp\0\0"  # an uncompressed text that may have the orientation
+XMP = "XML:com.adobe.xmp"
+"""The name of the text that is XMP."""
+_XMP = XMP.encode() + b"\0\0"  # it is not compressed, and may have the orientation
 _MAX_XMP = 2**20
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 

@@ -1,4 +1,4 @@
-"""The texts that picture files carry: chunks of PNG, EXIF of all kinds."""
+"""The texts that picture files carry: chunks of PNG, EXIF of all kinds, XMP."""
 
 import contextlib
 import re
@@ -6,7 +6,8 @@ import re
 from PIL import ExifTags, Image
 
 from jaxsd.images.opening import File, exif_of, in_file, opened
-from jaxsd.images.png import SIGNATURE, decoded, texts_in
+from jaxsd.images.png import SIGNATURE, XMP, decoded, texts_in
+from jaxsd.images.xmp import xmp_texts
 from jaxsd.text_files import table_of
 
 PARAMETERS = "parameters"
@@ -25,7 +26,7 @@ _NAMED = re.compile(r"(prompt|workflow):\s*(?=\{)", re.IGNORECASE)  # ComfyUI wr
 
 
 def picture_texts(path: File) -> dict[str, str]:
-    """The texts that a picture carries by name: those of a PNG, and those in EXIF.
+    """The texts that a picture carries by name: those of a PNG, and those in EXIF and XMP.
 
     The user's comment in EXIF, or the comment of a GIF, is called `parameters`, since webui writes
     there what it writes under this name into a PNG.
@@ -37,11 +38,14 @@ def picture_texts(path: File) -> dict[str, str]:
         with opened(file, header=True) as image:
             texts = _exif_texts(exif_of(image))
             comment = image.info.get("comment") if image.format == "GIF" else None
+            xmp = image.info.get("xmp", b"")
         if isinstance(comment, bytes):
             texts.setdefault(PARAMETERS, decoded(comment))
         file.seek(0)
         is_png = file.read(len(SIGNATURE)) == SIGNATURE
-        return texts | texts_in(file) if is_png else texts
+        texts |= texts_in(file) if is_png else {}
+        xmp = texts.get(XMP) or decoded(xmp if isinstance(xmp, bytes) else b"")
+        return xmp_texts(xmp) | texts
 
 
 def _exif_texts(exif: Image.Exif) -> dict[str, str]:

@@ -24,9 +24,10 @@ def comfy(texts: Mapping[str, str]) -> Made | None:
     not build on each other have different texts, or a text comes from a node that is not known,
     the prompt is None; or that of a text of webui beside the graph.
     """
-    graph = of_prompt(table_in(texts, "prompt")) or of_workflow(table_in(texts, "workflow"))
+    workflow = table_in(texts, "workflow")
+    graph = of_prompt(table_in(texts, "prompt")) or of_workflow(workflow)
     if not graph:
-        return None
+        return Made("ComfyUI") if {"nodes", "links"} <= set(workflow) else None
     samplers = _first_samplers(graph)
     strings = _strings(graph)
     prompts = {_text_of(graph, strings, node, "positive") for node in samplers}

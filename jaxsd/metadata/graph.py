@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from jaxsd.metadata.editor import MOST_NODES, in_api_form
+
 
 class Link(NamedTuple):
     """An input that is the output of another node."""
@@ -20,10 +22,8 @@ class Node(NamedTuple):
 Graph = dict[str, Node]
 """Nodes by id."""
 
-_MOST = 5_000
-"""Nodes of a graph. What people make has some 1,000 at most."""
 _SEED = ("seed", "")  # behind a seed the editor stores what becomes of it after a run
-_WIDGETS: dict[str, tuple[str, ...]] = {
+_FIELDS: dict[str, tuple[str, ...]] = {
     "KSampler": (*_SEED, "steps", "cfg", "sampler_name", "scheduler", "denoise"),
     "KSamplerAdvanced": (
         "add_noise",
@@ -62,14 +62,15 @@ _WIDGETS: dict[str, tuple[str, ...]] = {
     "unCLIPCheckpointLoader": ("ckpt_name",),
     "ImageOnlyCheckpointLoader": ("ckpt_name",),
     "UNETLoader": ("unet_name", "weight_dtype"),
-    "PrimitiveNode": ("value",),
+    "PrimitiveString": ("value",),
+    "PrimitiveStringMultiline": ("value",),
 }
 """Class -> names of the values that the editor stores as a list; empty for those of its own."""
 
 
 def of_prompt(table: Mapping[str, Any]) -> Graph:
     """The graph of a `prompt`; empty if the table is no such thing, or too large."""
-    if len(table) > _MOST:
+    if len(table) > MOST_NODES:
         return {}
     return {
         name: Node(node["class_type"], {key: _input(value) for key, value in inputs.items()})
@@ -86,38 +87,12 @@ def _input(value: Any) -> Any:
 
 
 def of_workflow(table: Mapping[str, Any]) -> Graph:
-    """The graph of a `workflow`; empty if the table is no such thing, or too large.
+    """The graph of a `workflow`, without nodes that do not run, and with those of its subgraphs.
 
-    Of nodes whose values are a list only those of `_WIDGETS` have names for them.
+    Of nodes whose values are a list only those of `_FIELDS` have names for them. It is empty if the
+    table is no such thing, too large, or can not be followed.
     """
-    nodes = _listed(table.get("nodes"))
-    if len(nodes) > _MOST:
+    try:
+        return of_prompt(in_api_form(table, _FIELDS.get))
+    except ValueError:
         return {}
-    sources = dict(filter(None, map(_source, _listed(table.get("links")))))
-    graph = {}
-    for node in nodes:
-        if not isinstance(node, dict) or not isinstance(kind := node.get("type"), str):
-            continue
-        values = node.get("widgets_values")
-        if not isinstance(values, dict):
-            values = dict(zip(_WIDGETS.get(kind, ()), _listed(values), strict=False))
-        linked = {
-            str(one.get("name")): Link(sources[one["link"]])
-            for one in _listed(node.get("inputs"))
-            if isinstance(one, dict) and isinstance(one.get("link"), int) and one["link"] in sources
-        }
-        graph[str(node.get("id"))] = Node(kind, values | linked)
-    return graph
-
-
-def _source(link: Any) -> tuple[int, str] | None:
-    """(id, node where it begins) of a link, which is a list, or in newer files a table."""
-    if isinstance(link, dict):
-        link = [link.get("id"), link.get("origin_id")]
-    if isinstance(link, list) and len(link) > 1 and isinstance(link[0], int):
-        return link[0], str(link[1])
-    return None
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -63,6 +63,8 @@ FORMATS: tuple[Callable[[Mapping[str, str]], Made | None], ...] = (
     tables.invoke_2,
     tables.dream,
     tables.novelai,
+    tables.draw_things,
+    tables.midjourney,
     tables.unknown_table,
 )
 """In the order in which they are tried: a ComfyUI graph beside webui's text says more than it."""
@@ -74,7 +76,7 @@ def made_of(texts: Mapping[str, str]) -> Made | None:
 
 
 def read_made(path: File) -> Made | None:
-    """What made a picture, as its texts say, or else a text in its alpha channel.
+    """What made a picture, as its texts say, or else a text in its pixels.
 
     Raises:
       OSError: not a picture.

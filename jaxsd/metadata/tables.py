@@ -20,6 +20,9 @@ _FLAGS = {
     "A": "Sampler",
     "f": "Denoising strength",
 }
+_JOB = re.compile(r"(.*)\bJob ID: *([0-9a-f-]{36})", re.DOTALL)
+_FLAG_BEHIND = re.compile(r"\s--(?=[a-z])")
+_DESCRIPTIONS = ("Description", "ImageDescription")
 _IN_BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
 
@@ -105,6 +108,30 @@ def novelai(texts: Texts) -> Made | None:
     prompt = texts.get("Description", table.pop("prompt", None))
     made = _made("NovelAI", table | {"prompt": prompt}, "prompt", "uc", scale="CFG scale")
     return made._replace(settings=made.settings | settings_of({"Model": texts.get("Source")}))
+
+
+def draw_things(texts: Texts) -> Made | None:
+    """Draw Things: a table in the user's comment, of XMP or of EXIF."""
+    both = (table_in(texts, name) for name in ("UserComment", PARAMETERS))
+    table = next((one for one in both if {"c", "uc", "sampler", "scale"} <= set(one)), {})
+    if not table and texts.get("CreatorTool") != "Draw Things":
+        return None
+    return _made("Draw Things", table, "c", "uc", scale="CFG scale", size="Size")
+
+
+def midjourney(texts: Texts) -> Made | None:
+    """Midjourney: a prompt with its flags and the id of a job, as a description."""
+    found = (_JOB.fullmatch(texts.get(name, "").strip()) for name in _DESCRIPTIONS)
+    if (job := next(filter(None, found), None)) is None:
+        return None
+    prompt, *flags = _FLAG_BEHIND.split(f" {job[1]}")
+    table: dict[str, str] = {}
+    for flag in flags:
+        name, _, value = flag.strip().partition(" ")
+        table[name] = value.strip() or "true"
+    negative, author = table.pop("no", ""), texts.get("Author")
+    settings = settings_of(table | {"Job ID": job[2], "Author": author}, seed="Seed")
+    return Made("Midjourney", prompt.strip(), negative, settings)
 
 
 def unknown_table(texts: Texts) -> Made | None:

@@ -54,7 +54,7 @@ def seen_by(
 
     def look(picture: Picture) -> tuple[np.ndarray, Any] | str:
         try:
-            image, _ = read_picture(picture)
+            image = read_picture(picture)
         except (OSError, ValueError) as error:
             return str(error)
         return fitted(image, side, side), network.prepare(image, None)

@@ -28,10 +28,12 @@ class Network(NamedTuple):
       prepare: makes its input from a picture, uint8 [H, W, 3], and its prompt, in a thread of the
         host; None if the network does not apply.
       run: starts the devices on a batch of inputs, and does not wait for the result [B, ...].
+      takes_prompts: whether `prepare` is given prompts, and not None.
     """
 
     prepare: Callable[[np.ndarray, str | None], Any]
     run: Callable[[Sequence[Any]], Array]
+    takes_prompts: bool = False
 
 
 def on_devices(
@@ -97,4 +99,4 @@ def clip_network(clip: ClipModel, mesh: Mesh) -> Network:
         pictures, prompts = zip(*inputs, strict=True)
         return device(np.stack(pictures), clip.tokenizer(prompts))
 
-    return Network(prepare, run)
+    return Network(prepare, run, takes_prompts=True)

@@ -55,8 +55,18 @@ def pictures_in(place: Path) -> list[Picture]:
     return pictures
 
 
-def read_picture(picture: Picture) -> tuple[np.ndarray, str | None]:
-    """A picture, uint8 [H, W, 3], on white where it is transparent; and its prompt, if it has one.
+def read_picture(picture: Picture) -> np.ndarray:
+    """A picture, uint8 [H, W, 3], on white where it is transparent.
+
+    Raises:
+      OSError, ValueError: not a picture, or an incomplete one.
+    """
+    packed, _ = picture.read()
+    return read_image(packed)
+
+
+def read_prompted(picture: Picture) -> tuple[np.ndarray, str | None]:
+    """A picture as `read_picture`, and its prompt, if it has one; pixels may be read twice for it.
 
     Raises:
       OSError, ValueError: not a picture, or an incomplete one.

@@ -120,5 +120,5 @@ def write(
     good = [picture for picture, fact in both if isinstance(fact, Fact)]
     if good:
         chosen = good[:: -(-len(good) // SHEET)]
-        sheet = np.stack([thumbnail(read_picture(picture)[0], SIDE) for picture in chosen])
+        sheet = np.stack([thumbnail(read_picture(picture), SIDE) for picture in chosen])
         write_picture(output / "contact_sheet.png", contact_sheet(sheet))

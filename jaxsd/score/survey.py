@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxsd.score.facts import Fact, Unreadable, fact_of, key_of
 from jaxsd.score.findings import Findings
-from jaxsd.score.pictures import Picture, read_picture
+from jaxsd.score.pictures import Picture, read_picture, read_prompted
 
 if TYPE_CHECKING:  # it imports jax, which plain facts do not need
     from jaxsd.score.networks import Network
@@ -115,7 +115,10 @@ def _looks(
 
 def _look(picture: Picture, feeds: Sequence[Feed]) -> Look:
     try:
-        image, prompt = read_picture(picture)
+        if any(feed.network.takes_prompts for feed in feeds):
+            image, prompt = read_prompted(picture)
+        else:
+            image, prompt = read_picture(picture), None
     except (OSError, ValueError) as error:
         return Look(Unreadable(picture.name, str(error)), ())
     inputs = tuple(feed.network.prepare(image, prompt) for feed in feeds)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxsd.images import is_picture, picture_texts
+from jaxsd.metadata.editor import MOST_NODES, in_api_form
 from jaxsd.terminal import printable
 from jaxsd.text_files import read_json, table_of
-from jaxsd.workflow.editor import in_api_form
+from jaxsd.workflow.schema import fields_of
 
-MOST_NODES = 5_000
 EDITED = "nodes"
 """The key by which the editor's files are known."""
 
@@ -54,7 +54,7 @@ def read_graph(path: str | Path) -> tuple[Graph, dict[str, Any]]:
         if isinstance(table.get("prompt"), dict):  # what clients send to a server
             table = table["prompt"]
         tables = {"workflow" if EDITED in table else "prompt": table}
-    graph = graph_of(tables.get("prompt") or in_api_form(tables["workflow"]), path)
+    graph = graph_of(tables.get("prompt") or in_api_form(tables["workflow"], fields_of), path)
     return graph, tables
 
 

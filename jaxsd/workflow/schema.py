@@ -128,6 +128,21 @@ CLASSES: dict[str, NodeClass] = {}
 """Every class of nodes, by its name in ComfyUI; filled by the files of `jaxsd.workflow.nodes`."""
 
 
+def fields_of(kind: str) -> list[str] | None:
+    """The names of a class's fields in the editor's order; None for a class that is not here.
+
+    Behind a seed the editor stores what becomes of it after a run, and behind a picture its kind:
+    these have the name "".
+    """
+    if kind not in CLASSES:
+        return None
+    names: list[str] = []
+    for one in CLASSES[kind].inputs.values():
+        if one.is_value:
+            names += [one.name, ""] if one.rule in (SEED, Picture()) else [one.name]
+    return names
+
+
 def node(name: str, *outputs: str, **flags: bool) -> Callable[[Callable], Callable]:
     """Enters a function as a class of nodes.
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from jaxsd.metadata import made_of
+from jaxsd.metadata import Made, made_of
+from jaxsd.metadata.editor import in_api_form
 
 GRAPHS = Path(__file__).parents[1] / "data/comfy"
 REAL = {
@@ -149,3 +150,78 @@ def test_hostile_graphs_take_no_time() -> None:
     alike = {str(i): node("CLIPTextEncode", text="a") for i in range(5_001)}
     assert made_of({"prompt": json.dumps(alike)}) is None
     assert time.process_time() - started < 2
+
+
+def stored(name: int, kind: str, links: dict[str, int], values: list[Any], **more: Any) -> dict:
+    """A node as the editor stores it."""
+    inputs = [{"name": key, "type": "*", "link": link} for key, link in links.items()]
+    return {"id": name, "type": kind, "mode": 0, "inputs": inputs, "widgets_values": values} | more
+
+
+def link(name: int, origin: int, target: int, origin_slot: int = 0, target_slot: int = 0) -> dict:
+    ends = {"origin_id": origin, "origin_slot": origin_slot, "target_id": target}
+    return {"id": name, "target_slot": target_slot} | ends
+
+
+SUBGRAPH = {
+    "id": "f82966ab-4d32-4d23-b96f-871c8d434314",
+    "inputs": [{"name": "value"}, {"name": "steps"}],
+    "nodes": [
+        stored(1, "CLIPTextEncode", {"text": 1}, ["inner"]),
+        stored(2, "CLIPTextEncode", {}, ["a dog"]),
+        stored(3, "KSampler", {"positive": 2, "negative": 3, "steps": 4}, [7, "fixed", 20, 8.0]),
+        stored(4, "KSampler", {"positive": 3, "negative": 3}, [9, "fixed", 1, 1.0], mode=2),
+    ],
+    "links": [link(1, -10, 1), link(2, 1, 3), link(3, 2, 3), link(4, -10, 3, 1), link(5, 3, -20)],
+}
+
+
+def with_subgraph(values: Any, proxies: list[Any]) -> dict[str, str]:
+    own = [{"name": name, "widget": {"name": name}, "link": None} for name in ("value", "steps")]
+    outer = stored(9, SUBGRAPH["id"], {}, values, properties={"proxyWidgets": proxies})
+    outer["inputs"] = own
+    table = {"nodes": [outer], "links": [], "definitions": {"subgraphs": [SUBGRAPH]}}
+    return {"workflow": json.dumps(table)}
+
+
+VALUE, STEPS, SEED = ["-1", "value"], ["-1", "steps"], ["3", "seed"]
+
+
+@pytest.mark.parametrize(
+    ("values", "proxies", "want"),
+    [
+        (["a cat", 5], [], ("a cat", "5")),
+        (["a cat", 5], [VALUE, STEPS, SEED], ("a cat", "5")),
+        ([7, 5, "a cat"], [SEED, STEPS, VALUE], ("a cat", "5")),
+        ([], [VALUE], ("inner", "20")),
+        ({"value": "a cat"}, [VALUE], ("a cat", "20")),
+    ],
+)
+def test_subgraphs(values: Any, proxies: list[Any], want: tuple[str, str]) -> None:
+    """Values of a node that stands for one: of all its fields, or of its own inputs alone."""
+    made = made_of(with_subgraph(values, proxies))
+    assert (made.prompt, made.negative_prompt) == (want[0], "a dog")
+    assert (made.settings["Steps"], made.settings["Seed"]) == (want[1], "7")
+    assert "Samplers" not in made.settings  # the one that is muted does not count
+
+
+def test_values_of_subgraphs_that_do_not_fit_are_not_guessed() -> None:
+    texts = with_subgraph(["a cat", 5, 3, 4], [VALUE, SEED, STEPS])
+    assert made_of(texts) == Made("ComfyUI")
+    with pytest.raises(ValueError, match="node 9, a subgraph, has 4 values for 3 fields"):
+        in_api_form(json.loads(texts["workflow"]), lambda kind: None)
+
+
+def test_hostile_subgraphs_take_no_time() -> None:
+    doubled = [
+        {"id": str(i), "nodes": [{"id": 1, "type": str(i + 1)}, {"id": 2, "type": str(i + 1)}]}
+        for i in range(45)
+    ]
+    wide = {"id": "0", "nodes": [], "links": [[i, 1, 0] for i in range(50_000)]}
+    many = [{"id": i, "type": "0"} for i in range(5_000)]
+    one = [{"id": 1, "type": "0"}]
+    for nodes, subgraphs in ((one, doubled), (many, [wide])):
+        table = {"nodes": nodes, "links": [], "definitions": {"subgraphs": subgraphs}}
+        started = time.process_time()
+        assert made_of({"workflow": json.dumps(table)}) == Made("ComfyUI")
+        assert time.process_time() - started < 1

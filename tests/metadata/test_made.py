@@ -1,17 +1,21 @@
 """What made a picture: real files of many programs, and the forms that have no small real file."""
 
+import gzip
 import io
 import json
 import random
 import time
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from jaxsd.images import picture_texts, png_bytes, webp_bytes
-from jaxsd.metadata import made_of, prompt_of, read_made
+from jaxsd.images.xmp import xmp_texts
+from jaxsd.metadata import Made, expressed, made_of, prompt_of, read_made
 from jaxsd.settings import Recipe, Settings
 from jaxsd.webui import texts_of
 
@@ -219,23 +223,112 @@ def test_our_own_pictures(packed: object) -> None:
     assert prompt_of(packed(np.zeros((8, 8, 3), np.uint8), texts)) == "caf\u00e9"
 
 
-def hidden(text: str, height: int = 40) -> bytes:
-    """A PNG with a text in its alpha channel, written from the description of the format."""
-    content = text.encode()
+def hidden(text: str, kind: str = "pnginfo", height: int = 40) -> bytes:
+    """A PNG with a text in its pixels, written from the description of the format."""
+    content = gzip.compress(text.encode()) if kind.endswith("comp") else text.encode()
     bits = "".join(
         f"{byte:08b}"
-        for byte in b"stealth_pnginfo" + (8 * len(content)).to_bytes(4, "big") + content
+        for byte in f"stealth_{kind}".encode() + (8 * len(content)).to_bytes(4, "big") + content
     )
-    width = -(-len(bits) // height)
+    bands = [0, 1, 2] if kind.startswith("rgb") else [3]
+    width = -(-len(bits) // (height * len(bands)))
     pixels = np.full((height, width, 4), 254, np.uint8)
     for place, bit in enumerate(bits):
-        pixels[place % height, place // height, 3] |= int(bit)
+        pixel, band = divmod(place, len(bands))
+        pixels[pixel % height, pixel // height, bands[band]] |= int(bit)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    Image.fromarray(pixels if bands == [3] else pixels[..., :3]).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def test_hidden_texts() -> None:
-    assert prompt_of(hidden(f"a cat\n{SETTINGS}")) == "a cat"
-    assert read_made(hidden(json.dumps(NOVELAI))).program == "NovelAI"
-    assert read_made(hidden("nothing of note")) is None
+@pytest.mark.parametrize("kind", ["pnginfo", "pngcomp", "rgbinfo", "rgbcomp"])
+def test_hidden_texts(kind: str) -> None:
+    assert prompt_of(hidden(f"a cat\n{SETTINGS}", kind)) == "a cat"
+    assert read_made(hidden(json.dumps(NOVELAI), kind)).program == "NovelAI"
+    assert read_made(hidden("nothing of note", kind)) is None
+    cut = hidden("\0" * 3000, kind, height=8)  # of which the end is missing
+    with Image.open(io.BytesIO(cut)) as image:
+        buffer = io.BytesIO()
+        image.crop((0, 0, 8, 8)).save(buffer, "PNG")
+    assert read_made(buffer.getvalue()) is None
+
+
+DRAW_THINGS = {
+    "c": 'a "red" <fox>',
+    "uc": "b",
+    "steps": 30,
+    "sampler": "DPM++ 2M Karras",
+    "scale": 7.5,
+    "seed": 42,
+    "size": "1024x768",
+    "model": "m.ckpt",
+    "strength": 1,
+    "seed_mode": "Scale Alike",
+}
+
+
+def xmp(comment: str) -> str:
+    """XMP as Apple's programs write it."""
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 6.0.0">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:exif="http://ns.adobe.com/exif/1.0/"'
+        ' xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="Draw Things">'
+        '<exif:UserComment><rdf:Alt><rdf:li xml:lang="x-default">'
+        f"{escape(comment)}</rdf:li></rdf:Alt></exif:UserComment>"
+        "</rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
+
+
+def with_xmp(kind: str, text: str) -> bytes:
+    buffer, image = io.BytesIO(), Image.new("RGB", (8, 8))
+    chunks = PngInfo()
+    chunks.add_itxt("XML:com.adobe.xmp", text)
+    image.save(buffer, kind, **({"pnginfo": chunks} if kind == "PNG" else {"xmp": text.encode()}))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_draw_things(kind: str) -> None:
+    made = read_made(with_xmp(kind, xmp(json.dumps(DRAW_THINGS))))
+    assert (made.program, *made[1:3]) == ("Draw Things", 'a "red" <fox>', "b")
+    assert made.settings.items() >= {
+        ("CFG scale", "7.5"),
+        ("Size", "1024x768"),
+        ("Sampler", "DPM++ 2M Karras"),
+    }
+    values, left = expressed(made)
+    assert (values["sampler"], values["size"]) == ("dpm++_2m_karras", "1024x768")
+    assert left == ("seed_mode Scale Alike",)
+    assert read_made(with_xmp(kind, xmp("{}"))) == Made("Draw Things")
+
+
+def test_hostile_xmp_is_no_text() -> None:
+    bomb = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>' + xmp("&b;")
+    deep = xmp("x").replace("<rdf:li", "<rdf:Description><exif:UserComment>" * 9_000 + "<rdf:li")
+    deep = deep.replace("</rdf:li>", "</rdf:li>" + "</exif:UserComment></rdf:Description>" * 9_000)
+    started = time.process_time()
+    assert xmp_texts(deep)["UserComment"] == "x"
+    for text in (bomb, "<a>" * 300_000, "<", "", xmp("x") + "</a>", " " * 2**21 + xmp("x") * 2):
+        assert xmp_texts(text) == {}
+    assert time.process_time() - started < 1
+
+
+JOB = "Job ID: a7421d2f-b262-44f9-977c-ac23e9c7d3e3"
+
+
+@pytest.mark.parametrize(
+    ("said", "prompt", "negative", "settings"),
+    [
+        ("example --ar 2:1 --stylize 80 --v 6", "example", "", {"ar": "2:1", "v": "6"}),
+        ("a -- b --no fog, rain --seed 7 --tile", "a -- b", "fog, rain", {"tile": "true"}),
+        ("--v 5", "", "", {"v": "5"}),
+        ("two\nlines", "two\nlines", "", {}),
+    ],
+)
+def test_midjourney(said: str, prompt: str, negative: str, settings: dict[str, str]) -> None:
+    made = made_of({"Description": f"{said} {JOB}", "Author": "somebody"})
+    assert made[:3] == ("Midjourney", prompt, negative)
+    known = settings | {"Author": "somebody", "Job ID": JOB[8:]}
+    assert made.settings.items() >= known.items()
+    assert made_of({"Description": f"{said} Job ID: 7"}) is None

@@ -7,14 +7,14 @@ import pytest
 from score_folders import folder_of, foreign_tar, image, shard_of, texts
 
 from jaxsd.images import png_bytes, write_picture
-from jaxsd.score.pictures import pictures_in, read_picture
+from jaxsd.score.pictures import pictures_in, read_prompted
 
 
 def all_of(place: Path) -> list[tuple[str, str | None]]:
     """Names and prompts, after the pictures have been compared."""
     found = []
     for i, picture in enumerate(pictures_in(place)):
-        pixels, prompt = read_picture(picture)
+        pixels, prompt = read_prompted(picture)
         np.testing.assert_array_equal(pixels, image(i))
         found.append((picture.name, prompt))
     return found

@@ -27,7 +27,7 @@ class Fake:
         def prepare(picture: np.ndarray, prompt: str | None) -> float | None:
             return None if prompt is None else float(prompt.split()[1])
 
-        return Network(prepare, self.run)
+        return Network(prepare, self.run, takes_prompts=True)
 
     def run(self, inputs: list) -> np.ndarray:
         self.calls.append(len(inputs))

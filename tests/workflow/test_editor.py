@@ -8,8 +8,8 @@ import pytest
 from real_files import larger
 
 import jaxsd.workflow  # noqa: F401  which knows the classes
-from jaxsd.workflow.editor import in_api_form
-from jaxsd.workflow.schema import CLASSES
+from jaxsd.metadata.editor import in_api_form as put_in_api_form
+from jaxsd.workflow.schema import CLASSES, fields_of
 
 OTHER = {
     "tpl_sdxlturbo_example": {"27", "25"},
@@ -19,6 +19,10 @@ OTHER = {
     "cog_photomaker_ui": {"12"},
 }
 """Nodes that are not the same in both files of a pair, which were saved at other times."""
+
+
+def in_api_form(table: dict[str, Any]) -> dict[str, Any]:
+    return put_in_api_form(table, fields_of)
 
 
 def pairs() -> list[tuple[Path, Path]]:
