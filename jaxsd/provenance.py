@@ -101,7 +101,7 @@ def signature_of(path: Path) -> str | None:
     try:
         read = c2pa.Reader(_mime(path.name), io.BytesIO(packed), context=_context(c2pa))
         return _told(json.loads(read.json()))
-    except c2pa.C2paError as error:
+    except (c2pa.C2paError, ValueError, LookupError, TypeError, AttributeError) as error:
         return f"can not be read: {error}"
 
 

@@ -51,14 +51,35 @@ def array_record(path: Path, picture: str) -> Iterator[Write]:
 
 
 def read_pictures(path: Path, names: Sequence[str], picture: str) -> list[bytes]:
-    """The picture files of some images of one shard, or the one picture file that `path` is."""
-    if path.suffix == ".tar":
-        with tarfile.open(path) as tar:
-            return [tar.extractfile(f"{name}.{picture}").read() for name in names]
-    if path.suffix != ".array_record":
+    """The picture files of some images of one shard, or the one picture file that `path` is.
+
+    Raises:
+      ValueError: the shard is damaged.
+    """
+    if path.suffix not in (".tar", ".array_record"):
         return [path.read_bytes()]
-    found = {record["id"]: packed for record, packed in map(unpacked, read_all(path))}
-    return [found[name] for name in names]
+    with naming_damage(path, "remove it and the file of its number in manifest/"):
+        if path.suffix == ".tar":
+            with tarfile.open(path, "r:") as tar:
+                return [tar.extractfile(f"{name}.{picture}").read() for name in names]
+        found = {record["id"]: packed for record, packed in map(unpacked, read_all(path))}
+        return [found[name] for name in names]
+
+
+@contextlib.contextmanager
+def naming_damage(path: Path, remedy: str) -> Iterator[None]:
+    """Says of any error while a file of the run is read that it is damaged, and what to do.
+
+    Raises:
+      ValueError: it is.
+      OSError: the system can not read it.
+    """
+    try:
+        yield
+    except Exception as error:  # tarfile lets errors of every kind pass
+        if isinstance(error, OSError) and error.filename:
+            raise
+        raise ValueError(f"{path} is damaged; {remedy}, and its pictures are drawn again") from None
 
 
 WRITERS = {"webdataset": ("tar", webdataset), "arrayrecord": ("array_record", array_record)}

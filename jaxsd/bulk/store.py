@@ -26,13 +26,15 @@ from pathlib import Path
 from typing import Any
 
 from jaxsd.bulk.plan import Unit
-from jaxsd.bulk.shards import WRITERS, add, read_pictures
+from jaxsd.bulk.shards import WRITERS, add, naming_damage, read_pictures
 from jaxsd.text_files import decoded, json_of, read_json, read_jsonl
 from jaxsd.writing import replacing
 
 RECORDS = "records.json"
 Records = list[dict[str, Any]]
 """Lines of the manifest."""
+_LINE, _DRAWN = {"id", "status"}, {"file", "width", "height", "outpaint"}
+"""What a line has, and what it has as well if its picture was drawn."""
 
 
 class Store:
@@ -133,12 +135,29 @@ class Store:
         """
         if not all(self.is_finished(shard) for shard in self.shards):
             return None
-        manifests = map(self._manifest, self.shards)
-        records = [record for path in manifests for _, record in read_jsonl(path)] + skipped
+        records = [one for shard in self.shards for one in self._finished(shard)] + skipped
         self._write_shared("manifest.jsonl", lines_of(records))
         for part in (self.folder / "parts").glob("*.tar"):  # left by a host that died in `finish`
             part.unlink(missing_ok=True)
         return records
+
+    def _finished(self, shard: int) -> Records:
+        """The lines of a shard's manifest.
+
+        Raises:
+          ValueError: it is damaged.
+        """
+        path, lines = self._manifest(shard), []
+        for number, line in read_jsonl(path):
+            if not line.keys() >= _LINE or (
+                line["status"] == "drawn" and not line.keys() >= _DRAWN
+            ):
+                raise ValueError(
+                    f"{path} line {number} is damaged; remove the file, and its pictures are drawn "
+                    "again"
+                )
+            lines.append(line)
+        return lines
 
     def pictures(self, records: Iterable[dict[str, Any]]) -> Iterator[bytes]:
         """The picture files of lines of the manifest."""
@@ -171,17 +190,13 @@ class Store:
           ValueError: it is damaged.
         """
         path = self._part(unit)
-        try:
+        with naming_damage(path, "remove it"):
             with tarfile.open(path, "r:") as tar:
                 files = {member.name: tar.extractfile(member).read() for member in tar}
             records = json_of(decoded(files.pop(RECORDS), RECORDS), RECORDS)
             drawn = {record["id"] for record in records if "file" in record}
             if self.kind != "folder" and drawn != files.keys():
                 raise ValueError
-        except (tarfile.TarError, KeyError, TypeError, ValueError):
-            raise ValueError(
-                f"{path} is damaged; remove it, and its pictures are drawn again"
-            ) from None
         return records, files
 
     def _place(self, shard: int, name: str) -> str:

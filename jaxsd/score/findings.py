@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxsd.score.facts import Fact, Unreadable
 from jaxsd.score.statistics import FeatureSums
+from jaxsd.text_files import decoded, table_of
 from jaxsd.writing import replacing
 
 LOOK_AGAIN = 0.2
@@ -90,14 +91,22 @@ def save(path: Path, findings: Findings) -> None:
 
 
 def load(path: Path) -> Findings:
-    """What `save` wrote."""
-    with np.load(path) as arrays:
-        said = json.loads(arrays["text"].tobytes())
-        findings = Findings([_fact(values) for values in said["facts"]], cosines=said["cosines"])
-        if "count" in arrays:
-            sample = [(arrays["keys"], arrays["features"])]
-            sums = (int(arrays["count"]), arrays["total"], arrays["products"], sample)
-            findings.sums = FeatureSums(*sums)
+    """What `save` wrote.
+
+    Raises:
+      ValueError: it is damaged.
+    """
+    try:
+        with np.load(path) as arrays:
+            said = table_of(decoded(arrays["text"].tobytes(), path), path)
+            facts = [_fact(values) for values in said["facts"]]
+            findings = Findings(facts, cosines=said["cosines"])
+            if "count" in arrays:
+                sample = [(arrays["keys"], arrays["features"])]
+                sums = (int(arrays["count"]), arrays["total"], arrays["products"], sample)
+                findings.sums = FeatureSums(*sums)
+    except Exception:  # NumPy lets errors of every kind pass
+        raise ValueError(f"{path} is damaged; score again on all hosts") from None
     return findings
 
 

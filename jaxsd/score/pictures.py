@@ -11,6 +11,7 @@ import numpy as np
 from jaxsd.images import ENDINGS, read_image
 from jaxsd.metadata import prompt_of
 from jaxsd.records import count, read_one, unpacked
+from jaxsd.terminal import printable
 from jaxsd.text_files import decoded, read_jsonl
 
 SHEET = "contact_sheet.png"
@@ -105,17 +106,23 @@ class Extent(NamedTuple):
 
 def _in_tar(path: Path, name: str) -> Iterator[Picture]:
     """Pictures of a WebDataset tar, with the texts that share their names."""
-    extents, texts = {}, {}
+    extents, texts, end = {}, {}, path.stat().st_size
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 inside, extent = PurePosixPath(member.name), Extent(member.offset_data, member.size)
+                if not 0 <= extent.size <= end - extent.start:
+                    raise tarfile.TarError(f"{printable(member.name)} is beyond its end")
                 if member.isfile() and inside.suffix.lower() in ENDINGS:
                     extents[inside] = extent
                 elif member.isfile() and inside.suffix == ".txt":
                     texts[inside.with_suffix("")] = extent
-    except tarfile.TarError as error:
-        raise ValueError(f"{path} is no tar file: {error}") from None
+            # Damage behind the first file is the end for tarfile.
+            if _read_extents(path, Extent(tar.offset, tarfile.BLOCKSIZE), None)[0].strip(b"\0"):
+                raise tarfile.TarError(f"damaged at byte {tar.offset}")
+    except (tarfile.TarError, ValueError, OSError, OverflowError, MemoryError) as error:
+        reason = printable(str(error)) or "a header says more than it can hold"
+        raise ValueError(f"{path} is no whole tar file: {reason}") from None
     for inside, extent in extents.items():
         text = texts.get(inside.with_suffix(""))
         yield Picture(f"{name}:{inside}", partial(_read_extents, path, extent, text))

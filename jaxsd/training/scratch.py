@@ -1,5 +1,6 @@
 """Task "unet": a U-Net and its text encoder from scratch, on latents of captioned pictures."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from functools import cache, partial
@@ -125,8 +126,10 @@ def _encoded(config: TrainConfig, vae: VAE, params: Params, images: np.ndarray) 
     digest = hashlib.sha256(images)
     for leaf in jax.tree.leaves(params):
         digest.update(np.ascontiguousarray(leaf))
-    if path.is_file() and (kept := np.load(path))["of"].item() == digest.hexdigest():
-        return kept["latents"]
+    # A damaged file is made again; NumPy lets errors of every kind pass.
+    with contextlib.suppress(Exception), np.load(path) as kept:
+        if kept["of"].item() == digest.hexdigest():
+            return kept["latents"]
     latents = scaled(vae.config, encode(vae, params, images))
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part, part.open("wb") as file:

@@ -1,5 +1,7 @@
 """Pictures of a folder, whatever form they lie in."""
 
+import io
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +73,7 @@ def test_prompts_of_webui(tmp_path: Path) -> None:
 
 def test_broken_shards_and_manifests_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.tar").write_bytes(b"nothing" * 200)
-    with pytest.raises(ValueError, match=r"bad\.tar is no tar file"):
+    with pytest.raises(ValueError, match=r"bad\.tar is no whole tar file"):
         pictures_in(tmp_path)
     (tmp_path / "bad.tar").unlink()
     (tmp_path / "manifest.jsonl").write_text("\n{\n")
@@ -82,3 +84,22 @@ def test_broken_shards_and_manifests_are_named(tmp_path: Path) -> None:
         pictures_in(tmp_path)
     with pytest.raises(FileNotFoundError, match="no pictures at"):
         pictures_in(tmp_path / "absent")
+
+
+def test_tars_whose_headers_say_more_than_they_hold_are_named(tmp_path: Path) -> None:
+    whole = tmp_path / "a.tar"
+    with tarfile.open(whole, "w") as tar:
+        for name, packed in (("a" * 150 + ".png", png_bytes(image(0))), ("a.txt", b"a cat")):
+            info = tarfile.TarInfo(name)
+            info.size = len(packed)
+            tar.addfile(info, io.BytesIO(packed))
+    packed, changed = whole.read_bytes(), tmp_path / "changed.tar"
+    heads = [place for place in range(0, len(packed), 512) if packed[place + 257 :][:5] == b"ustar"]
+    assert len(heads) == 3  # one of them is a long name
+    for head in heads:
+        for size in (b"77777777777\0", b"\x80" + b"\xff" * 11, b"\x80" + b"\x0f" * 11, b"-7" * 6):
+            block = packed[head : head + 124] + size + b" " * 20 + packed[head + 156 : head + 512]
+            block = block[:148] + b"%06o\0 " % sum(block) + block[156:]
+            changed.write_bytes(packed[:head] + block + packed[head + 512 :])
+            with pytest.raises(ValueError, match=rf"{changed} is no whole tar file: \S"):
+                pictures_in(changed)

@@ -1,5 +1,6 @@
 """The look at all pictures, with a network that fakes, and what hosts make of their shares."""
 
+import contextlib
 import threading
 from pathlib import Path
 
@@ -129,3 +130,16 @@ def test_findings_without_features_come_back(tmp_path: Path) -> None:
     found = load(tmp_path / "a.npz")
     assert (found.facts, found.sums.count) == ([fact_of("a", image(0))], 0)
     assert merged([found, Findings()]).sums.count == 0
+
+
+def test_damaged_findings_name_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    save(path, Findings([fact_of("a", image(0))]))
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        for packed in (whole[:place], whole[:place] + b"\xff" + whole[place + 1 :]):
+            path.write_bytes(packed)
+            with contextlib.suppress(ValueError):
+                load(path)
+    with pytest.raises(ValueError, match=rf"{path} is damaged; score again"):
+        load(path)
