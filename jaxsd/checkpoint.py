@@ -4,7 +4,8 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ class Checkpoints:
 
     def __init__(self, folder: str | Path, keep: int = 2) -> None:
         logging.getLogger("absl").addFilter(_is_no_error_of_orbax)
+        if not isinstance(sys.unraisablehook, _Shown):
+            sys.unraisablehook = _Shown(sys.unraisablehook)
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
         self._manager = ocp.CheckpointManager(
             Path(folder).absolute(), item_handlers=ocp.StandardCheckpointHandler(), options=options
@@ -110,6 +113,20 @@ class Checkpoints:
                 f"a checkpoint in {self._manager.directory} can not be written: {reason}; the same "
                 "command goes on from the one before"
             ) from None
+
+
+class _Shown:
+    """Shows errors that nobody can catch, as before, but for those of TensorStore's threads.
+
+    They still write when Orbax has raised an error and closed its event loop, and find it closed.
+    """
+
+    def __init__(self, show: Callable[[Any], Any]) -> None:
+        self._show = show
+
+    def __call__(self, raised: Any) -> None:
+        if str(raised.exc_value) != "Event loop is closed":
+            self._show(raised)
 
 
 def _is_no_error_of_orbax(record: logging.LogRecord) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -92,6 +93,8 @@ def test_a_damaged_record_is_named(begun, text):
 
 
 def test_a_checkpoint_that_can_not_be_written_is_one_line(tmp_path, monkeypatch, caplog):
+    shown: list[SimpleNamespace] = []
+    monkeypatch.setattr(sys, "unraisablehook", shown.append)
     checkpoints = Checkpoints(tmp_path)
 
     def full(*_: object, **__: object) -> None:
@@ -104,6 +107,9 @@ def test_a_checkpoint_that_can_not_be_written_is_one_line(tmp_path, monkeypatch,
     log = logging.getLogger("absl")
     log.handle(log.makeRecord("absl", logging.ERROR, "/orbax/x.py", 1, "traceback", (), None))
     assert "traceback" not in caplog.text
+    for said in ("Event loop is closed", "another"):  # of TensorStore's threads, and of others
+        sys.unraisablehook(SimpleNamespace(exc_value=RuntimeError(said)))
+    assert [str(one.exc_value) for one in shown] == ["another"]
     monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=10**6))
     with pytest.raises(OSError, match=r"needs 1\.2 MB, and 1\.0 are free; make room, and"):
         checkpoints.save(3, {"a": np.zeros(150_000)})
