@@ -18,8 +18,9 @@ from typing import Any
 DEEPEST = 100
 """Lists and tables within each other; no file of this field comes near it."""
 _PART = r"""[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\."""
-_DEEP_KEY = re.compile(rf"(?:^|[\[{{,])(?:{_PART}){{{DEEPEST}}}", re.MULTILINE)
-"""A key `a.b.c` of TOML, where each part is a table. For long ones `tomllib` takes for ever."""
+MOST_PARTS = 20
+"""Of a key `a.b.c` of TOML, where each part is a table; `tomllib` takes long for more."""
+_LONG_KEY = re.compile(rf"(?:^|[\[{{,])(?:{_PART}){{{MOST_PARTS}}}", re.MULTILINE)
 LONGEST_NUMBER = 400
 """Digits of a number; the largest float64 has 309."""
 _INDEX = "Unnamed: 0"
@@ -28,7 +29,7 @@ POINTER = b"version https://git-lfs"
 """How a file begins that git-lfs left in place of another, which is fetched later."""
 LONGEST_TEXT = 100_000
 """Characters of a prompt or another text in a table; a network sees some 300 of a prompt."""
-LONGEST_TOML = 2**20
+LONGEST_TOML = 2**19
 """Characters of a TOML text, which `tomllib` reads in two seconds."""
 BYTE_ORDER_MARK = "\ufeff"
 _DEEP = f"has more than {DEEPEST} lists or tables within each other"
@@ -174,16 +175,16 @@ def toml_of(text: str, where: object) -> dict[str, Any]:
     """The table of a TOML text.
 
     Raises:
-      ValueError: it is not TOML, is longer than `LONGEST_TOML`, or has more than `DEEPEST` lists
-        within each other.
+      ValueError: it is not TOML, is longer than `LONGEST_TOML`, has a key of more than `MOST_PARTS`
+        parts, or more than `DEEPEST` lists within each other.
     """
     if len(text) > LONGEST_TOML:
         raise ValueError(
             f"{where} has {len(text)} characters, and a TOML file has at most {LONGEST_TOML}; "
             "put what is long into a table beside it (.csv, .jsonl)"
         )
-    if _DEEP_KEY.search(text):
-        raise ValueError(f"{where} {_DEEP}")
+    if _LONG_KEY.search(text):
+        raise ValueError(f"{where} has a key of more than {MOST_PARTS} parts, a.b.c")
     return _parsed(tomllib.loads, text, where, "TOML")
 
 

@@ -9,6 +9,8 @@ from jaxsd.terminal import printable
 from jaxsd.text_files import read_text
 from jaxsd.workflow.workspace import FOLDERS
 
+_LONGEST, _MOST_BRACKETS = 2**16, 100
+"""Of a file's characters; files that people have are some 2,000, without brackets."""
 _KINDS = {name: kind for kind, names in FOLDERS.items() for name in names}
 
 
@@ -20,9 +22,15 @@ def read_extra_paths(file: str | Path) -> dict[str, list[Path]]:
       OSError: no such file.
     """
     path = Path(file)
+    text = read_text(path)
+    if len(text) > _LONGEST or text.count("{") + text.count("[") > _MOST_BRACKETS:
+        raise ValueError(
+            f"{path} is no list of folders: it has more than {_LONGEST} characters, or "
+            f"{_MOST_BRACKETS} brackets"
+        )
     try:
-        table = yaml.safe_load(read_text(path)) or {}
-    except (yaml.YAMLError, RecursionError) as error:
+        table = yaml.safe_load(text) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         line = " ".join(str(error).split())
         raise ValueError(f"{path} is not YAML: {printable(line, 200)}") from None
     if not isinstance(table, dict):
@@ -31,10 +39,14 @@ def read_extra_paths(file: str | Path) -> dict[str, list[Path]]:
     for own in table.values():
         if not isinstance(own, dict):
             raise ValueError(f"{path}: each program is a table with base_path and folders")
-        base = path.parent / Path(str(own.get("base_path", "."))).expanduser()
-        for name, places in own.items():
-            if (kind := _KINDS.get(name)) is not None and isinstance(places, str):
-                found.setdefault(kind, []).extend(base / one for one in _lines(places))
+        known = {name: own[name] for name in own if name == "base_path" or name in _KINDS}
+        known = {name: places for name, places in known.items() if places is not None}
+        for name, places in known.items():
+            if not isinstance(places, str):
+                raise ValueError(f"{path}: {name} is {printable(repr(places), 60)}, not a folder")
+        base = path.parent / Path(known.pop("base_path", ".")).expanduser()
+        for name, places in known.items():
+            found.setdefault(_KINDS[name], []).extend(base / one for one in _lines(places))
     return found
 
 

@@ -224,6 +224,21 @@ def test_names_are_found_as_comfyui_finds_them(tmp_path: Path) -> None:
     assert place.new_file("sub/made").name == "made_00002_.png"
     with pytest.raises(ValueError, match="leads out of"):
         place.new_file("../made")
-    file.write_text("a: [")
-    with pytest.raises(ValueError, match="is not YAML"):
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a: [", "is not YAML"),
+        ("a: 2020-99-99", "is not YAML: month must be in 1..12"),
+        ("a: {loras: 3}", "loras is 3, not a folder"),
+        ("a: {base_path: [x], loras: y}", r"base_path is \['x'\], not a folder"),
+        ("{" * 3000, "is no list of folders"),
+        ("a:\n  loras: |\n" + "    x\n" * 20_000, "is no list of folders"),
+    ],
+)
+def test_wrong_lists_of_folders_are_one_line(text: str, why: str, tmp_path: Path) -> None:
+    file = tmp_path / "extra_model_paths.yaml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=rf"^{file}:? {why}"):
         read_extra_paths(file)
