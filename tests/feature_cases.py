@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from tiny_models import (
     CLIP_L,
@@ -36,6 +37,7 @@ from jaxsd.convert.ip_adapter import cross_attentions, layer_parameters, project
 from jaxsd.convert.parameters import vision_parameters
 from jaxsd.convert.t2i_adapter import t2i_parameters
 from jaxsd.models import ControlNet, TextEncoder, UNet
+from jaxsd.models.clip_vision import VisionEncoder
 from jaxsd.models.ip_adapter import IPAdapter
 from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiles import tiling
@@ -44,6 +46,7 @@ from jaxsd.sampling import Step, rows_of
 from jaxsd.sampling.features.areas import Area, Areas
 from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.features.ip_adapter import ImagePrompts
+from jaxsd.sampling.features.sight import Noising, Sight
 from jaxsd.sampling.features.windows import Windows
 from jaxsd.sampling.program import Given, Networks, Texts
 from jaxsd.schedulers import NoiseSchedule, build
@@ -196,6 +199,27 @@ def ip_adapter(count: int, *, weight: float = 0.8) -> Asked:
     masks = tuple(uniform("mask", (count, 1, (SIDE // 2**i) ** 2)) for i in range(2))
     given = ImagePrompts((seen,), np.ones(count, np.int32), masks)
     return with_feature(asked, "ip_adapter", given, column)
+
+
+def sight(count: int, *, name: str = "seen", gain: float = 1.0) -> Asked:
+    """An embedding whose projection is added to the time, times `gain`."""
+    config, width = replace(UNET, label_dim=2 * VISION.projection_dim), 4 * UNET.levels[0].channels
+    shapes = {
+        "linear_1": {"kernel": (config.label_dim, width), "bias": (width,)},
+        "linear_2": {"kernel": (width, width), "bias": (width,)},
+    }
+    own = random_params(jax.tree.map(jnp.zeros, shapes, is_leaf=lambda one: type(one) is tuple))
+    own["linear_2"] = jax.tree.map(lambda a: a * np.float32(gain), own["linear_2"])
+    statistics = {"mean": np.full((1, 6), 0.1, "f4"), "std": np.full((1, 6), 0.7, "f4")}
+    asked = plain(count)._replace(
+        networks=NETWORKS._replace(unet=UNet(config), vision=VisionEncoder(VISION)),
+        params=PARAMS
+        | {"unet": PARAMS["unet"] | {"class_embedding": own}, "normalizer": statistics}
+        | {"vision": IP_PARAMS["vision"]},
+    )
+    noising = Noising(np.full((count, 2), 0.7, np.float32), np.full(count, 40, np.float32))
+    seen = uniform(name, (count, VISION.image_size, VISION.image_size, 3))
+    return with_feature(asked, "sight", Sight(seen, np.ones(count, np.int32), noising))
 
 
 def reference(count: int, *, share: float = 0.6) -> Asked:
@@ -361,6 +385,12 @@ ALONE: dict[str, Case] = {
         neutral=lambda count: reference(count, share=0.0),
         without=plain,
     ),
+    "sight": Case(
+        asked=sight,
+        other=lambda count: sight(count, name="another"),
+        neutral=lambda count: sight(count, gain=0.0),
+        without=plain,
+    ),
     "reuse": Case(
         asked=reuse,
         other=lambda count: reuse(count, every=3),
@@ -414,9 +444,9 @@ ALONE: dict[str, Case] = {
 }
 """Every name of `FEATURES` has to be here."""
 
-APART = ("sag", "windows", "region", "areas", "reference")
+APART = ("sag", "windows", "region", "areas", "reference", "sight")
 """`sag` needs what `reuse` leaves out, `windows` have nothing that it could use again, `region` and
-`areas` have branches of their own, and `reference` has the U-Net twice."""
+`areas` have branches of their own, `reference` has the U-Net twice, and `sight` another one."""
 
 
 def merged(count: int, parts: dict[str, Callable[[int], Asked]]) -> Asked:

@@ -170,7 +170,7 @@ def _repeated(tableau: Tableau, *values: float) -> np.ndarray:
 def encodes_picture(spec: ModelSpec, settings: Settings) -> bool:
     """Whether a drawing begins from latents of a picture, or puts them back.
 
-    A model that changes or enlarges a picture sees it, and begins from noise.
+    A model that changes, enlarges or varies a picture sees it, and begins from noise.
     """
-    sees = spec.unet.sees in ("picture", "small")
+    sees = spec.unet.sees in ("picture", "small") or spec.sight is not None
     return bool(settings.image) and (not sees or settings.paints)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxsd.canvases import Canvas
-from jaxsd.config import ModelSpec
+from jaxsd.config import ModelSpec, ScheduleConfig
+from jaxsd.convert.clip import clip_pixels
 from jaxsd.images import (
     binary,
     from_uint8,
@@ -18,6 +19,7 @@ from jaxsd.models.controlnet import Hint
 from jaxsd.models.tiles import tiling
 from jaxsd.pipeline.batches import filled
 from jaxsd.sampling.features.channels import Channels, Small
+from jaxsd.sampling.features.sight import Noising, Sight
 from jaxsd.sampling.features.windows import Windows
 from jaxsd.schedulers import NoiseSchedule
 from jaxsd.settings import UNION_KINDS, Control, Region, Settings
@@ -87,12 +89,35 @@ def channels_of(
 
 def small_of(spec: ModelSpec, settings: Settings, canvases: Sequence[Canvas]) -> Small:
     """The small pictures that a model enlarges, and the noise of the level that was asked for."""
-    schedule, level = NoiseSchedule.from_config(spec.small.schedule), settings.noise_level
-    weights = np.float32([schedule.alpha[level], schedule.sigma[level]])
-    count = len(canvases)
-    return Small(
-        pictures_of(canvases), np.tile(weights, (count, 1)), np.full(count, level, np.int32)
-    )
+    count, level = len(canvases), settings.noise_level
+    weights = noising_weights(spec.small.schedule, level, count)
+    return Small(pictures_of(canvases), weights, np.full(count, level, np.int32))
+
+
+def noising_weights(schedule: ScheduleConfig, level: int, count: int) -> np.ndarray:
+    """Weights of what is noised and of the noise at a level, [count, 2] float32."""
+    noise = NoiseSchedule.from_config(schedule)
+    return np.tile(np.float32([noise.alpha[level], noise.sigma[level]]), (count, 1))
+
+
+def sight_of(
+    spec: ModelSpec, settings: Settings, canvases: Sequence[Canvas], banks: Sequence[Bank]
+) -> dict[str, Sight]:
+    """What a model that varies a picture sees of it; empty for all others."""
+    if spec.sight is None:
+        return {}
+    side, level = spec.sight.vision.image_size, settings.noise_level
+    noising, count = None, len(canvases)
+    if (noise := spec.sight.noise) is not None:
+        weights = noising_weights(noise, level, count)
+        noising = Noising(weights, np.full(count, level, np.float32))
+    seen = np.stack([clip_pixels(canvas.whole, side) for canvas in canvases])
+    return {"sight": Sight(seen, negatives_in(banks), noising)}
+
+
+def negatives_in(banks: Sequence[Bank]) -> np.ndarray:
+    """How many of each image's texts, the first ones, are negative prompts: [B] int32."""
+    return np.int32([sum(entry.is_negative for entry in bank.entries) for bank in banks])
 
 
 def windows_of(settings: Settings, spec: ModelSpec) -> Windows:

@@ -10,7 +10,7 @@ from jaxsd.canvases import Canvas
 from jaxsd.config import ModelSpec
 from jaxsd.pipeline.columns import GUIDED, columns_of, encodes_picture, lengthened
 from jaxsd.pipeline.draws import first_draws, fresh_noise
-from jaxsd.pipeline.given_features import channels_of, features_of, pictures_of
+from jaxsd.pipeline.given_features import channels_of, features_of, pictures_of, sight_of
 from jaxsd.pipeline.texts import any_guided, banks_of, texts_of, time_ids
 from jaxsd.sampling import Row, Step, rows_of
 from jaxsd.sampling.latents import INITIAL_NOISE
@@ -74,14 +74,15 @@ def given_arrays(
     draws = first_draws(spec, settings)
     return Given(
         texts=texts,
-        time_ids=time_ids(spec, settings, banks, texts.keep.shape[1]),
+        time_ids=time_ids(spec, settings, banks, texts.number),
         guidance=np.float32([scale_of(one) for one in settings]),
         start=np.stack([tableau_of(one, spec).start for one in settings]),
         noise=draws.pop(INITIAL_NOISE, None),
         keys=None,
         image=pictures_of(canvases) if encodes_picture(spec, settings[0]) else None,
         features=features_of(spec, settings[0], canvases)
-        | channels_of(spec, settings[0], canvases, banks, texts.keep.shape[1]),
+        | channels_of(spec, settings[0], canvases, banks, texts.number)
+        | sight_of(spec, settings[0], canvases, banks),
         draws=draws,
     )
 

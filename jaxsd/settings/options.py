@@ -355,8 +355,8 @@ class Settings:
     )
     noise_level: int | None = option(
         None,
-        "noise that a model which enlarges a picture (x4) adds to it first, 20 if not given; with "
-        "more it invents more",
+        "noise that a model which enlarges a picture (x4) adds to it first, 20 if not given, or "
+        "one that varies a picture (unCLIP) to what it sees of it, 0; with more it invents more",
         low=0,
         high=1000,
         shared=True,

@@ -27,6 +27,7 @@ from jaxsd.sampling.features import (
     reuse,
     sag,
     seg,
+    sight,
     threshold,
     windows,
 )
@@ -47,6 +48,7 @@ FEATURES: dict[str, Feature] = {
     "reuse": reuse.FEATURE,
     "region": region.FEATURE,
     "areas": areas.FEATURE,
+    "sight": sight.FEATURE,
     "momentum": momentum.FEATURE,
     "apg": apg.FEATURE,
     "cfg_zero": cfg_zero.FEATURE,
