@@ -186,6 +186,15 @@ def controlnet(count: int, *, weights: tuple[float, ...] = (1.0, 0.7)) -> Asked:
     return with_feature(asked, "controlnet", hints, column)
 
 
+def control_mode(count: int, *, weight: float = 1.0, **factors: float) -> Asked:
+    """ControlNets whose residuals have a factor, and another one for negative prompts."""
+    told = {"negative": 0.0, "factor": 0.3} | factors
+    column = np.full((ROWS, count, 2 + len(UNET.skip_channels)), told["factor"], np.float32)
+    column[..., 0] = told["negative"]
+    asked = controlnet(count, weights=(weight, weight))
+    return with_feature(asked, "control_mode", np.ones(count, np.int32), column)
+
+
 def ip_adapter(count: int, *, weight: float = 0.8) -> Asked:
     """An IP-Adapter, which is not there in the first row."""
     asked = plain(count)._replace(
@@ -373,6 +382,12 @@ ALONE: dict[str, Case] = {
         neutral=lambda count: controlnet(count, weights=(0.0, 0.0)),
         without=plain,
     ),
+    "control_mode": Case(
+        asked=control_mode,
+        other=lambda count: control_mode(count, negative=1.0, factor=0.5),
+        neutral=lambda count: control_mode(count, weight=0.0, negative=1.0, factor=1.0),
+        without=plain,
+    ),
     "windows": Case(
         asked=windows,
         other=lambda count: windows(count, gain=0.7),
@@ -468,8 +483,9 @@ def merged(count: int, parts: dict[str, Callable[[int], Asked]]) -> Asked:
         image = given.image if own.given.image is None else own.given.image
         given = given._replace(features=given.features | own.given.features, image=image)
         [step], [more] = runs, own.runs
-        if name in more.columns:
-            runs = (step._replace(columns=step.columns | {name: more.columns[name]}),)
+        names = {name, "controlnet"} if name == "control_mode" else {name}
+        columns = {key: column for key, column in more.columns.items() if key in names}
+        runs = (step._replace(columns=step.columns | columns),)
     return Asked(networks, params, given, runs)
 
 
@@ -481,7 +497,8 @@ def among_idle(name: str, case: Case) -> Case:
     """The feature in a drawing with all others of `TOGETHER`, which do nothing: one program."""
 
     def drawing(own: Callable[[int], Asked]) -> Callable[[int], Asked]:
-        return lambda count: merged(count, IDLING | {name: own})
+        others = {other: idle for other, idle in IDLING.items() if other != name}
+        return lambda count: merged(count, others | {name: own})
 
     asked, other, neutral = map(drawing, (case.asked, case.other, case.neutral))
     return Case(asked, other, neutral, without=plain)

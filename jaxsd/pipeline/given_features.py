@@ -24,6 +24,7 @@ from jaxsd.sampling.features.windows import Windows
 from jaxsd.schedulers import NoiseSchedule
 from jaxsd.settings import UNION_KINDS, Control, Region, Settings
 from jaxsd.settings.bank import Bank
+from jaxsd.settings.controls import runs_of
 
 
 def pictures_of(canvases: Sequence[Canvas]) -> np.ndarray:
@@ -51,17 +52,37 @@ def features_of(
         windows = windows_of(settings, spec)
         found["windows"] = Windows(*(np.stack([own] * len(canvases)) for own in windows))
     if settings.control:
-        hints = zip(*(canvas.hints for canvas in canvases), strict=True)
-        found["controlnet"] = tuple(map(hint_of, settings.control, hints))
+        hints = [np.stack(own) for own in zip(*(one.hints for one in canvases), strict=True)]
+        found["controlnet"] = tuple(
+            hint_of([settings.control[i] for i in own], [hints[i] for i in own])
+            for own in runs_of(settings.control, at_once=settings.union_at_once)
+        )
     return found
 
 
-def hint_of(control: Control, hints: Sequence[np.ndarray]) -> np.ndarray | Hint:
-    """What a network is given of the pictures of a batch, and of their kind."""
-    images = np.stack(hints).astype(np.float32) / 255
-    if not control.kind:
-        return images
-    return Hint(images, np.full(len(images), UNION_KINDS[control.kind], np.int32))
+def hint_of(controls: Sequence[Control], hints: Sequence[np.ndarray]) -> np.ndarray | Hint:
+    """What a run of a network is given of the pictures of a batch, and of their kinds.
+
+    Args:
+      controls: whose pictures it sees.
+      hints: of each, uint8 [B, H, W, 3].
+    """
+    images = [hint.astype(np.float32) / 255 for hint in hints]
+    if not controls[0].kind:
+        return images[0]
+
+    def for_each(values: Sequence[float], dtype: type) -> np.ndarray:
+        return np.tile(np.array(values, dtype), (len(images[0]), 1))
+
+    kinds = for_each([UNION_KINDS[one.kind] for one in controls], np.int32)
+    weights = for_each([one.weight for one in controls], np.float32)
+    return Hint(tuple(images), kinds, weights if len(controls) > 1 else None)
+
+
+def control_mode_of(settings: Settings, banks: Sequence[Bank]) -> dict[str, np.ndarray]:
+    """What the feature `control_mode` is given; empty where it does nothing."""
+    balanced = settings.control_mode == "balanced"
+    return {} if balanced else {"control_mode": negatives_in(banks)}
 
 
 def channels_of(

@@ -8,6 +8,7 @@ from jaxsd.config import ModelSpec
 from jaxsd.images.watermark import check_room
 from jaxsd.settings.adapters import without_tags
 from jaxsd.settings.bank import bank_of, composes
+from jaxsd.settings.controls import runs_of
 from jaxsd.settings.guiding import USUAL_PLUS_PLUS, check_guidance
 from jaxsd.settings.options import NOT_IN_WINDOWS, OPTIONS, Settings
 from jaxsd.settings.plans import adapters_of, passes_of, tableau_of, usual_layer
@@ -212,6 +213,9 @@ def _check_small(settings: Settings, spec: ModelSpec) -> None:
 
 
 def _check_adapters(settings: Settings) -> None:
+    if settings.control_mode != "balanced" and not settings.control:
+        raise ValueError(f"control_mode {settings.control_mode} needs a control")
+    runs_of(settings.control, at_once=settings.union_at_once)
     for lora in adapters_of([settings]).lora:
         if not max(map(abs, lora.weights)) <= LARGEST_WEIGHT:
             allowed = f"{-LARGEST_WEIGHT} to {LARGEST_WEIGHT}"

@@ -86,6 +86,7 @@ def passes_of(settings: Settings) -> tuple[Settings, ...]:
         prompt = without_tags(settings.prompt)[0]
         none = {
             "control": (),
+            "control_mode": "balanced",
             "ip_adapter": (),
             "ip_adapter_mask": (),
             "lora": (),
