@@ -51,6 +51,7 @@ class Canvas(NamedTuple):
     regions: tuple[np.ndarray, ...] = ()  # uint8 [H, W], 255 where a region's text counts
     reference: np.ndarray | None = None  # uint8 [H, W, 3], that self-attention looks at
     around: "Around | None" = None  # what a part of a picture is put back into
+    whole: np.ndarray | None = None  # uint8 [H, W, 3] of any size, the image as it was given
 
 
 class Around(NamedTuple):
@@ -175,7 +176,8 @@ def canvas_of(settings: Settings, pictures: Pictures, unit: int = 1) -> Canvas:
     reference = pictures.reference
     if reference is not None:
         reference = fitted(reference, *settings.drawn_size)
-    return canvas._replace(prompts=pictures.prompts, regions=regions, reference=reference)
+    seen = {"prompts": pictures.prompts, "whole": pictures.image}
+    return canvas._replace(regions=regions, reference=reference, **seen)
 
 
 def _canvas_of(settings: Settings, pictures: Pictures, unit: int) -> Canvas:

@@ -9,10 +9,12 @@ from jaxsd.config import (
     Level,
     ModelSpec,
     ScheduleConfig,
+    SightConfig,
     SmallConfig,
     TextConfig,
     UNetConfig,
     VAEConfig,
+    VisionConfig,
 )
 
 CLIP_L = TextConfig(width=768, layers=12, heads=12, mlp_width=3072, activation="quick_gelu")
@@ -200,6 +202,22 @@ X4 = replace(
 """Stability's x4 upscaler."""
 
 
+VISION_L = VisionConfig(1024, 24, 16, 4096, "quick_gelu", 224, 14, projection_dim=768)
+VISION_H = VisionConfig(1280, 32, 16, 5120, "gelu", 224, 14, projection_dim=1024)
+"""The vision towers of CLIP-L and OpenCLIP-H."""
+
+
+def unclip(spec: ModelSpec, vision: VisionConfig, name: str) -> ModelSpec:
+    """The variant that is told what a vision tower sees in a picture, with noise."""
+    return replace(
+        spec,
+        family=f"{spec.family.removesuffix('-v')}-unclip-{name}",
+        unet=replace(spec.unet, label_dim=2 * vision.projection_dim),
+        sight=SightConfig(vision, ScheduleConfig("squaredcos_cap_v2", 0.0001, 0.02)),
+        guidance_scale=10.0,
+    )
+
+
 FAMILIES: dict[str, ModelSpec] = {
     spec.family: spec
     for spec in (
@@ -219,5 +237,7 @@ FAMILIES: dict[str, ModelSpec] = {
         pix2pix(SDXL),
         pix2pix(COSXL),
         depth(SD2),
+        unclip(SD2_V, VISION_L, "l"),
+        unclip(SD2_V, VISION_H, "h"),
     )
 }

@@ -23,7 +23,7 @@ from tiny_models import TINY, pipeline_params, uniform
 
 import jaxsd
 from jaxsd import families
-from jaxsd.config import ModelSpec
+from jaxsd.config import ModelSpec, ScheduleConfig, SightConfig, VisionConfig
 from jaxsd.convert import write_diffusers
 from jaxsd.pipeline import Order, Pipeline
 from jaxsd.pipeline.batches import image_keys
@@ -89,6 +89,27 @@ SPECS["playground"] = replace(
         latents_mean=families.VAE_PLAYGROUND.latents_mean,
         latents_std=families.VAE_PLAYGROUND.latents_std,
     ),
+)
+VISION = VisionConfig(
+    width=24,
+    layers=2,
+    heads=3,
+    mlp_width=40,
+    activation="gelu",
+    image_size=32,
+    patch_size=8,
+    projection_dim=16,
+)
+SPECS["unclip"] = replace(
+    SPECS["sd2-v"],
+    unet=replace(SPECS["sd2-v"].unet, label_dim=32),
+    sight=SightConfig(VISION, ScheduleConfig(beta_schedule="squaredcos_cap_v2")),
+)
+SPECS["variation"] = replace(
+    SPECS["sd1"],
+    text=(),
+    unet=replace(SPECS["sd1"].unet, context_dim=16),
+    sight=SightConfig(VISION),
 )
 SPECS["sd2-depth"] = families.depth(SPECS["sd2"])
 
@@ -168,7 +189,7 @@ def draw_theirs(
     if "height" in inspect.signature(kind.__call__).parameters:  # others have the picture's size
         told |= {"height": HEIGHT, "width": WIDTH}
     with noise_given(kind, purposes):
-        return pipe(PROMPTS, **told | options).images
+        return pipe(prompt=PROMPTS, **told | options).images
 
 
 def plms_timesteps(

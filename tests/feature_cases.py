@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from tiny_models import (
     CLIP_L,
@@ -36,6 +37,7 @@ from jaxsd.convert.ip_adapter import cross_attentions, layer_parameters, project
 from jaxsd.convert.parameters import vision_parameters
 from jaxsd.convert.t2i_adapter import t2i_parameters
 from jaxsd.models import ControlNet, TextEncoder, UNet
+from jaxsd.models.clip_vision import VisionEncoder
 from jaxsd.models.ip_adapter import IPAdapter
 from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiles import tiling
@@ -44,6 +46,7 @@ from jaxsd.sampling import Step, rows_of
 from jaxsd.sampling.features.areas import Area, Areas
 from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.features.ip_adapter import ImagePrompts
+from jaxsd.sampling.features.sight import Noising, Sight
 from jaxsd.sampling.features.windows import Windows
 from jaxsd.sampling.program import Given, Networks, Texts
 from jaxsd.schedulers import NoiseSchedule, build
@@ -183,6 +186,15 @@ def controlnet(count: int, *, weights: tuple[float, ...] = (1.0, 0.7)) -> Asked:
     return with_feature(asked, "controlnet", hints, column)
 
 
+def control_mode(count: int, *, weight: float = 1.0, **factors: float) -> Asked:
+    """ControlNets whose residuals have a factor, and another one for negative prompts."""
+    told = {"negative": 0.0, "factor": 0.3} | factors
+    column = np.full((ROWS, count, 2 + len(UNET.skip_channels)), told["factor"], np.float32)
+    column[..., 0] = told["negative"]
+    asked = controlnet(count, weights=(weight, weight))
+    return with_feature(asked, "control_mode", np.ones(count, np.int32), column)
+
+
 def ip_adapter(count: int, *, weight: float = 0.8) -> Asked:
     """An IP-Adapter, which is not there in the first row."""
     asked = plain(count)._replace(
@@ -196,6 +208,27 @@ def ip_adapter(count: int, *, weight: float = 0.8) -> Asked:
     masks = tuple(uniform("mask", (count, 1, (SIDE // 2**i) ** 2)) for i in range(2))
     given = ImagePrompts((seen,), np.ones(count, np.int32), masks)
     return with_feature(asked, "ip_adapter", given, column)
+
+
+def sight(count: int, *, name: str = "seen", gain: float = 1.0) -> Asked:
+    """An embedding whose projection is added to the time, times `gain`."""
+    config, width = replace(UNET, label_dim=2 * VISION.projection_dim), 4 * UNET.levels[0].channels
+    shapes = {
+        "linear_1": {"kernel": (config.label_dim, width), "bias": (width,)},
+        "linear_2": {"kernel": (width, width), "bias": (width,)},
+    }
+    own = random_params(jax.tree.map(jnp.zeros, shapes, is_leaf=lambda one: type(one) is tuple))
+    own["linear_2"] = jax.tree.map(lambda a: a * np.float32(gain), own["linear_2"])
+    statistics = {"mean": np.full((1, 6), 0.1, "f4"), "std": np.full((1, 6), 0.7, "f4")}
+    asked = plain(count)._replace(
+        networks=NETWORKS._replace(unet=UNet(config), vision=VisionEncoder(VISION)),
+        params=PARAMS
+        | {"unet": PARAMS["unet"] | {"class_embedding": own}, "normalizer": statistics}
+        | {"vision": IP_PARAMS["vision"]},
+    )
+    noising = Noising(np.full((count, 2), 0.7, np.float32), np.full(count, 40, np.float32))
+    seen = uniform(name, (count, VISION.image_size, VISION.image_size, 3))
+    return with_feature(asked, "sight", Sight(seen, np.ones(count, np.int32), noising))
 
 
 def reference(count: int, *, share: float = 0.6) -> Asked:
@@ -349,6 +382,12 @@ ALONE: dict[str, Case] = {
         neutral=lambda count: controlnet(count, weights=(0.0, 0.0)),
         without=plain,
     ),
+    "control_mode": Case(
+        asked=control_mode,
+        other=lambda count: control_mode(count, negative=1.0, factor=0.5),
+        neutral=lambda count: control_mode(count, weight=0.0, negative=1.0, factor=1.0),
+        without=plain,
+    ),
     "windows": Case(
         asked=windows,
         other=lambda count: windows(count, gain=0.7),
@@ -359,6 +398,12 @@ ALONE: dict[str, Case] = {
         asked=reference,
         other=lambda count: reference(count, share=1.0),
         neutral=lambda count: reference(count, share=0.0),
+        without=plain,
+    ),
+    "sight": Case(
+        asked=sight,
+        other=lambda count: sight(count, name="another"),
+        neutral=lambda count: sight(count, gain=0.0),
         without=plain,
     ),
     "reuse": Case(
@@ -414,9 +459,9 @@ ALONE: dict[str, Case] = {
 }
 """Every name of `FEATURES` has to be here."""
 
-APART = ("sag", "windows", "region", "areas", "reference")
+APART = ("sag", "windows", "region", "areas", "reference", "sight")
 """`sag` needs what `reuse` leaves out, `windows` have nothing that it could use again, `region` and
-`areas` have branches of their own, and `reference` has the U-Net twice."""
+`areas` have branches of their own, `reference` has the U-Net twice, and `sight` another one."""
 
 
 def merged(count: int, parts: dict[str, Callable[[int], Asked]]) -> Asked:
@@ -438,8 +483,9 @@ def merged(count: int, parts: dict[str, Callable[[int], Asked]]) -> Asked:
         image = given.image if own.given.image is None else own.given.image
         given = given._replace(features=given.features | own.given.features, image=image)
         [step], [more] = runs, own.runs
-        if name in more.columns:
-            runs = (step._replace(columns=step.columns | {name: more.columns[name]}),)
+        names = {name, "controlnet"} if name == "control_mode" else {name}
+        columns = {key: column for key, column in more.columns.items() if key in names}
+        runs = (step._replace(columns=step.columns | columns),)
     return Asked(networks, params, given, runs)
 
 
@@ -451,7 +497,8 @@ def among_idle(name: str, case: Case) -> Case:
     """The feature in a drawing with all others of `TOGETHER`, which do nothing: one program."""
 
     def drawing(own: Callable[[int], Asked]) -> Callable[[int], Asked]:
-        return lambda count: merged(count, IDLING | {name: own})
+        others = {other: idle for other, idle in IDLING.items() if other != name}
+        return lambda count: merged(count, others | {name: own})
 
     asked, other, neutral = map(drawing, (case.asked, case.other, case.neutral))
     return Case(asked, other, neutral, without=plain)

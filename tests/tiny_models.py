@@ -28,10 +28,12 @@ from jaxsd.convert.files.tensors import nested
 from jaxsd.convert.parameters import (
     Shapes,
     controlnet_parameters,
+    normalizer_parameters,
     text_parameters,
     tiny_vae_parameters,
     unet_parameters,
     vae_parameters,
+    vision_parameters,
 )
 from jaxsd.types import Array, Params
 
@@ -144,10 +146,10 @@ def random_params(abstract: Params, prefix: str = "") -> Params:
             continue
         draw = np.resize(uniform(path, (min(value.size, MANY),)), value.shape)
         fan_in = int(np.prod(value.shape[:-1]))
-        own = {"kernel": fan_in**-0.5, "bias": 0.2, "scale": 0.2}
+        own = {"kernel": fan_in**-0.5, "bias": 0.2, "scale": 0.2, "std": 0.2}
         gain = own.get(name, 0.5)  # of embeddings
         draw *= np.float32(gain)
-        draw += np.float32(name == "scale")
+        draw += np.float32(name in ("scale", "std"))
         tree[name] = draw
     return tree
 
@@ -182,7 +184,7 @@ def unet_inputs(
         # Small: float32 holds the angle, 1000 * (guidance - 1), to a ten-millionth of itself only.
         inputs["guidance"] = np.linspace(1.5, 1.0, batch, dtype=np.float32)
     if config.noise_levels is not None:
-        inputs["level"] = np.arange(batch, dtype=np.int32)
+        inputs["label"] = np.arange(batch, dtype=np.int32)
     return inputs
 
 
@@ -230,11 +232,17 @@ def abstract_text(config: TextConfig) -> Params:
 
 def pipeline_params(spec: ModelSpec) -> Params:
     """Weights of all networks of a model."""
-    return {
+    params = {
         "unet": random_params(abstract_unet(spec.unet)),
         "vae": random_params(abstract_vae(spec.vae)),
         "text": [random_params(abstract_text(config)) for config in spec.text],
     }
+    if spec.sight is not None:
+        params["vision"] = random_params(tree_of(vision_parameters(spec.sight.vision)))
+        if spec.sight.noise is not None:
+            width = spec.sight.vision.projection_dim
+            params["normalizer"] = random_params(tree_of(normalizer_parameters(width)))
+    return params
 
 
 def relative_error(got: Array, want: Array) -> float:

@@ -102,7 +102,7 @@ class PipelineArtist:
     def describe(self, row: Row, hashes: dict[str, str]) -> dict[str, Any]:
         """Everything that the image of a row depends on."""
         said = {"id": row.id, **as_json(self._recipe(row, hashes)), "model_hash": self.weights}
-        is_cut = row.settings.prompt_weights == "none"
+        is_cut = row.settings.prompt_weights == "none" and self.pipe.tokenizers
         if is_cut and (
             cut := max(self.pipe.tokenizers[0].cut([without_tags(row.settings.prompt)[0]]))
         ):

@@ -167,7 +167,7 @@ def begun(args: argparse.Namespace) -> Recipe:
       ValueError: nothing to draw, or a recipe that another model is needed for.
       OSError: --again is not a picture.
     """
-    if not args.again and not args.prompts:
+    if not (args.again or args.prompts or args.image):
         raise ValueError("nothing to draw: give a PROMPT, or --again PICTURE")
     again = Again(Recipe(Settings(), model="emoji", dtype="float32", version=""))
     if args.again:

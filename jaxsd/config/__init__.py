@@ -12,7 +12,14 @@ from jaxsd.config.encoders import (
     TextConfig,
     VisionConfig,
 )
-from jaxsd.config.model import EDMConfig, Layout, ModelSpec, ScheduleConfig, SmallConfig
+from jaxsd.config.model import (
+    EDMConfig,
+    Layout,
+    ModelSpec,
+    ScheduleConfig,
+    SightConfig,
+    SmallConfig,
+)
 from jaxsd.config.unets import (
     AddedConditions,
     ControlNetConfig,
@@ -33,6 +40,7 @@ __all__ = [
     "ProjectionConfig",
     "ResamplerConfig",
     "ScheduleConfig",
+    "SightConfig",
     "SmallConfig",
     "T2IAdapterConfig",
     "TextConfig",

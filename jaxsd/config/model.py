@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jaxsd.config.autoencoders import TinyVAEConfig, VAEConfig
-from jaxsd.config.encoders import TextConfig
+from jaxsd.config.encoders import TextConfig, VisionConfig
 from jaxsd.config.ranges import WIDEST, check_range
 from jaxsd.config.unets import UNetConfig
 from jaxsd.distilled import PLAIN, Preset
@@ -102,6 +102,20 @@ class SmallConfig:
 
 
 @dataclass(frozen=True)
+class SightConfig:
+    """How a model sees a picture by CLIP.
+
+    Attributes:
+      vision: CLIP's vision tower.
+      noise: levels of the noise in the picture's embedding, whose projection is added to that of
+        the time (unCLIP); None where the embedding takes the place of a text (image variations).
+    """
+
+    vision: VisionConfig
+    noise: ScheduleConfig | None = None
+
+
+@dataclass(frozen=True)
 class Layout:
     """Facts about files, not about networks.
 
@@ -128,6 +142,7 @@ class ModelSpec:
       zero_empty_negative: whether an empty negative prompt is a context of zeros, as XL base was
         trained, rather than the encoding of an empty text.
       small: of a model that enlarges a picture; None for all others.
+      sight: of a model that draws variations of a picture; None for all others.
     """
 
     family: str
@@ -142,6 +157,7 @@ class ModelSpec:
     zero_empty_negative: bool = False
     preset: Preset = PLAIN
     small: SmallConfig | None = None
+    sight: SightConfig | None = None
 
     def __post_init__(self) -> None:
         """Checks the size, and that a network is scaled as it is for one of two predictions."""
@@ -151,5 +167,13 @@ class ModelSpec:
         if self.small is not None and self.unet.noise_levels <= self.small.most:
             levels = self.unet.noise_levels
             raise ValueError(f"noise_levels = {levels} are not more than {self.small.most}")
+        label = None
+        if self.sight is not None and self.sight.noise is not None:
+            label = 2 * self.sight.vision.projection_dim
+        if self.unet.label_dim != label:
+            raise ValueError(
+                f"the U-Net takes a label of width {self.unet.label_dim}, and that of a picture's "
+                f"embedding and its noise is {label}"
+            )
         if self.schedule.edm is not None and self.prediction == "sample":
             raise ValueError("prediction 'sample' is none of EDM models: give epsilon or v")

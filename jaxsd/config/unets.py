@@ -56,7 +56,8 @@ class AddedConditions:
 class UNetConfig:
     """A U-Net. `mid_depth` counts transformer blocks in the mid block; `guidance_dim` is the width
     of the embedded guidance scale of distilled (LCM) models; `noise_levels` are those that a U-Net
-    is told of, which sees a small picture with noise (x4 upscaling).
+    is told of, which sees a small picture with noise (x4 upscaling); `label_dim` is the width of
+    the vector that a U-Net gets beside the time (unCLIP).
     """
 
     levels: tuple[Level, ...]
@@ -68,12 +69,13 @@ class UNetConfig:
     added: AddedConditions | None = None
     guidance_dim: int | None = None
     noise_levels: int | None = None
+    label_dim: int | None = None
 
     def __post_init__(self) -> None:
         """Checks the numbers: groups divide all widths, heads those of levels with attention."""
         check_levels(len(self.levels))
         names = ("context_dim", "in_channels", "out_channels", "norm_groups", "guidance_dim")
-        check_range(self, WIDEST, *names, "noise_levels")
+        check_range(self, WIDEST, *names, "noise_levels", "label_dim")
         check_range(self, 32, "mid_depth", least=0)
         widths = [level.channels for level in self.levels]
         check_divides("norm_groups", self.norm_groups, "channels", widths)

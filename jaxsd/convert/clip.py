@@ -9,16 +9,12 @@ from jaxsd.config import TextConfig, VisionConfig
 from jaxsd.convert.diffusers.fields import Fields, read_json
 from jaxsd.convert.diffusers.parts import PARTS, PROJECTED_TEXT, PROJECTED_VISION
 from jaxsd.convert.diffusers.text_settings import tower
+from jaxsd.convert.diffusers.vision_settings import DEVIATION, MEAN
 from jaxsd.convert.files.tensors import DTYPES, FlatTree, cast, load
 from jaxsd.convert.files.weight_files import open_folder, open_weights
 from jaxsd.images import clip_resize
 from jaxsd.text import Tokenizer, clip_tokenizer, read_tokenizer
 from jaxsd.types import Params
-
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-"""Means of red, green and blue, 0 to 1, in CLIP's training pictures."""
-DEVIATION = (0.26862954, 0.26130258, 0.27577711)
-"""Their standard deviations."""
 
 _CLIP_WORDS = 49408
 

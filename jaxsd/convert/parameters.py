@@ -84,6 +84,9 @@ def _embeddings(config: UNetConfig) -> Shapes:
         shapes["time_embedding/cond_proj/kernel"] = (config.guidance_dim, width)
     if config.noise_levels is not None:
         shapes["class_embedding/embedding"] = (config.noise_levels, time_dim)
+    if config.label_dim is not None:
+        shapes |= _dense("class_embedding/linear_1", config.label_dim, time_dim)
+        shapes |= _dense("class_embedding/linear_2", time_dim, time_dim)
     if config.added is not None:
         shapes |= _dense("add_embedding/linear_1", config.added.features, time_dim)
         shapes |= _dense("add_embedding/linear_2", time_dim, time_dim)
@@ -268,9 +271,20 @@ def vision_parameters(config: VisionConfig) -> Shapes:
     }
 
 
+def normalizer_parameters(width: int) -> Shapes:
+    """Path -> shape of the statistics of a CLIP's embeddings."""
+    return dict.fromkeys(("mean", "std"), (1, width))
+
+
 def parameters(spec: ModelSpec) -> dict[str, Shapes]:
-    """Part (`unet`, `vae`, `text_0`, `text_1`) -> path -> shape, of a whole model."""
+    """Part (`unet`, `vae`, `vision`, `normalizer`, `text_0`, `text_1`) -> path -> shape, of a whole
+    model.
+    """
     parts = {"unet": unet_parameters(spec.unet)}
     if spec.vae is not None:
         parts["vae"] = vae_parameters(spec.vae)
+    if spec.sight is not None:
+        parts["vision"] = vision_parameters(spec.sight.vision)
+        if spec.sight.noise is not None:
+            parts["normalizer"] = normalizer_parameters(spec.sight.vision.projection_dim)
     return parts | {f"text_{k}": text_parameters(text) for k, text in enumerate(spec.text)}

@@ -19,6 +19,8 @@ Lines = list[tuple[str, str]]
 _PARTS = {
     "unet": "U-Net",
     "vae": "autoencoder",
+    "vision": "image encoder",
+    "normalizer": "image normalizer",
     "text_0": "text encoder",
     "text_1": "text encoder 2",
 }

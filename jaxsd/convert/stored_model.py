@@ -18,7 +18,7 @@ class StoredModel:
     """An opened checkpoint: everything except the tensors' numbers, which are read on demand.
 
     Attributes:
-      tensors: part (`unet`, `vae`, `text_0`, `text_1`) -> path -> tensor in our layout.
+      tensors: part, as in `parameters` -> path -> tensor in our layout.
       stored_tokenizers: one per text encoder, or `None` where the files have none.
       scheduler: class name of the sampler that the files ask for; empty in single files.
       files: what the files are, in words ("diffusers folder").
@@ -118,9 +118,10 @@ def check_together(spec: ModelSpec) -> None:
       ValueError: naming the two that do not.
     """
     unet, texts = spec.unet, sum(text.width for text in spec.text)
-    pooled = spec.text[-1].projection_dim
+    pooled = spec.text[-1].projection_dim if spec.text else None
+    seen = ("text", texts) if spec.text else ("picture", spec.sight.vision.projection_dim)
     pairs = [
-        ("context", unet.context_dim, "text", texts),
+        ("context", unet.context_dim, *seen),
         ("output", unet.out_channels, "autoencoder", spec.vae and spec.vae.latent_channels),
         ("pooled text", unet.added and unet.added.pooled_dim, "text projection", pooled),
     ]
@@ -147,5 +148,5 @@ def layout_of(unet: UNetConfig, text: Sequence[TextConfig], *, linear: bool) -> 
     if unet.added is not None:
         naming = "xl" if len(text) > 1 else "refiner"
     else:
-        naming = "v1" if text[0].activation == "quick_gelu" else "v2"
+        naming = "v1" if not text or text[0].activation == "quick_gelu" else "v2"
     return Layout(linear_projection=linear, single_file=naming)

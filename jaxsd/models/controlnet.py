@@ -1,5 +1,6 @@
 """ControlNet (Zhang et al. 2023): a trained copy of a U-Net's encoder half that sees an image."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -17,10 +18,11 @@ _COPIED = ("conv_in", "add_embedding", "down_blocks_", "mid_block")
 
 
 class Hint(NamedTuple):
-    """A picture for a ControlNet-Union."""
+    """Pictures for a run of a ControlNet-Union."""
 
-    image: Array  # [B, H, W, 3] in [0, 1]
-    kind: Array  # [B] int32, below `ControlNetConfig.kinds`
+    images: tuple[Array, ...]  # N of [B, H, W, 3] in [0, 1]
+    kinds: Array  # [B, N] int32, below `ControlNetConfig.kinds`
+    weights: Array | None = None  # [B, N] float32, of several pictures; else it is of the results
 
 
 class Seen(NamedTuple):
@@ -78,12 +80,16 @@ class ControlNet(nn.Module):
 
     def seen(self, params: Params, given: Array | Hint) -> Seen:
         """What a drawing holds of pictures [B, H, W, 3] in [0, 1]."""
-        image = given.image if isinstance(given, Hint) else given
-        features = self.hint_network.apply({"params": params[HINT]}, image)
+        read = partial(self.hint_network.apply, {"params": params[HINT]})
         if not isinstance(given, Hint):
-            return Seen(features)
+            return Seen(read(given))
+        features = tuple(map(read, given.images))
+        if given.weights is not None:
+            weights = given.weights.astype(self.dtype)
+            pairs = zip(weights.T, features, strict=True)
+            features = tuple(own[:, None, None, None] * seen for own, seen in pairs)
         network = KindNetwork(self.config, self.dtype, parent=None)
-        return Seen(*network.apply({"params": params}, features, given.kind))
+        return Seen(*network.apply({"params": params}, features, given.kinds, given.weights))
 
     @nn.compact
     def __call__(

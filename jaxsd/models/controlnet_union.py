@@ -27,22 +27,29 @@ class KindNetwork(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, features: Array, kind: Array) -> tuple[Array, Array]:
-        """Sees features [B, h, w, c] of a hint of a kind [B] int32.
+    def __call__(
+        self, features: tuple[Array, ...], kinds: Array, weights: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Sees features of N hints, [B, h, w, c] each, of kinds [B, N] int32.
+
+        Of several hints the features are weighted already, and `weights` [B, N] are for the rest.
 
         Returns:
           The features to add to the latents' [B, h, w, c]; what is added to the time [B, time_dim].
         """
-        kinds, width, dtype = self.config.kinds, features.shape[-1], self.dtype
-        table = Embed(kinds, width, dtype=dtype, name="task_embedding")
-        token = features.mean((1, 2)) + table(kind)
+        count, width, dtype = self.config.kinds, features[0].shape[-1], self.dtype
+        table = Embed(count, width, dtype=dtype, name="task_embedding")
+        means = jnp.stack([own.mean((1, 2)) for own in features], axis=1)
+        weight = 1 if weights is None else weights.astype(dtype)[..., None]
+        token = means + table(kinds) * weight  # [B, N, c]
         for i in range(self.config.kind_layers):
             token = _Block(dtype, name=f"transformer_layes_{i}")(token)  # their spelling
-        shift = dense(width, "spatial_ch_projs", dtype)(token)
-        one_hot = jax.nn.one_hot(kind, kinds).reshape(-1)
-        waves = sinusoids(one_hot, self.config.unet.added.time_id_dim).reshape(len(kind), -1)
+        shift = dense(width, "spatial_ch_projs", dtype)(token) * weight
+        seen = sum(own + shift[:, i, None, None] for i, own in enumerate(features))
+        several_hot = jax.nn.one_hot(kinds, count).max(axis=1).reshape(-1)
+        waves = sinusoids(several_hot, self.config.unet.added.time_id_dim)
         embed = TimestepEmbedding(self.config.unet.time_dim, dtype, name="control_add_embedding")
-        return features + shift[:, None, None], embed(waves.astype(dtype))
+        return seen, embed(waves.reshape(len(kinds), -1).astype(dtype))
 
 
 class _Block(nn.Module):
@@ -52,7 +59,7 @@ class _Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """[B, c] -> [B, c]."""
+        """[B, N, c] -> [B, N, c]."""
         width, dtype = x.shape[-1], self.dtype
         seen = dense(width, "v_proj", dtype)(layer_norm("ln_1", dtype)(x))
         x = x + dense(width, "out_proj", dtype)(seen)

@@ -117,7 +117,7 @@ class UNet(nn.Module):
         time_ids: Array | None = None,
         guidance: Array | None = None,
         residuals: Residuals | None = None,
-        level: Array | None = None,
+        label: Array | None = None,
     ) -> Array:
         """Runs the network.
 
@@ -129,12 +129,13 @@ class UNet(nn.Module):
           time_ids: [B, n] float32, such as original height, width, crop top, left, height, width.
           guidance: [B] float32 guidance scale, for models with `guidance_dim`.
           residuals: of a ControlNet, or the sum of several; None where there is none.
-          level: [B] int32 of the noise in the small picture, for models with `noise_levels`.
+          label: [B] int32, level of the noise in the small picture, for models with
+            `noise_levels`; or [B, label_dim] float32.
 
         Returns:
           [B, h, w, out_channels] float32.
         """
-        conditions = {"pooled": pooled, "time_ids": time_ids, "guidance": guidance, "level": level}
+        conditions = {"pooled": pooled, "time_ids": time_ids, "guidance": guidance, "label": label}
         return self.around(None, x, timestep, context, **conditions, residuals=residuals)[0]
 
     @nn.compact
@@ -148,7 +149,7 @@ class UNet(nn.Module):
         time_ids: Array | None = None,
         guidance: Array | None = None,
         residuals: Residuals | None = None,
-        level: Array | None = None,
+        label: Array | None = None,
     ) -> tuple[Array, Array]:
         """Runs the network, or only its outermost level around deep features of an earlier call.
 
@@ -165,7 +166,7 @@ class UNet(nn.Module):
         config, dtype, remat = self.config, self.dtype, self.remat
         x, context = x.astype(dtype), context.astype(dtype)
         batch, conditions = x.shape[0], {"pooled": pooled, "time_ids": time_ids}
-        conditions |= {"guidance": guidance, "level": level}
+        conditions |= {"guidance": guidance, "label": label}
         time = embed_time(config, dtype, timestep, batch, **conditions)
 
         x = convolution(config.levels[0].channels, "conv_in", dtype)(x)
@@ -197,10 +198,10 @@ def embed_time(
     pooled: Array | None,
     time_ids: Array | None,
     guidance: Array | None = None,
-    level: Array | None = None,
+    label: Array | None = None,
 ) -> Array:
-    """The time embedding [B, time_dim], with guidance, noise level and micro-conditions for models
-    with them.
+    """The time embedding [B, time_dim], with guidance, label and micro-conditions for models with
+    them.
 
     Its layers belong to the module that calls it, as in `encode`.
     """
@@ -212,9 +213,13 @@ def embed_time(
         condition = guidance_sinusoids(guidance, config.guidance_dim).astype(dtype)
     time = TimestepEmbedding(config.time_dim, dtype, name="time_embedding")(wave, condition)
     if config.noise_levels is not None:
-        assert level is not None, "this model takes a noise level"
+        assert label is not None, "this model takes a noise level"
         table = Embed(config.noise_levels, config.time_dim, dtype=dtype, name="class_embedding")
-        time = time + table(level)
+        time = time + table(label)
+    if config.label_dim is not None:
+        assert label is not None, "this model takes a label"
+        embed = TimestepEmbedding(config.time_dim, dtype, name="class_embedding")
+        time = time + embed(label.astype(dtype))
     if config.added is None:
         return time
     assert pooled is not None, "this model takes pooled text"

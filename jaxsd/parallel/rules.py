@@ -27,6 +27,7 @@ PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"embedding/\d+", ()),
     # So are IP-Adapters, and their image encoders run once for a picture.
     (r"ip_adapter/\d+/.*", ()),
+    (r"(vision|normalizer)/.*", ()),
     # What a ControlNet-Union makes of the kind of a picture, once for a drawing.
     (r"(task_embedding|transformer_layes_\d+|spatial_ch_projs|control_add_embedding)/.*", ()),
     # Transformers of the U-Net and of the VAE.
@@ -37,8 +38,8 @@ PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"proj_in/kernel", ("embed", "channels")),
     (r"proj_out/kernel", ("channels", "embed")),
     # Conditions of the U-Net.
-    (r"(time|add)_embedding/(linear_1|cond_proj)/kernel", ("embed", "mlp")),
-    (r"(time|add)_embedding/linear_2/kernel", ("mlp", "embed")),
+    (r"(time|add|class)_embedding/(linear_1|cond_proj)/kernel", ("embed", "mlp")),
+    (r"(time|add|class)_embedding/linear_2/kernel", ("mlp", "embed")),
     (r"time_emb_proj/kernel", ("embed", "channels")),
     (r"class_embedding/embedding", ()),
     # Convolutions. Where pictures, latents and moments go in or out there are 3 to 9 channels.

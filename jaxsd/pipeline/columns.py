@@ -9,6 +9,7 @@ from jaxsd.convert.ip_adapter import cross_attentions
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import plus_plus
 from jaxsd.settings import OPTIONS, Control, Settings, scale_of
+from jaxsd.settings.controls import runs_of
 
 Column = Callable[[ModelSpec, Settings, Tableau], np.ndarray | None]
 """(spec, settings, tableau of S rows) -> [S, ...] of one image; None where the feature is absent.
@@ -39,11 +40,28 @@ def blend(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray |
 
 
 def controlnet(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
-    """The weight of each ControlNet, [S, C]."""
+    """The weight of each run of a ControlNet, [S, C]; 1 where several pictures share it."""
     if not settings.control:
         return None
-    weights = np.float32([one.weight for one in settings.control])
-    return _within(settings.control, tableau) * weights
+    runs = runs_of(settings.control, at_once=settings.union_at_once)
+    first = [settings.control[own[0]] for own in runs]
+    alone = [len(own) == 1 for own in runs]
+    weights = np.where(alone, [one.weight for one in first], 1).astype(np.float32)
+    return _within(first, tableau) * weights
+
+
+def control_mode(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
+    """Factors for negative prompts, of each skip, and of the middle, [S, 2 + skips].
+
+    webui's fall from the middle outwards by 0.825 a skip, of the 12 that SD 1 has; those of guess
+    mode from 1 to 0.1.
+    """
+    mode, skips = settings.control_mode, len(spec.unet.skip_channels)
+    if mode == "balanced":
+        return None
+    guessing = np.logspace(-1, 0, skips + 1)
+    factors = guessing if mode == "guess" else 0.825 ** (12.0 - np.arange(skips + 1))
+    return _repeated(tableau, float(mode == "prompt"), *factors)
 
 
 def ip_adapter(spec: ModelSpec, settings: Settings, tableau: Tableau) -> np.ndarray | None:
@@ -123,6 +141,7 @@ COLUMNS: dict[str, Column] = {
     "apg": apg,
     "blend": blend,
     "cfg_zero": cfg_zero,
+    "control_mode": control_mode,
     "controlnet": controlnet,
     "freeu": freeu,
     "ip_adapter": ip_adapter,
@@ -170,7 +189,7 @@ def _repeated(tableau: Tableau, *values: float) -> np.ndarray:
 def encodes_picture(spec: ModelSpec, settings: Settings) -> bool:
     """Whether a drawing begins from latents of a picture, or puts them back.
 
-    A model that changes or enlarges a picture sees it, and begins from noise.
+    A model that changes, enlarges or varies a picture sees it, and begins from noise.
     """
-    sees = spec.unet.sees in ("picture", "small")
+    sees = spec.unet.sees in ("picture", "small") or spec.sight is not None
     return bool(settings.image) and (not sees or settings.paints)

@@ -38,17 +38,16 @@ class Programs(NamedTuple):
     @property
     def of_decoder(self) -> "Programs":
         """The same for `decode` without other networks: all drawings share its program."""
-        networks = self.networks._replace(controlnets=(), ip_adapters=(), text=())
+        networks = self.networks._replace(controlnets=(), ip_adapters=(), text=(), vision=None)
         return self._replace(networks=networks, params={"vae": self.params["vae"]})
 
     @property
     def of_loop(self) -> "Programs":
         """The same for `denoise` without what `encode` alone runs, such as text encoders."""
-        others = ("text", "ip_adapter")
+        others = ("text", "ip_adapter", "vision", "normalizer")
         params = {name: tree for name, tree in self.params.items() if name not in others}
-        return self._replace(
-            networks=self.networks._replace(text=(), ip_adapters=()), params=params
-        )
+        networks = self.networks._replace(text=(), ip_adapters=(), vision=None)
+        return self._replace(networks=networks, params=params)
 
     def placed(self, steps: Any) -> Any:
         """Rows [S, B, ...] where the programs need them: on the mesh, if there is one."""

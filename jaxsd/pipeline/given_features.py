@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxsd.canvases import Canvas
-from jaxsd.config import ModelSpec
+from jaxsd.config import ModelSpec, ScheduleConfig
+from jaxsd.convert.clip import clip_pixels
 from jaxsd.images import (
     binary,
     from_uint8,
@@ -18,10 +19,12 @@ from jaxsd.models.controlnet import Hint
 from jaxsd.models.tiles import tiling
 from jaxsd.pipeline.batches import filled
 from jaxsd.sampling.features.channels import Channels, Small
+from jaxsd.sampling.features.sight import Noising, Sight
 from jaxsd.sampling.features.windows import Windows
 from jaxsd.schedulers import NoiseSchedule
 from jaxsd.settings import UNION_KINDS, Control, Region, Settings
 from jaxsd.settings.bank import Bank
+from jaxsd.settings.controls import runs_of
 
 
 def pictures_of(canvases: Sequence[Canvas]) -> np.ndarray:
@@ -49,17 +52,37 @@ def features_of(
         windows = windows_of(settings, spec)
         found["windows"] = Windows(*(np.stack([own] * len(canvases)) for own in windows))
     if settings.control:
-        hints = zip(*(canvas.hints for canvas in canvases), strict=True)
-        found["controlnet"] = tuple(map(hint_of, settings.control, hints))
+        hints = [np.stack(own) for own in zip(*(one.hints for one in canvases), strict=True)]
+        found["controlnet"] = tuple(
+            hint_of([settings.control[i] for i in own], [hints[i] for i in own])
+            for own in runs_of(settings.control, at_once=settings.union_at_once)
+        )
     return found
 
 
-def hint_of(control: Control, hints: Sequence[np.ndarray]) -> np.ndarray | Hint:
-    """What a network is given of the pictures of a batch, and of their kind."""
-    images = np.stack(hints).astype(np.float32) / 255
-    if not control.kind:
-        return images
-    return Hint(images, np.full(len(images), UNION_KINDS[control.kind], np.int32))
+def hint_of(controls: Sequence[Control], hints: Sequence[np.ndarray]) -> np.ndarray | Hint:
+    """What a run of a network is given of the pictures of a batch, and of their kinds.
+
+    Args:
+      controls: whose pictures it sees.
+      hints: of each, uint8 [B, H, W, 3].
+    """
+    images = [hint.astype(np.float32) / 255 for hint in hints]
+    if not controls[0].kind:
+        return images[0]
+
+    def for_each(values: Sequence[float], dtype: type) -> np.ndarray:
+        return np.tile(np.array(values, dtype), (len(images[0]), 1))
+
+    kinds = for_each([UNION_KINDS[one.kind] for one in controls], np.int32)
+    weights = for_each([one.weight for one in controls], np.float32)
+    return Hint(tuple(images), kinds, weights if len(controls) > 1 else None)
+
+
+def control_mode_of(settings: Settings, banks: Sequence[Bank]) -> dict[str, np.ndarray]:
+    """What the feature `control_mode` is given; empty where it does nothing."""
+    balanced = settings.control_mode == "balanced"
+    return {} if balanced else {"control_mode": negatives_in(banks)}
 
 
 def channels_of(
@@ -87,12 +110,35 @@ def channels_of(
 
 def small_of(spec: ModelSpec, settings: Settings, canvases: Sequence[Canvas]) -> Small:
     """The small pictures that a model enlarges, and the noise of the level that was asked for."""
-    schedule, level = NoiseSchedule.from_config(spec.small.schedule), settings.noise_level
-    weights = np.float32([schedule.alpha[level], schedule.sigma[level]])
-    count = len(canvases)
-    return Small(
-        pictures_of(canvases), np.tile(weights, (count, 1)), np.full(count, level, np.int32)
-    )
+    count, level = len(canvases), settings.noise_level
+    weights = noising_weights(spec.small.schedule, level, count)
+    return Small(pictures_of(canvases), weights, np.full(count, level, np.int32))
+
+
+def noising_weights(schedule: ScheduleConfig, level: int, count: int) -> np.ndarray:
+    """Weights of what is noised and of the noise at a level, [count, 2] float32."""
+    noise = NoiseSchedule.from_config(schedule)
+    return np.tile(np.float32([noise.alpha[level], noise.sigma[level]]), (count, 1))
+
+
+def sight_of(
+    spec: ModelSpec, settings: Settings, canvases: Sequence[Canvas], banks: Sequence[Bank]
+) -> dict[str, Sight]:
+    """What a model that varies a picture sees of it; empty for all others."""
+    if spec.sight is None:
+        return {}
+    side, level = spec.sight.vision.image_size, settings.noise_level
+    noising, count = None, len(canvases)
+    if (noise := spec.sight.noise) is not None:
+        weights = noising_weights(noise, level, count)
+        noising = Noising(weights, np.full(count, level, np.float32))
+    seen = np.stack([clip_pixels(canvas.whole, side) for canvas in canvases])
+    return {"sight": Sight(seen, negatives_in(banks), noising)}
+
+
+def negatives_in(banks: Sequence[Bank]) -> np.ndarray:
+    """How many of each image's texts, the first ones, are negative prompts: [B] int32."""
+    return np.int32([sum(entry.is_negative for entry in bank.entries) for bank in banks])
 
 
 def windows_of(settings: Settings, spec: ModelSpec) -> Windows:

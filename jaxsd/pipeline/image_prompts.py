@@ -18,6 +18,7 @@ from jaxsd.convert.ip_adapter import StoredAdapter, open_ip_adapter
 from jaxsd.images.resize import sampled
 from jaxsd.parallel import placing
 from jaxsd.pipeline.adapting import Adapted, Last
+from jaxsd.pipeline.given_features import negatives_in
 from jaxsd.pipeline.texts import banks_of
 from jaxsd.sampling.features.ip_adapter import ImagePrompts
 from jaxsd.settings import Settings
@@ -123,12 +124,12 @@ def image_prompts(
       canvases: pictures, one per image of the batch.
       configs: of the adapters, in their order.
     """
-    negatives = [sum(e.is_negative for e in bank.entries) for bank in banks_of(spec, settings)]
+    negatives = negatives_in(banks_of(spec, settings))
     seen = [
         np.stack([clip_pixels(canvas.prompts[i], config.vision.image_size) for canvas in canvases])
         for i, config in enumerate(configs)
     ]
-    return ImagePrompts(tuple(seen), np.int32(negatives), _masks(spec, settings[0], canvases))
+    return ImagePrompts(tuple(seen), negatives, _masks(spec, settings[0], canvases))
 
 
 def _masks(

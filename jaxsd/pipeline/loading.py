@@ -182,7 +182,8 @@ def with_controlnet(pipe: Pipeline, source: str | Path, name: str | None = None)
     Raises:
       ValueError: the source is neither, or one of another U-Net.
     """
-    own = replace(pipe.spec.unet, in_channels=pipe.spec.unet.out_channels, guidance_dim=None)
+    unet = pipe.spec.unet
+    own = replace(unet, in_channels=unet.out_channels, guidance_dim=None, label_dim=None)
     config, params = read_controlnet(source, unet=(own, pipe.params["unet"]), dtype=pipe.dtype)
     if isinstance(config, T2IAdapterConfig):
         check_t2i_adapter(source, config, pipe.spec)

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from jaxsd.config import ControlNetConfig, ModelSpec, T2IAdapterConfig, TinyVAEConfig
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
+from jaxsd.models.clip_vision import VisionEncoder
 from jaxsd.models.ip_adapter import IPAdapter
 from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiny_vae import TinyVAE
@@ -41,8 +42,9 @@ class Model:
     """Networks and weights, from which drawings take what they use.
 
     Attributes:
-      params: `{"unet": tree, "vae": tree, "text": [tree, ...]}` on the device; with ControlNets
-        also `{"controlnet": {name: tree}}`.
+      params: `{"unet": tree, "vae": tree, "text": [tree, ...]}` on the device; of models that see
+        a picture by CLIP also `"vision"` and `"normalizer"`, with ControlNets
+        `{"controlnet": {name: tree}}`.
       tokenizers: one per text encoder.
       dtype: what the networks compute in.
       mesh: the devices, over `jaxsd.parallel.MESH_AXES`, that share the images and the weights;
@@ -87,7 +89,9 @@ class Model:
         dtype, spec = jnp.dtype(self.dtype), self.spec
         encoders = tuple(TextEncoder(config, dtype) for config in spec.text)
         vae = TinyVAE if isinstance(spec.vae, TinyVAEConfig) else VAE
-        return Networks(UNet(spec.unet, dtype), vae(spec.vae, dtype), encoders, self.mesh)
+        vision = spec.sight and VisionEncoder(spec.sight.vision, dtype)
+        unet = UNet(spec.unet, dtype)
+        return Networks(unet, vae(spec.vae, dtype), encoders, self.mesh, vision=vision)
 
     def batch(self, count: int) -> int:
         """How many images this host draws if `count` are requested."""

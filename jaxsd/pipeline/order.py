@@ -10,7 +10,13 @@ from jaxsd.canvases import Canvas
 from jaxsd.config import ModelSpec
 from jaxsd.pipeline.columns import GUIDED, columns_of, encodes_picture, lengthened
 from jaxsd.pipeline.draws import first_draws, fresh_noise
-from jaxsd.pipeline.given_features import channels_of, features_of, pictures_of
+from jaxsd.pipeline.given_features import (
+    channels_of,
+    control_mode_of,
+    features_of,
+    pictures_of,
+    sight_of,
+)
 from jaxsd.pipeline.texts import any_guided, banks_of, texts_of, time_ids
 from jaxsd.sampling import Row, Step, rows_of
 from jaxsd.sampling.latents import INITIAL_NOISE
@@ -25,6 +31,7 @@ from jaxsd.settings import (
     scale_of,
     tableau_of,
 )
+from jaxsd.settings.controls import runs_of as runs_of_controls
 from jaxsd.settings.plans import HANDED
 from jaxsd.text import Tokenizer
 
@@ -51,8 +58,10 @@ class Order(NamedTuple):
 
     @property
     def controls(self) -> tuple[str, ...]:
-        """Names of the ControlNets, in their order."""
-        return tuple(control.model for control in self.settings[0].control)
+        """Names of the ControlNets, one for each run, in their order."""
+        first = self.settings[0]
+        runs = runs_of_controls(first.control, at_once=first.union_at_once)
+        return tuple(first.control[own[0]].model for own in runs)
 
 
 def given_arrays(
@@ -74,14 +83,16 @@ def given_arrays(
     draws = first_draws(spec, settings)
     return Given(
         texts=texts,
-        time_ids=time_ids(spec, settings, banks, texts.keep.shape[1]),
+        time_ids=time_ids(spec, settings, banks, texts.number),
         guidance=np.float32([scale_of(one) for one in settings]),
         start=np.stack([tableau_of(one, spec).start for one in settings]),
         noise=draws.pop(INITIAL_NOISE, None),
         keys=None,
         image=pictures_of(canvases) if encodes_picture(spec, settings[0]) else None,
         features=features_of(spec, settings[0], canvases)
-        | channels_of(spec, settings[0], canvases, banks, texts.keep.shape[1]),
+        | channels_of(spec, settings[0], canvases, banks, texts.number)
+        | sight_of(spec, settings[0], canvases, banks)
+        | control_mode_of(settings[0], banks),
         draws=draws,
     )
 

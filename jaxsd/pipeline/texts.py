@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxsd.config import ModelSpec
 from jaxsd.pipeline.batches import filled
-from jaxsd.sampling.texts import Interpolated, Mixed, Scaled, Texts
+from jaxsd.sampling.texts import Encoded, Interpolated, Mixed, Scaled, Texts
 from jaxsd.settings import Settings, is_guided, tableau_of
 from jaxsd.settings.bank import Bank, bank_of, chunks_in, common_chunks, helpers_in, texts_in
 from jaxsd.settings.plans import skips
@@ -35,8 +35,15 @@ def texts_of(
     tokenizers: Sequence[Tokenizer],
     settings: Sequence[Settings],
     banks: Sequence[Bank],
-) -> Texts:
-    """The texts of each image; behind its own, copies of the last one, then the helpers."""
+) -> Texts | Encoded:
+    """The texts of each image; behind its own, copies of the last one, then the helpers.
+
+    A model without text encoders gets zeros, in whose place it sees a picture.
+    """
+    if not tokenizers:
+        return Encoded(
+            np.zeros((len(banks), texts_in(banks), 1, spec.unet.context_dim), "f4"), None
+        )
     kind = settings[0].prompt_weights
     if kind == "none":
         _warn_of_cut(tokenizers[0], banks)

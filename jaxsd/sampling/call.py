@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jaxsd.models import VAE, ControlNet, Residuals, TextEncoder, UNet
+from jaxsd.models.clip_vision import VisionEncoder
 from jaxsd.models.ip_adapter import IPAdapter
 from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiles import TiledVAE
@@ -29,6 +30,7 @@ class Networks(NamedTuple):
     mesh: Mesh | None = None
     controlnets: tuple[ControlNet | T2IAdapter, ...] = ()
     ip_adapters: tuple[IPAdapter, ...] = ()
+    vision: VisionEncoder | None = None
 
 
 class Conditions(NamedTuple):
@@ -52,7 +54,7 @@ class Call(NamedTuple):
     guidance: Array | None  # [N]
     residuals: Residuals | None = None
     deep: Array | None = None  # [N, h, w, d], from an earlier answer; None to compute it
-    level: Array | None = None  # [N] int32, of the noise in a small picture
+    label: Array | None = None  # [N] int32, level of a small picture's noise; or [N, label_dim]
     cut: Callable[[Array], Array] | None = None  # gives the part of whole maps that `x` is of
 
     def seen(self, maps: Any) -> Any:
@@ -86,9 +88,9 @@ def unet_call(networks: Networks, params: Params) -> UNetCall:
     """The U-Net by itself."""
 
     def run(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
-        *told, deep, level, _ = call
+        *told, deep, label, _ = call
         tree = gather(params["unet"], "unet", networks.mesh)
-        answer = networks.unet.apply({"params": tree}, deep, *told, level, method=UNet.around)
+        answer = networks.unet.apply({"params": tree}, deep, *told, label, method=UNet.around)
         return Answer(*answer), memory
 
     return run

@@ -18,6 +18,8 @@ MASKED = 2**32 - 3
 
 SMALL = 2**32 - 4
 """The same, for the noise in the small picture that a model enlarges."""
+EMBEDDING = 2**32 - 5
+"""The same, for the noise in the embedding of the picture that a model varies."""
 
 
 def noise_of(keys: Array, purpose: int, shape: tuple[int, ...]) -> Array:

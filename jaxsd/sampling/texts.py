@@ -58,12 +58,22 @@ class Texts(NamedTuple):
     weights: Scaled | Interpolated | Mixed | None = None  # None where all are 1
     mix: Array | None = None  # [B, M, M] float32, shares of texts in those that branches see
 
+    @property
+    def number(self) -> int:
+        """M."""
+        return self.keep.shape[1]
+
 
 class Encoded(NamedTuple):
     """M texts for each of B images, as the U-Net sees them."""
 
     context: Array  # [B, M, L, d] float32
     pooled: Array | None  # [B, M, p] float32
+
+    @property
+    def number(self) -> int:
+        """M."""
+        return self.context.shape[1]
 
 
 def encoded_texts(networks: Networks, params: Params, texts: Texts) -> Encoded:

@@ -7,6 +7,12 @@ from jaxsd.server.refusals import Refused
 
 MODULES = {"none": "as_given", "canny": "canny"}
 """Module of the extension ControlNet -> `preprocessor`."""
+CONTROL_MODES = {
+    "Balanced": "balanced",
+    "My prompt is more important": "prompt",
+    "ControlNet is more important": "control",
+}
+"""Its control modes, whose numbers count from 0 -> `control_mode`."""
 
 
 def add_extensions(given: Any, options: dict[str, Any], ignored: list[str]) -> None:
@@ -53,8 +59,17 @@ def _controls(
         low, high = (unit.get(f"threshold_{end}", -1) for end in "ab")
         if (low, high) not in ((-1, -1), (0, 0), (100, 200)):
             ignored.append("alwayson_scripts.controlnet.threshold_a")
-        if unit.get("control_mode", 0) not in (0, "Balanced"):
-            ignored.append("alwayson_scripts.controlnet.control_mode")
+    modes = {_mode(one.get("control_mode", 0)) for one in units}
+    if len(modes) > 1 or None in modes:
+        ignored.append("alwayson_scripts.controlnet.control_mode")
+    elif modes:
+        options["control_mode"] = modes.pop()
+
+
+def _mode(given: Any) -> str | None:
+    """The mode that is named or numbered; None where there is no such."""
+    names = dict(enumerate(CONTROL_MODES.values())) | CONTROL_MODES
+    return names.get(given) if isinstance(given, str | int) else None
 
 
 def _is_on(name: str, args: list[Any]) -> bool:

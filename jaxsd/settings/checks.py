@@ -8,9 +8,10 @@ from jaxsd.config import ModelSpec
 from jaxsd.images.watermark import check_room
 from jaxsd.settings.adapters import without_tags
 from jaxsd.settings.bank import bank_of, composes
+from jaxsd.settings.controls import runs_of
 from jaxsd.settings.guiding import USUAL_PLUS_PLUS, check_guidance
 from jaxsd.settings.options import NOT_IN_WINDOWS, OPTIONS, Settings
-from jaxsd.settings.plans import adapters_of, passes_of, tableau_of
+from jaxsd.settings.plans import adapters_of, passes_of, tableau_of, usual_layer
 from jaxsd.settings.presets import with_preset
 from jaxsd.settings.ranges import LARGEST_WEIGHT, in_range
 from jaxsd.text.variants import drawn
@@ -37,6 +38,8 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
     _check_adapters(filled)
     _check_texts(filled, spec)
     _check_seen(filled, spec)
+    if spec.sight is not None:
+        _check_sight(filled, spec)
     unit = spec.vae.downscale if spec.vae else 8
     for name in ("width", "height", "outpaint", "seed_resize"):
         _check_multiple(name, getattr(filled, name), unit)
@@ -65,7 +68,7 @@ def _filled(settings: Settings, spec: ModelSpec) -> Settings:
         settings = replace(settings, guidance_scale=USUAL_PLUS_PLUS)
     strength, changes = settings.strength, spec.unet.sees == "picture"
     if strength is None:
-        begins = settings.image and not (settings.paints or changes or spec.small)
+        begins = settings.image and not (settings.paints or changes or spec.small or spec.sight)
         strength = 0.75 if begins else 1.0
     noise_level = settings.noise_level
     if noise_level is None:
@@ -78,7 +81,7 @@ def _filled(settings: Settings, spec: ModelSpec) -> Settings:
         strength=strength,
         image_guidance_scale=scale,
         noise_level=noise_level,
-        clip_skip=settings.clip_skip or -spec.text[0].hidden_layer,
+        clip_skip=settings.clip_skip or usual_layer(spec),
         width=spec.default_size if settings.width is None else settings.width,
         height=spec.default_size if settings.height is None else settings.height,
     )
@@ -100,7 +103,7 @@ def _check_texts(settings: Settings, spec: ModelSpec) -> None:
         raise ValueError(
             f"blend_strength {settings.blend_strength:g} needs a prompt to mix: give blend_prompt"
         )
-    layers = min(text.layers for text in spec.text)
+    layers = min((text.layers for text in spec.text), default=1)
     if settings.clip_skip > layers:
         raise ValueError(
             f"clip_skip {settings.clip_skip} is out of range; this model's text encoder has "
@@ -160,12 +163,37 @@ def _check_seen(settings: Settings, spec: ModelSpec) -> None:
         )
 
 
+def _check_sight(settings: Settings, spec: ModelSpec) -> None:
+    kind = "a model that draws variations of a picture"
+    if not settings.image:
+        raise ValueError(f"this is {kind}; give an image")
+    noise = spec.sight.noise
+    for name, there in (
+        ("strength", settings.strength < 1),
+        ("mask or outpaint", settings.paints),
+        ("refiner", bool(settings.refiner)),
+        ("noise", noise is not None and settings.noise != "jax"),
+    ):
+        if there:
+            raise ValueError(f"{name} is not for {kind}; leave it out")
+    if noise is not None and settings.noise_level >= noise.train_steps:
+        raise ValueError(
+            f"noise_level {settings.noise_level} is out of range; this model allows 0 to "
+            f"{noise.train_steps - 1}"
+        )
+    words = ("prompt", "negative_prompt", "blend_prompt", "region", "embedding")
+    if named := [name for name in words if getattr(settings, name) and not spec.text]:
+        raise ValueError(
+            f"{named[0]} is a text, and this model sees a picture in place of texts; leave it out"
+        )
+
+
 def _check_small(settings: Settings, spec: ModelSpec) -> None:
     if spec.small is None:
-        if settings.noise_level:
+        if settings.noise_level and not (spec.sight and spec.sight.noise):
             raise ValueError(
-                f"noise_level {settings.noise_level} is for models that enlarge a picture, and "
-                f"this is {spec.family}; leave it out"
+                f"noise_level {settings.noise_level} is for models that enlarge a picture, or vary "
+                f"one by unCLIP, and this is {spec.family}; leave it out"
             )
         return
     if not settings.image:
@@ -185,6 +213,9 @@ def _check_small(settings: Settings, spec: ModelSpec) -> None:
 
 
 def _check_adapters(settings: Settings) -> None:
+    if settings.control_mode != "balanced" and not settings.control:
+        raise ValueError(f"control_mode {settings.control_mode} needs a control")
+    runs_of(settings.control, at_once=settings.union_at_once)
     for lora in adapters_of([settings]).lora:
         if not max(map(abs, lora.weights)) <= LARGEST_WEIGHT:
             allowed = f"{-LARGEST_WEIGHT} to {LARGEST_WEIGHT}"

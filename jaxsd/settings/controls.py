@@ -172,6 +172,30 @@ def _label(path: str) -> str:
     return ".".join(part for part in found.groups() if part)
 
 
+def runs_of(controls: Sequence[Control], *, at_once: bool) -> list[tuple[int, ...]]:
+    """The numbers of the controls that share a run of a network, in the order of the first ones.
+
+    Args:
+      controls: checked.
+      at_once: whether a ControlNet-Union sees all of its pictures in one run.
+
+    Raises:
+      ValueError: they share a run, and begin or end at different places.
+    """
+    runs: dict[object, list[int]] = {}
+    for number, one in enumerate(controls):
+        runs.setdefault(one.model if one.kind and at_once else number, []).append(number)
+    for own in runs.values():
+        first, *others = (controls[number] for number in own)
+        for one in others:
+            if (one.first, one.last) != (first.first, first.last):
+                raise ValueError(
+                    f"{one.OPTION} {str(one)!r} and {str(first)!r} share a run of the network by "
+                    "union_at_once; give them the same FROM and TO"
+                )
+    return [tuple(own) for own in runs.values()]
+
+
 def check_kind(control: Control, kinds: int) -> None:
     """Finds out whether a picture's kind is one that its network tells apart.
 

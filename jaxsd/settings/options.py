@@ -14,6 +14,8 @@ from jaxsd.settings.regions import Region
 PREPROCESSORS = ("as_given", "canny", "scribble")
 """Functions that make a ControlNet's hint from a picture: names of `jaxsd.hints.HINTS`."""
 
+CONTROL_MODES = ("balanced", "prompt", "control", "guess")
+"""What counts more: webui's three, and diffusers' guess mode."""
 PROMPT_WEIGHTS = ("webui", "comfy", "compel", "none")
 """Whose arithmetic weights in prompts follow (`jaxsd.sampling.texts`)."""
 SEAMLESS = ("none", "x", "y", "xy")
@@ -355,8 +357,8 @@ class Settings:
     )
     noise_level: int | None = option(
         None,
-        "noise that a model which enlarges a picture (x4) adds to it first, 20 if not given; with "
-        "more it invents more",
+        "noise that a model which enlarges a picture (x4) adds to it first, 20 if not given, or "
+        "one that varies a picture (unCLIP) to what it sees of it, 0; with more it invents more",
         low=0,
         high=1000,
         shared=True,
@@ -385,6 +387,18 @@ class Settings:
     )
     preprocessor: str = option(
         "as_given", "makes a hint of each picture of --control", words=PREPROCESSORS
+    )
+    control_mode: str = option(
+        "balanced",
+        "what counts more, the prompt or ControlNets, as webui has it; guess is the guess mode of "
+        "diffusers, which draws even without a prompt",
+        words=CONTROL_MODES,
+        shared=True,
+    )
+    union_at_once: bool = option(
+        False,
+        "a ControlNet-Union sees all of its pictures in one run, faster than in one for each",
+        shared=True,
     )
     ip_adapter: tuple[ImagePrompt, ...] = option(
         (),

@@ -86,6 +86,7 @@ def passes_of(settings: Settings) -> tuple[Settings, ...]:
         prompt = without_tags(settings.prompt)[0]
         none = {
             "control": (),
+            "control_mode": "balanced",
             "ip_adapter": (),
             "ip_adapter_mask": (),
             "lora": (),
@@ -117,7 +118,12 @@ def rows_of(settings: Settings, spec: ModelSpec) -> int:
 
 def skips(settings: Settings, spec: ModelSpec) -> bool:
     """Whether the context is another layer's than the one the model was trained with."""
-    return settings.clip_skip != -spec.text[0].hidden_layer
+    return settings.clip_skip != usual_layer(spec)
+
+
+def usual_layer(spec: ModelSpec) -> int:
+    """The text encoder's layer that a model was trained with, from the last, which is 1."""
+    return -spec.text[0].hidden_layer if spec.text else 1
 
 
 def bucket_of(settings: Settings, spec: ModelSpec, tokenizers: Sequence[Tokenizer]) -> Bucket:
@@ -140,7 +146,9 @@ def bucket_of(settings: Settings, spec: ModelSpec, tokenizers: Sequence[Tokenize
         width=width,
         texts=tuple(texts_in([bank]) for bank in banks),
         helpers=tuple(helpers_in([bank], kind) for bank in banks),
-        chunks=tuple(common_chunks(chunk_counts(bank, tokenizers, kind)) for bank in banks),
+        chunks=tuple(
+            common_chunks(chunk_counts(bank, tokenizers, kind)) for bank in banks if tokenizers
+        ),
         is_weighted=any(bank.is_weighted for bank in banks),
         skips=skips(settings, spec),
         mixes=bool(settings.blend_prompt),

@@ -152,6 +152,11 @@ def opened(config: TrainConfig) -> Model:
             f"{config.model} is an inpainting model; only models that draw whole pictures can be "
             "trained"
         )
+    if spec.sight is not None:
+        raise ValueError(
+            f"{config.model} draws variations of a picture; only models that draw of texts can be "
+            "trained"
+        )
     side = config.resolution or spec.default_size
     images = -(-config.batch_size // jax.device_count())
     check_batch(spec, side, images, config.accumulate, latents=is_cache(config.data))

@@ -61,6 +61,8 @@ def check_kind(spec: ModelSpec, source: str) -> None:
         kind = "a model of continuous noise (EDM)"
     elif spec.unet.sees in ("small", "depth"):
         kind = f"{spec.family}, which sees another picture beside the latents"
+    elif spec.sight is not None:
+        kind = "a model that draws variations of a picture"
     elif spec.unet.guidance_dim is not None:
         kind = "an LCM that takes the guidance scale as an input"
     else:

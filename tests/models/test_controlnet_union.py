@@ -12,14 +12,15 @@ from jaxsd.convert.files.tensors import flatten
 from jaxsd.convert.parameters import controlnet_parameters
 from jaxsd.models.controlnet_union import KindNetwork
 from jaxsd.settings import Control, ImagePrompt, check_kind, in_range, settings_from
+from jaxsd.settings.controls import runs_of
 
 CONFIG = replace(CONTROLNETS["sdxl"], kinds=6, kind_layers=2)
 
 
 def test_parameters_are_those_of_the_network() -> None:
-    features, kind = np.zeros((1, 2, 2, 32), np.float32), np.zeros(1, np.int32)
+    features, kinds = np.zeros((1, 2, 2, 32), np.float32), np.zeros((1, 1), np.int32)
     network = KindNetwork(CONFIG, np.float32)
-    made = jax.eval_shape(network.init, jax.random.key(0), features, kind)["params"]
+    made = jax.eval_shape(network.init, jax.random.key(0), (features,), kinds)["params"]
     found = {path: leaf.shape for path, leaf in flatten(made).items()}
     table = union_parameters(CONFIG)
     assert {path: table[path] for path in found} == found
@@ -56,3 +57,12 @@ def test_kinds_that_there_are() -> None:
     check_kind(Control.parse("p.png:net"), 0)
     with pytest.raises(ValueError, match="kind 'poze' is none of openpose, depth"):
         in_range(settings_from({"control": "p.png:net@poze"}))
+
+
+def test_pictures_that_share_a_run() -> None:
+    texts = ("a.png:net@canny:0.5", "b.png:other", "c.png:net@depth", "d.png:other")
+    controls = [Control.parse(text) for text in texts]
+    assert runs_of(controls, at_once=False) == [(0,), (1,), (2,), (3,)]
+    assert runs_of(controls, at_once=True) == [(0, 2), (1,), (3,)]
+    with pytest.raises(ValueError, match=r"share a run .*; give them the same FROM and TO"):
+        runs_of([*controls, Control.parse("e.png:net@hed:1:0:0.5")], at_once=True)

@@ -56,33 +56,40 @@ def twin() -> ControlNetUnionModel:
     return net.eval()
 
 
-def test_each_kind_of_picture(tmp_path: Path) -> None:
-    """What goes into the encoder; `test_controls_union_parity.py` compares what comes of it.
+@pytest.mark.parametrize("weights", [None, (0.8, 0.3)])
+def test_each_kind_of_picture(tmp_path: Path, weights: tuple[float, ...] | None) -> None:
+    """What goes into the encoder, of one picture, and of two in one run.
 
-    diffusers attends over the batch, so it is given one picture at a time.
+    `test_controls_union_parity.py` compares what comes of it. diffusers attends over the batch, so
+    it is given one image at a time.
     """
     net = twin()
     net.save_pretrained(tmp_path)
     config, params = read_controlnet(tmp_path)
     assert config == CONFIG
-    inputs, kinds = controlnet_inputs(CONFIG), np.int32([3, 5])
-    seen = jax.jit(ControlNet(config).seen)(params, Hint(inputs["condition"], kinds))
+    inputs = controlnet_inputs(CONFIG)
+    hints, kinds = (inputs["condition"],), np.int32([[3], [5]])
+    if weights is not None:
+        hints, kinds = (*hints, 1 - hints[0]), np.int32([[3, 0], [5, 1]])
+    given = Hint(hints, kinds, weights and np.float32([weights] * 2))
+    seen = jax.jit(ControlNet(config).seen)(params, given)
     found: dict[str, torch.Tensor] = {}
     net.conv_in.register_forward_hook(lambda _, __, out: found.update(latents=out))
     net.control_add_embedding.register_forward_hook(lambda _, __, out: found.update(time=out))
     net.down_blocks[0].register_forward_pre_hook(
         lambda _, __, given: found.update(encoded=given["hidden_states"]), with_kwargs=True
     )
-    for i, kind in enumerate(kinds.tolist()):
+    for i, own in enumerate(kinds.tolist()):
         told = {name: torch.from_numpy(value[i : i + 1]) for name, value in inputs.items()}
         with torch.no_grad():
             net(
                 nchw(inputs["x"][i : i + 1]),
                 told["timestep"],
                 told["context"],
-                [nchw(inputs["condition"][i : i + 1])],
-                torch.nn.functional.one_hot(torch.tensor([kind]), 6),
-                [kind],
+                [nchw(hint[i : i + 1]) for hint in hints],
+                torch.nn.functional.one_hot(torch.tensor(own), 6).sum(0, keepdim=True),
+                own,
+                list(weights or [1.0]),
                 added_cond_kwargs={"text_embeds": told["pooled"], "time_ids": told["time_ids"]},
             )
         hint = nhwc(found["encoded"] - found["latents"])

@@ -98,6 +98,17 @@ def test_text_to_image(family: str, sampler: str) -> None:
     compare(family, kind, sampler, TWO)
 
 
+@pytest.mark.release
+@pytest.mark.parametrize("scale", [5.0, 1.0])
+@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+def test_guess_mode(family: str, scale: float) -> None:
+    """With negative prompts, which do not see the hints, and without."""
+    xl = diffusers.StableDiffusionXLControlNetPipeline
+    kind = xl if family == "sdxl" else diffusers.StableDiffusionControlNetPipeline
+    ours, theirs = {"control_mode": "guess"}, {"guess_mode": True}
+    compare(family, kind, "ddim", TWO, ours=ours, theirs=theirs, guidance_scale=scale)
+
+
 @pytest.mark.parametrize(("family", "sampler"), ALL)
 def test_image_to_image(family: str, sampler: str) -> None:
     xl = diffusers.StableDiffusionXLControlNetImg2ImgPipeline

@@ -90,3 +90,22 @@ def test_two_runs_of_a_network_add_up() -> None:
         guidance_scale=5.0,
     )
     assert_same_pictures(drawn(pair, order), pair, want)
+
+
+def test_two_kinds_in_one_run() -> None:
+    """diffusers' pipeline takes the first weight for all."""
+    (pair, net), hints = with_union(), pictures("hint")
+    controls = [Control("given", "union", 0.8, kind=kind) for kind in ("canny", "depth")]
+    given = {"control": controls, "control_images": hints, "union_at_once": True}
+    order = order_of(pair, "euler", guidance_scale=5.0, **given)
+    want = draw_theirs(
+        pair,
+        StableDiffusionXLControlNetUnionPipeline,
+        "euler",
+        parts={"controlnet": net},
+        control_image=pil(hints),
+        control_mode=[3, 1],
+        controlnet_conditioning_scale=0.8,
+        guidance_scale=5.0,
+    )
+    assert_same_pictures(drawn(pair, order), pair, want)

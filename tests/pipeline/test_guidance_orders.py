@@ -12,7 +12,8 @@ from jaxsd.pipeline.given_features import features_of, region_masks
 from jaxsd.pipeline.order import runs_of
 from jaxsd.sampling import Step
 from jaxsd.schedulers.guidance import plus_plus
-from jaxsd.settings import Region, Settings, checked, settings_from, tableau_of
+from jaxsd.settings import Control, Region, Settings, checked, settings_from, tableau_of
+from jaxsd.settings.options import CONTROL_MODES
 
 SD1 = TINY["sd1"]
 BOX = (Region(0.0, 0.0, 0.5, 1.0, "b"),)
@@ -37,6 +38,24 @@ def test_an_option_is_a_column(options: dict[str, Any], name: str, values: list[
     [run] = rows("a", "b", **options)
     assert run.columns.keys() == {"which", "weight", name}
     np.testing.assert_array_equal(run.columns[name], np.tile(np.float32(values), (5, 2, 1)))
+
+
+def test_control_modes_are_a_factor_for_each_skip() -> None:
+    """The tiny model has six skips and the middle; negative prompts come first."""
+    control = (Control("given", "net"),)
+    factors = {mode: column(control=control, control_mode=mode) for mode in CONTROL_MODES[1:]}
+    skips = len(SD1.unet.skip_channels)
+    weak = 0.825 ** np.arange(12, 11 - skips, -1.0)
+    np.testing.assert_allclose(factors["prompt"], [1, *weak], rtol=1e-6)
+    np.testing.assert_allclose(factors["control"], [0, *weak], rtol=1e-6)
+    np.testing.assert_allclose(factors["guess"], [0, *np.logspace(-1, 0, skips + 1)], rtol=1e-6)
+    with pytest.raises(ValueError, match="control_mode guess needs a control"):
+        rows("a", control_mode="guess")
+
+
+def column(**options: Any) -> np.ndarray:
+    [run] = rows("a", **options)
+    return run.columns["control_mode"][2, 0]
 
 
 def test_rows_without_a_negative_prompt_have_no_options_of_guidance() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from feature_cases import APART, CASES, Asked, Case, all_at_once
+from feature_cases import APART, CASES, Asked, Case, all_at_once, ip_adapter
 from tiny_models import relative_error
 
 from jaxsd.pipeline.columns import COLUMNS
@@ -102,6 +102,16 @@ def test_what_is_held_has_rows_for_each_image(asked: Callable[[int], Asked]) -> 
     )
     for a, b in zip(jax.tree.leaves(two), jax.tree.leaves(three), strict=True):
         assert 3 * a.shape[0] == 2 * b.shape[0]
+
+
+def test_features_know_the_branches_of_each_call_of_sag() -> None:
+    """SAG calls the U-Net for the last branch alone."""
+    asked, shows = CASES["sag"].asked(1), ip_adapter(1)
+    given = asked.given._replace(features=shows.given.features)
+    [step] = asked.runs
+    columns = step.columns | {"ip_adapter": shows.runs[0].columns["ip_adapter"]}
+    told = (shows.params, given, (step._replace(columns=columns),))
+    assert jax.eval_shape(partial(draw, shows.networks), *told).images.shape[0] == 1
 
 
 def test_in_parts_is_the_whole() -> None:

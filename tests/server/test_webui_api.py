@@ -177,12 +177,16 @@ def test_a_controlnet(client, server):
     unit = {"enabled": True, "module": "canny", "model": "edges [1234abcd]", "weight": 0.6}
     unit |= {"image": {"image": packed, "mask": None}, "guidance_end": 0.5, "control_mode": 1}
     _, info = drawn(client, alwayson_scripts={"ControlNet": {"args": [unit, {"enabled": False}]}})
-    assert info["jaxsd_ignored"] == ["alwayson_scripts.controlnet.control_mode"]
+    assert not info["jaxsd_ignored"]
     settings, given = server.artist.asked[-1]
     (control,) = settings.control
+    assert settings.control_mode == "prompt"
     assert (control.model, control.weight, control.last) == ("edges", 0.6, 0.5)
     assert settings.preprocessor == "canny"
     assert given.controls[0].shape == (48, 64, 3)
+    units = [unit, unit | {"control_mode": "ControlNet is more important"}]
+    _, info = drawn(client, alwayson_scripts={"ControlNet": {"args": units}})
+    assert info["jaxsd_ignored"] == ["alwayson_scripts.controlnet.control_mode"]
     wrong = {"alwayson_scripts": {"controlnet": {"args": [unit | {"model": "/etc/passwd"}]}}}
     answer = client.post("/txt2img", json=wrong)
     assert (answer.status_code, "tiny has edges" in answer.json()["detail"]) == (400, True)

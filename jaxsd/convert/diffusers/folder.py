@@ -21,6 +21,7 @@ from jaxsd.convert.diffusers.parts import (
     open_part,
 )
 from jaxsd.convert.diffusers.schedule_settings import check_class, schedule_config
+from jaxsd.convert.diffusers.sight import OF_TEXT, UNCLIP, VARIATION, open_sight
 from jaxsd.convert.stored_model import (
     StoredModel,
     check_together,
@@ -46,12 +47,17 @@ _PIPELINES = (
     "StableDiffusionInstructPix2PixPipeline",
     UPSCALE,
     *_XL,
+    UNCLIP,
+    OF_TEXT,
+    VARIATION,
 )
-"""Pipelines of diffusers that consist of the three kinds of networks only."""
+"""Pipelines of diffusers whose networks are known here."""
 
 
 def part_folder(part: str, spec: ModelSpec) -> str:
     """Name of the folder of a part. The refiner's only text encoder is `text_encoder_2`."""
+    if part in ("vision", "normalizer"):
+        return {"vision": "image_encoder", "normalizer": "image_normalizer"}[part]
     if not part.startswith("text_"):
         return part
     second = part == "text_1" or spec.layout.single_file == "refiner"
@@ -77,7 +83,10 @@ def open_diffusers(
     index = in_torch(read_index(folder))
     fields = Fields(index, str(folder / "model_index.json"))
     xl = fields.one_of("_class_name", _PIPELINES, None) in _XL
-    texts, tokenizers = _texts(folder, index, hidden_layer=-2 if xl else -1, strict=strict)
+    sight, seeing = open_sight(folder, index["_class_name"], strict=strict)
+    texts, tokenizers = (), ()
+    if index["_class_name"] != VARIATION:
+        texts, tokenizers = _texts(folder, index, hidden_layer=-2 if xl else -1, strict=strict)
     zeros = fields.switch("force_zeros_for_empty_prompt", default=True)
     where = scheduler_file(folder)
     scheduler = read_json(where)
@@ -97,7 +106,7 @@ def open_diffusers(
         weights=folder / weights,
         non_ema=non_ema,
         strict=strict,
-        pooled_dim=texts[-1].config.projection_dim,
+        pooled_dim=texts[-1].config.projection_dim if texts else None,
     )
     vae = open_part(VAE, folder / "vae", strict=strict) if _present(index, "vae") else None
     if vae and not xl:  # only XL's pipelines look at this setting
@@ -124,12 +133,13 @@ def open_diffusers(
         guidance_scale=usual_guidance(unet.config, family),
         zero_empty_negative=xl and zeros,
         small=small,
+        sight=sight,
     )
     try:
         check_together(spec)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
-    opened = (unet, *([vae] if vae else ()), *texts)
+    opened = (unet, *([vae] if vae else ()), *seeing, *texts)
     return StoredModel(
         spec=spec,
         tensors={part: own.tensors for part, own in zip(networks(spec), opened, strict=True)},

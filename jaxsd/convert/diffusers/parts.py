@@ -25,7 +25,7 @@ from jaxsd.convert.diffusers.text_settings import text_config, text_settings
 from jaxsd.convert.diffusers.tiny_vae_settings import tiny_vae_config, tiny_vae_settings
 from jaxsd.convert.diffusers.unet_settings import unet_config, unet_settings
 from jaxsd.convert.diffusers.vae_settings import vae_config, vae_settings
-from jaxsd.convert.diffusers.vision_settings import vision_config
+from jaxsd.convert.diffusers.vision_settings import vision_config, vision_settings
 from jaxsd.convert.files.output import new_folder, write_json
 from jaxsd.convert.files.safetensors_file import Progress, silent, write_safetensors
 from jaxsd.convert.files.tensors import FlatTree, flatten
@@ -33,6 +33,7 @@ from jaxsd.convert.names import torch_slots
 from jaxsd.convert.parameters import (
     Shapes,
     controlnet_parameters,
+    normalizer_parameters,
     text_parameters,
     tiny_vae_parameters,
     unet_parameters,
@@ -46,6 +47,7 @@ UNET, CONTROLNET = "UNet2DConditionModel", "ControlNetModel"
 VAE, TINY_VAE = "AutoencoderKL", "AutoencoderTiny"
 TEXT, PROJECTED_TEXT = "CLIPTextModel", "CLIPTextModelWithProjection"
 PROJECTED_VISION = "CLIPVisionModelWithProjection"
+NORMALIZER = "StableUnCLIPImageNormalizer"
 
 
 class Part(NamedTuple):
@@ -54,7 +56,7 @@ class Part(NamedTuple):
     Attributes:
       config: (config.json, its path, **facts) -> the network's numbers. Facts come from the rest of
         a model.
-      settings: (numbers, **facts) -> config.json; None where the class is only read.
+      settings: (numbers, **facts) -> config.json.
       shapes: numbers -> path -> shape of every parameter.
       slots: (shapes, linear=) -> where each parameter is in the file of weights.
       modern: a file's tensors -> the same under the names of `slots`.
@@ -62,7 +64,7 @@ class Part(NamedTuple):
     """
 
     config: Callable[..., Any]
-    settings: Callable[..., dict[str, Any]] | None
+    settings: Callable[..., dict[str, Any]]
     shapes: Callable[[Any], Shapes]
     slots: Callable[..., list[Slot]] = torch_slots
     modern: Callable[[FlatTree], FlatTree] = dict
@@ -93,6 +95,18 @@ def _text(*, projected: bool) -> Part:
     return Part(config, text_settings, text_parameters, text_slots, modern, "model")
 
 
+def _normalizer_width(config: Config, where: str) -> int:
+    return Fields(config, where).number("embedding_dim", 768)
+
+
+def _normalizer_settings(width: int) -> dict[str, Any]:
+    return {"_class_name": NORMALIZER, "embedding_dim": width}
+
+
+def _same_names(shapes: Shapes, *, linear: bool) -> list[Slot]:
+    return [Slot(path, path, "same") for path in shapes]
+
+
 PARTS: dict[str, Part] = {
     UNET: Part(unet_config, unet_settings, unet_parameters),
     CONTROLNET: Part(controlnet_config, controlnet_settings, controlnet_parameters),
@@ -101,8 +115,9 @@ PARTS: dict[str, Part] = {
     TEXT: _text(projected=False),
     PROJECTED_TEXT: _text(projected=True),
     PROJECTED_VISION: Part(
-        vision_config, None, vision_parameters, vision_slots, modern_vision, "model"
+        vision_config, vision_settings, vision_parameters, vision_slots, modern_vision, "model"
     ),
+    NORMALIZER: Part(_normalizer_width, _normalizer_settings, normalizer_parameters, _same_names),
 }
 """Class in diffusers or transformers -> how its folder is read and written."""
 
@@ -194,10 +209,14 @@ def save_part(
 
 
 def networks(spec: ModelSpec) -> dict[str, tuple[str, Any]]:
-    """Part (`unet`, `vae`, `text_0`, `text_1`) -> class and numbers of each network of a model."""
+    """Part, as in `parameters` -> class and numbers of each network of a model."""
     parts: dict[str, tuple[str, Any]] = {"unet": (UNET, spec.unet)}
     if spec.vae is not None:
         parts["vae"] = (VAE, spec.vae)
+    if spec.sight is not None:
+        parts["vision"] = (PROJECTED_VISION, spec.sight.vision)
+        if spec.sight.noise is not None:
+            parts["normalizer"] = (NORMALIZER, spec.sight.vision.projection_dim)
     for k, text in enumerate(spec.text):
         parts[f"text_{k}"] = (PROJECTED_TEXT if text.projection_dim else TEXT, text)
     return parts

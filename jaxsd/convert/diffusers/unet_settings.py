@@ -10,7 +10,6 @@ _WANTED: dict[str, Any] = {
     "act_fn": "silu",
     "attention_type": "default",
     "center_input_sample": False,
-    "class_embed_type": None,
     "class_embeddings_concat": False,
     "conv_in_kernel": 3,
     "conv_out_kernel": 3,
@@ -49,12 +48,14 @@ _IGNORED = {
     "use_memory_efficient_attention",  # of Flax
     *("attention_kernel", "flash_block_sizes", "flash_min_seq_length", "mesh", "precision"),
 }  # the last five are MaxDiffusion's, about speed
+_PROJECTED = "projection_class_embeddings_input_dim"
 _SETTINGS = {
     "attention_depth": "transformer_layers_per_block",
     "channels": "block_out_channels",
     "context_dim": "cross_attention_dim",
     "guidance_dim": "time_cond_proj_dim",
     "heads": "attention_head_dim",
+    "label_dim": _PROJECTED,
     "mid_depth": "transformer_layers_per_block",
     "noise_levels": "num_class_embeds",
     "norm_groups": "norm_num_groups",
@@ -110,6 +111,7 @@ def unet_config(config: Config, *, pooled_dim: int | None, where: str) -> UNetCo
         added=_added(fields, pooled_dim),
         guidance_dim=None if guidance is None else fields.number("time_cond_proj_dim"),
         noise_levels=None if noise_levels is None else fields.number("num_class_embeds"),
+        label_dim=_label_dim(fields),
     )
     fields.refuse_others(_IGNORED)
     return unet
@@ -142,6 +144,11 @@ def _only_cross(fields: Fields, count: int) -> list[bool]:
     return values
 
 
+def _label_dim(fields: Fields) -> int | None:
+    kind = fields.one_of("class_embed_type", (None, "projection"), None)
+    return None if kind is None else fields.number(_PROJECTED)
+
+
 def _added(fields: Fields, pooled_dim: int | None) -> AddedConditions | None:
     kind = fields.get("addition_embed_type")
     if kind is None:
@@ -151,7 +158,7 @@ def _added(fields: Fields, pooled_dim: int | None) -> AddedConditions | None:
             "is not supported, only None, or 'text_time' with a text encoder that has a projection"
         )
         raise fields.wrong("addition_embed_type", kind, why)
-    features = fields.number("projection_class_embeddings_input_dim")
+    features = fields.number(_PROJECTED)
     width = fields.number("addition_time_embed_dim")
     return added_conditions(features, pooled_dim, width, fields.where)
 
@@ -178,6 +185,7 @@ def unet_settings(
         "addition_embed_type": "text_time" if added else None,
         "addition_time_embed_dim": added.time_id_dim if added else None,
         "attention_head_dim": _one_or_all([level.heads for level in levels]),
+        "class_embed_type": "projection" if config.label_dim else None,
         "block_out_channels": [level.channels for level in levels],
         "cross_attention_dim": config.context_dim,
         "down_block_types": [_block("Down", cross) for cross in crossed],
@@ -187,7 +195,7 @@ def unet_settings(
         "num_class_embeds": config.noise_levels,
         "only_cross_attention": _one_or_all([not level.self_attends for level in levels]),
         "out_channels": config.out_channels,
-        "projection_class_embeddings_input_dim": added.features if added else None,
+        _PROJECTED: added.features if added else config.label_dim,
         "sample_size": sample_size,
         "time_cond_proj_dim": config.guidance_dim,
         "transformer_layers_per_block": _one_or_all(depths),

@@ -7,6 +7,7 @@ from jaxsd.config import ModelSpec
 from jaxsd.convert.diffusers.folder import part_folder
 from jaxsd.convert.diffusers.parts import UNET, VAE, networks, writer
 from jaxsd.convert.diffusers.schedule_settings import low_res_settings, scheduler_settings
+from jaxsd.convert.diffusers.sight import sight_index, write_sight
 from jaxsd.convert.files.output import new_folder, write_json
 from jaxsd.convert.files.safetensors_file import Progress
 from jaxsd.convert.stored_model import StoredModel
@@ -48,6 +49,8 @@ def save_diffusers(
         if spec.small is not None:
             noise = beside / "low_res_scheduler" / "scheduler_config.json"
             write_json(noise, low_res_settings(spec.small.schedule))
+        if spec.sight is not None:
+            write_sight(beside, spec)
         write_json(beside / "model_index.json", model_index(spec))
 
 
@@ -91,6 +94,10 @@ def model_index(spec: ModelSpec) -> dict[str, Any]:
         index |= {"low_res_scheduler": ["diffusers", "DDPMScheduler"], "watermarker": [None, None]}
         index |= {"max_noise_level": spec.small.most}
         del index["requires_safety_checker"]
+    if spec.sight is not None:
+        index |= sight_index(spec)
+        if spec.sight.noise is not None:
+            del index["requires_safety_checker"], index["safety_checker"]
     for part, (kind, _) in networks(spec).items():
         if part.startswith("text_"):
             name = part_folder(part, spec)

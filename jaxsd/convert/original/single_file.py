@@ -210,6 +210,11 @@ def single_file_tensors(model: StoredModel) -> tuple[FlatTree, dict[str, str]]:
       ValueError: if the parameters are not those of the spec.
     """
     spec = model.spec
+    if spec.sight is not None:
+        raise ValueError(
+            "a model that draws variations of a picture is written as a folder alone; give a name "
+            "without .safetensors"
+        )
     slots, shapes = table(spec)
     tree = {
         f"{part}/{path}": tensor

@@ -60,10 +60,10 @@ def wrap(networks: Networks, params: Params, held: Channels, unet: UNetCall) -> 
         if held.sees is not None:
             channels = per_image(chosen(held.sees, step.columns["which"]), channels)
         x = jnp.concatenate([call.x, call.seen(channels)], axis=-1)
-        level = None
+        label = call.label
         if held.small is not None:
-            level = branched(held.small.level, len(call.x) // len(held.image))
-        return unet(call._replace(x=x, level=level), step, memory)
+            label = branched(held.small.level, len(call.x) // len(held.image))
+        return unet(call._replace(x=x, label=label), step, memory)
 
     return changed
 

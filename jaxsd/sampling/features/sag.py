@@ -30,15 +30,21 @@ def wrap(networks: Networks, params: Params, held: None, unet: UNetCall) -> UNet
         rows, kept = step.columns["sag"], {}
         first, last = _split(call, len(rows))
         with attention_by(partial(_kept, kept)):
-            answer, memory = unet(first, step, memory)
+            answer, memory = unet(first, _seen(step, slice(None, -1)), memory)
         output = _images(answer.output, len(rows))[:, 0]
         looked_at = _looked_at(*(_images(a, len(rows))[:, 0] for a in kept["q, k"]))
         blurred = _degraded(last.x, output, looked_at, step.row, halvings)
         x = jnp.where(rows[:, None, None, None], blurred, last.x)
-        more, memory = unet(last._replace(x=x), step, memory)
+        more, memory = unet(last._replace(x=x), _seen(step, slice(-1, None)), memory)
         return jax.tree.map(partial(_together, len(rows)), answer, more), memory
 
     return changed
+
+
+def _seen(step: Step, branches: slice) -> Step:
+    """The step of some branches: features ask which texts a call sees."""
+    which = step.columns["which"][:, branches]
+    return step._replace(columns=step.columns | {"which": which})
 
 
 def _kept(
