@@ -1,6 +1,7 @@
 """`jaxsd serve --model M [--model NAME=M2 ...]`: pictures over HTTP."""
 
 import argparse
+import json
 from functools import partial
 from pathlib import Path
 
@@ -57,6 +58,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="to finish pictures in, at the end (30)",
     )
+    parser.add_argument(
+        "--print-openapi",
+        action="store_true",
+        help="write the description of the APIs (OpenAPI, JSON) to standard output, and end",
+    )
     for name, text in (
         ("lora-folder", "where <lora:NAME:WEIGHT> in a prompt finds NAME.safetensors"),
         ("embedding-folder", "of embeddings whose names may stand in a prompt"),
@@ -79,6 +85,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Checks all that can be checked, loads the models, and serves until a signal."""
+    if args.print_openapi:
+        from jaxsd.server.app import openapi
+
+        print(json.dumps(openapi(), indent=2))
+        return
     from jaxsd.server.serving import Place, listening, read_token, serve
 
     token = read_token(args.token_file, args.host)

@@ -2,6 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -10,8 +13,10 @@ from starlette.exceptions import HTTPException
 
 import jaxsd
 from jaxsd.server import metrics, native, openai_images, page_routes, webui_api
+from jaxsd.server.engine import Engine
 from jaxsd.server.refusals import Refused
 from jaxsd.server.service import Service
+from jaxsd.server.store import Store
 
 
 def app_of(service: Service) -> FastAPI:
@@ -67,6 +72,15 @@ def app_of(service: Service) -> FastAPI:
         return _answer(request, Refused(422, f"{name}: {first['msg']}", param=name))
 
     return app
+
+
+def openapi() -> dict[str, Any]:
+    """The description of the APIs, of a server without ControlNets; no model is read."""
+    with TemporaryDirectory() as folder:
+        service = Service([], Engine(), Store(Path(folder) / "data"))
+        described = app_of(service).openapi()
+        service.close()
+    return described
 
 
 def _answer(request: Request, refused: Refused) -> Response:
