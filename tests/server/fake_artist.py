@@ -81,7 +81,7 @@ class FakeArtist:
     def key(self, order: FakeOrder) -> str:
         return order.kind
 
-    def batch(self, order: FakeOrder) -> FakeBatch:
+    def batch(self, order: FakeOrder, device: int) -> FakeBatch:
         return FakeBatch(self)
 
     def order(self, settings: Settings, pictures: Pictures) -> FakeOrder:
