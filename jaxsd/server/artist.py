@@ -31,6 +31,11 @@ class PipelineArtist:
         )
         self._colours = latents_of(pipe.spec)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the weights, on each device."""
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(self.pipe.params))
+
     def order(self, settings: Settings, pictures: Pictures) -> Order:
         """An order of one image, from checked settings; for any thread.
 

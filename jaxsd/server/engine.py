@@ -93,6 +93,11 @@ class Engine:
         return not any(one.thread.is_alive() for one in self._devices)
 
     @property
+    def devices(self) -> int:
+        """How many draw."""
+        return len(self._devices)
+
+    @property
     def broken(self) -> str:
         """Why a device draws no more; empty as long as all do."""
         return next((one.broken for one in self._devices if one.broken), "")

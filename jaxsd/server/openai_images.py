@@ -10,11 +10,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from sse_starlette import EventSourceResponse
 
+from jaxsd.server.asking import URGENCY, Ask, urgency_of
 from jaxsd.server.bodies import form_body, json_body, whole
 from jaxsd.server.jobs import FORMATS, Job
 from jaxsd.server.native import counted
 from jaxsd.server.refusals import Refused, no_such
-from jaxsd.server.service import Ask, Service, raise_if_failed
+from jaxsd.server.service import Service, raise_if_failed
 from jaxsd.server.telling import PREFIX
 from jaxsd.server.wishes import schema, wish_of
 from jaxsd.settings import OPTIONS, SIZE
@@ -52,7 +53,7 @@ def routes(service: Service) -> APIRouter:
     """The routes of the API."""
     router = APIRouter(prefix="/v1", tags=["OpenAI"])
     own = {"prompt": {"type": "string"}, "n": {"type": "integer"}, "size": {"type": "string"}}
-    properties = {"schema": schema() | {"properties": schema()["properties"] | own}}
+    properties = {"schema": schema() | {"properties": schema()["properties"] | own | URGENCY}}
 
     def body(kind: str) -> dict[str, Any]:
         return {"requestBody": {"content": {kind: properties}}}
@@ -139,7 +140,7 @@ def wanted_of(service: Service, values: dict[str, Any], kind: str) -> Wanted:
         raise Refused(400, "background transparent is not possible", param="background")
     if str(values.get(SIZE)).lower() == "auto":
         del values[SIZE]
-    model = values.pop("model", None)
+    model, urgency = values.pop("model", None), urgency_of(values, LIVES)
     warnings = []
     for name in [*values]:
         if not (name in OPTIONS or name in NAMES or name == SIZE):
@@ -156,7 +157,8 @@ def wanted_of(service: Service, values: dict[str, Any], kind: str) -> Wanted:
     if streams and count > 1:
         raise Refused(400, "stream is for n 1; ask several times", param="n")
     kept = response == "url" and not streams
-    ask = Ask(model, wishes, LIVES, partials * streams, format=format, kept=kept)
+    told = {"partials": partials * streams, "format": format, "kept": kept}
+    ask = Ask(model, wishes, **urgency, **told)
     return Wanted(ask, response, streams, warnings, kind)
 
 

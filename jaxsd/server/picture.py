@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from jaxsd.canvases import Pictures
+from jaxsd.settings import Settings
 from jaxsd.types import Array
 
 QUEUED, DRAWING, DONE, FAILED, CANCELLED = (
@@ -53,7 +55,23 @@ class Batch(Protocol):
 
 
 class Artist(Protocol):
-    """A model that draws: `jaxsd.server.artist.PipelineArtist`."""
+    """A model that draws: `jaxsd.server.artist.PipelineArtist`.
+
+    Attributes:
+      places: pictures of each call.
+      size: bytes of the weights on each device.
+    """
+
+    places: int
+    size: int
+
+    def order(self, settings: Settings, pictures: Pictures) -> Any:
+        """An order of one image, from checked settings; for any thread.
+
+        Raises:
+          ValueError: something that does not fit the model.
+          OSError: an adapter that is not there.
+        """
 
     def key(self, order: Any) -> Hashable:
         """Orders of one key can share a batch."""

@@ -72,6 +72,8 @@ class FakeArtist:
     pause, seconds of a call.
     """
 
+    size = 0
+
     def __init__(self, places: int = 2) -> None:
         self.places, self.ticks, self.gate = places, [], threading.Event()
         self.joined, self.pause = [], 0.0

@@ -1,3 +1,4 @@
+import itertools
 import threading
 import time
 
@@ -174,7 +175,7 @@ def test_priorities_are_a_head_start_and_starve_nobody(begun):
     engine = begun(clock=Clock(artist), most_waiting=1000)
     count = 3 * int(HEAD_START)
     urgent, low = [asked(artist, f"urgent {i}", 1) for i in range(count)], asked(artist, "low", 1)
-    following = dict(zip(urgent, urgent[1:], strict=False))
+    following = dict(itertools.pairwise(urgent))
 
     def next_one(picture):  # whenever an urgent one begins, one more is asked for
         if (after := following.pop(picture, None)) is not None:
