@@ -12,20 +12,24 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 import jaxsd
-from jaxsd.server import metrics, native, openai_images, page_routes, webui_api
+from jaxsd.server import metrics, native, openai_images, openai_videos, page_routes, webui_api
 from jaxsd.server.engine import Engine
 from jaxsd.server.refusals import Refused
 from jaxsd.server.service import Service
 from jaxsd.server.store import Store
+from jaxsd.server.videos import Videos
 
 
 def app_of(service: Service) -> FastAPI:
     """The app, without its guard."""
+    videos = Videos(service, service.store.folder / "videos")
 
     @asynccontextmanager
     async def begin(app: FastAPI) -> AsyncIterator[None]:
         await native.resume(service)
+        videos.resume()
         yield
+        await videos.close()
 
     app = FastAPI(
         title="jaxsd",
@@ -36,6 +40,7 @@ def app_of(service: Service) -> FastAPI:
     )
     app.include_router(native.routes(service))
     app.include_router(openai_images.routes(service))
+    app.include_router(openai_videos.routes(videos))
     app.include_router(webui_api.routes(service))
     app.include_router(page_routes.routes())
 

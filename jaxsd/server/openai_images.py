@@ -3,7 +3,7 @@
 import base64
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from sse_starlette import EventSourceResponse
 
 from jaxsd.server.asking import URGENCY, Ask, urgency_of
-from jaxsd.server.bodies import form_body, json_body, whole
+from jaxsd.server.bodies import flat_form, json_body, switch, whole
 from jaxsd.server.jobs import FORMATS, Job
 from jaxsd.server.native import counted
 from jaxsd.server.refusals import Refused, no_such
@@ -70,7 +70,7 @@ def routes(service: Service) -> APIRouter:
     @router.post("/images/edits", openapi_extra=body("multipart/form-data"))
     async def edits(request: Request) -> Any:
         """Pictures made of a picture; where the mask is transparent it is painted anew."""
-        values = _flat(await form_body(request))
+        values = await flat_form(request)
         if not values.get("image"):
             raise Refused(400, "image is missing", "missing_required_parameter", "image")
         return await _answer(service, request, values, "image_edit")
@@ -78,7 +78,7 @@ def routes(service: Service) -> APIRouter:
     @router.post("/images/variations", openapi_extra=body("multipart/form-data"))
     async def variations(request: Request) -> Any:
         """Pictures like a picture."""
-        values = {"prompt": ""} | _flat(await form_body(request))
+        values = {"prompt": ""} | await flat_form(request)
         if not values.get("image"):
             raise Refused(400, "image is missing", "missing_required_parameter", "image")
         return await _answer(service, request, values, "image_edit")
@@ -100,14 +100,6 @@ def routes(service: Service) -> APIRouter:
 
 def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "jaxsd"}
-
-
-def _flat(form: Mapping[str, list[str | bytes]]) -> dict[str, Any]:
-    """A form as a table; a field that stands there twice is refused."""
-    for name, values in form.items():
-        if len(values) > 1:
-            raise Refused(400, f"{name} is given {len(values)} times; one is taken", param=name)
-    return {name: values[0] for name, values in form.items() if values[0] not in ("", b"")}
 
 
 async def _answer(service: Service, request: Request, values: dict[str, Any], kind: str) -> Any:
@@ -133,7 +125,7 @@ def wanted_of(service: Service, values: dict[str, Any], kind: str) -> Wanted:
         raise Refused(400, "prompt is missing", "missing_required_parameter", "prompt")
     count = whole(values, "n", 1, MOST_IMAGES)
     partials = whole(values, "partial_images", 0, 3, least=0)
-    streams = _switch(values.pop("stream", None))
+    streams = switch(values, "stream")
     format = _one_of(values, "output_format", list(FORMATS))
     response = _one_of(values, "response_format", ["b64_json", "url"])
     if values.get("background") == "transparent":
@@ -160,14 +152,6 @@ def wanted_of(service: Service, values: dict[str, Any], kind: str) -> Wanted:
     told = {"partials": partials * streams, "format": format, "kept": kept}
     ask = Ask(model, wishes, **urgency, **told)
     return Wanted(ask, response, streams, warnings, kind)
-
-
-def _switch(value: Any) -> bool:
-    if value in (None, False, "false", "False", "0"):
-        return False
-    if value in (True, "true", "True", "1"):
-        return True
-    raise Refused(400, f"stream {value!r} is not true or false", param="stream")
 
 
 def _one_of(values: dict[str, Any], name: str, words: list[str]) -> str:

@@ -77,7 +77,7 @@ class Service:
             most = self.engine.most_waiting
             raise Refused(400, f"{count} pictures are too many; {most} may wait here")
         model = self.model(ask.model)
-        artist = await self._artist(model, count)
+        artist = await self.artist(model, count)
         try:
             job = await self._begun(model, artist, ask)
         except BaseException:
@@ -86,7 +86,12 @@ class Service:
         self.counts["accepted"] += count
         return job
 
-    async def _artist(self, model: Served, count: int) -> Any:
+    async def artist(self, model: Served, count: int) -> Any:
+        """What draws a model's pictures, which stays until `shelf.give_back` was told of so many.
+
+        Raises:
+          Refused: it can not be loaded.
+        """
         try:
             return await self.shelf.take(model, count)
         except Exception as error:
