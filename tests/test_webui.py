@@ -173,6 +173,8 @@ def test_webp_keeps_pixels_and_recipe(image):
     assert read_recipe(io.BytesIO(packed)) == recipe
     with Image.open(io.BytesIO(packed)) as opened:
         exif = opened.getexif()
+        kind = opened.info["exif"].partition(b"\x92\x86")[2][:2]
+    assert kind == b"\0\x07"  # UNDEFINED, else piexif makes numbers of it
     comment = exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment]
     assert comment.removeprefix(b"UNICODE\0").decode("utf-16-be") == parameters_text(recipe)
 

@@ -1,7 +1,7 @@
 """`jaxsd serve --model M [--model NAME=M2 ...]`: pictures over HTTP."""
 
 import argparse
-from functools import partial
+import json
 from pathlib import Path
 
 from jaxsd.cli.options import add_reading, loading, opened, reading
@@ -9,7 +9,6 @@ from jaxsd.cli.progress import say
 from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.convert.reading import Reading
 from jaxsd.folders import cache_folder, private
-from jaxsd.outputs import model_hash
 from jaxsd.settings import Settings, in_range
 
 
@@ -45,6 +44,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "pictures to the bit in every run",
     )
     parser.add_argument(
+        "--devices", type=int, metavar="N", help="devices of this host that draw (all)"
+    )
+    parser.add_argument(
+        "--memory",
+        type=float,
+        metavar="GB",
+        help="for the weights of models on a device: those that were not used for longest make "
+        "room (all models stay)",
+    )
+    parser.add_argument(
         "--max-queue", type=int, default=64, metavar="N", help="pictures that may wait (64)"
     )
     parser.add_argument(
@@ -56,6 +65,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=30.0,
         metavar="SECONDS",
         help="to finish pictures in, at the end (30)",
+    )
+    parser.add_argument(
+        "--print-openapi",
+        action="store_true",
+        help="write the description of the APIs (OpenAPI, JSON) to standard output, and end",
     )
     for name, text in (
         ("lora-folder", "where <lora:NAME:WEIGHT> in a prompt finds NAME.safetensors"),
@@ -71,6 +85,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="ControlNet or T2I-Adapter of the first model, and the name that clients give it; may "
         "be given several times",
     )
+    parser.add_argument(
+        "--ip-adapter",
+        action="append",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="IP-Adapter of the first model, and the name that clients give it; may be given "
+        "several times",
+    )
+    parser.add_argument(
+        "--image-encoder", default="", metavar="MODEL", help="that the IP-Adapters look with"
+    )
     parser.add_argument("--wildcards", default="", metavar="FOLDER", help="of NAME.txt files")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
     parser.add_argument("--taesd", metavar="TAESD", help="tiny autoencoder to decode with")
@@ -79,54 +104,54 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Checks all that can be checked, loads the models, and serves until a signal."""
+    if args.print_openapi:
+        from jaxsd.server.app import openapi
+
+        print(json.dumps(openapi(), indent=2))
+        return
     from jaxsd.server.serving import Place, listening, read_token, serve
 
     token = read_token(args.token_file, args.host)
     for name in ("slots", "max_queue"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} is at least 1")
+    if args.memory is not None and not args.memory > 0:
+        raise ValueError("--memory is more than 0")
     for folder in (*args.lora_folder, *args.embedding_folder, *filter(None, [args.wildcards])):
         if not Path(folder).is_dir():
             raise ValueError(f"{folder} is no folder; give one that there is")
     folders = {"lora_folder": args.lora_folder, "embedding_folder": args.embedding_folder}
-    own = {name: tuple(value) for name, value in folders.items()}
-    base = in_range(Settings(wildcards=args.wildcards, **own))
+    places = {name: tuple(value) for name, value in folders.items()}
+    base = Settings(wildcards=args.wildcards, image_encoder=args.image_encoder, **places)
+    in_range(base)
     sources = named_models(args.model or ["emoji"])
-    for source in sources.values():
-        opened(argparse.Namespace(**vars(args) | {"model": source}))
-    controls = named_models(args.control)
+    stored = {
+        name: opened(argparse.Namespace(**vars(args) | {"model": source}))
+        for name, source in sources.items()
+    }
+    controls, adapters = named_models(args.control), named_models(args.ip_adapter)
     for source in controls.values():
         controlnet_place(source)
     listener = listening(args.host, args.port)
     # Imported here because these import jax: wrong arguments are reported without that delay.
-    from jaxsd.drawings import with_programs
-    from jaxsd.pipeline import with_controlnet
-    from jaxsd.server.artist import PipelineArtist
     from jaxsd.server.engine import Engine
-    from jaxsd.server.places import call_cost, places_by
-    from jaxsd.server.service import Served, served_recipe
+    from jaxsd.server.models import Wanted, check_ip_adapters, devices_of, served
+    from jaxsd.server.shelf import Shelf
     from jaxsd.server.store import Store
 
+    devices = devices_of(args.devices)
+    wanted = Wanted(loading(args), Reading(**reading(args)), args.slots, devices, say)
+    first, own = next(iter(sources)), (controls, adapters)
+    check_ip_adapters(adapters, base, stored[first])
+    models = [
+        served(name, source, stored[name], wanted, *(own if name == first else ({}, {})))
+        for name, source in sources.items()
+    ]
     store = Store(Path(args.data) if args.data else private(cache_folder()) / "served")
-    models = []
-    for name, source in sources.items():
-        pipe = with_programs(source, say, **loading(args))
-        for own, place in controls.items() if not models else ():
-            pipe = with_controlnet(pipe, place, own)
-        places = args.slots or places_by(partial(call_cost, pipe))
-        say(f"{name}: {places} picture{'s' * (places > 1)} in a call (--slots {places})")
-        recipe = served_recipe(
-            source,
-            args.dtype,
-            places,
-            model_hash=model_hash(Path(source)),
-            taesd=args.taesd or "",
-            reading=Reading(**reading(args)).stated,
-        )
-        artist = PipelineArtist(pipe, places)
-        models.append(Served(name, pipe.spec, artist, recipe, tuple(pipe.controlnets)))
+    shelf = Shelf(None if args.memory is None else int(args.memory * 1e9))
     place = Place(args.host, args.port, token, tuple(args.allowed_host), args.shutdown_timeout)
-    serve(models, base, place, store, Engine(args.max_queue), listener, say)
+    engine = Engine(args.max_queue, devices=devices)
+    serve(models, base, place, store, engine, listener, say, shelf)
 
 
 def named_models(given: list[str]) -> dict[str, str]:

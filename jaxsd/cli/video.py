@@ -83,7 +83,7 @@ def main(args: argparse.Namespace) -> None:
 
     weights = str(read_json(folder / "run.json")["model_hash"])
     with tqdm(total=len(plan.frames), unit="frame", desc="writing") as bar:
-        files, line = made(plan, manifest, weights, done=bar.update)
+        files, line = made(plan, places_of(manifest), weights, done=bar.update)
     if line:
         _say(line)
     if is_alone(args) and not config.keep_frames:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -18,6 +19,8 @@ JPEG_QUALITY = 95
 """Of 100. A picture is then some 40 dB from its PNG."""
 MOST_EXIF = 2**16 - 3
 """Bytes of a JPEG's segment of Exif, with its name."""
+BYTE, UNDEFINED = 1, 7
+"""Kinds of values in Exif."""
 
 
 def png_bytes(image: np.ndarray, texts: Mapping[str, str] | None = None) -> bytes:
@@ -52,7 +55,7 @@ def jpeg_bytes(image: np.ndarray, texts: Mapping[str, str] | None = None) -> byt
     """
     _check_sides("JPEG", image, 2**16 - 1)
     exif = exif_of(texts or {})
-    if (size := len(exif.tobytes())) > MOST_EXIF:
+    if (size := len(exif)) > MOST_EXIF:
         raise ValueError(
             f"prompts and settings have {size} bytes; a JPEG has room for {MOST_EXIF}, "
             "take .png or .webp"
@@ -106,16 +109,22 @@ def _check_sides(kind: str, image: np.ndarray, most: int) -> None:
         )
 
 
-def exif_of(texts: Mapping[str, str]) -> Image.Exif:
-    """Texts where webui looks for them: `parameters` as a comment, another as the description."""
+def exif_of(texts: Mapping[str, str]) -> bytes:
+    """Texts where webui looks for them: `parameters` as a comment, another as the description.
+
+    Pillow says that a comment is of BYTEs. By the standard it is UNDEFINED, and piexif, with which
+    webui and others read, makes numbers of any other.
+    """
     exif = Image.Exif()
+    exif.endian = ">"
     for name, text in texts.items():
         if name == PARAMETERS:
             comment = UNICODE + text.encode("utf-16-be")
             exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
         else:
             exif[ExifTags.Base.ImageDescription] = json.dumps({name: text})
-    return exif
+    entries = (struct.pack(">HH", ExifTags.Base.UserComment, kind) for kind in (BYTE, UNDEFINED))
+    return exif.tobytes().replace(*entries, 1)
 
 
 def decoded(files: Iterable[bytes]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """A model in memory: its networks and weights, with what was added to them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 import jax
@@ -50,6 +50,7 @@ class Model:
       mesh: the devices, over `jaxsd.parallel.MESH_AXES`, that share the images and the weights;
         None for JAX's default device. On several hosts each host asks for its own images, the same
         number on all, and gets only those.
+      device: one that weights were put on, beside other pipelines on other devices.
       programs: runs the programs of `jaxsd.sampling.program`, and may keep them on disk.
       controlnets: those that `with_controlnet` of `jaxsd.pipeline` added, by name.
       refiners: likewise the models of `with_refiner`.
@@ -63,6 +64,7 @@ class Model:
     tokenizers: tuple[Tokenizer, ...]
     dtype: str = "float32"
     mesh: Mesh | None = None
+    device: jax.Device | None = None
     programs: Executables = IN_MEMORY
     controlnets: dict[str, ControlNetConfig | T2IAdapterConfig] = field(default_factory=dict)
     refiners: dict[str, "Model"] = field(default_factory=dict)
@@ -82,6 +84,13 @@ class Model:
         if not isinstance(leaf, jax.Array):
             return "no weights"
         return " ".join(sorted(f"{one.platform}:{one.id}" for one in leaf.devices()))
+
+    def on(self, device: jax.Device) -> Self:
+        """The same with weights on a device, which remembers adapters of its own."""
+        own = {one.name: getattr(self, one.name) for one in fields(self) if one.compare}
+        params = jax.device_put(self.params, device)
+        refiners = {name: one.on(device) for name, one in self.refiners.items()}
+        return type(self)(**own | {"device": device, "params": params, "refiners": refiners})
 
     @property
     def networks(self) -> Networks:

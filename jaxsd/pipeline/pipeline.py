@@ -214,7 +214,7 @@ class Pipeline(Model):
 
     def slots(self, order: Order, size: int) -> Slots:
         """Places for `size` images of the bucket of an order, which join and leave at any time."""
-        return Slots(self._programs(order), size)
+        return Slots(self._programs(order), size, self.device)
 
     def steps(self, order: Order, rows_per_call: int = 1) -> Iterator[Shown]:
         """Draws row by row, for previews; to cancel, stop iterating."""

@@ -42,14 +42,17 @@ class _Place(NamedTuple):
 class Slots:
     """Places of images that share a program: those of one `Bucket`, whatever their rows."""
 
-    def __init__(self, programs: Programs, size: int) -> None:
+    def __init__(self, programs: Programs, size: int, device: jax.Device | None = None) -> None:
         """Nothing is compiled yet.
 
         Args:
           programs: for orders of the bucket.
           size: number of places, which is that of the images of each call.
+          device: that draws them; None for JAX's default device.
         """
-        self.programs, self.size = programs, size
+        if device is not None:
+            programs = programs._replace(params=jax.device_put(programs.params, device))
+        self.programs, self.size, self.device = programs, size, device
         self._places: dict[int, _Place] = {}
         self._row, self._waits = [0] * size, [0] * size
         self._batch: Any = None  # (conditions, state without memory, keys), leaves [B, ...]
@@ -62,6 +65,8 @@ class Slots:
 
     def join(self, order: Order) -> int:
         """Encodes an order of one image, and gives it a place."""
+        if self.device is not None:
+            order = order._replace(given=jax.device_put(order.given, self.device))
         conditions, state = self.programs(encode, given=order.given)
         own = conditions, state._replace(memory={}), order.given.keys
         if self._batch is None:

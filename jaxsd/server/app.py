@@ -2,6 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -9,18 +12,24 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 import jaxsd
-from jaxsd.server import metrics, native, openai_images, page_routes, webui_api
+from jaxsd.server import metrics, native, openai_images, openai_videos, page_routes, webui_api
+from jaxsd.server.engine import Engine
 from jaxsd.server.refusals import Refused
 from jaxsd.server.service import Service
+from jaxsd.server.store import Store
+from jaxsd.server.videos import Videos
 
 
 def app_of(service: Service) -> FastAPI:
     """The app, without its guard."""
+    videos = Videos(service, service.store.folder / "videos")
 
     @asynccontextmanager
     async def begin(app: FastAPI) -> AsyncIterator[None]:
         await native.resume(service)
+        videos.resume()
         yield
+        await videos.close()
 
     app = FastAPI(
         title="jaxsd",
@@ -31,6 +40,7 @@ def app_of(service: Service) -> FastAPI:
     )
     app.include_router(native.routes(service))
     app.include_router(openai_images.routes(service))
+    app.include_router(openai_videos.routes(videos))
     app.include_router(webui_api.routes(service))
     app.include_router(page_routes.routes())
 
@@ -67,6 +77,15 @@ def app_of(service: Service) -> FastAPI:
         return _answer(request, Refused(422, f"{name}: {first['msg']}", param=name))
 
     return app
+
+
+def openapi() -> dict[str, Any]:
+    """The description of the APIs, of a server without ControlNets; no model is read."""
+    with TemporaryDirectory() as folder:
+        service = Service([], Engine(), Store(Path(folder) / "data"))
+        described = app_of(service).openapi()
+        service.close()
+    return described
 
 
 def _answer(request: Request, refused: Refused) -> Response:

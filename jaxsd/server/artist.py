@@ -17,15 +17,24 @@ from jaxsd.types import Array
 class PipelineArtist:
     """A model in memory; see `jaxsd.server.picture.Artist`."""
 
-    def __init__(self, pipe: Pipeline, places: int) -> None:
+    def __init__(self, pipe: Pipeline, places: int, devices: int = 1) -> None:
         """Compiles nothing yet.
 
         Args:
           pipe: the model.
           places: images of each call.
+          devices: that draw; each has weights of its own.
         """
         self.pipe, self.places = pipe, places
+        self.pipes = (
+            [pipe] if devices == 1 else [pipe.on(one) for one in jax.local_devices()[:devices]]
+        )
         self._colours = latents_of(pipe.spec)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the weights, on each device."""
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(self.pipe.params))
 
     def order(self, settings: Settings, pictures: Pictures) -> Order:
         """An order of one image, from checked settings; for any thread.
@@ -42,9 +51,9 @@ class PipelineArtist:
         leaves, tree = jax.tree.flatten(order.given)
         return bucket._replace(runs=()), tree, tuple(leaf.shape for leaf in leaves)
 
-    def batch(self, order: Order) -> Slots:
-        """An empty batch for orders of this kind."""
-        return self.pipe.slots(order, self.places)
+    def batch(self, order: Order, device: int) -> Slots:
+        """An empty batch for orders of this kind, on a device."""
+        return self.pipes[device].slots(order, self.places)
 
     def picture(self, image: Array, order: Order) -> np.ndarray:
         """The picture of what was decoded, with kept pixels and watermark."""

@@ -11,6 +11,15 @@ MOST_PARTS = 1000
 """Fields of a form."""
 
 
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def is_json(request: Request) -> bool:
+    """Whether its body says that it is JSON."""
+    return _kind(request) == "application/json"
+
+
 async def json_body(request: Request) -> dict[str, Any]:
     """The JSON object in a request; an empty one if there is no body.
 
@@ -22,8 +31,7 @@ async def json_body(request: Request) -> dict[str, Any]:
     content = await request.body()
     if not content:
         return {}
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    if not is_json(request):
         raise Refused(415, "send JSON, with Content-Type: application/json", "unsupported_type")
     try:
         found = json.loads(content)
@@ -41,8 +49,7 @@ async def form_body(request: Request) -> dict[str, list[str | bytes]]:
     Raises:
       Refused: it is none.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
+    if _kind(request) != "multipart/form-data":
         raise Refused(415, "send a form, multipart/form-data", "unsupported_type")
     found: dict[str, list[str | bytes]] = {}
     async with request.form(max_files=20, max_fields=MOST_PARTS) as form:
@@ -50,6 +57,33 @@ async def form_body(request: Request) -> dict[str, list[str | bytes]]:
             content = value if isinstance(value, str) else await value.read()
             found.setdefault(name.removesuffix("[]"), []).append(content)
     return found
+
+
+async def flat_form(request: Request) -> dict[str, Any]:
+    """The fields of a form that are not empty.
+
+    Raises:
+      Refused: it is none, or a field stands there twice.
+    """
+    form = await form_body(request)
+    for name, values in form.items():
+        if len(values) > 1:
+            raise Refused(400, f"{name} is given {len(values)} times; one is taken", param=name)
+    return {name: values[0] for name, values in form.items() if values[0] not in ("", b"")}
+
+
+def switch(values: dict[str, Any], name: str) -> bool:
+    """Takes yes or no out of a table, as JSON or a form says it; no if it is not there.
+
+    Raises:
+      Refused: something else.
+    """
+    value = values.pop(name, None)
+    if value in (None, False, "false", "False", "0"):
+        return False
+    if value in (True, "true", "True", "1"):
+        return True
+    raise Refused(400, f"{name} {value!r} is not true or false", param=name)
 
 
 def whole(values: dict[str, Any], name: str, default: int, most: int, least: int = 1) -> int:

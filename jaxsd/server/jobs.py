@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,8 +92,12 @@ class Job:
 
     def wake(self) -> None:
         """Tells those who wait for a change, from any thread."""
+        self.soon(self._wake)
+
+    def soon(self, function: Callable[..., Any], *given: Any) -> None:
+        """Has the thread of the handlers call a function, if it has not ended."""
         if not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self._wake)
+            self.loop.call_soon_threadsafe(function, *given)
 
     def _wake(self) -> None:
         event, self._event = self._event, asyncio.Event()

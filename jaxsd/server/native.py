@@ -13,13 +13,14 @@ from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse
 
 from jaxsd.images import jpeg_bytes, picture_texts
+from jaxsd.server.asking import URGENCY, Ask, urgency_of
 from jaxsd.server.bodies import json_body, whole
 from jaxsd.server.jobs import FORMATS
 from jaxsd.server.picture import FAILED
 from jaxsd.server.refusals import Refused, no_such
-from jaxsd.server.service import Ask, Service
+from jaxsd.server.service import Service
 from jaxsd.server.telling import PREFIX, told, told_by_id
-from jaxsd.server.wishes import CONTROL, OPEN, PICTURES, picture_bytes, schema, wish_of
+from jaxsd.server.wishes import OPEN, PICTURES, SEEING, picture_bytes, schema, wish_of
 from jaxsd.settings import LARGEST_SEED, Settings
 from jaxsd.text_files import table_of
 from jaxsd.webui import JSON, as_json, recipe_from
@@ -30,7 +31,7 @@ OWN = {
     "model": {"type": "string", "description": "name of a model; the first one if not given"},
     "num_images": {"type": "integer", "minimum": 1, "maximum": MOST_IMAGES, "default": 1},
     "format": {"type": "string", "enum": list(FORMATS), "default": "png"},
-    "deadline": {"type": "number", "description": "seconds after which it is too late"},
+    **URGENCY,
 }
 """Keys of a job beside the options of a picture."""
 
@@ -56,13 +57,11 @@ def ask_of(values: dict[str, Any], base: Settings, id: str | None = None) -> Ask
     model, name = values.pop("model", None), values.pop("format", None) or "png"
     if name not in FORMATS:
         raise Refused(400, f"format {name!r} is not one of {', '.join(FORMATS)}", param="format")
-    seconds = values.pop("deadline", None)
-    if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-        raise Refused(400, f"deadline {seconds!r} is not a number of seconds", param="deadline")
+    urgency = urgency_of(values, None)
     wish = wish_of(values, base)
     wishes = [wish._replace(settings=one) for one in counted(wish.settings, count)]
-    own = {} if id is None else {"id": id, "resumed": True}
-    return Ask(model, wishes, seconds, format=name, body=body, kept=True, **own)
+    own = {} if id is None else {"id": id, "admitted": True}
+    return Ask(model, wishes, format=name, body=body, kept=True, **urgency, **own)
 
 
 async def resume(service: Service) -> None:
@@ -171,7 +170,7 @@ def told_in(packed: bytes) -> dict[str, Any]:
     if text is None:
         raise ValueError("the picture has no settings of jaxsd")
     said = as_json(recipe_from(table_of(text, JSON)))
-    return {name: said[name] for name in OPEN if name not in (*PICTURES, CONTROL)}
+    return {name: said[name] for name in OPEN if name not in (*PICTURES, *SEEING)}
 
 
 async def events_of(service: Service, id: str, preview: bool) -> AsyncIterator[dict[str, str]]:

@@ -3,18 +3,19 @@
 import base64
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
 from sse_starlette import EventSourceResponse
 
-from jaxsd.server.bodies import form_body, json_body, whole
+from jaxsd.server.asking import URGENCY, Ask, urgency_of
+from jaxsd.server.bodies import flat_form, json_body, switch, whole
 from jaxsd.server.jobs import FORMATS, Job
 from jaxsd.server.native import counted
 from jaxsd.server.refusals import Refused, no_such
-from jaxsd.server.service import Ask, Service, raise_if_failed
+from jaxsd.server.service import Service, raise_if_failed
 from jaxsd.server.telling import PREFIX
 from jaxsd.server.wishes import schema, wish_of
 from jaxsd.settings import OPTIONS, SIZE
@@ -52,7 +53,7 @@ def routes(service: Service) -> APIRouter:
     """The routes of the API."""
     router = APIRouter(prefix="/v1", tags=["OpenAI"])
     own = {"prompt": {"type": "string"}, "n": {"type": "integer"}, "size": {"type": "string"}}
-    properties = {"schema": schema() | {"properties": schema()["properties"] | own}}
+    properties = {"schema": schema() | {"properties": schema()["properties"] | own | URGENCY}}
 
     def body(kind: str) -> dict[str, Any]:
         return {"requestBody": {"content": {kind: properties}}}
@@ -69,7 +70,7 @@ def routes(service: Service) -> APIRouter:
     @router.post("/images/edits", openapi_extra=body("multipart/form-data"))
     async def edits(request: Request) -> Any:
         """Pictures made of a picture; where the mask is transparent it is painted anew."""
-        values = _flat(await form_body(request))
+        values = await flat_form(request)
         if not values.get("image"):
             raise Refused(400, "image is missing", "missing_required_parameter", "image")
         return await _answer(service, request, values, "image_edit")
@@ -77,7 +78,7 @@ def routes(service: Service) -> APIRouter:
     @router.post("/images/variations", openapi_extra=body("multipart/form-data"))
     async def variations(request: Request) -> Any:
         """Pictures like a picture."""
-        values = {"prompt": ""} | _flat(await form_body(request))
+        values = {"prompt": ""} | await flat_form(request)
         if not values.get("image"):
             raise Refused(400, "image is missing", "missing_required_parameter", "image")
         return await _answer(service, request, values, "image_edit")
@@ -99,14 +100,6 @@ def routes(service: Service) -> APIRouter:
 
 def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "jaxsd"}
-
-
-def _flat(form: Mapping[str, list[str | bytes]]) -> dict[str, Any]:
-    """A form as a table; a field that stands there twice is refused."""
-    for name, values in form.items():
-        if len(values) > 1:
-            raise Refused(400, f"{name} is given {len(values)} times; one is taken", param=name)
-    return {name: values[0] for name, values in form.items() if values[0] not in ("", b"")}
 
 
 async def _answer(service: Service, request: Request, values: dict[str, Any], kind: str) -> Any:
@@ -132,14 +125,14 @@ def wanted_of(service: Service, values: dict[str, Any], kind: str) -> Wanted:
         raise Refused(400, "prompt is missing", "missing_required_parameter", "prompt")
     count = whole(values, "n", 1, MOST_IMAGES)
     partials = whole(values, "partial_images", 0, 3, least=0)
-    streams = _switch(values.pop("stream", None))
+    streams = switch(values, "stream")
     format = _one_of(values, "output_format", list(FORMATS))
     response = _one_of(values, "response_format", ["b64_json", "url"])
     if values.get("background") == "transparent":
         raise Refused(400, "background transparent is not possible", param="background")
     if str(values.get(SIZE)).lower() == "auto":
         del values[SIZE]
-    model = values.pop("model", None)
+    model, urgency = values.pop("model", None), urgency_of(values, LIVES)
     warnings = []
     for name in [*values]:
         if not (name in OPTIONS or name in NAMES or name == SIZE):
@@ -156,16 +149,9 @@ def wanted_of(service: Service, values: dict[str, Any], kind: str) -> Wanted:
     if streams and count > 1:
         raise Refused(400, "stream is for n 1; ask several times", param="n")
     kept = response == "url" and not streams
-    ask = Ask(model, wishes, LIVES, partials * streams, format=format, kept=kept)
+    told = {"partials": partials * streams, "format": format, "kept": kept}
+    ask = Ask(model, wishes, **urgency, **told)
     return Wanted(ask, response, streams, warnings, kind)
-
-
-def _switch(value: Any) -> bool:
-    if value in (None, False, "false", "False", "0"):
-        return False
-    if value in (True, "true", "True", "1"):
-        return True
-    raise Refused(400, f"stream {value!r} is not true or false", param="stream")
 
 
 def _one_of(values: dict[str, Any], name: str, words: list[str]) -> str:

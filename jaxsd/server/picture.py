@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from jaxsd.canvases import Pictures
+from jaxsd.settings import Settings
 from jaxsd.types import Array
 
 QUEUED, DRAWING, DONE, FAILED, CANCELLED = (
@@ -53,13 +55,29 @@ class Batch(Protocol):
 
 
 class Artist(Protocol):
-    """A model that draws: `jaxsd.server.artist.PipelineArtist`."""
+    """A model that draws: `jaxsd.server.artist.PipelineArtist`.
+
+    Attributes:
+      places: pictures of each call.
+      size: bytes of the weights on each device.
+    """
+
+    places: int
+    size: int
+
+    def order(self, settings: Settings, pictures: Pictures) -> Any:
+        """An order of one image, from checked settings; for any thread.
+
+        Raises:
+          ValueError: something that does not fit the model.
+          OSError: an adapter that is not there.
+        """
 
     def key(self, order: Any) -> Hashable:
         """Orders of one key can share a batch."""
 
-    def batch(self, order: Any) -> Batch:
-        """An empty batch for orders of this kind."""
+    def batch(self, order: Any, device: int) -> Batch:
+        """An empty batch for orders of this kind, on a device."""
 
     def picture(self, image: Array, order: Any) -> np.ndarray:
         """The picture, uint8 [H, W, 3], of what was decoded.
@@ -74,17 +92,18 @@ class Artist(Protocol):
 
 @dataclass(eq=False)
 class Picture:
-    """One image that somebody asked for. The engine's thread alone writes what `state` follows.
+    """One image that somebody asked for. A device's thread alone writes what `state` follows.
 
     Attributes:
       artist: the model.
       order: of this image alone.
       rows: network calls in all, of two passes if there are two.
-      on_change: called with the picture from the engine's thread.
+      on_change: called with the picture from a device's thread.
       deadline: of `time.monotonic`, after which it fails.
       partials_at: rows after which a picture of the estimate is decoded.
       watched: whether somebody looks at previews.
       unwanted: set by anyone, to cancel it.
+      priority: see `jaxsd.server.line.HEAD_START`.
       image: uint8 [H, W, 3], in the end.
       expired: whether it failed because of its deadline.
     """
@@ -104,7 +123,9 @@ class Picture:
     image: np.ndarray | None = None
     preview: np.ndarray | None = None
     partials: list[np.ndarray] = field(default_factory=list)
+    priority: int = 0
     number: int = 0  # in the order of arrival
+    due: float = 0.0  # from when on it waits for its turn
     before: int = 0  # rows of the first pass, in the second one
     previewed: float = 0.0
 

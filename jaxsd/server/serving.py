@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -16,7 +17,9 @@ from jaxsd.server.app import app_of
 from jaxsd.server.engine import Engine
 from jaxsd.server.guard import LOOPBACK, Guard
 from jaxsd.server.picture import FAILED, Picture
-from jaxsd.server.service import Served, Service
+from jaxsd.server.served import Served
+from jaxsd.server.service import Service
+from jaxsd.server.shelf import Shelf
 from jaxsd.server.store import Store
 from jaxsd.settings import Settings, checked, rows_of
 
@@ -66,7 +69,10 @@ def read_token(path: str | None, host: str) -> str:
         raise OSError(f"--token-file {path}: {error.strerror or error}") from None
     if len(token) < LEAST_TOKEN:
         raise ValueError(f"{path}: the token has {len(token)} characters; {LEAST_TOKEN} is least")
-    if stat.S_IMODE(file.stat().st_mode) & 0o077:
+    found = file.stat()
+    # A secret that Kubernetes or systemd brings belongs to root, and is ours by its group.
+    others = 0o077 if found.st_uid == os.geteuid() else 0o007
+    if stat.S_IMODE(found.st_mode) & others:
         raise ValueError(f"{path} can be read by other users; run: chmod 600 {path}")
     return token
 
@@ -88,25 +94,23 @@ def listening(host: str, port: int) -> socket.socket:
         raise OSError(f"can not listen on {host}:{port}: {reason}; give another --port") from None
 
 
-def warm_up(models: Sequence[Served], base: Settings, engine: Engine) -> None:
-    """Draws a picture with each model, so that programs are there before anyone asks.
+def warm_up(model: Served, artist: Any, base: Settings, engine: Engine, devices: int = 1) -> None:
+    """Draws a picture on each device, so that programs are there before anyone asks.
 
     Raises:
-      ValueError: a model cannot draw.
+      ValueError: the model cannot draw.
     """
-    for model in models:
-        steps = replace(base, prompt="", steps=2)
-        settings, over = checked(steps, model.spec), threading.Event()
-        picture = Picture(
-            model.artist,
-            model.artist.order(settings, Pictures()),
-            rows_of(settings, model.spec),
-            lambda one, over=over: over.set() if one.over else None,
-        )
-        engine.submit([picture])
-        over.wait()
-        if picture.state == FAILED:
-            raise ValueError(f"model {model.name} can not draw: {picture.error}")
+    settings = checked(replace(base, prompt="", steps=2), model.spec)
+    each, over = [], threading.Semaphore(0)
+    for _ in range(devices):
+        order, rows = artist.order(settings, Pictures()), rows_of(settings, model.spec)
+        each.append(Picture(artist, order, rows, lambda one: over.release() if one.over else None))
+    engine.submit(each)
+    for _ in each:
+        over.acquire()
+    for one in each:
+        if one.state == FAILED:
+            raise ValueError(f"model {model.name} can not draw: {one.error}")
 
 
 def serve(
@@ -117,21 +121,25 @@ def serve(
     engine: Engine,
     listener: socket.socket,
     say: Callable[[str], None],
+    shelf: Shelf,
 ) -> None:
     """Serves until a signal, and finishes what is being drawn.
 
     Args:
-      models: in memory.
+      models: the first is taken where none is named.
       base: settings that hold where a client says nothing.
       place: where it listens.
       store: of jobs.
       engine: not begun.
       listener: a socket that listens there.
       say: called with lines for people.
+      shelf: empty.
     """
+    shelf.check(models)
     engine.start()
-    warm_up(models, base, engine)
-    service = Service(models, engine, store, base)
+    for model, artist in shelf.fill(models):
+        warm_up(model, artist, base, engine, engine.devices)
+    service = Service(models, engine, store, base, shelf)
     hosts = {*LOOPBACK, *place.names, place.host} - {"0.0.0.0", "::"}
     app = Guard(app_of(service), hosts, place.token)
     config = uvicorn.Config(

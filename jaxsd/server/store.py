@@ -40,7 +40,11 @@ class StoredPicture(NamedTuple):
 
 
 class Store:
-    """Keeps the last pictures and their jobs. Any thread may call it."""
+    """Keeps the last pictures and their jobs. Any thread may call it.
+
+    Attributes:
+      folder: private to this user, and to this server as long as it is open.
+    """
 
     def __init__(self, folder: Path, most: int = 1000) -> None:
         """Opens or makes the file.
@@ -53,7 +57,7 @@ class Store:
           ValueError: another server has the folder, or it is open to other users.
           OSError: it can not be made.
         """
-        self._lock, self._most = Lock(), most
+        self._lock, self._most, self.folder = Lock(), most, folder
         path = private(folder) / "jobs.sqlite3"
         self._file = sqlite3.connect(path, timeout=0.5, check_same_thread=False)
         try:

@@ -2,6 +2,9 @@
 
 from collections.abc import Collection, Hashable
 
+MOST_KNOWN = 256
+"""Of whom costs are remembered."""
+
 
 class Turns:
     """Shares a device among those that want it: over time each has as many seconds as another."""
@@ -33,7 +36,9 @@ class Turns:
 
     def spent(self, who: Hashable, seconds: float) -> None:
         """Takes what a use cost from who used it."""
-        known = self._cost.get(who)
+        known = self._cost.pop(who, None)
+        if len(self._cost) >= MOST_KNOWN:
+            del self._cost[next(iter(self._cost))]  # which was not used for longest
         self._cost[who] = seconds if known is None else 0.8 * known + 0.2 * seconds
         if who in self._credit:
             self._credit[who] -= seconds

@@ -13,7 +13,8 @@ from jaxsd.schedulers.spacing import SIGMAS
 from jaxsd.schedulers.trained_sigmas import TRAINED_SIGMAS
 from jaxsd.server.bodies import json_body
 from jaxsd.server.refusals import Refused
-from jaxsd.server.service import Served, Service
+from jaxsd.server.served import Served
+from jaxsd.server.service import Service
 from jaxsd.server.webui_extensions import MODULES
 from jaxsd.server.wishes import picture_bytes
 from jaxsd.settings.adapters import files_within

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from jaxsd.images import read_opaque_mask
 from jaxsd.schedulers import SAMPLERS, options_of
 from jaxsd.schedulers.names import AUTOMATIC_OF_WEBUI, SIGMAS_OF_WEBUI, resolve
+from jaxsd.server.asking import Ask, urgency_of
 from jaxsd.server.bodies import whole
 from jaxsd.server.native import counted
 from jaxsd.server.refusals import Refused
-from jaxsd.server.service import Ask, Service
+from jaxsd.server.service import Service
 from jaxsd.server.webui_extensions import add_extensions
 from jaxsd.server.wishes import Wish, wish_of
 from jaxsd.settings import option_value
@@ -123,7 +124,7 @@ def wanted_of(service: Service, body: dict[str, Any], *, begins: bool) -> Wanted
     if count > MOST_IMAGES:
         raise Refused(422, f"batch_size x n_iter is {count}; at most {MOST_IMAGES} are drawn")
     task, sends = values.pop("force_task_id", None), bool(values.pop("send_images", True))
-    resize_mode = values.pop("resize_mode", 0)
+    resize_mode, urgency = values.pop("resize_mode", 0), urgency_of(values, LIVES)
     if (script := values.pop("script_name", "")) not in ("", "None"):
         raise Refused(422, f"script {str(script)!r} is not here", "script_not_found", "script_name")
     others = IMAGE_TO_IMAGE if not begins else TEXT_TO_IMAGE
@@ -136,7 +137,7 @@ def wanted_of(service: Service, body: dict[str, Any], *, begins: bool) -> Wanted
     if resize_mode != 1 and _is_cut(wish):
         ignored.append("resize_mode")
     wishes = [wish._replace(settings=one) for one in counted(wish.settings, count)]
-    ask = Ask(model_of(service, model), wishes, LIVES, watched=True)
+    ask = Ask(model_of(service, model), wishes, watched=True, **urgency)
     return Wanted(ask, body, tuple(dict.fromkeys(ignored)), task, batch_size, sends)
 
 

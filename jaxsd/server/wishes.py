@@ -17,7 +17,16 @@ import numpy as np
 from jaxsd.canvases import Pictures, grey
 from jaxsd.config import ModelSpec
 from jaxsd.images import image_size, read_image, read_mask
-from jaxsd.settings import OPTIONS, SIZE, UPSCALERS, Control, Region, Settings, settings_from
+from jaxsd.settings import (
+    OPTIONS,
+    SIZE,
+    UPSCALERS,
+    Control,
+    ImagePrompt,
+    Region,
+    Settings,
+    settings_from,
+)
 from jaxsd.typed import built, nearest
 
 TEXTS = (
@@ -27,8 +36,8 @@ TEXTS = (
 """Options that are texts, and name no file."""
 PICTURES = ("image", "mask", "depth", "reference")
 """Options that are pictures: base64, or a data: URL."""
-CONTROL = "control"
-"""Tables of a picture, the name of a ControlNet that is served, and more of `Control`."""
+SEEING: dict[str, type[Control]] = {"control": Control, "ip_adapter": ImagePrompt}
+"""Lists of tables of a picture and the name of a served ControlNet, or IP-Adapter, and more."""
 ENLARGING = "hires_upscaler"
 """May be a file too; open are the words of `UPSCALERS`."""
 MOST_PIXELS = 2**24
@@ -39,7 +48,7 @@ def _is_open(one: Field) -> bool:
     kinds = {kind for kind in (*get_args(one.type), one.type) if kind not in (NoneType, ...)}
     is_text = str in kinds or any(is_dataclass(kind) for kind in kinds)
     return (
-        one.name in (*TEXTS, *PICTURES, ENLARGING, CONTROL)
+        one.name in (*TEXTS, *PICTURES, ENLARGING, *SEEING)
         or not is_text
         or bool(one.metadata["words"])
     )
@@ -93,25 +102,26 @@ def wish_of(
     for name in PICTURES:
         if given.get(name):
             given[name], found[name] = taken(given[name], name)
-    if given.get(CONTROL):
-        each = [_control(one, taken) for one in _listed(given[CONTROL])]
-        given[CONTROL], found["controls"] = zip(*each, strict=True)
+    for name, places in (("control", "controls"), ("ip_adapter", "prompts")):
+        if given.get(name):
+            each = [_control(one, name, taken) for one in _listed(given[name], name)]
+            given[name], found[places] = zip(*each, strict=True)
     return Wish(settings_from(given, base), Pictures(**found), hashes)
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: Any, option: str) -> list[Any]:
     if not isinstance(value, list):
-        raise ValueError(f"{CONTROL} is not a list of tables with image and model")
+        raise ValueError(f"{option} is not a list of tables with image and model")
     return value
 
 
 def _control(
-    value: Any, taken: Callable[[Any, str], tuple[str, np.ndarray]]
+    value: Any, option: str, taken: Callable[[Any, str], tuple[str, np.ndarray]]
 ) -> tuple[Control, np.ndarray]:
     if not isinstance(value, Mapping) or not {"image", "model"} <= value.keys():
-        raise ValueError(f"{CONTROL} is not a list of tables with image and model")
-    name, image = taken(value["image"], CONTROL)
-    return built(Control, {**value, "image": name}, f"{CONTROL}."), image
+        raise ValueError(f"{option} is not a list of tables with image and model")
+    name, image = taken(value["image"], option)
+    return built(SEEING[option], {**value, "image": name}, f"{option}."), image
 
 
 def picture_bytes(value: Any, name: str) -> bytes:
@@ -174,8 +184,8 @@ def _property(one: Field) -> dict[str, Any]:
     said, kinds = one.metadata, [kind for kind in get_args(one.type) if kind is not NoneType]
     kind = kinds[0] if kinds else one.type
     shown: dict[str, Any] = {"description": said["help"]}
-    if one.name == CONTROL:
-        return shown | {"type": "array", "items": _table(Control)}
+    if one.name in SEEING:
+        return shown | {"type": "array", "items": _table(SEEING[one.name])}
     if isinstance(one.default, tuple):
         words = said["metavar"] if isinstance(said["metavar"], tuple) else ()
         inner = next((kind for kind in get_args(one.type) if kind is not ...), str)

@@ -10,7 +10,8 @@ from tiny_models import TINY
 from jaxsd.server.app import app_of
 from jaxsd.server.engine import Engine
 from jaxsd.server.guard import Guard
-from jaxsd.server.service import Served, Service, served_recipe
+from jaxsd.server.served import Served, served_recipe
+from jaxsd.server.service import Service
 from jaxsd.server.store import Store
 
 
@@ -19,8 +20,8 @@ class Running:
 
     def __init__(self, folder, most_waiting=64, **guard):
         self.artist = FakeArtist(places=2)
-        recipe = served_recipe("tiny", "float32", 2)
-        models = [Served("tiny", TINY["sd1"], self.artist, recipe, ("edges",))]
+        recipe = served_recipe("tiny", "float32")
+        models = [Served("tiny", TINY["sd1"], lambda: self.artist, recipe, ("edges",))]
         self.engine = Engine(most_waiting)
         self.service = Service(models, self.engine, Store(folder / "data"))
         app = Guard(app_of(self.service), **guard)

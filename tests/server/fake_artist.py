@@ -72,6 +72,8 @@ class FakeArtist:
     pause, seconds of a call.
     """
 
+    size = 0
+
     def __init__(self, places: int = 2) -> None:
         self.places, self.ticks, self.gate = places, [], threading.Event()
         self.joined, self.pause = [], 0.0
@@ -81,7 +83,7 @@ class FakeArtist:
     def key(self, order: FakeOrder) -> str:
         return order.kind
 
-    def batch(self, order: FakeOrder) -> FakeBatch:
+    def batch(self, order: FakeOrder, device: int) -> FakeBatch:
         return FakeBatch(self)
 
     def order(self, settings: Settings, pictures: Pictures) -> FakeOrder:

@@ -1,3 +1,4 @@
+import itertools
 import threading
 import time
 
@@ -6,6 +7,7 @@ import pytest
 from fake_artist import FakeArtist, FakeOrder
 
 from jaxsd.server.engine import Draining, Engine, Full
+from jaxsd.server.line import HEAD_START
 from jaxsd.server.picture import CANCELLED, DONE, FAILED, QUEUED, Picture
 from jaxsd.server.turns import Turns
 
@@ -147,7 +149,7 @@ def test_draining_finishes_what_is_drawn_and_leaves_what_waits():
 def test_an_error_of_the_network_ends_its_pictures_and_not_the_engine(begun):
     artist = FakeArtist()
     engine = begun()
-    artist.batch, batch = lambda order: 1 / 0, artist.batch
+    artist.batch, batch = lambda *_: 1 / 0, artist.batch
     bad = asked(artist, "bad", 2)
     held(engine, artist, bad)
     assert (bad.state, bad.error) == (FAILED, "division by zero")
@@ -156,3 +158,72 @@ def test_an_error_of_the_network_ends_its_pictures_and_not_the_engine(begun):
     held(engine, artist, good)
     assert good.state == DONE
     assert np.unique(good.image).tolist() == [2]
+
+
+class Clock:
+    """A clock that goes on by a second with each call of an artist's network."""
+
+    def __init__(self, artist):
+        self.artist = artist
+
+    def __call__(self):
+        return float(len(self.artist.ticks))
+
+
+def test_priorities_are_a_head_start_and_starve_nobody(begun):
+    artist = FakeArtist(places=1)
+    engine = begun(clock=Clock(artist), most_waiting=1000)
+    count = 3 * int(HEAD_START)
+    urgent, low = [asked(artist, f"urgent {i}", 1) for i in range(count)], asked(artist, "low", 1)
+    following = dict(itertools.pairwise(urgent))
+
+    def next_one(picture):  # whenever an urgent one begins, one more is asked for
+        if (after := following.pop(picture, None)) is not None:
+            engine.submit([after])
+
+    for one in urgent:
+        one.priority, one.on_change = 1, next_one
+    artist.gate.clear()
+    engine.submit([asked(artist, "first", 1)])
+    engine.submit([low])
+    engine.submit([urgent[0]])
+    artist.gate.set()
+    low.wait()
+    place = artist.joined.index("low")
+    # It yields to all that come within the head start, and to none that comes later.
+    assert HEAD_START - 2 <= place <= HEAD_START + 2
+    while len(artist.joined) < count + 2:
+        time.sleep(0.001)
+
+
+def test_a_job_of_many_pictures_lets_others_pass(begun):
+    artist = FakeArtist(places=1)
+    engine = begun(clock=Clock(artist))
+    engine._devices[0].turns.spent(asked(artist, "", 1).key, 4.0)  # known: 4 s for each row
+    many = [asked(artist, f"many {i}", 1) for i in range(8)]
+    artist.gate.clear()
+    engine.submit(many)
+    one = asked(artist, "one", 1)
+    engine.submit([one])
+    artist.gate.set()
+    for picture in (*many, one):
+        picture.wait()
+    assert artist.joined.index("one") <= 2
+
+
+def test_devices_share_a_line_and_idle_ones_take_first(begun):
+    artist = FakeArtist(places=2)
+    where, batch = [], artist.batch
+
+    def on(order, device):
+        where.append((device, order.name))
+        return batch(order, device)
+
+    artist.batch = on
+    engine = begun(devices=2)
+    pictures = [asked(artist, name, 3) for name in "abcd"]
+    held(engine, artist, *pictures)
+    assert {device for device, _ in where} == {0, 1}
+    assert sum(len(tick) for tick in artist.ticks) == 12
+    assert engine.calls == len(artist.ticks) < 12
+    assert (engine.drawing, engine.waiting) == (0, 0)

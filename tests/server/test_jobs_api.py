@@ -1,14 +1,19 @@
+import base64
 import json
 import time
+from dataclasses import replace
 
 import httpx
+import numpy as np
 import pytest
 
+from jaxsd.images import png_bytes
+from jaxsd.server.asking import with_files
 from jaxsd.server.native import ask_of, request_schema
 from jaxsd.server.service import PLAIN
 from jaxsd.server.store import Store
-from jaxsd.server.wishes import OPEN
-from jaxsd.settings import OPTIONS
+from jaxsd.server.wishes import OPEN, wish_of
+from jaxsd.settings import OPTIONS, Settings
 
 JOBS = "/jaxsd/v1/jobs"
 SMALL = {"prompt": "a", "size": "64x64", "steps": 8, "sampler": "euler"}
@@ -75,6 +80,36 @@ def test_cancelling_stops_one_job_and_no_other(client, server):
     assert client.post(f"{JOBS}/none/cancel").status_code == 404
 
 
+def test_what_is_urgent_comes_first(client, server):
+    server.artist.gate.clear()
+    told = [{"prompt": "a"}] * 3 + [{"prompt": "b", "priority": -1}, {"prompt": "c", "priority": 2}]
+    ids = [client.post(JOBS, json=SMALL | told[0]).json()["id"]]
+    while server.engine.waiting:
+        time.sleep(0.001)
+    ids += [client.post(JOBS, json=SMALL | one).json()["id"] for one in told[1:]]
+    places = [client.get(f"{JOBS}/{id}").json()["queue_position"] for id in ids]
+    assert places == [None, 1, 2, 3, 0]
+    server.artist.gate.set()
+    for id in ids:
+        assert events_of(client, id)[-1][0] == "completed"
+    answer = client.post(JOBS, json=SMALL | {"priority": 11})
+    assert answer.status_code == 400
+    assert "priority 11 is out of range; allowed is -10 to 10" in answer.text
+
+
+def test_ip_adapters_are_named_and_their_files_are_not(server, client):
+    model = replace(server.service.models["tiny"], adapters={"face": "files/face.bin"})
+    picture = base64.b64encode(png_bytes(np.zeros((8, 8, 3), np.uint8))).decode()
+    asked = {"image": picture, "model": "face", "weight": 0.5}
+    wish = wish_of({"prompt": "a", "ip_adapter": [asked]}, Settings())
+    assert wish.pictures.prompts[0].shape == (8, 8, 3)
+    (one,) = with_files(wish, model).settings.ip_adapter
+    assert (one.model, one.weight) == ("files/face.bin", 0.5)
+    answer = client.post(JOBS, json=SMALL | {"ip_adapter": [asked | {"model": "files/face.bin"}]})
+    assert answer.status_code == 400
+    assert "ip_adapter names 'files/face.bin', and tiny has none" in answer.text
+
+
 def test_a_deadline(client, server):
     server.artist.gate.clear()
     id = client.post(JOBS, json=SMALL | {"deadline": 0.05}).json()["id"]
@@ -90,7 +125,7 @@ def test_the_schema_has_every_option_but_those_that_name_files(client):
     assert said == request_schema()
     assert set(OPTIONS) - set(said["properties"]) == set(OPTIONS) - set(OPEN)
     assert set(OPTIONS) - set(OPEN) == {
-        *("embedding", "embedding_folder", "image_encoder", "ip_adapter", "ip_adapter_mask"),
+        *("embedding", "embedding_folder", "image_encoder", "ip_adapter_mask"),
         *("lora", "lora_folder", "refiner", "wildcards"),
     }
     assert said["properties"]["freeu"]["items"]["maximum"] == 10
