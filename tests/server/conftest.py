@@ -10,19 +10,19 @@ from tiny_models import TINY
 from jaxsd.server.app import app_of
 from jaxsd.server.engine import Engine
 from jaxsd.server.guard import Guard
-from jaxsd.server.service import Served, Service, served_recipe
+from jaxsd.server.service import PLAIN, Served, Service, served_recipe
 from jaxsd.server.store import Store
 
 
 class Running:
     """A server on a port of this machine, in a thread."""
 
-    def __init__(self, folder, most_waiting=64, **guard):
+    def __init__(self, folder, most_waiting=64, models=(), base=PLAIN, **guard):
         self.artist = FakeArtist(places=2)
         recipe = served_recipe("tiny", "float32", 2)
-        models = [Served("tiny", TINY["sd1"], self.artist, recipe, ("edges",))]
+        fake = Served("tiny", TINY["sd1"], self.artist, recipe, ("edges",))
         self.engine = Engine(most_waiting)
-        self.service = Service(models, self.engine, Store(folder / "data"))
+        self.service = Service(models or [fake], self.engine, Store(folder / "data"), base)
         app = Guard(app_of(self.service), **guard)
         config = uvicorn.Config(app, port=0, log_level="error")
         self.server = uvicorn.Server(config)

@@ -125,7 +125,7 @@ def test_pictures_restore_their_settings(server, browsing, picture):
 def test_tasks_send_pictures_masks_and_scribbles(server, browsing, picture):
     page = browsing.page()
     fill(page, prompt="a", steps=2, width=64, height=96)
-    page.click("text=From a picture")
+    page.click("#tasks button:text('Picture')")
     page.click("#draw")
     assert "Choose a picture" in page.text_content("#error")
     choose(page, "#choose-picture", picture)
@@ -137,7 +137,7 @@ def test_tasks_send_pictures_masks_and_scribbles(server, browsing, picture):
     assert settings.strength == 0.5
     assert np.array_equal(given.image, np.asarray(Image.open(picture)))
     # A mask over the left half, and its upper part taken away again.
-    page.click("text=Paint over")
+    page.click("#tasks button:text('Paint over')")
     page.evaluate("document.querySelector('#start input[type=range]').value = 40")
     drag(page, "#start .paint", [(0.2, 0), (0.2, 1)])
     page.click("#start button:text('Eraser')")
@@ -163,7 +163,7 @@ def test_tasks_send_pictures_masks_and_scribbles(server, browsing, picture):
     assert mask[-1, 0] == 255
     assert 300 < (mask == 0).sum() < 600  # a dab of 26 pixels
     # The sides.
-    page.click("text=Grow")
+    page.click("#tasks button:text('Grow')")
     page.fill("#sides label:nth-child(1) input", "32")
     page.fill("#sides label:nth-child(4) input", "16")
     assert pixels(page, "#start-picture").shape[:2] == (96 + 16, 64 + 32)
@@ -171,7 +171,7 @@ def test_tasks_send_pictures_masks_and_scribbles(server, browsing, picture):
     page.wait_for_selector("#gallery button:nth-child(4)")
     assert asked_for(server)[0].outpaint == (32, 0, 0, 16)
     # A scribble.
-    page.click("text=Scribble")
+    page.click("#tasks button:text('Scribble')")
     drag(page, "#control .paint", [(0.2, 0.5), (0.8, 0.5)])
     page.click("#draw")
     page.wait_for_selector("#gallery button:nth-child(5)")
@@ -342,7 +342,7 @@ def test_axe_finds_nothing_serious(server, browsing, picture, scheme):
     page.click("#gallery button")
     check("picture")
     page.click("#begin-with")
-    for task in ("From a picture", "Paint over", "Grow", "Scribble"):
+    for task in ("Picture", "Paint over", "Grow", "Scribble"):
         page.click(f"#tasks button:text('{task}')")
         check(task)
     page.click("#to-editor")

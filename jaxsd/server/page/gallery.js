@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { at, complain, made, trying } from "./elements.js";
 import { fill, nameOf, optionOf } from "./form.js";
 import { canvasOf, dataUrlOf } from "./pictures.js";
-import { choose, fillTask, setPicture } from "./tasks.js";
+import { fillTask, setPicture } from "./tasks.js";
 import { t } from "./texts.js";
 
 let edit = () => {};
@@ -60,7 +60,6 @@ function showPicture({ url, source, name, settings, remove, said = "" }) {
   Object.assign(at("save"), { href: url, download: name });
   at("again").hidden = !settings;
   at("again").onclick = then(() => {
-    choose("text");
     fill(settings);
     fillTask(settings);
     at("ask").elements.prompt.focus();

@@ -59,7 +59,8 @@ async function look() {
 
 export function stateOf(job) {
   const before = job.queue_position;
-  if (job.status === "queued" && before !== null) return t("before", { count: before });
+  if (before) return t("before", { count: before });
+  if (!job.progress) return t("prepares");
   return `${Math.round(100 * job.progress)}%`;
 }
 
@@ -84,4 +85,5 @@ export function showJob(job, title, over) {
       over(now);
     },
   });
+  return card;
 }

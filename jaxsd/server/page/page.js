@@ -28,7 +28,7 @@ const draw = trying(async () => {
   const wanted = { ...values(), ...tasks.taskValues() };
   if (grid.asked()) return grid.drawGrid(wanted);
   const job = await api.beginJob(wanted);
-  showJob(job, wanted.prompt ?? "", show);
+  showJob(job, wanted.prompt ?? "", show).scrollIntoView({ block: "nearest" });
 });
 
 function dress(theme) {

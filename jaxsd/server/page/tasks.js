@@ -15,7 +15,7 @@ const TASKS = {
 };
 const SIDES = ["left", "top", "right", "bottom"];
 const SCRIBBLE = 512; // pixels of the longer side of a scribble's sheet
-const RED = "#e02020";
+const MASK = "#ff00d0"; // seen on most pictures
 
 export const OPTIONS = [...new Set(Object.values(TASKS).flat())];
 let task = "text";
@@ -36,7 +36,7 @@ export function makeTasks() {
 }
 
 function makeStart() {
-  mask = new Painting("mask", RED);
+  mask = new Painting("mask", MASK);
   const grown = SIDES.map((side) => {
     sides[side] = number(0, { min: 0, max: 4096, step: 8 });
     sides[side].oninput = showPicture;
@@ -178,9 +178,10 @@ export function taskValues() {
   return found;
 }
 
-// Settings of a picture say which sides it grew by.
-export function fillTask({ outpaint = [0, 0, 0, 0] }) {
+// The task of a picture with these settings; the picture and the mask it came of are not in them.
+export function fillTask({ image, mask: masked, strength, outpaint = [0, 0, 0, 0] }) {
   SIDES.forEach((side, i) => (sides[side].value = outpaint[i]));
-  if (!outpaint.some(Boolean)) return;
-  choose("outpaint");
+  if (outpaint.some(Boolean)) choose("outpaint");
+  else if (masked) choose("inpaint");
+  else choose(image || (strength ?? 1) < 1 ? "image" : "text");
 }
