@@ -42,7 +42,7 @@ def app_of(service: Service) -> FastAPI:
     app.include_router(openai_images.routes(service))
     app.include_router(openai_videos.routes(videos))
     app.include_router(webui_api.routes(service))
-    app.include_router(page_routes.routes())
+    app.include_router(page_routes.routes(service))
 
     @app.get("/health", tags=["probes"])
     async def health() -> Response:

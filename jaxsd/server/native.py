@@ -1,7 +1,6 @@
 """jaxsd's own API: jobs that outlive their connection, with events."""
 
 import base64
-import io
 import json
 import secrets
 from collections.abc import AsyncIterator
@@ -12,18 +11,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse
 
-from jaxsd.images import jpeg_bytes, picture_texts
+from jaxsd.images import jpeg_bytes
 from jaxsd.server.asking import URGENCY, Ask, urgency_of
 from jaxsd.server.bodies import json_body, whole
 from jaxsd.server.jobs import FORMATS
 from jaxsd.server.picture import FAILED
 from jaxsd.server.refusals import Refused, no_such
+from jaxsd.server.restoring import told_in
 from jaxsd.server.service import Service
 from jaxsd.server.telling import PREFIX, told, told_by_id
-from jaxsd.server.wishes import OPEN, PICTURES, SEEING, picture_bytes, schema, wish_of
+from jaxsd.server.wishes import picture_bytes, schema, wish_of
 from jaxsd.settings import LARGEST_SEED, Settings
-from jaxsd.text_files import table_of
-from jaxsd.webui import JSON, as_json, recipe_from
 
 MOST_IMAGES = 16
 """Of a job."""
@@ -144,10 +142,10 @@ def routes(service: Service) -> APIRouter:
 
     @router.post("/settings")
     async def settings_in(request: Request) -> dict[str, Any]:
-        """The options in a picture that jaxsd wrote: `{"image": base64}`."""
+        """The options that a picture tells, whatever program made it: `{"image": base64}`."""
         values = await json_body(request)
         try:
-            return {"settings": told_in(picture_bytes(values.get("image"), "image"))}
+            return told_in(picture_bytes(values.get("image"), "image"), service.base)
         except (ValueError, OSError) as error:
             raise Refused(422, str(error).partition("\n")[0], param="image") from None
 
@@ -157,20 +155,6 @@ def routes(service: Service) -> APIRouter:
         return request_schema()
 
     return router
-
-
-def told_in(packed: bytes) -> dict[str, Any]:
-    """The options that clients may give, in the file of a picture.
-
-    Raises:
-      ValueError: it has none, or some that this version does not know.
-      OSError: it is no picture.
-    """
-    text = picture_texts(io.BytesIO(packed)).get(JSON)
-    if text is None:
-        raise ValueError("the picture has no settings of jaxsd")
-    said = as_json(recipe_from(table_of(text, JSON)))
-    return {name: said[name] for name in OPEN if name not in (*PICTURES, *SEEING)}
 
 
 async def events_of(service: Service, id: str, preview: bool) -> AsyncIterator[dict[str, str]]:

@@ -11,19 +11,19 @@ from jaxsd.server.app import app_of
 from jaxsd.server.engine import Engine
 from jaxsd.server.guard import Guard
 from jaxsd.server.served import Served, served_recipe
-from jaxsd.server.service import Service
+from jaxsd.server.service import PLAIN, Service
 from jaxsd.server.store import Store
 
 
 class Running:
     """A server on a port of this machine, in a thread."""
 
-    def __init__(self, folder, most_waiting=64, **guard):
+    def __init__(self, folder, most_waiting=64, models=(), base=PLAIN, **guard):
         self.artist = FakeArtist(places=2)
         recipe = served_recipe("tiny", "float32")
-        models = [Served("tiny", TINY["sd1"], lambda: self.artist, recipe, ("edges",))]
+        fake = Served("tiny", TINY["sd1"], lambda: self.artist, recipe, ("edges",))
         self.engine = Engine(most_waiting)
-        self.service = Service(models, self.engine, Store(folder / "data"))
+        self.service = Service(models or [fake], self.engine, Store(folder / "data"), base)
         app = Guard(app_of(self.service), **guard)
         config = uvicorn.Config(app, port=0, log_level="error")
         self.server = uvicorn.Server(config)

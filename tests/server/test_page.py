@@ -1,106 +1,133 @@
 import base64
+import json
 import re
-import time
+from pathlib import Path
 
 import httpx
 import pytest
+from emoji import concepts
+from emoji.words import COLOURS, STYLES
 
-from jaxsd.server.page_routes import FILES
+from jaxsd.server.page_routes import FILES, FOLDER
 from jaxsd.settings import Settings
 
+PICTURES = Path(__file__).parents[1] / "data/pictures"
+MOST_BYTES = 400_000
+LANGUAGES = ("en", "zh")
 
-def test_the_page_is_small_whole_and_asks_nobody_else(server):
+
+@pytest.fixture
+def client(server):
     with httpx.Client(base_url=server.url) as client:
-        answers = [client.get("/"), *(client.get(f"/page/{name}") for name in FILES)]
-        assert [one.status_code for one in answers] == [200] * 4
-        assert client.get("/page/..%2fapp.py").status_code == 404
-        policy = answers[0].headers["content-security-policy"]
-    text = "".join(one.text for one in answers)
-    assert len(text) < 400_000
-    assert not re.search(r"https?://", text)
+        yield client
+
+
+def read(name):
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def scripts():
+    return {name: read(name) for name in FILES if name.endswith(".js")}
+
+
+def test_the_page_is_small_whole_and_asks_nobody_else(client):
+    answers = [client.get("/"), *(client.get(f"/page/{name}") for name in FILES)]
+    assert {one.status_code for one in answers} == {200}
+    assert client.get("/page/..%2fapp.py").status_code == 404
+    assert sum(len(one.content) for one in answers[1:]) < MOST_BYTES
+    policy = answers[0].headers["content-security-policy"]
     assert "default-src 'self'" in policy
+    text = "".join(one.text for one in answers)
+    assert not re.search(r"https?://", text)
     # What the policy would not run, and what would put a prompt in as HTML.
     assert not re.search(r"<script>|style=|onclick=\"|innerHTML|eval\(", text)
+    imported = re.findall(r'from "\./(.*?)"', text)
+    assert set(imported) <= set(FILES)
 
 
-def test_settings_come_back_out_of_a_picture(server):
-    with httpx.Client(base_url=server.url) as client:
-        asked = {"prompt": 'a, b: "c"', "size": "64x64", "steps": 3, "sampler": "euler", "seed": 4}
-        made = client.post("/v1/images/generations", json=asked).json()["data"][0]["b64_json"]
-        told = client.post("/jaxsd/v1/settings", json={"image": made}).json()["settings"]
-        assert (told["prompt"], told["steps"], told["seed"]) == ('a, b: "c"', 3, 4)
-        assert told["freeu"] == list(Settings().freeu)
-        again = client.post("/jaxsd/v1/jobs", json=told)
-        assert again.status_code == 202, again.text
-        plain = base64.b64encode(b"GIF89a").decode()
-        assert client.post("/jaxsd/v1/settings", json={"image": plain}).status_code == 422
+def test_both_languages_say_everything_that_the_page_asks_for():
+    texts = [json.loads(read(f"{language}.json")) for language in LANGUAGES]
+    assert texts[0].keys() == texts[1].keys()
+    assert all(text for table in texts for text in table.values())
+    holes = [[sorted(re.findall(r"{\w+}", text)) for text in table.values()] for table in texts]
+    assert holes[0] == holes[1]
+    page, code = read("index.html"), "".join(scripts().values())
+    asked = set(re.findall(r'data-(?:text|label|placeholder)="(.*?)"', page))
+    asked |= set(re.findall(r'\b(?:t|button|labelled|says\("\w+",) ?\(?"([\w.]+)"', code))
+    asked |= set(re.findall(r'data: {[^}]*label: "([\w.]+)"', code))
+    assert len(asked) > 90
+    assert asked <= texts[0].keys(), asked - texts[0].keys()
+    # Keys that are put together, such as `option.${name}`, begin with a word of these.
+    families = {key.partition(".")[0] for key in re.findall(r"`(\w+\.)\$", code)}
+    families |= {"align", "brush", "eraser", "font", "kind", "option", "pattern", "shape"}
+    unused = {
+        key
+        for key in texts[0].keys() - asked
+        if key.partition(".")[0] not in families and f'"{key}"' not in code
+    }
+    assert not unused
 
 
-def until(page, expression):
-    """Playwright's own wait evaluates a text in the page, which its policy forbids."""
-    late = time.monotonic() + 10
-    while not page.evaluate(expression):
-        assert time.monotonic() < late, expression
-        time.sleep(0.02)
+def test_every_choice_of_the_editor_has_a_name():
+    texts = json.loads(read("en.json"))
+    code = scripts()
+    for kind, pattern, file in (
+        ("pattern", r"PATTERNS = {(.*?)}", "backgrounds.js"),
+        ("template", r"TEMPLATES = {(.*?)}", "templates.js"),
+    ):
+        names = re.search(pattern, code[file], re.DOTALL)[1].replace(" ", "").split(",")
+        assert {f"{kind}.{name}" for name in names if name} <= texts.keys()
+    assert set(re.findall(r"^  (\w+): \[\"#", code["templates.js"], re.MULTILINE)) == {
+        key.partition(".")[2] for key in texts if key.startswith("palette.")
+    }
+    inspector = code["inspector.js"]
+    values = set(re.findall(r'\["(\w+)"[,\]]', inspector))
+    assert {f"layer.{name}" for name in values - {"colours", "left"}} <= texts.keys()
 
 
-@pytest.mark.release
-def test_ten_tasks_in_a_browser(server, tmp_path):
-    sync_api = pytest.importorskip("playwright.sync_api")
-    server.artist.pause = 0.05
-    asked, errors = [], []
-    with sync_api.sync_playwright() as tool:
-        browser = tool.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 360, "height": 740})
-        page.on("request", lambda one: asked.append(one.url))
-        page.on("console", lambda one: errors.append(one.text) if one.type == "error" else None)
-        page.on("pageerror", lambda one: errors.append(str(one)))
-        page.goto(server.url)
-        page.wait_for_selector("#sampler option:nth-child(5)", state="attached")
-        wide = "document.documentElement.scrollWidth"
-        assert page.evaluate(wide) <= 360
-        # Generate, with the keyboard alone; progress, preview.
-        page.keyboard.type("a red <b>apple</b>")
-        for name, value in (("width", "64"), ("height", "64"), ("steps", "20"), ("seed", "77")):
-            page.fill(f"[name={name}]", value)
-        page.select_option("#sampler", "euler")
-        page.keyboard.press("Control+Enter")
-        until(page, "document.querySelector('#jobs progress')?.value > 0.1")
-        until(page, "document.querySelector('#jobs img')?.src.startsWith('data:')")
-        page.wait_for_selector("#gallery img")
-        # Its settings, and use them again.
-        page.click("#gallery button")
-        assert "a red <b>apple</b>" in page.text_content("dialog pre")
-        page.fill("[name=steps]", "1", force=True)
-        page.click("#again")
-        assert page.input_value("[name=steps]") == "20"
-        assert page.input_value("#sampler") == "euler"
-        # Cancel.
-        page.click("#draw")
-        page.click("#jobs button")
-        page.wait_for_selector("#jobs progress", state="detached")
-        began = time.monotonic()
-        while not server.service.counts["cancelled"] and time.monotonic() < began + 1:
-            time.sleep(0.01)
-        assert server.service.counts["cancelled"] == 1
-        # Every option, an error in one line, a second tab, deleting.
-        page.click("text=Everything else")
-        assert page.locator("#others label").count() > 30
-        page.fill("[name=width]", "63")
-        page.eval_on_selector("#ask", "form => { form.noValidate = true }")
-        page.click("#draw")
-        page.wait_for_selector("#error:not(:empty)")
-        assert "multiple of 8" in page.text_content("#error")
-        errors.clear()  # the browser's own line about the answer of 400
-        assert page.evaluate(wide) <= 360
-        page.screenshot(path=str(tmp_path / "narrow.png"), full_page=True)
-        other = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="dark")
-        other.goto(server.url)
-        other.wait_for_selector("#gallery img")
-        other.screenshot(path=str(tmp_path / "dark.png"))
-        other.click("#gallery button")
-        other.click("#delete")
-        other.wait_for_selector("#gallery button", state="detached")
-        browser.close()
-    assert not errors
-    assert {url.split("/")[2] for url in asked if not url.startswith("data:")} == {server.url[7:]}
+def test_the_builder_offers_what_the_built_in_model_knows():
+    words = json.loads(read("words.json"))
+    texts = json.loads(read("en.json"))
+    for table in words.values():
+        assert table["forms"].keys() == table["groups"].keys()
+        assert {f"builder.{group}" for group in table["groups"]} <= texts.keys()
+    known = words["emoji"]["groups"]
+    rows = (*concepts._NAMED, *concepts._MORE)  # as concepts() has them, without inflect's seconds
+    assert set(known["subject"]) <= {phrase for row in rows for phrase in row[2:]}
+    assert set(known["style"]) == {f"{style} style" for style in STYLES[1:]}
+    colours = {re.fullmatch(r"an? (.*) background", word)[1] for word in known["colour"]}
+    assert colours == set(COLOURS)
+
+
+def test_what_can_be_chosen(client):
+    offers = client.get("/page-offers").json()
+    size = {"name": "tiny", "built_in": None, "controls": ["edges"]}
+    assert size.items() <= offers["models"][0].items()
+    assert offers["loras"] == []
+
+
+def test_settings_come_back_out_of_a_picture(client):
+    asked = {"prompt": 'a, b: "c"', "size": "64x64", "steps": 3, "sampler": "euler", "seed": 4}
+    made = client.post("/v1/images/generations", json=asked).json()["data"][0]["b64_json"]
+    told = client.post("/jaxsd/v1/settings", json={"image": made}).json()["settings"]
+    assert (told["prompt"], told["steps"], told["seed"]) == ('a, b: "c"', 3, 4)
+    assert told["freeu"] == list(Settings().freeu)
+    again = client.post("/jaxsd/v1/jobs", json=told)
+    assert again.status_code == 202, again.text
+    plain = base64.b64encode(b"GIF89a").decode()
+    assert client.post("/jaxsd/v1/settings", json={"image": plain}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("name", "by", "expected"),
+    [
+        ("webui.png", "webui", {"sampler": "unipc", "steps": 15, "width": 512, "height": 400}),
+        ("swarmui.jpg", "SwarmUI", {"sampler": "euler_a_karras", "seed": 697543491}),
+    ],
+)
+def test_settings_come_out_of_pictures_of_other_programs(client, name, by, expected):
+    sent = base64.b64encode((PICTURES / name).read_bytes()).decode()
+    told = client.post("/jaxsd/v1/settings", json={"image": sent}).json()
+    assert told["made_by"].startswith(by)
+    assert expected.items() <= told["settings"].items()
+    assert "freeu" not in told["settings"]  # of which the picture says nothing

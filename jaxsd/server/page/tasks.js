@@ -1,0 +1,187 @@
+// What is drawn from: a text alone, a picture, a mask painted over it, its sides, a scribble.
+
+import { at, button, choices, chosen, labelled, made, number, says, trying } from "./elements.js";
+import { Painting } from "./painting.js";
+import { canvasOf, chosenFile, pngOf, sheet } from "./pictures.js";
+import { t } from "./texts.js";
+
+// Task -> the options of its panel, by their names in the schema.
+const TASKS = {
+  text: [],
+  image: ["strength"],
+  inpaint: ["strength", "mask_blur", "only_masked", "differential", "composite"],
+  outpaint: ["mask_blur"],
+  scribble: ["preprocessor"],
+};
+const SIDES = ["left", "top", "right", "bottom"];
+const SCRIBBLE = 512; // pixels of the longer side of a scribble's sheet
+const MASK = "#ff00d0"; // seen on most pictures
+
+export const OPTIONS = [...new Set(Object.values(TASKS).flat())];
+let task = "text";
+let picture = null; // a canvas
+let modelSize = 512;
+let mask, scribble, tabs, control, weight;
+const sides = {};
+
+// The panels, for what a model offers.
+export function makeTasks() {
+  const names = Object.keys(TASKS).map((name) => [name, `task.${name}`]);
+  tabs = choices(Object.fromEntries(names), "text", choose);
+  at("tasks").append(tabs);
+  makeStart();
+  makeScribble();
+  at("ask").elements.preprocessor.value = "scribble";
+  choose("text");
+}
+
+function makeStart() {
+  mask = new Painting("mask", MASK);
+  const grown = SIDES.map((side) => {
+    sides[side] = number(0, { min: 0, max: 4096, step: 8 });
+    sides[side].oninput = showPicture;
+    return labelled(`side.${side}`, sides[side]);
+  });
+  const pick = trying(async () => {
+    const file = await chosenFile();
+    if (file) setPicture(await canvasOf(file));
+  });
+  at("start").append(
+    made(
+      "p",
+      { className: "actions" },
+      button("choose.picture", pick, { id: "choose-picture" }),
+      button("remove", () => setPicture(null), { id: "remove-picture" }),
+    ),
+    says("p", "start.hint", { className: "hint", id: "start-hint" }),
+    made("canvas", { id: "start-picture", role: "img", data: { label: "start" } }),
+    mask.box,
+    made("div", { className: "row", id: "sides" }, ...grown),
+  );
+}
+
+function makeScribble() {
+  scribble = new Painting("scribble", "#000");
+  scribble.size.value = 2;
+  control = made("select", { id: "control-model" });
+  weight = number(1, { min: 0, max: 2, step: 0.05 });
+  at("control").append(
+    says("p", "scribble.hint", { className: "hint" }),
+    scribble.box,
+    made(
+      "div",
+      { className: "row" },
+      labelled("control.model", control),
+      labelled("control.weight", weight),
+    ),
+  );
+}
+
+// Shows the ControlNets of a model; without any, there are no scribbles.
+export function offer(model) {
+  modelSize = model.size;
+  control.replaceChildren(...model.controls.map((one) => made("option", { value: one }, one)));
+  const tab = tabs.querySelector("[data-value=scribble]");
+  tab.disabled = !model.controls.length;
+  tab.title = tab.disabled ? t("control.none") : "";
+  if (tab.disabled && task === "scribble") choose("text");
+}
+
+export function choose(name) {
+  task = name;
+  tabs.press(name);
+  at("start").hidden = !["image", "inpaint", "outpaint"].includes(name);
+  at("control").hidden = name !== "scribble";
+  at("sides").hidden = name !== "outpaint";
+  for (const one of OPTIONS) {
+    at("ask").elements[one].closest("label").hidden = !TASKS[name].includes(one);
+  }
+  at("task-options").hidden = !TASKS[name].length;
+  if (name === "scribble" && scribble.empty) beginScribble();
+  showPicture();
+}
+
+// The size that is drawn: as asked for, or the picture's proportions in the model's area.
+function drawnSize() {
+  const asked = ["width", "height"].map((name) => Number(at("ask").elements[name].value));
+  if (asked.some(Boolean) || !picture) return asked.map((side) => side || modelSize);
+  const scale = modelSize / Math.sqrt(picture.width * picture.height);
+  return [picture.width * scale, picture.height * scale];
+}
+
+function beginScribble() {
+  const size = drawnSize();
+  const scale = SCRIBBLE / Math.max(...size);
+  scribble.begin(...size.map((side) => Math.round(side * scale)));
+}
+
+// Takes a picture to begin from; the task becomes one that needs it.
+export function setPicture(canvas) {
+  picture = canvas;
+  if (picture) mask.begin(picture.width, picture.height, picture);
+  choose(picture && at("start").hidden ? "image" : task);
+}
+
+// The picture, with hatched sides where it is to grow.
+function showPicture() {
+  at("start-hint").hidden = Boolean(picture);
+  at("remove-picture").hidden = !picture;
+  mask.box.hidden = !picture || task !== "inpaint";
+  const shown = at("start-picture");
+  shown.hidden = !picture || task === "inpaint";
+  if (shown.hidden) return;
+  const grown = task === "outpaint";
+  const [left, top, right, bottom] = grown ? grownBy() : [0, 0, 0, 0];
+  const [width, height] = grown ? drawnSize() : [picture.width, picture.height];
+  shown.width = left + width + right;
+  shown.height = top + height + bottom;
+  const pen = shown.getContext("2d");
+  pen.fillStyle = hatching(pen);
+  pen.fillRect(0, 0, shown.width, shown.height);
+  pen.clearRect(left, top, width, height);
+  pen.drawImage(picture, left, top, width, height);
+}
+
+function hatching(pen) {
+  const tile = sheet(16, 16);
+  const small = tile.getContext("2d");
+  Object.assign(small, { strokeStyle: "#888", lineWidth: 2 });
+  for (const shift of [-16, 0, 16]) {
+    small.moveTo(shift, 16);
+    small.lineTo(shift + 16, 0);
+  }
+  small.stroke();
+  return pen.createPattern(tile, "repeat");
+}
+
+// Pixels on each side of the picture at the size that is drawn.
+const grownBy = () => SIDES.map((side) => Number(sides[side].value) || 0);
+
+// What the task adds to the options. Throws where something is missing.
+export function taskValues() {
+  if (task === "scribble") {
+    if (scribble.empty) throw new Error(t("error.scribble"));
+    const one = { image: scribble.png("#000", "#fff"), model: control.value };
+    return { control: [{ ...one, weight: Number(weight.value) }] };
+  }
+  if (task === "text") return {};
+  if (!picture) throw new Error(t("error.start"));
+  const found = { image: pngOf(picture) };
+  if (task === "inpaint") {
+    if (mask.empty) throw new Error(t("error.mask"));
+    found.mask = mask.png("#fff", "#000");
+  }
+  if (task === "outpaint") {
+    found.outpaint = grownBy();
+    if (!found.outpaint.some(Boolean)) throw new Error(t("error.sides"));
+  }
+  return found;
+}
+
+// The task of a picture with these settings; the picture and the mask it came of are not in them.
+export function fillTask({ image, mask: masked, strength, outpaint = [0, 0, 0, 0] }) {
+  SIDES.forEach((side, i) => (sides[side].value = outpaint[i]));
+  if (outpaint.some(Boolean)) choose("outpaint");
+  else if (masked) choose("inpaint");
+  else choose(image || (strength ?? 1) < 1 ? "image" : "text");
+}
