@@ -221,3 +221,11 @@ FAMILIES: dict[str, ModelSpec] = {
         depth(SD2),
     )
 }
+
+
+def motion_schedule(spec: ModelSpec) -> ScheduleConfig:
+    """The noise that AnimateDiff's motion modules for a model were trained with."""
+    trained = {"beta_schedule": "linear", "beta_end": 0.012}
+    if spec.unet.added is not None:  # the beta for XL
+        trained = {"beta_schedule": "scaled_linear", "beta_end": 0.02}
+    return replace(spec.schedule, beta_start=0.00085, zero_terminal_snr=False, **trained)

@@ -46,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", action="append", type=int, help="of a key frame; several times")
     parser.add_argument("--seconds", type=float, help="length; that of the sound if not given")
     parser.add_argument("--fps", type=float, help="frames in a second (24)")
+    parser.add_argument("--motion", metavar="PLACE", help="motion modules (AnimateDiff)")
     parser.add_argument("--audio", metavar="FILE", help=".wav, .flac, .ogg or .mp3")
     parser.add_argument(
         "-o",
@@ -94,7 +95,7 @@ def main(args: argparse.Namespace) -> None:
 
 def _config(args: argparse.Namespace) -> VideoConfig:
     config, *values = args.words if args.words and "=" not in args.words[0] else [None, *args.words]
-    names = ("seconds", "fps", "audio", "output")
+    names = ("seconds", "fps", "audio", "output", "motion")
     flags: dict[str, Any] = {
         name: value for name in names if (value := getattr(args, name)) is not None
     }
@@ -109,13 +110,15 @@ def _drawn(plan: Plan, folder: Path, args: argparse.Namespace, size: int) -> Pat
     """Draws the frames of a plan, `size` at a time; the manifest, once all are there.
 
     A shard has several calls, so that hosts have shares. A call has one merge of LoRAs, so where
-    their weights move each frame is a call of its own.
+    their weights move each frame is a call of its own. With motion all frames are one call.
     """
     config, table = plan.config, folder / TABLE
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(table, rows_of(plan))
     if len({frame.settings.lora for frame in plan.frames}) > len(config.key):
         size = 1
+    if config.motion:
+        size = len(plan.frames)
     run = BulkConfig(
         output=str(folder),
         rows=str(table),

@@ -14,14 +14,19 @@ from jaxsd.config.encoders import (
 )
 from jaxsd.config.model import EDMConfig, Layout, ModelSpec, ScheduleConfig, SmallConfig
 from jaxsd.config.unets import (
+    FRAMES_TOGETHER,
     AddedConditions,
     ControlNetConfig,
     Level,
+    MotionConfig,
+    MotionPlace,
     T2IAdapterConfig,
     UNetConfig,
+    motion_places,
 )
 
 __all__ = [
+    "FRAMES_TOGETHER",
     "AddedConditions",
     "ControlNetConfig",
     "EDMConfig",
@@ -29,6 +34,8 @@ __all__ = [
     "Layout",
     "Level",
     "ModelSpec",
+    "MotionConfig",
+    "MotionPlace",
     "PerceptronConfig",
     "ProjectionConfig",
     "ResamplerConfig",
@@ -40,6 +47,7 @@ __all__ = [
     "UNetConfig",
     "VAEConfig",
     "VisionConfig",
+    "motion_places",
     "scaled",
     "unscaled",
 ]

@@ -94,6 +94,8 @@ class VideoConfig(Reading, Settings):
             )
         if self.drive and not self.audio:
             raise ValueError("drive needs a sound to follow; give audio, or --audio FILE")
+        if self.steady and self.motion:
+            raise ValueError("steady draws the first frame alone, and motion all frames together")
         if self.steady and self.reference:
             raise ValueError("steady takes the first frame as reference; give one of them")
         in_range(self.settings)
@@ -101,8 +103,10 @@ class VideoConfig(Reading, Settings):
     @property
     def settings(self) -> Settings:
         """What key frames have that say nothing."""
-        options = {name: getattr(self, name) for name in OPTIONS}
-        return Settings(**with_sides(options | {"size": self.size}))
+        options = {name: getattr(self, name) for name in OPTIONS} | {"size": self.size}
+        if self.motion:
+            options["motion_loop"] = self.loop
+        return Settings(**with_sides(options))
 
 
 def read_video(

@@ -141,8 +141,15 @@ def _check_way(number: int, one: Settings, other: Settings, spec: ModelSpec) -> 
             raise ValueError(
                 f"{where} differ in {name}, which does not move; these do: {', '.join(MOVES)}"
             )
+    if one.motion and one.lora != other.lora:
+        raise ValueError(f"{where} differ in lora, and with motion all frames are of one call")
     if one.seed == other.seed:
         return
+    if one.motion:
+        raise ValueError(
+            f"{where} differ in seed, and with motion each frame has a seed of its own, one more "
+            "than that before; give one seed"
+        )
     if one.noise != "jax":
         raise ValueError(f"{where} differ in seed, which needs noise jax, and noise is {one.noise}")
     if tableau_of(one, spec).noise.any():

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxsd.canvases import pictures_alone, read_pictures
 from jaxsd.config import ModelSpec
-from jaxsd.settings import OPTIONS, Lora, Settings, adapters_of, checked
+from jaxsd.settings import LARGEST_SEED, OPTIONS, Lora, Settings, adapters_of, checked
 from jaxsd.settings.adapters import adapter_place
 from jaxsd.video.config import MOST_FRAMES, VideoConfig
 from jaxsd.video.drive import Drive, followed, warped
@@ -66,6 +66,8 @@ def planned(config: VideoConfig, spec: ModelSpec) -> Plan:
         _driven(_frame(keys, time, mixes=mixes), config.drive, numbers[:, i])
         for i, time in enumerate(times)
     ]
+    if config.motion:
+        frames = _clip(frames)
     nearest = dict.fromkeys(int(np.abs(times - key.time).argmin()) for key in keys)
     return Plan(config, tuple(frames), tuple(nearest), sound, numbers)
 
@@ -74,6 +76,23 @@ def _frame(keys: list[Key], time: float, *, mixes: bool) -> Frame:
     one, other, share = at(keys, time)
     settings = between(one.settings, other.settings, share, mixes=mixes)
     return Frame(settings, mean(one.zoom, other.zoom, share))
+
+
+def _clip(frames: list[Frame]) -> list[Frame]:
+    """The frames with a seed for each, for modules that were trained on noise that differs.
+
+    Raises:
+      ValueError: they can not be drawn in one call.
+    """
+    if len({frame.settings.lora for frame in frames}) > 1:
+        raise ValueError("drive.moves 'lora' needs a call for each frame, and motion is one of all")
+    last = frames[0].settings.seed + len(frames) - 1
+    if last > LARGEST_SEED:
+        raise ValueError(f"the last frame would have seed {last}; the largest is {LARGEST_SEED}")
+    return [
+        frame._replace(settings=replace(frame.settings, seed=frame.settings.seed + i))
+        for i, frame in enumerate(frames)
+    ]
 
 
 def _driven(frame: Frame, drives: tuple[Drive, ...], numbers: np.ndarray) -> Frame:
