@@ -18,12 +18,14 @@ from jaxsd.video.config import VideoConfig, key_frames, read_video
 from jaxsd.video.files import check_kind
 from jaxsd.video.making import made, places_of
 from jaxsd.video.plan import (
+    CLIP,
     FIRST,
     TABLE,
     Plan,
     check_files,
     check_folder,
     frames_folder,
+    over_clip,
     planned,
     rows_of,
     steadied,
@@ -46,6 +48,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", action="append", type=int, help="of a key frame; several times")
     parser.add_argument("--seconds", type=float, help="length; that of the sound if not given")
     parser.add_argument("--fps", type=float, help="frames in a second (24)")
+    parser.add_argument(
+        "--clip",
+        metavar="PLACE",
+        help="draw over the frames of a film, an animated picture, or a folder of pictures",
+    )
     parser.add_argument("--motion", metavar="PLACE", help="motion modules (AnimateDiff)")
     parser.add_argument("--audio", metavar="FILE", help=".wav, .flac, .ogg or .mp3")
     parser.add_argument(
@@ -70,8 +77,10 @@ def main(args: argparse.Namespace) -> None:
             "jaxsd generate, and give it as reference"
         )
     plan = planned(config, open_model(config.model, **config.reading).spec)
-    check_files(plan)
     check_folder(folder)
+    if config.clip:
+        plan = over_clip(plan, folder / CLIP)
+    check_files(plan)
     if config.steady:
         first = _drawn(plan._replace(frames=plan.frames[:1]), folder / FIRST, args, size=1)
         if first is None:
@@ -95,7 +104,7 @@ def main(args: argparse.Namespace) -> None:
 
 def _config(args: argparse.Namespace) -> VideoConfig:
     config, *values = args.words if args.words and "=" not in args.words[0] else [None, *args.words]
-    names = ("seconds", "fps", "audio", "output", "motion")
+    names = ("seconds", "fps", "clip", "audio", "output", "motion")
     flags: dict[str, Any] = {
         name: value for name in names if (value := getattr(args, name)) is not None
     }

@@ -16,6 +16,8 @@ from jaxsd.video.files import KINDS
 
 MOST_FRAMES = 100_000
 """Of a video: an hour at 25 in a second, and more."""
+OF_CLIP = "frame of the clip"
+"""Stands for the file of a frame's picture until the frames are planned."""
 LARGEST = 16
 """How many times frames are enlarged, at most."""
 
@@ -33,6 +35,8 @@ class VideoConfig(Reading, Settings):
       fps: frames in a second.
       easing: how key frames are gone between, where they do not say it: a name of `EASINGS`.
       loop: whether the last key frame leads back to the first.
+      clip: what to draw over: a film, an animated picture, or a folder of pictures; `strength` says
+        how much of its frames changes, and a `control` without a picture looks at them.
       audio: .wav, .flac, .ogg or .mp3 file.
       drive: what moves with the sound.
       steady: share of the first frame in the self-attention of all frames (`reference`).
@@ -52,6 +56,7 @@ class VideoConfig(Reading, Settings):
     fps: float = 24.0
     easing: str = "linear"
     loop: bool = False
+    clip: str = ""
     audio: str = ""
     drive: tuple[Drive, ...] = ()
     steady: float = 0.0
@@ -94,6 +99,8 @@ class VideoConfig(Reading, Settings):
             )
         if self.drive and not self.audio:
             raise ValueError("drive needs a sound to follow; give audio, or --audio FILE")
+        if self.clip and self.image:
+            raise ValueError("clip gives each frame a picture to begin from, and so does image")
         if self.steady and self.motion:
             raise ValueError("steady draws the first frame alone, and motion all frames together")
         if self.steady and self.reference:
@@ -106,6 +113,8 @@ class VideoConfig(Reading, Settings):
         options = {name: getattr(self, name) for name in OPTIONS} | {"size": self.size}
         if self.motion:
             options["motion_loop"] = self.loop
+        if self.clip:
+            options["image"] = OF_CLIP
         return Settings(**with_sides(options))
 
 

@@ -38,7 +38,7 @@ class Key(NamedTuple):
     settings: Settings  # checked
 
 
-def keys_of(config: VideoConfig, spec: ModelSpec, sound_seconds: float = 0.0) -> list[Key]:
+def keys_of(config: VideoConfig, spec: ModelSpec, seconds: float = 0.0) -> list[Key]:
     """The key frames in order of time; with `loop` the first one again, at the end.
 
     Raises:
@@ -56,17 +56,17 @@ def keys_of(config: VideoConfig, spec: ModelSpec, sound_seconds: float = 0.0) ->
             keys.append(Key(time, easing, zoom, checked(_without_tags(settings), spec)))
         except ValueError as error:
             raise ValueError(f"key frame {number}: {error}") from None
-    keys = _timed(keys, config, sound_seconds)
+    keys = _timed(keys, config, seconds)
     if config.loop:
-        keys.append(keys[0]._replace(time=length_of(keys, config, sound_seconds)))
+        keys.append(keys[0]._replace(time=length_of(keys, config, seconds)))
     for number, (one, other) in enumerate(itertools.pairwise(keys), 1):
         _check_way(number, one.settings, other.settings, spec)
     return keys
 
 
-def length_of(keys: Sequence[Key], config: VideoConfig, sound_seconds: float = 0.0) -> float:
+def length_of(keys: Sequence[Key], config: VideoConfig, seconds: float = 0.0) -> float:
     """Seconds of the video."""
-    return config.seconds or sound_seconds or keys[-1].time
+    return config.seconds or seconds or keys[-1].time
 
 
 def _divided(table: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -102,14 +102,14 @@ def _without_tags(settings: Settings) -> Settings:
     return replace(settings, prompt=prompt, lora=settings.lora + named)
 
 
-def _timed(keys: list[Key], config: VideoConfig, sound_seconds: float) -> list[Key]:
+def _timed(keys: list[Key], config: VideoConfig, seconds: float) -> list[Key]:
     """The key frames with times: those that were given, or spread evenly."""
     given = [key.time for key in keys if key.time >= 0]
     if not given:
-        length = config.seconds or sound_seconds
+        length = config.seconds or seconds
         if not length:
             raise ValueError(
-                "how long is the video? give seconds, a sound, or each key frame a time"
+                "how long is the video? give seconds, a sound, a clip, or each key frame a time"
             )
         ways = len(keys) if config.loop else max(1, len(keys) - 1)
         return [key._replace(time=i * length / ways) for i, key in enumerate(keys)]
@@ -121,7 +121,7 @@ def _timed(keys: list[Key], config: VideoConfig, sound_seconds: float) -> list[K
     for number, (one, other) in enumerate(itertools.pairwise(given), 2):
         if other <= one:
             raise ValueError(f"key frame {number} has time {other:g}, which is not after {one:g}")
-    length = length_of(keys, config, sound_seconds)
+    length = length_of(keys, config, seconds)
     if length <= given[-1] and (config.loop or length < given[-1] or not length):
         after = (
             "after the last key frame, to lead back" if config.loop else "for its last key frame"

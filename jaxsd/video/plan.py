@@ -16,10 +16,12 @@ from jaxsd.video.config import MOST_FRAMES, VideoConfig
 from jaxsd.video.drive import Drive, followed, warped
 from jaxsd.video.keys import LARGEST_ZOOM, Key, keys_of, length_of
 from jaxsd.video.sound import Sound, read_sound
+from jaxsd.video.source import Source, open_source, write_frames
 from jaxsd.video.walk import DIGITS, at, between, mean
 
-TABLE, FIRST = "frames.jsonl", "first"
-"""Names in the folder of frames: their table, and the folder of a steady video's first frame."""
+TABLE, FIRST, CLIP = "frames.jsonl", "first", "clip"
+"""Names in the folder of frames: their table, and folders: of a steady video's first frame, and of
+the frames of a clip that is drawn over."""
 
 
 class Frame(NamedTuple):
@@ -37,6 +39,7 @@ class Plan(NamedTuple):
     shown: tuple[int, ...]  # frames of the contact sheet: those nearest to the key frames
     sound: Sound | None
     driven: np.ndarray  # [drives, frames], 0 to 1
+    source: Source | None = None  # what is drawn over
 
 
 def planned(config: VideoConfig, spec: ModelSpec) -> Plan:
@@ -47,7 +50,8 @@ def planned(config: VideoConfig, spec: ModelSpec) -> Plan:
       OSError: a sound that can not be read.
     """
     sound = read_sound(config.audio) if config.audio else None
-    seconds = sound.seconds if sound else 0.0
+    source = open_source(config.clip, config.fps) if config.clip else None
+    seconds = sound.seconds if sound else source.seconds if source else 0.0
     keys = keys_of(config, spec, seconds)
     count = max(1, round(length_of(keys, config, seconds) * config.fps))
     if count > MOST_FRAMES:
@@ -69,7 +73,7 @@ def planned(config: VideoConfig, spec: ModelSpec) -> Plan:
     if config.motion:
         frames = _clip(frames)
     nearest = dict.fromkeys(int(np.abs(times - key.time).argmin()) for key in keys)
-    return Plan(config, tuple(frames), tuple(nearest), sound, numbers)
+    return Plan(config, tuple(frames), tuple(nearest), sound, numbers, source)
 
 
 def _frame(keys: list[Key], time: float, *, mixes: bool) -> Frame:
@@ -134,6 +138,27 @@ def check_files(plan: Plan) -> None:
             adapter_place(file)
 
 
+def over_clip(plan: Plan, folder: Path) -> Plan:
+    """The same with the frames of the clip, which are written into a folder, to begin from.
+
+    Raises:
+      OSError: the clip can not be read.
+    """
+    numbers = plan.source.numbers(len(plan.frames), plan.config.fps)
+    places = write_frames(plan.source, numbers, folder)
+    frames = (
+        one._replace(settings=_begun_from(str(place), one.settings))
+        for one, place in zip(plan.frames, places, strict=True)
+    )
+    return plan._replace(frames=tuple(frames))
+
+
+def _begun_from(picture: str, settings: Settings) -> Settings:
+    """Settings with a picture to begin from, which ControlNets without one look at too."""
+    control = tuple(one if one.image else replace(one, image=picture) for one in settings.control)
+    return replace(settings, image=picture, control=control)
+
+
 def steadied(plan: Plan, first: Path) -> Plan:
     """The same with the picture of the first frame in the self-attention of all frames."""
     seen = {"reference": str(first), "reference_strength": plan.config.steady}
@@ -173,6 +198,7 @@ def check_folder(folder: Path) -> None:
       ValueError: it is not empty, and no run of frames began there.
     """
     begun = any((place / TABLE).is_file() for place in (folder, folder / FIRST))
+    begun |= (folder / CLIP).is_dir()
     if folder.exists() and not begun and any(folder.iterdir()):
         raise ValueError(
             f"{folder}, where the frames would be drawn, has other files in it; give the video "
