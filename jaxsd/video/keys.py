@@ -12,7 +12,9 @@ from jaxsd.typed import nearest, value_of
 from jaxsd.video.config import VideoConfig
 from jaxsd.video.easing import EASINGS
 
-OWN = {"time": float, "easing": str, "zoom": float}
+CAMERA = ("angle", "x", "y")
+"""How a camera has turned, in degrees, and moved, in shares of width and height, with `follow`."""
+OWN = {"time": float, "easing": str, "zoom": float} | dict.fromkeys(CAMERA, float)
 """What a key frame has beside options of `Settings`, and of which type."""
 MOVES = (
     "prompt",
@@ -36,6 +38,7 @@ class Key(NamedTuple):
     easing: str  # of the way to the next
     zoom: float
     settings: Settings  # checked
+    camera: tuple[float, ...] = (0.0,) * len(CAMERA)
 
 
 def keys_of(config: VideoConfig, spec: ModelSpec, seconds: float = 0.0) -> list[Key]:
@@ -45,21 +48,31 @@ def keys_of(config: VideoConfig, spec: ModelSpec, seconds: float = 0.0) -> list[
       ValueError: one line that names the key frame, for what can not be drawn or gone between.
     """
     keys: list[Key] = []
-    settings, zoom = config.settings, 1.0
+    settings, zoom, camera = config.settings, 1.0, Key._field_defaults["camera"]
     for number, table in enumerate(config.key, 1):
         try:
             own, said = _divided(table)
             settings = settings_from(said, settings)
             zoom, easing = own.get("zoom", zoom), own.get("easing", config.easing)
+            camera = tuple(
+                own.get(name, before) for name, before in zip(CAMERA, camera, strict=True)
+            )
             _check(settings, zoom, easing)
+            if any(camera) and not config.follow:
+                raise ValueError(f"{', '.join(CAMERA)} move the frame before; give follow")
             time = own.get("time", -1.0)
-            keys.append(Key(time, easing, zoom, checked(_without_tags(settings), spec)))
+            keys.append(Key(time, easing, zoom, checked(_without_tags(settings), spec), camera))
         except ValueError as error:
             raise ValueError(f"key frame {number}: {error}") from None
     keys = _timed(keys, config, seconds)
     if config.loop:
         keys.append(keys[0]._replace(time=length_of(keys, config, seconds)))
     for number, (one, other) in enumerate(itertools.pairwise(keys), 1):
+        if config.follow and one.settings.seed != other.settings.seed:
+            raise ValueError(
+                f"key frames {number} and {number + 1} differ in seed, and with follow the noise "
+                "moves with the frame before; give one seed"
+            )
         _check_way(number, one.settings, other.settings, spec)
     return keys
 

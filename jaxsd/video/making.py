@@ -1,6 +1,6 @@
 """From drawn frames to the files of a video."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +17,20 @@ from jaxsd.writing import replacing
 
 
 def made(
-    plan: Plan, manifest: Path, model_hash: str, *, done: Callable[[int], Any]
+    plan: Plan, places: Sequence[Path], model_hash: str, *, done: Callable[[int], Any]
 ) -> tuple[list[Path], str]:
     """Writes the video, its recipe and its contact sheet beside it.
 
     Args:
       plan: of the video.
-      manifest: of the run that drew its frames.
+      places: files of the frames that were drawn, in order.
       model_hash: of the weights that drew them.
       done: called with 1 for each frame that is written.
 
     Returns:
       The files, and what to say of them, if anything.
-
-    Raises:
-      ValueError: a frame was not drawn.
     """
     output = Path(plan.config.output)
-    places = places_of(manifest)
     recipe = recipe_of(plan, model_hash)
     film = Film(_frames(plan, places), len(places), plan.config.fps, recipe, plan.sound)
     line = write_film(output, film, done)
@@ -62,7 +58,8 @@ def places_of(manifest: Path) -> list[Path]:
     return [manifest.parent / record["file"] for record in own]
 
 
-def _frames(plan: Plan, places: list[Path]) -> Iterator[np.ndarray]:
+def _frames(plan: Plan, places: Sequence[Path]) -> Iterator[np.ndarray]:
     """The pictures of the frames, as they are shown."""
     for frame, place in zip(plan.frames, places, strict=True):
-        yield zoomed(read_image(place), frame.zoom, plan.config.enlarge)
+        zoom = 1.0 if plan.config.follow else frame.zoom  # else the frames have it
+        yield zoomed(read_image(place), zoom, plan.config.enlarge)

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxsd.canvases import pictures_alone, read_pictures
 from jaxsd.config import ModelSpec
+from jaxsd.images.moving import Move
 from jaxsd.settings import LARGEST_SEED, OPTIONS, Lora, Settings, adapters_of, checked
 from jaxsd.settings.adapters import adapter_place
 from jaxsd.video.config import MOST_FRAMES, VideoConfig
@@ -29,6 +30,7 @@ class Frame(NamedTuple):
 
     settings: Settings
     zoom: float
+    camera: Move = Move()  # since the beginning
 
 
 class Plan(NamedTuple):
@@ -79,7 +81,9 @@ def planned(config: VideoConfig, spec: ModelSpec) -> Plan:
 def _frame(keys: list[Key], time: float, *, mixes: bool) -> Frame:
     one, other, share = at(keys, time)
     settings = between(one.settings, other.settings, share, mixes=mixes)
-    return Frame(settings, mean(one.zoom, other.zoom, share))
+    zoom = mean(one.zoom, other.zoom, share)
+    camera = (mean(*both, share) for both in zip(one.camera, other.camera, strict=True))
+    return Frame(settings, zoom, Move(zoom, *camera))
 
 
 def _clip(frames: list[Frame]) -> list[Frame]:
@@ -101,7 +105,7 @@ def _clip(frames: list[Frame]) -> list[Frame]:
 
 def _driven(frame: Frame, drives: tuple[Drive, ...], numbers: np.ndarray) -> Frame:
     """A frame with what the sound adds to it."""
-    settings, zoom = frame
+    settings, zoom, camera = frame
     for drive, number in zip(drives, numbers, strict=True):
         added = round(drive.amount * float(number), DIGITS)
         if drive.moves == "zoom":
@@ -113,7 +117,7 @@ def _driven(frame: Frame, drives: tuple[Drive, ...], numbers: np.ndarray) -> Fra
         elif drive.moves != "walk":
             weighed = tuple(_heavier(one, added) for one in getattr(settings, drive.moves))
             settings = replace(settings, **{drive.moves: weighed})
-    return Frame(settings, zoom)
+    return Frame(settings, zoom, camera._replace(zoom=zoom))
 
 
 def _heavier(one: Any, added: float) -> Any:

@@ -13,7 +13,7 @@ from jaxsd.images import picture_texts, png_bytes, read_image
 from jaxsd.images.animation import frames_of, zoomed
 from jaxsd.video.drive import Drive
 from jaxsd.video.files import KINDS, TEXT, Film, check_kind, write_film
-from jaxsd.video.making import made
+from jaxsd.video.making import made, places_of
 from jaxsd.video.sheet import HIGH, shown_frames, video_sheet
 from jaxsd.video.sound import Sound
 
@@ -140,7 +140,7 @@ def test_a_folder_of_frames_with_recipe_and_sheet(tmp_path: Path) -> None:
     drives = (Drive(by="beats", moves="zoom", amount=0.0),)
     told = {"output": str(tmp_path / "out"), "audio": sound, "drive": drives}
     plan = plan_of({"prompt": "a"}, {"prompt": "b"}, **told)
-    files, line = made(plan, drawn(tmp_path, 8), "abc", done=lambda _: None)
+    files, line = made(plan, places_of(drawn(tmp_path, 8)), "abc", done=lambda _: None)
     assert line == ""
     assert [one.name for one in files] == ["out", "recipe.toml", "contact_sheet.png"]
     for number, frame in enumerate(frames()[:8]):
@@ -157,6 +157,5 @@ def test_a_frame_that_was_not_drawn_has_a_line(tmp_path: Path) -> None:
     said = manifest.read_text().splitlines(keepends=True)
     said[-4] = '{"id": "000003", "status": "failed", "error": "why"}\n'
     manifest.write_text("".join(said))
-    plan = plan_of({"prompt": "a"}, output=str(tmp_path / "out"))
     with pytest.raises(ValueError, match="frame 3 could not be drawn: why"):
-        made(plan, manifest, "abc", done=lambda _: None)
+        places_of(manifest)

@@ -53,7 +53,7 @@ def test_each_frame_begins_from_its_own_and_edges_look_at_it(tmp_path: Path) -> 
     control = [":canny:0.5", "own.png:depth"]
     plan = over_clip(plan_of({"prompt": "a", "control": control}, **told), tmp_path / "clip")
     assert len(plan.frames) == COUNT, "as long as the clip"
-    for i, (settings, _) in enumerate(plan.frames):
+    for i, (settings, *_) in enumerate(plan.frames):
         assert settings.image == str(tmp_path / f"clip/{i:06d}.png")
         assert settings.control == (
             Control(settings.image, "canny", 0.5),
