@@ -42,6 +42,11 @@ def batches(count: int) -> list[int]:
     return [LARGEST_BATCH] * whole + powers
 
 
+def calls_of_command(settings: Sequence[Settings]) -> list[int]:
+    """Images to draw at a time: all of them where they are the frames of a clip."""
+    return [len(settings)] if settings[0].motion else batches(len(settings))
+
+
 def draw(
     model: str,
     spec: ModelSpec,
@@ -74,7 +79,7 @@ def draw(
     from jaxsd.pipeline import check_adapters
 
     check_adapters(settings, spec)
-    counts = batches(len(settings))
+    counts = calls_of_command(settings)
 
     def prepare(outline: "jaxsd.Pipeline") -> None:
         if not (settings[0].control or settings[0].refiner):

@@ -241,3 +241,11 @@ FAMILIES: dict[str, ModelSpec] = {
         unclip(SD2_V, VISION_H, "h"),
     )
 }
+
+
+def motion_schedule(spec: ModelSpec) -> ScheduleConfig:
+    """The noise that AnimateDiff's motion modules for a model were trained with."""
+    trained = {"beta_schedule": "linear", "beta_end": 0.012}
+    if spec.unet.added is not None:  # the beta for XL
+        trained = {"beta_schedule": "scaled_linear", "beta_end": 0.02}
+    return replace(spec.schedule, beta_start=0.00085, zero_terminal_snr=False, **trained)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxsd.config import ModelSpec, TinyVAEConfig, VAEConfig
+from jaxsd.config import FRAMES_TOGETHER, ModelSpec, TinyVAEConfig, VAEConfig
 from jaxsd.settings import Settings
 
 SMALLEST = 2
@@ -35,6 +35,8 @@ def check_drawing(settings: Settings, spec: ModelSpec, images: int, together: in
     if vae is None:
         return
     kept = images * height * width * vae.image_channels
+    if settings.motion:
+        together = min(together, FRAMES_TOGETHER)
     tile = settings.vae_tile or max(height, width)
     drawn = together * min(height, tile) * min(width, tile) * _width(vae) * SMALLEST
     plural = "s" * (images > 1)

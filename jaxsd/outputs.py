@@ -177,6 +177,10 @@ def adapter_hashes(settings: Settings) -> dict[str, str]:
         places[one.model] = adapter_place(one.model)
         encoder = weights_place(encoder_place(settings.image_encoder, one.model))
         places[str(encoder)] = encoder
+    if settings.motion:
+        places[settings.motion] = weights_place(Path(settings.motion))
+    for one in settings.motion_lora:
+        places[one.file] = adapter_place(one.file)
     if file := settings.upscaler_file:
         places[file] = upscaler_place(file)
     return {file: _file_hash(path, path.stat().st_mtime_ns) for file, path in places.items()}

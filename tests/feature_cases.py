@@ -27,18 +27,21 @@ from jaxsd.config import (
     ControlNetConfig,
     IPAdapterConfig,
     Level,
+    MotionConfig,
     ProjectionConfig,
     T2IAdapterConfig,
     TinyVAEConfig,
     UNetConfig,
     VisionConfig,
+    motion_places,
 )
 from jaxsd.convert.ip_adapter import cross_attentions, layer_parameters, projection_parameters
-from jaxsd.convert.parameters import vision_parameters
+from jaxsd.convert.parameters import motion_parameters, vision_parameters
 from jaxsd.convert.t2i_adapter import t2i_parameters
 from jaxsd.models import ControlNet, TextEncoder, UNet
 from jaxsd.models.clip_vision import VisionEncoder
 from jaxsd.models.ip_adapter import IPAdapter
+from jaxsd.models.motion import Motion
 from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiles import tiling
 from jaxsd.models.tiny_vae import TinyVAE
@@ -46,6 +49,7 @@ from jaxsd.sampling import Step, rows_of
 from jaxsd.sampling.features.areas import Area, Areas
 from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.features.ip_adapter import ImagePrompts
+from jaxsd.sampling.features.motion import Clip
 from jaxsd.sampling.features.sight import Noising, Sight
 from jaxsd.sampling.features.windows import Windows
 from jaxsd.sampling.program import Given, Networks, Texts
@@ -78,6 +82,9 @@ IP_PARAMS: Params = {
     "projection": random_params(tree_of(projection_parameters(PROJECTION)), "projection"),
     "layers": random_params(tree_of(layer_parameters(UNET)), "layers"),
 }
+
+MOTION = MotionConfig(frames=8, heads=2, norm_groups=4)
+MOTION_PARAMS: Params = random_params(tree_of(motion_parameters(motion_places(UNET), 1)), "motion")
 
 PARAMS: Params = {
     "unet": random_params(abstract_unet(UNET)),
@@ -363,7 +370,29 @@ def areas(count: int, *, name: str = "share", divides: bool = True) -> Asked:
     return with_feature(asked, "areas", Areas(mask, (None, None, area)), weight)
 
 
+def motion(count: int, *, gain: float = 1.0, length: int = 2) -> Asked:
+    """A clip in contexts of two frames; the last row has other ones. `gain` is of the modules."""
+    trees = jax.tree.map(np.copy, MOTION_PARAMS)
+    for block in trees.values():
+        for module in block.values():
+            for name in module["proj_out"]:
+                module["proj_out"][name] *= np.float32(gain)
+    asked = plain(count)._replace(
+        networks=NETWORKS._replace(motion=Motion(MOTION)), params=PARAMS | {"motion": trees}
+    )
+    weights = np.tile(np.float32([1, 2, 1][:length]), (count, 1))
+    firsts = np.tile(np.int32([0, 1]), (ROWS, count, 1))
+    firsts[-1] = [2, 0] if count == 3 else [0, -1]
+    return with_feature(asked, "motion", Clip(np.full(count, count, np.int32), weights), firsts)
+
+
 ALONE: dict[str, Case] = {
+    "motion": Case(
+        asked=motion,
+        other=lambda count: motion(count, gain=0.5),
+        neutral=lambda count: motion(count, gain=0.0),
+        without=plain,
+    ),
     "ip_adapter": Case(
         asked=ip_adapter,
         other=lambda count: ip_adapter(count, weight=0.2),
@@ -459,9 +488,10 @@ ALONE: dict[str, Case] = {
 }
 """Every name of `FEATURES` has to be here."""
 
-APART = ("sag", "windows", "region", "areas", "reference", "sight")
-"""`sag` needs what `reuse` leaves out, `windows` have nothing that it could use again, `region` and
-`areas` have branches of their own, `reference` has the U-Net twice, and `sight` another one."""
+APART = ("motion", "sag", "windows", "region", "areas", "reference", "sight")
+"""`motion` makes images frames of a clip, `sag` needs what `reuse` leaves out, `windows` have
+nothing that it could use again, `region` and `areas` have branches of their own, `reference` has
+the U-Net twice, and `sight` another one."""
 
 
 def merged(count: int, parts: dict[str, Callable[[int], Asked]]) -> Asked:

@@ -213,6 +213,7 @@ VALUES: dict[str, list[Any]] = {
         (Region(text="c", strength=0.3, mask="my, mask.png"),),
     ],
     "lora": [(Lora("my style.pt", 0.123456789, -1.5), Lora("b:c.safetensors", 1.0, 1.0)), ()],
+    "motion_lora": [(Lora("zoom in.ckpt", 0.8, 0.8),), ()],
     "lora_folder": [("my loras", "b"), ()],
     "embedding": [(Embedding("my toy.pt", "<toy>"), Embedding("b.safetensors")), ()],
     "embedding_folder": [("my words", "b"), ()],

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from jaxsd.bulk.config import BulkConfig
 from jaxsd.bulk.plan import Unit, plan
 from jaxsd.bulk.rows import Row, read_rows, refuse
 from jaxsd.bulk.store import Records
+from jaxsd.clips import check_clips
 from jaxsd.convert import open_model, read_controlnet
 from jaxsd.convert.files.tensors import FlatTree, flatten
 from jaxsd.convert.refiner import open_refiner
@@ -62,7 +63,24 @@ def checked_work(config: BulkConfig, *, skip_bad_rows: bool, say: Callable[[str]
     sizes = {"batch_size": config.batch_size, "images_per_shard": config.images_per_shard}
     skipped = [{"line": line, "status": "refused", "error": error} for line, error in bad]
     units = plan(rows, model.spec, model.tokenizers, **sizes)
+    check_clips([row.settings for row in rows], model.spec)
+    check_whole_clips(units, config.batch_size)
     return Work(config, model, rows, units, skipped)
+
+
+def check_whole_clips(units: Sequence[Unit], batch_size: int) -> None:
+    """Refuses calls of which a clip's frames would not be all.
+
+    Raises:
+      ValueError: naming the numbers.
+    """
+    for unit in units:
+        if unit.rows[0].settings.motion and len(unit.rows) != batch_size:
+            raise ValueError(
+                f"rows with motion are the frames of clips, batch_size ({batch_size}) of each, and "
+                f"a call has {len(unit.rows)}: make that batch_size, and let the prompts of a clip "
+                "have as many chunks of 75 tokens, and as many parts"
+            )
 
 
 def adapter_files(work: Work) -> dict[str, str]:

@@ -15,7 +15,7 @@ from jaxsd.convert.reading import Reading
 from jaxsd.drawings import (
     LARGEST_BATCH,
     Preview,
-    batches,
+    calls_of_command,
     check_models,
     check_preview,
     draw,
@@ -111,7 +111,8 @@ def main(args: argparse.Namespace) -> None:
     # The same settings are drawn in a batch of the same size, for the same bits.
     same = settings == [before.settings] and 0 < before.batch_size <= LARGEST_BATCH
     batch = before.batch_size if same else 0
-    sizes = [max(batch, size) for size in batches(count) for _ in range(size)]
+    calls = calls_of_command(settings)
+    sizes = [max(batch, size) for size in calls for _ in range(size)]
     recipes = [
         Recipe(
             one,
@@ -134,7 +135,7 @@ def main(args: argparse.Namespace) -> None:
     preview = Preview(display, args.preview_taesd) if previewed else None
     with (
         ThreadPoolExecutor(1) as aside,
-        steps_shown(rows * len(batches(len(prompts)))) as progress,
+        steps_shown(rows * len(calls)) as progress,
     ):
         hashed = aside.submit(model_hash, Path(args.model))
         images = draw(

@@ -6,24 +6,32 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxsd.bulk.config import BulkConfig
 from jaxsd.bulk.store import write_whole
-from jaxsd.bulk.work import checked_work
+from jaxsd.bulk.work import checked_work, weights_hash
+from jaxsd.canvases import Pictures
 from jaxsd.cli.bulk import draw_work
 from jaxsd.cli.hosts import add_hosts, is_alone
 from jaxsd.convert import open_model
+from jaxsd.drawings import check_models, with_programs
+from jaxsd.settings import Settings
 from jaxsd.terminal import printable
 from jaxsd.text_files import read_json
 from jaxsd.video.config import VideoConfig, key_frames, read_video
 from jaxsd.video.files import check_kind
+from jaxsd.video.following import BEFORE, Draw, follow
 from jaxsd.video.making import made, places_of
 from jaxsd.video.plan import (
+    CLIP,
     FIRST,
     TABLE,
     Plan,
     check_files,
     check_folder,
     frames_folder,
+    over_clip,
     planned,
     rows_of,
     steadied,
@@ -46,6 +54,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", action="append", type=int, help="of a key frame; several times")
     parser.add_argument("--seconds", type=float, help="length; that of the sound if not given")
     parser.add_argument("--fps", type=float, help="frames in a second (24)")
+    parser.add_argument(
+        "--clip",
+        metavar="PLACE",
+        help="draw over the frames of a film, an animated picture, or a folder of pictures",
+    )
+    parser.add_argument("--motion", metavar="PLACE", help="motion modules (AnimateDiff)")
     parser.add_argument("--audio", metavar="FILE", help=".wav, .flac, .ogg or .mp3")
     parser.add_argument(
         "-o",
@@ -63,27 +77,38 @@ def main(args: argparse.Namespace) -> None:
     check_place(output if not output.suffix else output.parent)
     if line := check_kind(output, sounds=bool(config.audio)):
         _say(line)
+    if config.follow and not is_alone(args):
+        raise ValueError("follow draws one frame after the other, which one host does")
     if config.steady and not is_alone(args):
         raise ValueError(
             "steady draws the first frame before the others, which one host does; draw it with "
             "jaxsd generate, and give it as reference"
         )
-    plan = planned(config, open_model(config.model, **config.reading).spec)
-    check_files(plan)
+    model = open_model(config.model, **config.reading)
+    plan = planned(config, model.spec)
     check_folder(folder)
+    if config.clip:
+        plan = over_clip(plan, folder / CLIP)
+    check_files(plan)
     if config.steady:
         first = _drawn(plan._replace(frames=plan.frames[:1]), folder / FIRST, args, size=1)
         if first is None:
             return
         plan = steadied(plan, places_of(first)[0])
-    manifest = _drawn(plan, folder, args, size=config.batch_size)
-    if manifest is None:
-        return
     from tqdm import tqdm
 
-    weights = str(read_json(folder / "run.json")["model_hash"])
+    if config.follow:
+        weights = weights_hash(model.tensors)
+        with tqdm(total=len(plan.frames), unit="frame") as bar:
+            drawing = _one_by_one(plan)
+            places = follow(plan, folder, model.spec, weights, drawing, bar.update)
+    else:
+        manifest = _drawn(plan, folder, args, size=config.batch_size)
+        if manifest is None:
+            return
+        weights, places = str(read_json(folder / "run.json")["model_hash"]), places_of(manifest)
     with tqdm(total=len(plan.frames), unit="frame", desc="writing") as bar:
-        files, line = made(plan, places_of(manifest), weights, done=bar.update)
+        files, line = made(plan, places, weights, done=bar.update)
     if line:
         _say(line)
     if is_alone(args) and not config.keep_frames:
@@ -94,7 +119,7 @@ def main(args: argparse.Namespace) -> None:
 
 def _config(args: argparse.Namespace) -> VideoConfig:
     config, *values = args.words if args.words and "=" not in args.words[0] else [None, *args.words]
-    names = ("seconds", "fps", "audio", "output")
+    names = ("seconds", "fps", "clip", "audio", "output", "motion")
     flags: dict[str, Any] = {
         name: value for name in names if (value := getattr(args, name)) is not None
     }
@@ -109,13 +134,15 @@ def _drawn(plan: Plan, folder: Path, args: argparse.Namespace, size: int) -> Pat
     """Draws the frames of a plan, `size` at a time; the manifest, once all are there.
 
     A shard has several calls, so that hosts have shares. A call has one merge of LoRAs, so where
-    their weights move each frame is a call of its own.
+    their weights move each frame is a call of its own. With motion all frames are one call.
     """
     config, table = plan.config, folder / TABLE
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(table, rows_of(plan))
     if len({frame.settings.lora for frame in plan.frames}) > len(config.key):
         size = 1
+    if config.motion:
+        size = len(plan.frames)
     run = BulkConfig(
         output=str(folder),
         rows=str(table),
@@ -126,6 +153,25 @@ def _drawn(plan: Plan, folder: Path, args: argparse.Namespace, size: int) -> Pat
         **config.reading,
     )
     return draw_work(checked_work(run, skip_bad_rows=False, say=_say), args, "frame")
+
+
+def _one_by_one(plan: Plan) -> Draw:
+    """A function that draws a frame, with a share of what it begins from in its latents."""
+    config = plan.config
+    settings = [frame.settings for frame in plan.frames]
+    check_models(settings, open_model(config.model, **config.reading).spec)
+    told = {"dtype": config.dtype, "taesd": config.taesd or None} | config.reading
+    pipe = with_programs(config.model, _say, settings, **told)
+
+    def draw(one: Settings, pictures: Pictures, noise: np.ndarray) -> np.ndarray:
+        order = pipe.order(one, pictures=pictures, latents=noise[None])
+        drawing = pipe.drawn(order)
+        if config.blend and one.image == BEFORE:
+            before = pipe.encode(order.canvases[0].image[None])
+            return pipe.decode((1 - config.blend) * drawing.latents + config.blend * before)[0]
+        return pipe.pictures(drawing, order)[0]
+
+    return draw
 
 
 def _say(line: str) -> None:

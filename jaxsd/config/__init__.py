@@ -21,14 +21,19 @@ from jaxsd.config.model import (
     SmallConfig,
 )
 from jaxsd.config.unets import (
+    FRAMES_TOGETHER,
     AddedConditions,
     ControlNetConfig,
     Level,
+    MotionConfig,
+    MotionPlace,
     T2IAdapterConfig,
     UNetConfig,
+    motion_places,
 )
 
 __all__ = [
+    "FRAMES_TOGETHER",
     "AddedConditions",
     "ControlNetConfig",
     "EDMConfig",
@@ -36,6 +41,8 @@ __all__ = [
     "Layout",
     "Level",
     "ModelSpec",
+    "MotionConfig",
+    "MotionPlace",
     "PerceptronConfig",
     "ProjectionConfig",
     "ResamplerConfig",
@@ -48,6 +55,7 @@ __all__ = [
     "UNetConfig",
     "VAEConfig",
     "VisionConfig",
+    "motion_places",
     "scaled",
     "unscaled",
 ]

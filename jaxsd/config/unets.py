@@ -1,7 +1,8 @@
-"""U-Nets, and what is beside them: ControlNets and T2I-Adapters."""
+"""U-Nets, and what is beside them: ControlNets, T2I-Adapters and motion modules."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from jaxsd.config.ranges import WIDEST, check_divides, check_even, check_levels, check_range
 
@@ -189,3 +190,52 @@ class T2IAdapterConfig:
         """Channels of each level, and its pixels per feature along a side."""
         scales = [self.downscale * 2 ** sum(self.halves[: i + 1]) for i in range(len(self.halves))]
         return list(zip(self.channels, scales, strict=True))
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """Motion modules (AnimateDiff): transformers over the frames of a clip, beside a U-Net's own.
+
+    Attributes:
+      frames: that they were trained with at most: 24 or 32.
+      heads: of their attention.
+      depth: transformer blocks of each.
+      norm_groups: of the norm that they begin with.
+    """
+
+    frames: int = 32
+    heads: int = 8
+    depth: int = 1
+    norm_groups: int = 32
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        check_range(self, 1024, "frames", "heads", "norm_groups")
+        check_range(self, 32, "depth")
+
+
+FRAMES_TOGETHER = 16
+"""Frames of a clip that an autoencoder takes at a time."""
+
+
+class MotionPlace(NamedTuple):
+    """Where a motion module stands in a U-Net."""
+
+    after: str  # path of the U-Net's module whose output it changes
+    name: str  # path of its own parameters
+    channels: int
+
+
+def motion_places(unet: UNetConfig) -> Iterator[MotionPlace]:
+    """All places: behind every resnet, or the transformer that follows it, and in the middle.
+
+    Some files have none for the middle, which is the last one here.
+    """
+    for way, levels, more in (("down", unet.levels, 0), ("up", unet.levels[::-1], 1)):
+        for i, level in enumerate(levels):
+            block, last = f"{way}_blocks_{i}", "attentions" if level.attention_depth else "resnets"
+            for j in range(level.resnets + more):
+                name = f"{block}/motion_modules_{j}"
+                yield MotionPlace(f"{block}/{last}_{j}", name, level.channels)
+    name = "mid_block/motion_modules_0"
+    yield MotionPlace("mid_block/attentions_0", name, unet.levels[-1].channels)

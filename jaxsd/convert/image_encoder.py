@@ -55,12 +55,12 @@ def weights_place(place: Path) -> Path:
     """The file of the weights at such a place.
 
     Raises:
-      FileNotFoundError: there is none in the folder.
+      FileNotFoundError: there is none, or none in the folder.
     """
     if place.is_file():
         return place
     if (name := choose({path.name for path in place.glob("*")})) is None:
-        raise FileNotFoundError(f"{place} has no weights of an image encoder (model.safetensors)")
+        raise FileNotFoundError(f"{place} has no file of weights, such as model.safetensors")
     return place / name
 
 

@@ -4,12 +4,14 @@ Shapes are those of `jaxsd`'s trees: convolutions `[H, W, in, out]`, dense kerne
 With it the converter knows what must be filled, without building a network.
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 from jaxsd.config import (
     ControlNetConfig,
     Level,
     ModelSpec,
+    MotionPlace,
     TextConfig,
     TinyVAEConfig,
     UNetConfig,
@@ -144,6 +146,17 @@ def unet_parameters(config: UNetConfig) -> Shapes:
     first = config.levels[0].channels
     shapes = _encoder(config) | _up(config) | _norm("conv_norm_out", first)
     return shapes | _conv("conv_out", first, config.out_channels)
+
+
+def motion_parameters(places: Iterable[MotionPlace], depth: int) -> Shapes:
+    """Path -> shape of motion modules at these places, of so many transformer blocks each.
+
+    They are a U-Net's own transformers, but for their second attention, which is to frames too.
+    """
+    shapes: Shapes = {}
+    for place in places:
+        shapes |= _transformer(place.name, place.channels, depth, place.channels)
+    return shapes
 
 
 def controlnet_parameters(config: ControlNetConfig) -> Shapes:

@@ -59,6 +59,21 @@ def frames_of(path: Path) -> Iterator[np.ndarray]:
             yield np.asarray(file.convert("RGB"))
 
 
+def times_of(path: Path, usual: float) -> list[float]:
+    """Seconds of each frame of such a file; `usual` where it does not say it.
+
+    Raises:
+      OSError: it can not be read.
+    """
+    seconds = []
+    with Image.open(path) as file:
+        for number in range(getattr(file, "n_frames", 1)):
+            file.seek(number)
+            file.load()  # WebP says it only then
+            seconds.append(file.info.get("duration", 0) / 1000 or usual)
+    return seconds
+
+
 def _picture(frame: np.ndarray, kind: str) -> Image.Image:
     picture = Image.fromarray(frame)
     if kind != "gif":

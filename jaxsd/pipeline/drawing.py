@@ -38,7 +38,8 @@ class Programs(NamedTuple):
     @property
     def of_decoder(self) -> "Programs":
         """The same for `decode` without other networks: all drawings share its program."""
-        networks = self.networks._replace(controlnets=(), ip_adapters=(), text=(), vision=None)
+        none = {"controlnets": (), "ip_adapters": (), "text": (), "vision": None, "motion": None}
+        networks = self.networks._replace(**none)
         return self._replace(networks=networks, params={"vae": self.params["vae"]})
 
     @property

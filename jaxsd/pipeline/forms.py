@@ -1,5 +1,6 @@
-"""Networks in other forms, by functions around them: in tiles, or going around."""
+"""Networks in other forms, by functions around them: in tiles, going around, in turn."""
 
+from jaxsd.models.in_turn import InTurn
 from jaxsd.models.tiles import TiledVAE
 from jaxsd.nn.circular import Circular
 from jaxsd.sampling.program import Networks
@@ -16,4 +17,6 @@ def changed(networks: Networks, settings: Settings) -> Networks:
             vae=Circular(networks.vae, along),
             controlnets=tuple(Circular(net, along) for net in networks.controlnets),
         )
+    if settings.motion:
+        networks = networks._replace(vae=InTurn(networks.vae))
     return networks

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from jaxsd.clips import check_clips
 from jaxsd.config import ModelSpec, T2IAdapterConfig
 from jaxsd.convert import StoredModel, open_model, read_controlnet
 from jaxsd.convert.files.tensors import dtype_named
@@ -144,6 +145,7 @@ def check_adapters(settings: Sequence[Settings], spec: ModelSpec) -> None:
     paths = [path for path, _ in cross_attentions(spec.unet)]
     for prompt in {prompt for one in settings for prompt in one.ip_adapter}:
         prompt.weights_of(paths)
+    check_clips(settings, spec)
     for file in {one.upscaler_file for one in settings} - {""}:
         open_upscaler(Path(file))
 

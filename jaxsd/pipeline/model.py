@@ -13,9 +13,11 @@ from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
 from jaxsd.models.clip_vision import VisionEncoder
 from jaxsd.models.ip_adapter import IPAdapter
+from jaxsd.models.motion import Motion
 from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.parallel import images_per_step
+from jaxsd.pipeline import clips
 from jaxsd.pipeline.adapting import Adapted, Last, with_weights, with_words
 from jaxsd.pipeline.batches import batch_size
 from jaxsd.pipeline.drawing import Programs
@@ -57,6 +59,7 @@ class Model:
       worded: remembers the learnt words of the last drawings.
       merged: remembers the weights with LoRAs of the last drawing.
       seeing: reads IP-Adapters, and remembers the last ones.
+      moving: reads motion modules, and remembers the last ones.
     """
 
     spec: ModelSpec
@@ -71,6 +74,7 @@ class Model:
     worded: Last = field(default_factory=lambda: Last(with_words, 4), compare=False)
     merged: Last = field(default_factory=lambda: Last(with_weights, 1), compare=False)
     seeing: Reader = field(default_factory=Reader, compare=False)
+    moving: clips.Reader = field(default_factory=clips.Reader, compare=False)
 
     def __repr__(self) -> str:
         devices = self._devices()
@@ -148,6 +152,15 @@ class Model:
             programs = programs._replace(
                 networks=programs.networks._replace(ip_adapters=nets),
                 params=programs.params | {"ip_adapter": [one.params for one in seeing]},
+            )
+        if motion := order.settings[0].motion:
+            source = clips.Source(motion, order.settings[0].motion_lora, self.dtype, self.mesh)
+            moving = self.moving(Adapted(self.spec, self.params, self.tokenizers), source)
+            programs = programs._replace(
+                networks=programs.networks._replace(
+                    motion=Motion(moving.config, jnp.dtype(self.dtype))
+                ),
+                params=programs.params | {"motion": moving.params},
             )
         if order.later is None or not order.later.takes_over:
             return programs

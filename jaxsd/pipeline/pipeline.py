@@ -14,6 +14,7 @@ from jaxsd.memory import check_drawing
 from jaxsd.parallel import own_share, share
 from jaxsd.pipeline.batches import filled, given_noise, image_keys, placed
 from jaxsd.pipeline.callbacks import Callback, on_step_end
+from jaxsd.pipeline.clips import clip_of, in_contexts
 from jaxsd.pipeline.drawing import (
     Shown,
     as_it_is,
@@ -245,8 +246,14 @@ class Pipeline(Model):
         settings, pictures, latents = request_of(self.spec, prompt, options)
         check_alike(settings)
         count = len(settings)
+        devices = self.batch(1)
+        if settings[0].motion and batch is None and devices > 1:
+            raise ValueError(
+                f"motion draws a clip on one device, and this mesh shares images among {devices}; "
+                "draw it without a mesh, or with jaxsd video"
+            )
         batch = batch or self.batch(count)
-        check_drawing(settings[0], self.spec, images=count, together=-(-batch // self.batch(1)))
+        check_drawing(settings[0], self.spec, images=count, together=-(-batch // devices))
         unit = self.spec.vae.downscale if self.spec.unet.sees == "small" else 1
         canvases = [canvas_of(*one, unit) for one in zip(settings, pictures, strict=True)]
         height, width = settings[0].drawn_size
@@ -261,6 +268,12 @@ class Pipeline(Model):
             configs = [one.config for one in self._ip_adapters(settings[0])]
             prompts = image_prompts(self.spec, all_settings, all_canvases, configs)
             given = given._replace(features=given.features | {"ip_adapter": prompts})
+        runs = runs_of(self.spec, all_settings)
+        if settings[0].motion:
+            frames = count if devices == 1 else batch // devices
+            clip = clip_of(settings[0], frames, batch)
+            given = given._replace(features=given.features | {"motion": clip})
+            runs = in_contexts(runs, settings[0], frames, batch)
         if latents is None and given.noise is not None:
             latents = given.noise[:count]
         if latents is None:
@@ -271,7 +284,7 @@ class Pipeline(Model):
             given = share(given._replace(noise=None), self.mesh)
         return Order(
             given=given._replace(noise=noise, keys=keys),
-            runs=runs_of(self.spec, all_settings),
+            runs=runs,
             settings=settings,
             canvases=tuple(canvases),
             later=self._later(settings, pictures, batch),

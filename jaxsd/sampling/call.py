@@ -12,7 +12,9 @@ from jax.sharding import Mesh
 
 from jaxsd.models import VAE, ControlNet, Residuals, TextEncoder, UNet
 from jaxsd.models.clip_vision import VisionEncoder
+from jaxsd.models.in_turn import InTurn
 from jaxsd.models.ip_adapter import IPAdapter
+from jaxsd.models.motion import Motion
 from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiles import TiledVAE
 from jaxsd.models.tiny_vae import TinyVAE
@@ -25,12 +27,13 @@ class Networks(NamedTuple):
     """The networks of a model, and the mesh that they run on; static."""
 
     unet: UNet
-    vae: VAE | TinyVAE | TiledVAE
+    vae: VAE | TinyVAE | TiledVAE | InTurn
     text: tuple[TextEncoder, ...]
     mesh: Mesh | None = None
     controlnets: tuple[ControlNet | T2IAdapter, ...] = ()
     ip_adapters: tuple[IPAdapter, ...] = ()
     vision: VisionEncoder | None = None
+    motion: Motion | None = None
 
 
 class Conditions(NamedTuple):

@@ -10,7 +10,7 @@ from jaxsd.settings.adapters import without_tags
 from jaxsd.settings.bank import bank_of, composes
 from jaxsd.settings.controls import runs_of
 from jaxsd.settings.guiding import USUAL_PLUS_PLUS, check_guidance
-from jaxsd.settings.options import NOT_IN_WINDOWS, OPTIONS, Settings
+from jaxsd.settings.options import NOT_IN_MOTION, NOT_IN_WINDOWS, OPTIONS, Settings
 from jaxsd.settings.plans import adapters_of, passes_of, tableau_of, usual_layer
 from jaxsd.settings.presets import with_preset
 from jaxsd.settings.ranges import LARGEST_WEIGHT, in_range
@@ -54,6 +54,10 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
         _check_hires(filled, unit)
     if filled.refiner:
         _check_refiner(filled, spec)
+    if filled.motion:
+        _check_motion(filled, spec)
+    elif filled.motion_lora:
+        raise ValueError(f"motion_lora {filled.motion_lora[0].file} needs motion modules: motion")
     if filled.watermark:
         check_room(filled.watermark, *filled.final_size)
     for one in passes_of(filled):
@@ -289,6 +293,20 @@ def _check_refiner(settings: Settings, spec: ModelSpec) -> None:
             f"refiner {settings.refiner!r} takes over from models of text alone, and this is "
             f"{spec.family}"
         )
+
+
+def _check_motion(settings: Settings, spec: ModelSpec) -> None:
+    length, over = settings.motion_context
+    if not 0 <= over < length:
+        raise ValueError(
+            f"motion_context {length} {over} is out of range; allowed are LENGTH of 1 or more, "
+            "and OVERLAP below LENGTH"
+        )
+    for name in NOT_IN_MOTION:
+        if getattr(settings, name) != OPTIONS[name].default:
+            raise ValueError(f"motion and {name} do not go together; give one of them")
+    if spec.schedule.edm is not None:
+        raise ValueError(f"motion modules were trained with other noise than {spec.family}'s")
 
 
 def _check_multiple(name: str, value: Any, unit: int) -> None:

@@ -35,6 +35,9 @@ NOT_WITH = {
 NOT_IN_WINDOWS = ("reuse", "sag", "seamless", "refiner", "ip_adapter_mask")
 """What does not go together with windows."""
 
+NOT_IN_MOTION = ("reuse", "refiner", "hires")
+"""What does not go together with motion modules."""
+
 LARGEST_SEED = 2**63 - 1
 
 
@@ -424,6 +427,31 @@ class Settings:
         (),
         f"LoRA, LoCon, LoHa, LoKr, DoRA, OFT, BOFT, GLoRA or IA3 to add to the weights, {FORM}; "
         "may be given several times",
+        metavar="LORA",
+    )
+    motion: str = option(
+        "",
+        "motion modules (AnimateDiff), a file or a diffusers folder: the pictures of a call are "
+        "then frames of one clip",
+        shared=True,
+        metavar="PLACE",
+    )
+    motion_context: tuple[int, ...] = option(
+        (16, 4),
+        "with --motion, draw clips longer than so many frames in parts of this length, of which "
+        "neighbours share so many frames",
+        low=0,
+        high=1024,
+        shared=True,
+        metavar=("LENGTH", "OVERLAP"),
+    )
+    motion_loop: bool = option(
+        False, "with --motion, let the last frame lead back to the first", shared=True
+    )
+    motion_lora: tuple[Lora, ...] = option(
+        (),
+        "LoRA of motion modules, FILE[:WEIGHT]; may be given several times",
+        shared=True,
         metavar="LORA",
     )
     lora_folder: tuple[str, ...] = option(

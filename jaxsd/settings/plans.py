@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jaxsd.config import ModelSpec, ScheduleConfig
+from jaxsd.families import motion_schedule
 from jaxsd.schedulers import NoiseSchedule, Tableau, build
 from jaxsd.settings.adapters import Adapters, Lora, named_embeddings, named_loras, without_tags
 from jaxsd.settings.bank import (
@@ -65,6 +66,8 @@ def tableau_of(settings: Settings, spec: ModelSpec) -> Tableau:
     strength = settings.strength if settings.image else 1.0
     options = tuple(sorted(settings.sampler_options))
     method = (settings.sampler, settings.steps, strength, options)
+    if settings.motion:
+        return _tableau(motion_schedule(spec), spec.prediction, *method)
     tableau = _tableau(spec.schedule, spec.prediction, *method)
     train_steps = spec.schedule.train_steps
     handover = round(train_steps - settings.refiner_start * train_steps)

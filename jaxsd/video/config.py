@@ -16,6 +16,8 @@ from jaxsd.video.files import KINDS
 
 MOST_FRAMES = 100_000
 """Of a video: an hour at 25 in a second, and more."""
+OF_CLIP = "frame of the clip"
+"""Stands for the file of a frame's picture until the frames are planned."""
 LARGEST = 16
 """How many times frames are enlarged, at most."""
 
@@ -28,14 +30,19 @@ class VideoConfig(Reading, Settings):
     Attributes:
       output: .mp4, .webm, .gif, .png (animated), .webp, or a folder of frames.
       key: the key frames, in order: options that differ from the frame before, and `time` (in
-        seconds), `easing` and `zoom`.
+        seconds), `easing`, `zoom`, and with `follow` `angle`, `x` and `y`.
       seconds: length; 0 for that of the sound, or the time of the last key frame.
       fps: frames in a second.
       easing: how key frames are gone between, where they do not say it: a name of `EASINGS`.
       loop: whether the last key frame leads back to the first.
+      clip: what to draw over: a film, an animated picture, or a folder of pictures; `strength` says
+        how much of its frames changes, and a `control` without a picture looks at them.
       audio: .wav, .flac, .ogg or .mp3 file.
       drive: what moves with the sound.
       steady: share of the first frame in the self-attention of all frames (`reference`).
+      follow: how much of each frame is drawn anew, over the frame before, which moves as the camera
+        does; 0 draws each frame by itself.
+      blend: with `follow`, share of the frame before in the latents of each.
       enlarge: how many times larger the frames are in the file.
       keep_frames: whether the folder of drawn frames stays when the video is done.
       size: "WIDTHxHEIGHT", short for width and height.
@@ -52,9 +59,12 @@ class VideoConfig(Reading, Settings):
     fps: float = 24.0
     easing: str = "linear"
     loop: bool = False
+    clip: str = ""
     audio: str = ""
     drive: tuple[Drive, ...] = ()
     steady: float = 0.0
+    follow: float = 0.0
+    blend: float = 0.0
     enlarge: int = 1
     keep_frames: bool = False
     size: str | None = None
@@ -83,6 +93,8 @@ class VideoConfig(Reading, Settings):
             ("fps", 1, 240),
             ("seconds", 0, MOST_FRAMES),
             ("steady", 0, 1),
+            ("follow", 0, 1),
+            ("blend", 0, 1),
             ("enlarge", 1, LARGEST),
             ("batch_size", 1, 10_000),
         ):
@@ -94,6 +106,15 @@ class VideoConfig(Reading, Settings):
             )
         if self.drive and not self.audio:
             raise ValueError("drive needs a sound to follow; give audio, or --audio FILE")
+        for name in ("clip", "motion", "steady", "noise"):
+            if self.follow and getattr(self, name) != getattr(VideoConfig, name):
+                raise ValueError(f"follow and {name} do not go together; give one of them")
+        if self.blend and not self.follow:
+            raise ValueError("blend is of frames that are made from those before; give follow")
+        if self.clip and self.image:
+            raise ValueError("clip gives each frame a picture to begin from, and so does image")
+        if self.steady and self.motion:
+            raise ValueError("steady draws the first frame alone, and motion all frames together")
         if self.steady and self.reference:
             raise ValueError("steady takes the first frame as reference; give one of them")
         in_range(self.settings)
@@ -101,8 +122,12 @@ class VideoConfig(Reading, Settings):
     @property
     def settings(self) -> Settings:
         """What key frames have that say nothing."""
-        options = {name: getattr(self, name) for name in OPTIONS}
-        return Settings(**with_sides(options | {"size": self.size}))
+        options = {name: getattr(self, name) for name in OPTIONS} | {"size": self.size}
+        if self.motion:
+            options["motion_loop"] = self.loop
+        if self.clip:
+            options["image"] = OF_CLIP
+        return Settings(**with_sides(options))
 
 
 def read_video(

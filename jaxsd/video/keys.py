@@ -12,7 +12,9 @@ from jaxsd.typed import nearest, value_of
 from jaxsd.video.config import VideoConfig
 from jaxsd.video.easing import EASINGS
 
-OWN = {"time": float, "easing": str, "zoom": float}
+CAMERA = ("angle", "x", "y")
+"""How a camera has turned, in degrees, and moved, in shares of width and height, with `follow`."""
+OWN = {"time": float, "easing": str, "zoom": float} | dict.fromkeys(CAMERA, float)
 """What a key frame has beside options of `Settings`, and of which type."""
 MOVES = (
     "prompt",
@@ -36,37 +38,48 @@ class Key(NamedTuple):
     easing: str  # of the way to the next
     zoom: float
     settings: Settings  # checked
+    camera: tuple[float, ...] = (0.0,) * len(CAMERA)
 
 
-def keys_of(config: VideoConfig, spec: ModelSpec, sound_seconds: float = 0.0) -> list[Key]:
+def keys_of(config: VideoConfig, spec: ModelSpec, seconds: float = 0.0) -> list[Key]:
     """The key frames in order of time; with `loop` the first one again, at the end.
 
     Raises:
       ValueError: one line that names the key frame, for what can not be drawn or gone between.
     """
     keys: list[Key] = []
-    settings, zoom = config.settings, 1.0
+    settings, zoom, camera = config.settings, 1.0, Key._field_defaults["camera"]
     for number, table in enumerate(config.key, 1):
         try:
             own, said = _divided(table)
             settings = settings_from(said, settings)
             zoom, easing = own.get("zoom", zoom), own.get("easing", config.easing)
+            camera = tuple(
+                own.get(name, before) for name, before in zip(CAMERA, camera, strict=True)
+            )
             _check(settings, zoom, easing)
+            if any(camera) and not config.follow:
+                raise ValueError(f"{', '.join(CAMERA)} move the frame before; give follow")
             time = own.get("time", -1.0)
-            keys.append(Key(time, easing, zoom, checked(_without_tags(settings), spec)))
+            keys.append(Key(time, easing, zoom, checked(_without_tags(settings), spec), camera))
         except ValueError as error:
             raise ValueError(f"key frame {number}: {error}") from None
-    keys = _timed(keys, config, sound_seconds)
+    keys = _timed(keys, config, seconds)
     if config.loop:
-        keys.append(keys[0]._replace(time=length_of(keys, config, sound_seconds)))
+        keys.append(keys[0]._replace(time=length_of(keys, config, seconds)))
     for number, (one, other) in enumerate(itertools.pairwise(keys), 1):
+        if config.follow and one.settings.seed != other.settings.seed:
+            raise ValueError(
+                f"key frames {number} and {number + 1} differ in seed, and with follow the noise "
+                "moves with the frame before; give one seed"
+            )
         _check_way(number, one.settings, other.settings, spec)
     return keys
 
 
-def length_of(keys: Sequence[Key], config: VideoConfig, sound_seconds: float = 0.0) -> float:
+def length_of(keys: Sequence[Key], config: VideoConfig, seconds: float = 0.0) -> float:
     """Seconds of the video."""
-    return config.seconds or sound_seconds or keys[-1].time
+    return config.seconds or seconds or keys[-1].time
 
 
 def _divided(table: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -102,14 +115,14 @@ def _without_tags(settings: Settings) -> Settings:
     return replace(settings, prompt=prompt, lora=settings.lora + named)
 
 
-def _timed(keys: list[Key], config: VideoConfig, sound_seconds: float) -> list[Key]:
+def _timed(keys: list[Key], config: VideoConfig, seconds: float) -> list[Key]:
     """The key frames with times: those that were given, or spread evenly."""
     given = [key.time for key in keys if key.time >= 0]
     if not given:
-        length = config.seconds or sound_seconds
+        length = config.seconds or seconds
         if not length:
             raise ValueError(
-                "how long is the video? give seconds, a sound, or each key frame a time"
+                "how long is the video? give seconds, a sound, a clip, or each key frame a time"
             )
         ways = len(keys) if config.loop else max(1, len(keys) - 1)
         return [key._replace(time=i * length / ways) for i, key in enumerate(keys)]
@@ -121,7 +134,7 @@ def _timed(keys: list[Key], config: VideoConfig, sound_seconds: float) -> list[K
     for number, (one, other) in enumerate(itertools.pairwise(given), 2):
         if other <= one:
             raise ValueError(f"key frame {number} has time {other:g}, which is not after {one:g}")
-    length = length_of(keys, config, sound_seconds)
+    length = length_of(keys, config, seconds)
     if length <= given[-1] and (config.loop or length < given[-1] or not length):
         after = (
             "after the last key frame, to lead back" if config.loop else "for its last key frame"
@@ -141,8 +154,15 @@ def _check_way(number: int, one: Settings, other: Settings, spec: ModelSpec) -> 
             raise ValueError(
                 f"{where} differ in {name}, which does not move; these do: {', '.join(MOVES)}"
             )
+    if one.motion and one.lora != other.lora:
+        raise ValueError(f"{where} differ in lora, and with motion all frames are of one call")
     if one.seed == other.seed:
         return
+    if one.motion:
+        raise ValueError(
+            f"{where} differ in seed, and with motion each frame has a seed of its own, one more "
+            "than that before; give one seed"
+        )
     if one.noise != "jax":
         raise ValueError(f"{where} differ in seed, which needs noise jax, and noise is {one.noise}")
     if tableau_of(one, spec).noise.any():

@@ -23,7 +23,7 @@ def made(
 
     Args:
       plan: of the video.
-      places: of its frames, files of pictures.
+      places: files of the frames that were drawn, in order.
       model_hash: of the weights that drew them.
       done: called with 1 for each frame that is written.
 
@@ -61,4 +61,5 @@ def places_of(manifest: Path) -> list[Path]:
 def _frames(plan: Plan, places: Sequence[Path]) -> Iterator[np.ndarray]:
     """The pictures of the frames, as they are shown."""
     for frame, place in zip(plan.frames, places, strict=True):
-        yield zoomed(read_image(place), frame.zoom, plan.config.enlarge)
+        zoom = 1.0 if plan.config.follow else frame.zoom  # else the frames have it
+        yield zoomed(read_image(place), zoom, plan.config.enlarge)

@@ -10,16 +10,19 @@ import numpy as np
 
 from jaxsd.canvases import pictures_alone, read_pictures
 from jaxsd.config import ModelSpec
-from jaxsd.settings import OPTIONS, Lora, Settings, adapters_of, checked
+from jaxsd.images.moving import Move
+from jaxsd.settings import LARGEST_SEED, OPTIONS, Lora, Settings, adapters_of, checked
 from jaxsd.settings.adapters import adapter_place
 from jaxsd.video.config import MOST_FRAMES, VideoConfig
 from jaxsd.video.drive import Drive, followed, warped
 from jaxsd.video.keys import LARGEST_ZOOM, Key, keys_of, length_of
 from jaxsd.video.sound import Sound, read_sound
+from jaxsd.video.source import Source, open_source, write_frames
 from jaxsd.video.walk import DIGITS, at, between, mean
 
-TABLE, FIRST = "frames.jsonl", "first"
-"""Names in the folder of frames: their table, and the folder of a steady video's first frame."""
+TABLE, FIRST, CLIP = "frames.jsonl", "first", "clip"
+"""Names in the folder of frames: their table, and folders: of a steady video's first frame, and of
+the frames of a clip that is drawn over."""
 
 
 class Frame(NamedTuple):
@@ -27,6 +30,7 @@ class Frame(NamedTuple):
 
     settings: Settings
     zoom: float
+    camera: Move = Move()  # since the beginning
 
 
 class Plan(NamedTuple):
@@ -37,6 +41,7 @@ class Plan(NamedTuple):
     shown: tuple[int, ...]  # frames of the contact sheet: those nearest to the key frames
     sound: Sound | None
     driven: np.ndarray  # [drives, frames], 0 to 1
+    source: Source | None = None  # what is drawn over
 
 
 def planned(config: VideoConfig, spec: ModelSpec) -> Plan:
@@ -47,7 +52,8 @@ def planned(config: VideoConfig, spec: ModelSpec) -> Plan:
       OSError: a sound that can not be read.
     """
     sound = read_sound(config.audio) if config.audio else None
-    seconds = sound.seconds if sound else 0.0
+    source = open_source(config.clip, config.fps) if config.clip else None
+    seconds = sound.seconds if sound else source.seconds if source else 0.0
     keys = keys_of(config, spec, seconds)
     count = max(1, round(length_of(keys, config, seconds) * config.fps))
     if count > MOST_FRAMES:
@@ -66,19 +72,40 @@ def planned(config: VideoConfig, spec: ModelSpec) -> Plan:
         _driven(_frame(keys, time, mixes=mixes), config.drive, numbers[:, i])
         for i, time in enumerate(times)
     ]
+    if config.motion:
+        frames = _clip(frames)
     nearest = dict.fromkeys(int(np.abs(times - key.time).argmin()) for key in keys)
-    return Plan(config, tuple(frames), tuple(nearest), sound, numbers)
+    return Plan(config, tuple(frames), tuple(nearest), sound, numbers, source)
 
 
 def _frame(keys: list[Key], time: float, *, mixes: bool) -> Frame:
     one, other, share = at(keys, time)
     settings = between(one.settings, other.settings, share, mixes=mixes)
-    return Frame(settings, mean(one.zoom, other.zoom, share))
+    zoom = mean(one.zoom, other.zoom, share)
+    camera = (mean(*both, share) for both in zip(one.camera, other.camera, strict=True))
+    return Frame(settings, zoom, Move(zoom, *camera))
+
+
+def _clip(frames: list[Frame]) -> list[Frame]:
+    """The frames with a seed for each, for modules that were trained on noise that differs.
+
+    Raises:
+      ValueError: they can not be drawn in one call.
+    """
+    if len({frame.settings.lora for frame in frames}) > 1:
+        raise ValueError("drive.moves 'lora' needs a call for each frame, and motion is one of all")
+    last = frames[0].settings.seed + len(frames) - 1
+    if last > LARGEST_SEED:
+        raise ValueError(f"the last frame would have seed {last}; the largest is {LARGEST_SEED}")
+    return [
+        frame._replace(settings=replace(frame.settings, seed=frame.settings.seed + i))
+        for i, frame in enumerate(frames)
+    ]
 
 
 def _driven(frame: Frame, drives: tuple[Drive, ...], numbers: np.ndarray) -> Frame:
     """A frame with what the sound adds to it."""
-    settings, zoom = frame
+    settings, zoom, camera = frame
     for drive, number in zip(drives, numbers, strict=True):
         added = round(drive.amount * float(number), DIGITS)
         if drive.moves == "zoom":
@@ -90,7 +117,7 @@ def _driven(frame: Frame, drives: tuple[Drive, ...], numbers: np.ndarray) -> Fra
         elif drive.moves != "walk":
             weighed = tuple(_heavier(one, added) for one in getattr(settings, drive.moves))
             settings = replace(settings, **{drive.moves: weighed})
-    return Frame(settings, zoom)
+    return Frame(settings, zoom, camera._replace(zoom=zoom))
 
 
 def _heavier(one: Any, added: float) -> Any:
@@ -113,6 +140,27 @@ def check_files(plan: Plan) -> None:
         read_pictures(pictures_alone(settings))
         for file in adapters_of([settings]).files:
             adapter_place(file)
+
+
+def over_clip(plan: Plan, folder: Path) -> Plan:
+    """The same with the frames of the clip, which are written into a folder, to begin from.
+
+    Raises:
+      OSError: the clip can not be read.
+    """
+    numbers = plan.source.numbers(len(plan.frames), plan.config.fps)
+    places = write_frames(plan.source, numbers, folder)
+    frames = (
+        one._replace(settings=_begun_from(str(place), one.settings))
+        for one, place in zip(plan.frames, places, strict=True)
+    )
+    return plan._replace(frames=tuple(frames))
+
+
+def _begun_from(picture: str, settings: Settings) -> Settings:
+    """Settings with a picture to begin from, which ControlNets without one look at too."""
+    control = tuple(one if one.image else replace(one, image=picture) for one in settings.control)
+    return replace(settings, image=picture, control=control)
 
 
 def steadied(plan: Plan, first: Path) -> Plan:
@@ -154,6 +202,7 @@ def check_folder(folder: Path) -> None:
       ValueError: it is not empty, and no run of frames began there.
     """
     begun = any((place / TABLE).is_file() for place in (folder, folder / FIRST))
+    begun |= (folder / CLIP).is_dir()
     if folder.exists() and not begun and any(folder.iterdir()):
         raise ValueError(
             f"{folder}, where the frames would be drawn, has other files in it; give the video "

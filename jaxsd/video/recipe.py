@@ -8,6 +8,7 @@ from typing import Any
 
 import jaxsd
 from jaxsd.video.plan import Plan
+from jaxsd.video.source import source_hash
 
 
 def recipe_of(plan: Plan, model_hash: str) -> str:
@@ -16,6 +17,8 @@ def recipe_of(plan: Plan, model_hash: str) -> str:
     lines = [f"# jaxsd {jaxsd.__version__}", f"# model {model_hash}"]
     if plan.sound:
         lines.append(f"# sound {plan.sound.sha256}")
+    if plan.source:
+        lines.append(f"# clip {source_hash(plan.source)}")
     tables = {"key": config.key, "drive": config.drive}
     for one in fields(config):
         value = getattr(config, one.name)

@@ -163,7 +163,7 @@ def test_what_is_wrong_is_told_in_one_line(folder):
     refused("no.safetensors", "there is no file 'no.safetensors'", encoder=str(folder))
     refused(good, "no image encoder at nowhere, which IP-Adapter", encoder="nowhere")
     (folder / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="empty has no weights of an image encoder"):
+    with pytest.raises(FileNotFoundError, match="empty has no file of weights"):
         weights_place(folder / "empty")
     refused(good, "is an IP-Adapter, and not the vision tower of a CLIP", encoder=good)
     face = {"image_proj.proj.0.weight": one, "ip_adapter.0.to_q_lora.down.weight": one}

@@ -157,6 +157,5 @@ def test_a_frame_that_was_not_drawn_has_a_line(tmp_path: Path) -> None:
     said = manifest.read_text().splitlines(keepends=True)
     said[-4] = '{"id": "000003", "status": "failed", "error": "why"}\n'
     manifest.write_text("".join(said))
-    plan = plan_of({"prompt": "a"}, output=str(tmp_path / "out"))
     with pytest.raises(ValueError, match="frame 3 could not be drawn: why"):
-        made(plan, places_of(manifest), "abc", done=lambda _: None)
+        places_of(manifest)

@@ -69,7 +69,7 @@ def test_easings_and_times_of_key_frames() -> None:
 
 def test_a_loop_ends_before_its_beginning() -> None:
     plan = plan_of({"prompt": "a", "seed": 1}, {"seed": 2}, loop=True)
-    seen = [(one.seed, one.variation_strength) for one, _ in plan.frames]
+    seen = [(one.seed, one.variation_strength) for one, *_ in plan.frames]
     assert seen == [(1, 0), (1, 0.25), (1, 0.5), (1, 0.75), (2, 0), (2, 0.25), (2, 0.5), (2, 0.75)]
 
 
@@ -92,7 +92,7 @@ def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:
 
 def test_all_frames_of_a_steady_video_look_at_the_first(tmp_path: Path) -> None:
     plan = steadied(plan_of({"prompt": "a"}, {"prompt": "b"}, steady=0.4), tmp_path / "first.png")
-    for settings, _ in plan.frames:
+    for settings, *_ in plan.frames:
         assert settings.reference == str(tmp_path / "first.png")
         assert settings.reference_strength == 0.4
 
@@ -120,7 +120,7 @@ def test_what_a_sound_adds(tmp_path: Path) -> None:
     plan = plan_of(key, **told)
     assert len(plan.frames) == 8, "as long as the sound"
     assert plan.driven.argmax(axis=1).tolist() == [4] * 4
-    for (settings, zoom), heard in zip(plan.frames, plan.driven[0], strict=True):
+    for (settings, zoom, _), heard in zip(plan.frames, plan.driven[0], strict=True):
         assert zoom == pytest.approx(1 + 0.5 * heard)
         assert settings.guidance_scale == pytest.approx(7.5 - 2 * heard)
         assert settings.lora[0].weights == pytest.approx((0.5 + 0.3 * heard, 0.1 + 0.3 * heard))

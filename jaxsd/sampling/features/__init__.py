@@ -6,6 +6,7 @@ not in the program: the structure of the arguments decides what is compiled.
 
 from collections.abc import Iterable
 from functools import partial, reduce
+from typing import Any
 
 from jaxsd.sampling.call import Branches, Combine, Conditions, Networks, UNetCall, unet_call
 from jaxsd.sampling.features import (
@@ -20,6 +21,7 @@ from jaxsd.sampling.features import (
     ip_adapter,
     mimic,
     momentum,
+    motion,
     noise_mask,
     pag,
     reference,
@@ -37,6 +39,7 @@ from jaxsd.sampling.loop import Hook, Memory, Network, Step
 from jaxsd.types import Array, Params
 
 FEATURES: dict[str, Feature] = {
+    "motion": motion.FEATURE,
     "ip_adapter": ip_adapter.FEATURE,
     "pag": pag.FEATURE,
     "seg": seg.FEATURE,
@@ -97,11 +100,19 @@ def wrapped(
     names: Iterable[str], networks: Networks, params: Params, conditions: Conditions
 ) -> UNetCall:
     """The U-Net with features around it."""
-    unet = unet_call(networks, params)
-    for name in names:
-        if (wrap := FEATURES[name].wrap) is not None:
-            unet = wrap(networks, params, conditions.held.get(name), unet)
-    return unet
+
+    def unet_of(held: dict[str, Any]) -> UNetCall:
+        unet = unet_call(networks, params)
+        for name in names:
+            if (wrap := FEATURES[name].wrap) is not None:
+                unet = wrap(networks, params, held.get(name), unet)
+        return unet
+
+    held = conditions.held
+    dividing = next((name for name in names if FEATURES[name].divide is not None), None)
+    if dividing is None:
+        return unet_of(held)
+    return FEATURES[dividing].divide(unet_of, held, held[dividing])
 
 
 def combined(names: Iterable[str], conditions: Conditions) -> Combine:

@@ -17,12 +17,18 @@ class Beginning(NamedTuple):
     draws: dict[int, Array] | None  # as in `Given`
 
 
+Held = dict[str, Any]
+"""Results of `Feature.hold`, by the names of features."""
+
+
 class Feature(NamedTuple):
     """Functions of one feature; arrays are [B, ...], a device's own images on a mesh.
 
     Attributes:
       hold: (networks, params, given, beginning) -> what the feature holds; once, before the loop.
       wrap: (networks, params, held, unet) -> the U-Net with the feature around it.
+      divide: (what features hold -> the U-Net with them, what they hold, own) -> a U-Net that runs
+        parts of the batch in turn; of one feature at most.
       combine: (held, branches, combined, step, memory) -> (combined, memory); changes the weighted
         sum of branches.
       around: (held, network) -> the network of the loop, guided, with the feature around it.
@@ -34,6 +40,9 @@ class Feature(NamedTuple):
 
     hold: Callable[[Networks, Params, Any, Beginning], Any] | None = None
     wrap: Callable[[Networks, Params, Any, UNetCall], UNetCall] | None = None
+    divide: (
+        Callable[[Callable[[dict[str, Any]], UNetCall], dict[str, Any], Any], UNetCall] | None
+    ) = None
     combine: Callable[[Any, Branches, Array, Step, Memory], tuple[Array, Memory]] | None = None
     around: Callable[[Any, Network], Network] | None = None
     on_x0: Hook | None = None
