@@ -3,6 +3,7 @@
 import argparse
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from jaxsd.cli.options import add_reading, loading, opened, reading
 from jaxsd.cli.progress import say
@@ -71,6 +72,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="ControlNet or T2I-Adapter of the first model, and the name that clients give it; may "
         "be given several times",
     )
+    parser.add_argument(
+        "--comfy", action="store_true", help="answer ComfyUI's clients too, and run their graphs"
+    )
+    parser.add_argument(
+        "--comfy-models",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="ComfyUI's folder of models for graphs, with checkpoints, loras, ...; may be given "
+        "several times",
+    )
+    parser.add_argument(
+        "--extra-model-paths", metavar="FILE", help="an extra_model_paths.yaml for graphs"
+    )
+    parser.add_argument(
+        "--comfy-frontend",
+        metavar="DIR",
+        help="the folder static of comfyui-frontend-package, ComfyUI's editor, to serve in place "
+        "of the page",
+    )
     parser.add_argument("--wildcards", default="", metavar="FOLDER", help="of NAME.txt files")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
     parser.add_argument("--taesd", metavar="TAESD", help="tiny autoencoder to decode with")
@@ -85,18 +106,28 @@ def main(args: argparse.Namespace) -> None:
     for name in ("slots", "max_queue"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} is at least 1")
-    for folder in (*args.lora_folder, *args.embedding_folder, *filter(None, [args.wildcards])):
+    comfy_flags = (*args.comfy_models, args.extra_model_paths, args.comfy_frontend)
+    if any(comfy_flags) and not args.comfy:
+        raise ValueError("folders for graphs of ComfyUI are given without --comfy; add it")
+    folders = (*args.lora_folder, *args.embedding_folder, *args.comfy_models, args.wildcards)
+    for folder in filter(None, folders):
         if not Path(folder).is_dir():
             raise ValueError(f"{folder} is no folder; give one that there is")
     folders = {"lora_folder": args.lora_folder, "embedding_folder": args.embedding_folder}
     own = {name: tuple(value) for name, value in folders.items()}
     base = in_range(Settings(wildcards=args.wildcards, **own))
+    if args.comfy_frontend and not (Path(args.comfy_frontend) / "index.html").is_file():
+        raise ValueError(
+            f"--comfy-frontend {args.comfy_frontend} has no index.html; give the folder static of "
+            "comfyui-frontend-package (pip install)"
+        )
     sources = named_models(args.model or ["emoji"])
     for source in sources.values():
         opened(argparse.Namespace(**vars(args) | {"model": source}))
     controls = named_models(args.control)
     for source in controls.values():
         controlnet_place(source)
+    extra = _extra_paths(args)
     listener = listening(args.host, args.port)
     # Imported here because these import jax: wrong arguments are reported without that delay.
     from jaxsd.drawings import with_programs
@@ -126,7 +157,48 @@ def main(args: argparse.Namespace) -> None:
         artist = PipelineArtist(pipe, places)
         models.append(Served(name, pipe.spec, artist, recipe, tuple(pipe.controlnets)))
     place = Place(args.host, args.port, token, tuple(args.allowed_host), args.shutdown_timeout)
-    serve(models, base, place, store, Engine(args.max_queue), listener, say)
+    comfy = _comfy(args, extra, sources, models) if args.comfy else None
+    serve(models, base, place, store, Engine(args.max_queue), listener, say, comfy)
+
+
+def _extra_paths(args: argparse.Namespace) -> dict[str, list[Path]]:
+    """Kind of model for graphs -> folders."""
+    if not args.extra_model_paths:
+        return {}
+    from jaxsd.workflow import read_extra_paths
+
+    return read_extra_paths(args.extra_model_paths)
+
+
+def _comfy(
+    args: argparse.Namespace,
+    extra: dict[str, list[Path]],
+    sources: dict[str, str],
+    models: list[Any],
+) -> Any:
+    """What runs graphs; the models that are served are checkpoints there, by their names."""
+    from jaxsd.server.comfy import Comfy
+    from jaxsd.server.comfy_events import Events
+    from jaxsd.server.comfy_queue import ComfyQueue
+    from jaxsd.workflow import Workspace
+
+    base = (Path(args.data) if args.data else cache_folder() / "served") / "comfy"
+    for kind, own in (("loras", args.lora_folder), ("embeddings", args.embedding_folder)):
+        extra[kind] = [*extra.get(kind, ()), *map(Path, own)]
+    pipes = {sources[one.name]: one.artist.pipe for one in models}
+    place = Workspace(
+        models=[Path(one) for one in args.comfy_models],
+        extra=extra,
+        named=sources,
+        inputs=base / "input",
+        outputs=base / "output",
+        dtype=args.dtype,
+        programs=models[0].artist.pipe.programs,
+        closed=True,
+        opened=pipes,
+    )
+    editor = Path(args.comfy_frontend) if args.comfy_frontend else None
+    return Comfy(ComfyQueue(place, Events()), base / "editor", editor)
 
 
 def named_models(given: list[str]) -> dict[str, str]:

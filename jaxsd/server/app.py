@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -13,9 +14,12 @@ from jaxsd.server import metrics, native, openai_images, page_routes, webui_api
 from jaxsd.server.refusals import Refused
 from jaxsd.server.service import Service
 
+if TYPE_CHECKING:  # it imports jax
+    from jaxsd.server.comfy import Comfy
 
-def app_of(service: Service) -> FastAPI:
-    """The app, without its guard."""
+
+def app_of(service: Service, comfy: "Comfy | None" = None) -> FastAPI:
+    """The app, without its guard; with ComfyUI's routes if they are asked for."""
 
     @asynccontextmanager
     async def begin(app: FastAPI) -> AsyncIterator[None]:
@@ -32,6 +36,8 @@ def app_of(service: Service) -> FastAPI:
     app.include_router(native.routes(service))
     app.include_router(openai_images.routes(service))
     app.include_router(webui_api.routes(service))
+    if comfy is not None:
+        comfy.add_to(app)
     app.include_router(page_routes.routes())
 
     @app.get("/health", tags=["probes"])
@@ -50,6 +56,9 @@ def app_of(service: Service) -> FastAPI:
     async def numbers() -> Response:
         """Numbers for Prometheus."""
         return Response(*metrics.exposed(service))
+
+    if comfy is not None:
+        comfy.add_files_to(app)
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> Response:
