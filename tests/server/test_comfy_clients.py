@@ -134,7 +134,7 @@ def test_the_editor_loads_a_graph_and_runs_it(begun):
         browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1500, "height": 900})
         errors = []
-        page.on("pageerror", errors.append)
+        page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(url)
         page.wait_for_function("window.app?.graph?._nodes", timeout=120_000)
         page.evaluate("graph => window.app.loadGraphData(graph)", graph)
