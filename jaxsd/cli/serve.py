@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from jaxsd.cli.options import add_reading, loading, opened, reading
 from jaxsd.cli.progress import say
@@ -96,6 +97,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image-encoder", default="", metavar="MODEL", help="that the IP-Adapters look with"
     )
+    parser.add_argument(
+        "--comfy", action="store_true", help="answer ComfyUI's clients too, and run their graphs"
+    )
+    parser.add_argument(
+        "--comfy-models",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="ComfyUI's folder of models for graphs, with checkpoints, loras, ...; may be given "
+        "several times",
+    )
+    parser.add_argument(
+        "--extra-model-paths", metavar="FILE", help="an extra_model_paths.yaml for graphs"
+    )
+    parser.add_argument(
+        "--comfy-frontend",
+        metavar="DIR",
+        help="the folder static of comfyui-frontend-package, ComfyUI's editor, to serve in place "
+        "of the page",
+    )
     parser.add_argument("--wildcards", default="", metavar="FOLDER", help="of NAME.txt files")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
     parser.add_argument("--taesd", metavar="TAESD", help="tiny autoencoder to decode with")
@@ -117,13 +138,22 @@ def main(args: argparse.Namespace) -> None:
             raise ValueError(f"--{name.replace('_', '-')} is at least 1")
     if args.memory is not None and not args.memory > 0:
         raise ValueError("--memory is more than 0")
-    for folder in (*args.lora_folder, *args.embedding_folder, *filter(None, [args.wildcards])):
+    comfy_flags = (*args.comfy_models, args.extra_model_paths, args.comfy_frontend)
+    if any(comfy_flags) and not args.comfy:
+        raise ValueError("folders for graphs of ComfyUI are given without --comfy; add it")
+    folders = (*args.lora_folder, *args.embedding_folder, *args.comfy_models, args.wildcards)
+    for folder in filter(None, folders):
         if not Path(folder).is_dir():
             raise ValueError(f"{folder} is no folder; give one that there is")
-    folders = {"lora_folder": args.lora_folder, "embedding_folder": args.embedding_folder}
-    places = {name: tuple(value) for name, value in folders.items()}
+    given = {"lora_folder": args.lora_folder, "embedding_folder": args.embedding_folder}
+    places = {name: tuple(value) for name, value in given.items()}
     base = Settings(wildcards=args.wildcards, image_encoder=args.image_encoder, **places)
     in_range(base)
+    if args.comfy_frontend and not (Path(args.comfy_frontend) / "index.html").is_file():
+        raise ValueError(
+            f"--comfy-frontend {args.comfy_frontend} has no index.html; give the folder static of "
+            "comfyui-frontend-package (pip install)"
+        )
     sources = named_models(args.model or ["emoji"])
     stored = {
         name: opened(argparse.Namespace(**vars(args) | {"model": source}))
@@ -132,6 +162,7 @@ def main(args: argparse.Namespace) -> None:
     controls, adapters = named_models(args.control), named_models(args.ip_adapter)
     for source in controls.values():
         controlnet_place(source)
+    extra = _extra_paths(args)
     listener = listening(args.host, args.port)
     # Imported here because these import jax: wrong arguments are reported without that delay.
     from jaxsd.server.engine import Engine
@@ -151,7 +182,51 @@ def main(args: argparse.Namespace) -> None:
     shelf = Shelf(None if args.memory is None else int(args.memory * 1e9))
     place = Place(args.host, args.port, token, tuple(args.allowed_host), args.shutdown_timeout)
     engine = Engine(args.max_queue, devices=devices)
-    serve(models, base, place, store, engine, listener, say, shelf)
+    comfy = _comfy(args, extra, sources, shelf) if args.comfy else None
+    serve(models, base, place, store, engine, listener, say, shelf, comfy)
+
+
+def _extra_paths(args: argparse.Namespace) -> dict[str, list[Path]]:
+    """Kind of model for graphs -> folders."""
+    if not args.extra_model_paths:
+        return {}
+    from jaxsd.workflow import read_extra_paths
+
+    return read_extra_paths(args.extra_model_paths)
+
+
+def _comfy(
+    args: argparse.Namespace,
+    extra: dict[str, list[Path]],
+    sources: dict[str, str],
+    shelf: Any,
+) -> Any:
+    """What runs graphs; the models that are served are checkpoints there, by their names."""
+    from jaxsd.executables import Executables
+    from jaxsd.folders import writable_cache
+    from jaxsd.server.comfy import Comfy
+    from jaxsd.server.comfy_events import Events
+    from jaxsd.server.comfy_queue import ComfyQueue
+    from jaxsd.workflow import Workspace
+
+    cache = writable_cache(say)
+    base = (Path(args.data) if args.data else cache_folder() / "served") / "comfy"
+    for kind, own in (("loras", args.lora_folder), ("embeddings", args.embedding_folder)):
+        extra[kind] = [*extra.get(kind, ()), *map(Path, own)]
+    names = {source: name for name, source in sources.items()}
+    place = Workspace(
+        models=[Path(one) for one in args.comfy_models],
+        extra=extra,
+        named=sources,
+        inputs=base / "input",
+        outputs=base / "output",
+        dtype=args.dtype,
+        programs=Executables(cache and cache / "programs", say),
+        closed=True,
+        opened=lambda source: shelf.pipe(names.get(source)),
+    )
+    editor = Path(args.comfy_frontend) if args.comfy_frontend else None
+    return Comfy(ComfyQueue(place, Events()), base / "editor", editor)
 
 
 def named_models(given: list[str]) -> dict[str, str]:

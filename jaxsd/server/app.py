@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -19,9 +19,12 @@ from jaxsd.server.service import Service
 from jaxsd.server.store import Store
 from jaxsd.server.videos import Videos
 
+if TYPE_CHECKING:  # it imports jax
+    from jaxsd.server.comfy import Comfy
 
-def app_of(service: Service) -> FastAPI:
-    """The app, without its guard."""
+
+def app_of(service: Service, comfy: "Comfy | None" = None) -> FastAPI:
+    """The app, without its guard; with ComfyUI's routes if they are asked for."""
     videos = Videos(service, service.store.folder / "videos")
 
     @asynccontextmanager
@@ -42,6 +45,8 @@ def app_of(service: Service) -> FastAPI:
     app.include_router(openai_images.routes(service))
     app.include_router(openai_videos.routes(videos))
     app.include_router(webui_api.routes(service))
+    if comfy is not None:
+        comfy.add_to(app)
     app.include_router(page_routes.routes(service))
 
     @app.get("/health", tags=["probes"])
@@ -60,6 +65,9 @@ def app_of(service: Service) -> FastAPI:
     async def numbers() -> Response:
         """Numbers for Prometheus."""
         return Response(*metrics.exposed(service))
+
+    if comfy is not None:
+        comfy.add_files_to(app)
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> Response:

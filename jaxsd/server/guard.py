@@ -20,6 +20,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 OPEN_PATHS = ("/health", "/ready")
 """Need no token."""
 READING = ("GET", "HEAD")
+CONNECTING = "CONNECT"
+"""In place of a method, for websockets: a page of another origin could read what they say."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -52,13 +54,20 @@ class Guard:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answers a request, or has the app answer it."""
-        if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self.app(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
             return
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
+        if scope["type"] == "websocket":
+            try:
+                self.check(CONNECTING, scope["path"], headers)
+            except Refused:
+                await send({"type": "websocket.close", "code": 1008})
+                return
+            await self.app(scope, receive, send)
+            return
         limited, begun = _Limited(receive, self.most_bytes), False
 
         async def answer(message: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
 
@@ -23,9 +23,14 @@ from jaxsd.server.shelf import Shelf
 from jaxsd.server.store import Store
 from jaxsd.settings import Settings, checked, rows_of
 
+if TYPE_CHECKING:  # it imports jax
+    from jaxsd.server.comfy import Comfy
+
 LEAST_TOKEN = 16
 """Characters of a token."""
 MOST_PORT = 2**16 - 1
+MOST_MESSAGE = 2**16
+"""Bytes of what a client says over a websocket."""
 GRACE = 3
 """Seconds that connections have to end when all is drawn."""
 
@@ -46,6 +51,18 @@ class Place:
     token: str = ""
     names: tuple[str, ...] = ()
     patience: float = 30.0
+
+
+class Worker(Protocol):
+    """A thread that does what clients ask for."""
+
+    draining: bool
+
+    def drain(self) -> None:
+        """Takes nothing more, and ends when what has begun is done."""
+
+    def join(self, seconds: float) -> bool:
+        """Waits for the end; whether it has come."""
 
 
 def read_token(path: str | None, host: str) -> str:
@@ -122,6 +139,7 @@ def serve(
     listener: socket.socket,
     say: Callable[[str], None],
     shelf: Shelf,
+    comfy: "Comfy | None" = None,
 ) -> None:
     """Serves until a signal, and finishes what is being drawn.
 
@@ -134,39 +152,52 @@ def serve(
       listener: a socket that listens there.
       say: called with lines for people.
       shelf: empty.
+      comfy: runs graphs of ComfyUI's clients; its thread is not begun.
     """
     shelf.check(models)
+    workers: list[Worker] = [engine]
+    if comfy is not None:
+        comfy.queue.start()
+        workers.append(comfy.queue)
     engine.start()
     for model, artist in shelf.fill(models):
         warm_up(model, artist, base, engine, engine.devices)
     service = Service(models, engine, store, base, shelf)
     hosts = {*LOOPBACK, *place.names, place.host} - {"0.0.0.0", "::"}
-    app = Guard(app_of(service), hosts, place.token)
+    app = Guard(app_of(service, comfy), hosts, place.token)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE,
+        ws_max_size=MOST_MESSAGE,
     )
     shown = f"[{place.host}]" if ":" in place.host else place.host
     say(f"listening on http://{shown}:{listener.getsockname()[1]}")
-    _Server(config, engine, place.patience).run(sockets=[listener])
-    engine.drain()
-    engine.join(place.patience)
+    _Server(config, workers, place.patience).run(sockets=[listener])
+    for one in workers:
+        one.drain()
+    for one in workers:
+        one.join(place.patience)
     service.close()
 
 
 class _Server(uvicorn.Server):
     """Ends in good order at the first signal, and at once at the second."""
 
-    def __init__(self, config: uvicorn.Config, engine: Engine, patience: float) -> None:
+    def __init__(self, config: uvicorn.Config, workers: Sequence[Worker], patience: float) -> None:
         super().__init__(config)
-        self.engine, self.patience = engine, patience
+        self.workers, self.patience = workers, patience
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Takes nothing new from now on, and ends when the last picture is done."""
-        if self.engine.draining:
+        if self.workers[0].draining:
             os._exit(128 + sig)  # what is in a call of the network can not be stopped
-        self.engine.drain()
+        for one in self.workers:
+            one.drain()
         threading.Thread(target=self._end, daemon=True).start()
 
     def _end(self) -> None:
-        self.engine.join(self.patience)
+        for one in self.workers:
+            one.join(self.patience)
         self.should_exit = True

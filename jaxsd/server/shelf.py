@@ -82,6 +82,11 @@ class Shelf:
         """Whether a model is in memory."""
         return name in self._there
 
+    def pipe(self, name: str | None) -> Any:
+        """The pipeline of a model; None where it is not in memory. For any thread."""
+        artist = self._there.get(name)
+        return artist and artist.pipe
+
     def close(self) -> None:
         """Ends the thread that loads."""
         self._loader.shutdown()

@@ -1,9 +1,9 @@
 """What is wrong with a graph, found before a node runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from jaxsd.workflow.graph import Graph, Link
-from jaxsd.workflow.schema import CLASSES
+from jaxsd.workflow.schema import CLASSES, Input, Wrong
 
 REPLACED = {
     "IPAdapter": "--ip-adapter of jaxsd generate",
@@ -26,16 +26,22 @@ def check_graph(graph: Graph) -> None:
     Raises:
       ValueError: one line, for the first kind of mistake.
     """
-    needed = needed_nodes(graph)
+    needed = needed_nodes(graph, outputs_of(graph))
+    check_classes(graph, needed)
+    for name in needed:
+        for wrong in mistakes_of(graph, name):
+            raise wrong
+    check_cycles(graph, needed)
+
+
+def check_classes(graph: Graph, needed: Iterable[str]) -> None:
+    """Raises ValueError for nodes whose classes are not here; it names all of them."""
     unknown = sorted({graph[name].kind for name in needed if graph[name].kind not in CLASSES})
     if unknown:
         raise ValueError(
             f"the graph has nodes that are not here: {', '.join(unknown)}{_instead(unknown)}; "
             "mute or bypass them in the editor, or take others"
         )
-    for name in needed:
-        _check_node(graph, name)
-    _check_cycles(graph, needed)
 
 
 def outputs_of(graph: Graph) -> list[str]:
@@ -51,13 +57,13 @@ def outputs_of(graph: Graph) -> list[str]:
     return found
 
 
-def needed_nodes(graph: Graph) -> list[str]:
-    """The nodes that outputs need, themselves among them.
+def needed_nodes(graph: Graph, outputs: Iterable[str]) -> list[str]:
+    """The nodes that some nodes need, themselves among them.
 
     Raises:
-      ValueError: no output, or a link to a node that is not there.
+      Wrong: a link to a node that is not there.
     """
-    waiting, seen = outputs_of(graph), {}
+    waiting, seen = list(outputs), {}
     while waiting:
         name = waiting.pop()
         if name in seen:
@@ -65,7 +71,8 @@ def needed_nodes(graph: Graph) -> list[str]:
         seen[name] = None
         for key, value in _links(graph, name):
             if value.node not in graph:
-                raise ValueError(f"{_where(graph, name, key)} comes from a node that is not there")
+                line = f"{_where(graph, name, key)} comes from a node that is not there"
+                raise Wrong(line, "bad_linked_input", key, name)
             waiting.append(value.node)
     return list(seen)
 
@@ -97,39 +104,50 @@ def _instead(unknown: list[str]) -> str:
     return f" (instead of {'; '.join(found)})" if found else ""
 
 
-def _check_node(graph: Graph, name: str) -> None:
-    node = graph[name]
-    for key, one in CLASSES[node.kind].inputs.items():
-        where = _where(graph, name, key)
-        if key not in node.inputs:
-            if one.is_required:
-                raise ValueError(f"{where} is missing; it is a {one.type_name}")
-            continue
-        value = node.inputs[key]
-        if isinstance(value, Link):
-            outputs = CLASSES[graph[value.node].kind].outputs
-            if not 0 <= value.output < len(outputs):
-                raise ValueError(
-                    f"{where} is output {value.output} of node {value.node} "
-                    f"({graph[value.node].kind}), which has {len(outputs)}"
-                )
-            given = outputs[value.output]
-            if not _fits(given, one.type_name):
-                raise ValueError(
-                    f"{where} is a {one.type_name}, and node {value.node} "
-                    f"({graph[value.node].kind}) gives a {given}"
-                )
-        elif one.is_value:
-            one.value_of(value, where)
-        else:
-            raise ValueError(f"{where} is a {one.type_name}; it comes from another node")
+def mistakes_of(graph: Graph, name: str) -> Iterator[Wrong]:
+    """What is wrong with the inputs of a node, whose sources have known classes."""
+    for one in CLASSES[graph[name].kind].inputs.values():
+        try:
+            _check_input(graph, name, one)
+        except Wrong as wrong:
+            yield wrong
+
+
+def _check_input(graph: Graph, name: str, one: Input) -> None:
+    node, where = graph[name], _where(graph, name, one.name)
+    if one.name not in node.inputs:
+        if one.is_required:
+            line = f"{where} is missing; it is a {one.type_name}"
+            raise Wrong(line, "required_input_missing", one.name)
+        return
+    value = node.inputs[one.name]
+    if isinstance(value, Link):
+        _check_link(graph, value, one, where)
+    elif one.is_value:
+        one.value_of(value, where)
+    else:
+        line = f"{where} is a {one.type_name}; it comes from another node"
+        raise Wrong(line, "bad_linked_input", one.name)
+
+
+def _check_link(graph: Graph, link: Link, one: Input, where: str) -> None:
+    source = f"node {link.node} ({graph[link.node].kind})"
+    outputs = CLASSES[graph[link.node].kind].outputs
+    if not 0 <= link.output < len(outputs):
+        line = f"{where} is output {link.output} of {source}, which has {len(outputs)}"
+        raise Wrong(line, "bad_linked_input", one.name)
+    given = outputs[link.output]
+    if not _fits(given, one.type_name):
+        line = f"{where} is a {one.type_name}, and {source} gives a {given}"
+        raise Wrong(line, "return_type_mismatch", one.name)
 
 
 def _fits(given: str, wanted: str) -> bool:
     return given == wanted or {given, wanted} <= VALUES
 
 
-def _check_cycles(graph: Graph, needed: list[str]) -> None:
+def check_cycles(graph: Graph, needed: Iterable[str]) -> None:
+    """Raises ValueError if nodes need each other."""
     left = {name: {link.node for _, link in _links(graph, name)} for name in needed}
     while ready := [name for name, needs in left.items() if not needs & left.keys()]:
         for name in ready:

@@ -1,7 +1,7 @@
 """Runs a graph: only what outputs need, each node once, and nothing again that did not change."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 from jaxsd.workflow.checking import check_graph, needed_nodes, outputs_of
@@ -26,6 +26,9 @@ def run_graph(
     workspace: Workspace,
     cache: Cache | None = None,
     begins: Callable[[str, Node], None] = lambda name, node: None,
+    ends: Callable[[str, Node], None] = lambda name, node: None,
+    keeps: Callable[[list[str]], None] = lambda names: None,
+    most_kept: int = MOST_KEPT,
 ) -> dict[str, Any]:
     """Runs the graph, and returns what its output nodes gave, by id.
 
@@ -35,38 +38,50 @@ def run_graph(
       cache: of earlier graphs; nodes whose class, values, files and sources are the same are taken
         from it. Output nodes run again.
       begins: is told of each node that runs.
+      ends: and when it has run.
+      keeps: is told of the nodes that are taken from the cache, before any runs.
+      most_kept: results in the cache that this graph does not need.
 
     Raises:
       ValueError: a graph that can not be run, or what a node refuses; it names the node.
       OSError: a file that is not there.
     """
     check_graph(graph)
-    _check_files(graph, workspace)
+    for name in needed_nodes(graph, outputs_of(graph)):
+        check_files(graph, name, workspace)
     cache = {} if cache is None else cache
     signatures: dict[str, str] = {}
-    given: dict[str, Any] = {}
     for name in in_order(graph):
         node = graph[name]
-        known = CLASSES[node.kind]
-        signature = _signature(node, known, signatures, workspace)
-        signatures[name] = signature
+        signatures[name] = _signature(node, CLASSES[node.kind], signatures, workspace)
+    _forget(cache, set(signatures.values()), most_kept)
+    there = [name for name, signature in signatures.items() if signature in cache]
+    keeps([name for name in there if not CLASSES[graph[name].kind].is_output])
+    given: dict[str, Any] = {}
+    for name, signature in signatures.items():
+        node, known = graph[name], CLASSES[graph[name].kind]
         if signature not in cache or known.is_output:
             begins(name, node)
             sources = {link: cache[signatures[link.node]] for link in _sources(node, known)}
             cache[signature] = _run(name, node, known, sources, workspace)
+            ends(name, node)
         if known.is_output:
             given[name] = cache[signature][0][0] if known.outputs else None
-    used = set(signatures.values())
-    for signature in [one for one in cache if one not in used][: -MOST_KEPT or None]:
-        del cache[signature]
     return given
+
+
+def _forget(cache: Cache, used: Set[str], most: int) -> None:
+    """Forgets the oldest results that a graph does not use, but for so many."""
+    unused = [one for one in cache if one not in used]
+    for signature in unused[: max(0, len(unused) - most)]:
+        del cache[signature]
 
 
 def in_order(graph: Graph) -> list[str]:
     """The needed nodes, each behind its sources; a branch is finished before the next begins."""
     order: dict[str, None] = {}
     waiting = [(name, False) for name in reversed(outputs_of(graph))]
-    needed = set(needed_nodes(graph))
+    needed = set(needed_nodes(graph, outputs_of(graph)))
     while waiting:
         name, is_ready = waiting.pop()
         if name in order or name not in needed:
@@ -85,19 +100,24 @@ def _sources(node: Node, known: NodeClass) -> list[Link]:
     return [value for value in values if isinstance(value, Link)]
 
 
-def _check_files(graph: Graph, workspace: Workspace) -> None:
-    """Looks for every file that the graph names, embeddings too, before any is read."""
-    for name in needed_nodes(graph):
-        node = graph[name]
-        for key, one in CLASSES[node.kind].inputs.items():
-            value = node.inputs.get(key, one.default)
-            if isinstance(one.rule, InFolder) and isinstance(value, str):
-                workspace.model(one.rule.kind, value)
-            if isinstance(one.rule, Picture) and isinstance(value, str):
-                workspace.picture(value)
-            if one.kind is str and one.rule is None and isinstance(value, str):
-                for embedding in embeddings_in(value):
-                    workspace.embedding(embedding)
+def check_files(graph: Graph, name: str, workspace: Workspace) -> None:
+    """Looks for every file that a node names, embeddings too.
+
+    Raises:
+      FileNotFoundError: one is not there.
+    """
+    node = graph[name]
+    for key, one in CLASSES[node.kind].inputs.items():
+        value = node.inputs.get(key, one.default)
+        if not isinstance(value, str):
+            continue
+        if isinstance(one.rule, InFolder):
+            workspace.model(one.rule.kind, value)
+        if isinstance(one.rule, Picture):
+            workspace.picture(value)
+        if one.kind is str and one.rule is None:
+            for embedding in embeddings_in(value):
+                workspace.embedding(embedding)
 
 
 def _signature(

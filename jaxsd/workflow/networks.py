@@ -46,8 +46,12 @@ def read_model(source: str, dtype: str, run: Executables) -> tuple[Model, Clip, 
       OSError: no such file.
     """
     check_kind(open_model(source).spec, source)
-    pipe = load(source, dtype, programs=run)
-    spec = pipe.spec
+    return parts_of(load(source, dtype, programs=run))
+
+
+def parts_of(pipe: Pipeline) -> tuple[Model, Clip, Vae]:
+    """The three parts of a model that is in memory."""
+    spec, run, dtype = pipe.spec, pipe.programs, pipe.dtype
     return (
         Model(spec, pipe.params["unet"], run, dtype),
         Clip(spec, {"text": pipe.params["text"]}, pipe.tokenizers, run, dtype),

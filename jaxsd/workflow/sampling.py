@@ -62,6 +62,7 @@ def sampled(workspace: Workspace, asked: Asked) -> tuple[Latent, Latent]:
     for shown in steps(programs, order):
         finite.append(np.asarray(shown.finite))
         workspace.progress(shown.row, shown.rows)
+        workspace.shows(model.spec, shown.state.x0)
     row = first_non_finite(np.concatenate(finite))
     if row is not None:
         raise FloatingPointError(

@@ -40,6 +40,20 @@ class Kind(NamedTuple):
     name: str
 
 
+class Wrong(ValueError):
+    """A value or a link that an input can not take.
+
+    Attributes:
+      kind: what is wrong, in ComfyUI's word for programs, such as "value_not_in_list".
+      key: the name of the input.
+      node: the id of the node, where it is known.
+    """
+
+    def __init__(self, line: str, kind: str, key: str, node: str = "") -> None:
+        super().__init__(line)
+        self.kind, self.key, self.node = kind, key, node
+
+
 SEED = Range(0, 2**64 - 1)
 Seed = Annotated[int, SEED]
 Pixels = Annotated[int, Range(0, MAX_RESOLUTION)]
@@ -84,23 +98,21 @@ class Input:
         """A literal of a graph as this input's value, converted as ComfyUI converts it.
 
         Raises:
-          ValueError: one line that names the node, the input and what is allowed.
+          Wrong: one line that names the node, the input and what is allowed.
         """
         try:
             value = self.kind(given)
         except (TypeError, ValueError, OverflowError):
-            raise ValueError(
-                f"{where} is {_shown(given)}, and a {self.type_name} is needed"
-            ) from None
+            line = f"{where} is {_shown(given)}, and a {self.type_name} is needed"
+            raise Wrong(line, "invalid_input_type", self.name) from None
         rule = self.rule
         if isinstance(rule, Range) and not rule.low <= value <= rule.high:
-            raise ValueError(
-                f"{where} {_shown(given)} is out of range; allowed is {rule.low:g} to {rule.high:g}"
-            )
-        if isinstance(self.rule, Choice) and value not in self.rule.words:
-            raise ValueError(
-                f"{where} {_shown(given)} is unknown; {nearest(value, self.rule.words)}"
-            )
+            kind = "value_smaller_than_min" if value < rule.low else "value_bigger_than_max"
+            line = f"is out of range; allowed is {rule.low:g} to {rule.high:g}"
+            raise Wrong(f"{where} {_shown(given)} {line}", kind, self.name)
+        if isinstance(rule, Choice) and value not in rule.words:
+            line = f"{where} {_shown(given)} is unknown; {nearest(value, rule.words)}"
+            raise Wrong(line, "value_not_in_list", self.name)
         return value
 
 

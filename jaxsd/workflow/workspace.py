@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from jaxsd.config import ModelSpec
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.terminal import printable
 from jaxsd.typed import nearest
+from jaxsd.types import Array
 
 FOLDERS: dict[str, tuple[str, ...]] = {
     "checkpoints": ("checkpoints",),
@@ -26,6 +28,10 @@ FOLDERS: dict[str, tuple[str, ...]] = {
 """Kind of model -> the folders that it lies in, below ComfyUI's `models`."""
 BUILT_IN = {"checkpoints": ("emoji",), "controlnet": ("emoji-edges",)}
 """Models inside of the package, by kind."""
+PICTURES = (".png", ".webp", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff")
+"""Endings of pictures that a graph may load."""
+TEMPORARY = "temp"
+"""The folder of previews below the outputs."""
 _PLACE = re.compile(r"\s*\[(input|output|temp)\]$")
 _NUMBERED = re.compile(r"_(\d{5,})_?\.png$")
 
@@ -36,6 +42,14 @@ def said_nothing(line: str) -> None:
 
 def counted_nothing(done: int, rows: int) -> None:
     """Shows nothing."""
+
+
+def showed_nothing(spec: ModelSpec, estimate: Array) -> None:
+    """Shows nothing."""
+
+
+def opened_nothing(source: str) -> None:
+    """No model is in memory."""
 
 
 @dataclass
@@ -54,6 +68,9 @@ class Workspace:
         an NVIDIA GPU or on a CPU. The first noise is always a CPU's.
       programs: runs the compiled programs.
       progress: is told of network calls done, of so many of a sampler.
+      shows: is given what a sampler's picture may become, as scaled latents [B, h, w, c].
+      closed: whether pictures are read from its folders alone, as for graphs of other people.
+      opened: source -> a model that is in memory already, as `Pipeline`; None if it is not.
       texts: what saved pictures carry, by name.
     """
 
@@ -66,12 +83,19 @@ class Workspace:
     noise: str = "cuda"
     programs: Executables = IN_MEMORY
     progress: Callable[[int, int], Any] = counted_nothing
+    shows: Callable[[ModelSpec, Array], Any] = showed_nothing
+    closed: bool = False
+    opened: Callable[[str], Any] = opened_nothing
     texts: Mapping[str, str] = field(default_factory=dict)
     written: list[Path] = field(default_factory=list)
 
     @cached_property
     def _found(self) -> dict[str, dict[str, Path]]:
         return {}
+
+    def anew(self) -> "Workspace":
+        """The same, with files that are new since it last looked."""
+        return replace(self)
 
     def model(self, kind: str, name: str) -> str:
         """What a name of a model stands for: a file or folder, a built-in name or a hub id.
@@ -116,6 +140,18 @@ class Workspace:
             self._found[kind] = found
         return self._found[kind]
 
+    def names(self, kind: str) -> list[str]:
+        """The names that a graph may give a kind of model: files, and what else is known."""
+        mapped = self.named if kind == "checkpoints" else ()
+        found = {*self.files(kind), *BUILT_IN.get(kind, ()), *mapped} - FOLDERS.keys()
+        return sorted(found)
+
+    def pictures(self) -> list[str]:
+        """The names of the pictures in the folder of inputs."""
+        paths = self.inputs.rglob("*") if self.inputs.is_dir() else ()
+        found = (one for one in paths if one.is_file() and one.suffix.lower() in PICTURES)
+        return sorted(one.relative_to(self.inputs).as_posix() for one in found)
+
     def folders(self, kind: str) -> list[Path]:
         """The folders of a kind of model that there are."""
         own = [folder / name for folder in self.models for name in FOLDERS[kind]]
@@ -132,8 +168,11 @@ class Workspace:
         place = _PLACE.search(name)
         name = _PLACE.sub("", name).replace("\\", "/")
         folder = self.outputs if place and place[1] != "input" else self.inputs
-        for path in (folder / name, Path(name)):
-            if path.is_file():
+        if place and place[1] == "temp":
+            folder = folder / TEMPORARY
+        for path in (folder / name, *([] if self.closed else [Path(name)])):
+            inside = not self.closed or path.resolve().is_relative_to(folder.resolve())
+            if inside and path.is_file():
                 return path
         raise FileNotFoundError(
             f"no picture {printable(name, 80)!r} in {folder}; give its folder by --input, or the "

@@ -18,13 +18,13 @@ from jaxsd.server.store import Store
 class Running:
     """A server on a port of this machine, in a thread."""
 
-    def __init__(self, folder, most_waiting=64, models=(), base=PLAIN, **guard):
+    def __init__(self, folder, most_waiting=64, models=(), base=PLAIN, comfy=None, **guard):
         self.artist = FakeArtist(places=2)
         recipe = served_recipe("tiny", "float32")
         fake = Served("tiny", TINY["sd1"], lambda: self.artist, recipe, ("edges",))
         self.engine = Engine(most_waiting)
         self.service = Service(models or [fake], self.engine, Store(folder / "data"), base)
-        app = Guard(app_of(self.service), **guard)
+        app = Guard(app_of(self.service, comfy), **guard)
         config = uvicorn.Config(app, port=0, log_level="error")
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self._run, daemon=True)

@@ -13,7 +13,7 @@ from jaxsd.workflow.arrays import repeated
 from jaxsd.workflow.resizing import IMAGE_METHODS, common_upscale, resized
 from jaxsd.workflow.schema import MAX_RESOLUTION, Choice, Percent, Picture, Pixels, Range, node
 from jaxsd.workflow.values import IMAGE, MASK, UPSCALE_MODEL
-from jaxsd.workflow.workspace import Workspace
+from jaxsd.workflow.workspace import TEMPORARY, Workspace
 from jaxsd.writing import replacing
 
 Method = Annotated[str, Choice(IMAGE_METHODS)]
@@ -56,7 +56,7 @@ def save_image(place: Workspace, *, images: IMAGE, filename_prefix: str = "Comfy
 @node("PreviewImage", "IMAGE", is_output=True)
 def preview_image(place: Workspace, *, images: IMAGE) -> np.ndarray:
     """Pictures in the folder `temp` of the outputs."""
-    _write(place, images, "ComfyUI_temp", "temp")
+    _write(place, images, "ComfyUI_temp", TEMPORARY)
     return images
 
 

@@ -9,7 +9,7 @@ from jaxsd.convert.alone import open_unet, open_vae
 from jaxsd.pipeline.adapting import merges_of
 from jaxsd.pipeline.upscaling import Upscaler, load_upscaler
 from jaxsd.settings import Lora
-from jaxsd.workflow.networks import check_kind, loaded, read_model
+from jaxsd.workflow.networks import check_kind, loaded, parts_of, read_model
 from jaxsd.workflow.schema import InFolder, Range, node
 from jaxsd.workflow.values import CLIP, MODEL, Clip, ControlNet, Model, Vae
 from jaxsd.workflow.workspace import Workspace
@@ -24,7 +24,11 @@ def checkpoint_loader_simple(
     place: Workspace, *, ckpt_name: CheckpointName
 ) -> tuple[Model, Clip, Vae]:
     """The three parts of a checkpoint."""
-    return read_model(place.model("checkpoints", ckpt_name), place.dtype, place.programs)
+    source = place.model("checkpoints", ckpt_name)
+    if (pipe := place.opened(source)) is None:
+        return read_model(source, place.dtype, place.programs)
+    check_kind(pipe.spec, source)
+    return parts_of(pipe)
 
 
 @node("CheckpointLoader", "MODEL", "CLIP", "VAE")
