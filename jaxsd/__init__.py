@@ -3,8 +3,11 @@
 `pipe = jaxsd.load("emoji"); images = pipe.text_to_image("a red apple")`
 """
 
-from importlib import import_module
-from typing import Any
+from __future__ import annotations
+
+TYPE_CHECKING = False  # `typing` takes half of the time until Ctrl-C is listened for
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 
@@ -25,6 +28,8 @@ __all__ = ["Control", "Pipeline", "Settings", "load"]
 
 def __getattr__(name: str) -> Any:
     """Imports a part at its first use, so that `import jaxsd` itself costs nothing."""
+    from importlib import import_module
+
     if name in _PARTS:
         return import_module(f"jaxsd.{name}")
     if name in _NAMES:

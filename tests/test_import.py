@@ -39,6 +39,14 @@ def test_host_arithmetic_does_not_import_jax(module):
     assert "jax" not in loaded_after(f"import {module}")
 
 
+def test_little_is_imported_until_ctrl_c_is_listened_for():
+    code = (
+        "import sys; before = set(sys.modules); import jaxsd.cli.start;"
+        "own = sorted(set(sys.modules) - before); import json; print(json.dumps(own))"
+    )
+    assert not {"typing", "argparse", "warnings", "absl"} & set(in_a_fresh_python(code))
+
+
 def test_importing_the_pipeline_is_quick_after_jax():
     # Processor time, the best of three: the clock on the wall also counts what others do.
     code = (

@@ -1,54 +1,31 @@
-"""The `jaxsd` program: how it begins and how it ends.
-
-Little is imported here, so that Ctrl-C is caught from the first moments on.
-"""
+"""The `jaxsd` program: its arguments, and how it ends."""
 
 import argparse
-import os
-import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
 from jaxsd import streams
+from jaxsd.cli.start import INTERRUPTED, interrupted, listen
 from jaxsd.terminal import printable
-
-INTERRUPTED = 130
-"""Status of a program that Ctrl-C ended: 128 + SIGINT."""
 
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:
     """The `jaxsd` program; `argv` is what follows its name. Ends with `SystemExit`."""
     streams.begin()
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a shell ignores it
-        signal.signal(signal.SIGINT, _interrupt)
+    listen()
     try:
         _run(["jaxsd", *(sys.argv[1:] if argv is None else argv)])
     except BrokenPipeError:
         sys.exit(streams.BROKEN_PIPE)
     except (KeyboardInterrupt, Exception) as error:
-        # Modules in C can lose it on their way, and say that they failed to be imported.
-        if not isinstance(error, KeyboardInterrupt) and not _interrupted():
+        if not isinstance(error, KeyboardInterrupt) and not interrupted():
             raise
         print("jaxsd: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     finally:
         streams.end()
-
-
-def _interrupt(*_: object) -> NoReturn:
-    """Ends the program in good order; the second time at once, whatever it waits for."""
-    signal.signal(signal.SIGINT, _interrupt_again)
-    raise KeyboardInterrupt
-
-
-def _interrupt_again(*_: object) -> NoReturn:
-    os._exit(INTERRUPTED)
-
-
-def _interrupted() -> bool:
-    return signal.getsignal(signal.SIGINT) is _interrupt_again
 
 
 def _run(argv: Sequence[str]) -> NoReturn:

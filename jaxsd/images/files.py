@@ -10,7 +10,8 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
-from jaxsd.images.opening import File, opened, upright, upright_rgb, upright_size
+from jaxsd.images.opening import File, opened, upright, upright_size
+from jaxsd.images.pixels import bytes_of, on_white
 from jaxsd.images.resize import covering, fitted
 from jaxsd.images.texts import PARAMETERS, UNICODE
 from jaxsd.writing import replacing
@@ -139,7 +140,7 @@ def read_image(path: File) -> np.ndarray:
       OSError: not a picture, a truncated one, or values outside of the range of its kind.
     """
     with opened(path) as image:
-        return np.asarray(upright_rgb(image))
+        return bytes_of(upright(image), on_white)
 
 
 def read_rgba(path: File) -> tuple[np.ndarray, np.ndarray | None]:
@@ -151,8 +152,8 @@ def read_rgba(path: File) -> tuple[np.ndarray, np.ndarray | None]:
     with opened(path) as image:
         image = upright(image)
         if not image.has_transparency_data:
-            return np.asarray(image.convert("RGB")), None
-        pixels = np.asarray(image.convert("RGBA"))
+            return bytes_of(image, lambda band: band.convert("RGB")), None
+        pixels = bytes_of(image, lambda band: band.convert("RGBA"))
         return pixels[..., :3], pixels[..., 3]
 
 

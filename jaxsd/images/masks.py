@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from jaxsd.images.opening import File, opened, upright
-from jaxsd.images.pixels import check_uint8
+from jaxsd.images.pixels import bytes_of, check_uint8
 
 
 def read_mask(path: File) -> np.ndarray:
@@ -43,12 +43,11 @@ def _read_mask(path: File) -> tuple[np.ndarray, np.ndarray | None]:
     """Luminance, and the alpha channel where any pixel is transparent."""
     with opened(path) as image:
         image = upright(image)
-        alpha = None
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            alpha = np.asarray(image.getchannel("A"))
-            alpha = alpha if alpha.min() < 255 else None
-        return np.asarray(image.convert("L")), alpha
+        if not image.has_transparency_data:
+            return bytes_of(image, lambda band: band.convert("L")), None
+        alpha = bytes_of(image, lambda band: band.convert("RGBA").getchannel("A"))
+        grey = bytes_of(image, lambda band: band.convert("RGBA").convert("L"))
+        return grey, alpha if alpha.min() < 255 else None
 
 
 def feathered(mask: np.ndarray, radius: float) -> np.ndarray:

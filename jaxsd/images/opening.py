@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from jaxsd.images.deep import DEEP, in_bytes
 from jaxsd.images.png import SIGNATURE, bare, size_in
 from jaxsd.text_files import POINTER, pointer_line
 
@@ -24,8 +24,6 @@ MAX_PIXELS = 2**26
 _KINDS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM", "TGA", "ICO")
 """What is read. For some others Pillow starts another program, such as Ghostscript for EPS."""
 
-_DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # Pillow's modes of more than 8 bits
-_ROWS = 256  # are made bytes at a time
 _METHOD = Image.Transpose
 _TURNS = {
     2: _METHOD.FLIP_LEFT_RIGHT,
@@ -41,8 +39,7 @@ _TURNS = {
 _BEGINNINGS = (SIGNATURE, b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
 """First bytes of PNG, JPEG, GIF, WebP, BMP, and TIFF in its two byte orders."""
 
-# TIFF's tags.
-_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 256, 257, 258, 262, 339
+_WIDTH, _HEIGHT = 256, 257  # tags of TIFF
 
 
 def is_picture(path: str | Path) -> bool:
@@ -155,62 +152,8 @@ def upright(image: Image.Image) -> Image.Image:
     turn = _TURNS.get(exif_of(image).get(ExifTags.Base.Orientation))
     if image.format == "TIFF":  # Pillow turns it when it reads the pixels
         turn = None
-    if image.mode in _DEEP:
-        image = _in_bytes(image)
+    if image.mode in DEEP:
+        image = in_bytes(image)
     elif image.mode == "LAB":  # Pillow makes nothing else of it
         image = image.convert("RGB")
     return image if turn is None else image.transpose(turn)
-
-
-def _in_bytes(image: Image.Image) -> Image.Image:
-    """A picture of more than 8 bits as grey, with alpha where it names a transparent value."""
-    pixels = np.asarray(image)
-    white = _white(image, pixels)
-    grey = np.empty(pixels.shape, np.uint8)
-    for top in range(0, len(pixels), _ROWS):
-        rows = slice(top, top + _ROWS)
-        grey[rows] = np.round(pixels[rows] * (255 / white))
-    tags = getattr(image, "tag_v2", {})
-    result = Image.fromarray(255 - grey if tags.get(_PHOTOMETRIC) == 0 else grey)
-    clear = image.info.get("transparency")
-    if isinstance(clear, int):
-        result.putalpha(Image.fromarray(np.where(pixels == clear, 0, 255).astype(np.uint8)))
-    return result
-
-
-def _white(image: Image.Image, pixels: np.ndarray) -> float:
-    """The value of white: 1 of floats; of integers what their bits hold.
-
-    Files of 32 bits are taken as 16, which are what programs store there, but only if the values
-    show it: up to 255, white could as well be 255.
-    """
-    tags = getattr(image, "tag_v2", {})
-    bits = tags.get(_BITS, (16,))[0]
-    signed = tags.get(_SAMPLE_FORMAT, (1,))[0] == 2
-    white = 1 if image.mode == "F" else 2 ** (min(bits, 16) - (signed and bits <= 16)) - 1
-    if image.mode == "I" and bits == 32 and not signed:
-        pixels = pixels.view(np.uint32)  # Pillow takes them as signed
-    low, high = pixels.min(), pixels.max()
-    if not 0 <= low <= high <= white:  # false for NaN as well
-        raise ValueError(
-            f"its values are from {low} to {high}, allowed are 0 to {white}; save it as a PNG"
-        )
-    if image.mode == "I" and bits == 32 and 0 < high < 256:
-        raise ValueError(
-            f"its values are from {low} to {high} in 32 bits, and white may be 255 or 65535; "
-            "save it as a PNG"
-        )
-    return white
-
-
-def upright_rgb(image: Image.Image) -> Image.Image:
-    """The picture the right way up, as RGB, on white where it is transparent."""
-    image = upright(image)
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    result = Image.new("RGB", image.size)
-    for top in range(0, image.height, _ROWS):
-        band = image.crop((0, top, image.width, min(top + _ROWS, image.height))).convert("RGBA")
-        white = Image.new("RGBA", band.size, "white")
-        result.paste(Image.alpha_composite(white, band).convert("RGB"), (0, top))
-    return result

@@ -3,8 +3,37 @@
 Traced programs have their own copies of these formulas.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from PIL import Image
+
+ROWS = 256
+"""Of a picture in a file, so many are made bytes at a time."""
+
+
+def bytes_of(image: Image.Image, made: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    """What a function makes of the pixels of a picture, uint8 [H, W] or [H, W, channels].
+
+    It is given a band of rows at a time, so that only picture and result are in memory.
+    """
+    pixels = np.empty(0, np.uint8)
+    for top in range(0, image.height, ROWS):
+        band = image.crop((0, top, image.width, min(top + ROWS, image.height)))
+        rows = np.asarray(made(band))
+        if not top:
+            pixels = np.empty((image.height, *rows.shape[1:]), np.uint8)
+        pixels[top : top + ROWS] = rows
+    return pixels
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """A picture as RGB, on white where it is transparent."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Tasks that start from a model: what each adds to its tree, what it trains, what it exports."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -23,7 +23,6 @@ from jaxsd.training.cached import cache_source, is_cache
 from jaxsd.training.captioned import Source, captioned_batches, folder_source
 from jaxsd.training.config import LossConfig, TrainConfig
 from jaxsd.training.diffusion import (
-    Batch,
     Denoiser,
     Predict,
     diffusion_loss,
@@ -34,7 +33,6 @@ from jaxsd.training.diffusion import (
 from jaxsd.training.exports import Model, lora_exports, model_exports
 from jaxsd.training.loop import Task
 from jaxsd.training.losses import noising
-from jaxsd.training.packed import read_data
 from jaxsd.training.subtrees import Leaves, split
 from jaxsd.types import Array, Params
 
@@ -77,7 +75,7 @@ def embedding_task(config: TrainConfig) -> Task:
     """Trains the vectors of a new word, in every text encoder (Gal et al. 2022).
 
     Raises:
-      ValueError: no caption has the word, or it can not be a token.
+      ValueError: the word can not be a token.
     """
     model, word = opened(config), config.embedding
     encoders = [
@@ -98,14 +96,6 @@ def embedding_task(config: TrainConfig) -> Task:
         own = {name: value for name, value in tree.items() if name != "embedding"}
         return own | {"text": list(map(with_embedding, tree["text"], tree["embedding"]))}
 
-    def batches() -> Callable[[int, slice], Batch]:
-        captions = chain.from_iterable(read_data(config.data, config.caption).texts)
-        if not any(word.token in caption for caption in captions):
-            raise ValueError(
-                f"no caption in {config.data} has the token {word.token!r}; set caption"
-            )
-        return task.batches()
-
     grown = Model(replace(model.spec, text=texts), model.params, tokenizers)
     task = task_over(config, grown, ("embedding/.*",), begin, adapt)
     exports = {
@@ -113,7 +103,18 @@ def embedding_task(config: TrainConfig) -> Task:
             place, word.token, [trained[f"embedding/{k}"] for k in range(len(texts))]
         )
     }
-    return task._replace(batches=batches, exports=exports | model_exports(task.model))
+    return task._replace(exports=exports | model_exports(task.model))
+
+
+def check_word(config: TrainConfig, texts: Iterable[Sequence[str]]) -> None:
+    """Refuses captions of which none has the word that is trained.
+
+    Raises:
+      ValueError: none has it.
+    """
+    word = config.embedding.token
+    if not any(word in caption for caption in chain.from_iterable(texts)):
+        raise ValueError(f"no caption in {config.data} has the token {word!r}; set caption")
 
 
 def initial_vectors(

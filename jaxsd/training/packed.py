@@ -9,6 +9,7 @@ A record (`jaxsd.records`) is JSON and a picture file. These keys of the JSON ar
 import io
 import shutil
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,16 @@ def read_data(place: str | Path, caption: str = "") -> Folder:
       ValueError: no pictures, captions that can not be read, or too many broken pictures.
     """
     files = record_files(Path(place))
-    return read_packed(files, caption) if files else read_folder(place, caption)
+    if not files:
+        return read_folder(place, caption)
+    states = [(path, path.stat()) for path in files]
+    return _remembered(tuple((path, at.st_size, at.st_mtime_ns) for path, at in states), caption)
+
+
+@lru_cache(maxsize=2)  # data and prior_data: captions are looked at before a model is read
+def _remembered(files: tuple[tuple[Path, int, int], ...], caption: str) -> Folder:
+    """What `read_packed` gives for files, as long as their sizes and dates stay."""
+    return read_packed([path for path, *_ in files], caption)
 
 
 def record_files(place: Path) -> list[Path]:

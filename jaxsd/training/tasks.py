@@ -10,10 +10,10 @@ from jaxsd.training.cached import is_cache
 from jaxsd.training.captions import check_captions, pictures_in
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.controlnet import controlnet_task
-from jaxsd.training.finetune import embedding_task, finetune_task, lora_task
+from jaxsd.training.finetune import check_word, embedding_task, finetune_task, lora_task
 from jaxsd.training.loop import Task, mesh_for
 from jaxsd.training.optimizer import OPTIMIZERS
-from jaxsd.training.packed import record_files
+from jaxsd.training.packed import read_data, record_files
 from jaxsd.training.scratch import scratch_task
 from jaxsd.training.tiny_autoencoder import tiny_autoencoder_task
 
@@ -28,23 +28,36 @@ TASKS: dict[str, Callable[[TrainConfig], Task]] = {
 }
 
 CAPTIONED = ("finetune", "lora", "embedding", "controlnet")
-"""Tasks whose pictures have captions."""
+"""Tasks whose pictures have captions, in folders or in records."""
 
 
 def check_run(config: TrainConfig) -> None:
-    """Checks devices, and image folders without their pictures, before a model is read.
+    """Checks devices, folders and captions, before a model is read.
 
     Raises:
       FileNotFoundError: no such folder, or a picture of its table that is not there.
-      ValueError: a mesh or a batch that does not fit the devices, or few captions.
+      ValueError: a mesh or a batch that does not fit the devices, few captions, or none with the
+        word that is trained.
     """
     mesh_for(config)
-    folders = {config.data: config.caption, config.prior_data: config.prior_caption}
-    for place, caption in folders.items() if config.task in CAPTIONED else ():
-        if not place or is_cache(place) or record_files(Path(place)):
+    if not config.data:
+        raise ValueError("data is empty; give a folder of pictures")
+    if config.task not in CAPTIONED:
+        rows = pictures_in(Path(config.data))
+        if config.task == "unet":
+            check_captions(config.data, [row.texts for row in rows], config.uncaptioned)
+        return
+    folders = {config.prior_data: config.prior_caption, config.data: config.caption}
+    for place, caption in folders.items():
+        if not place or is_cache(place):
             continue
-        texts = [row.texts or (caption,) for row in pictures_in(Path(place))]
+        if record_files(Path(place)):
+            texts = read_data(place, caption).texts
+        else:
+            texts = [row.texts or (caption,) for row in pictures_in(Path(place))]
         check_captions(place, texts, config.uncaptioned)
+        if config.task == "embedding" and place == config.data:
+            check_word(config, texts)
 
 
 def task_of(config: TrainConfig) -> Task:

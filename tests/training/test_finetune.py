@@ -28,7 +28,7 @@ from jaxsd.training.config import EmbeddingConfig, LossConfig, TrainConfig
 from jaxsd.training.diffusion import Batch
 from jaxsd.training.finetune import asked_for
 from jaxsd.training.subtrees import split
-from jaxsd.training.tasks import task_of
+from jaxsd.training.tasks import check_run, task_of
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_an_embedding_moves_its_rows_alone_and_comes_back(
     word = EmbeddingConfig("<toy>", initial="t", vectors=2)
     config = replace(config, task="embedding", embedding=word, caption_dropout=0.0)
     with pytest.raises(ValueError, match=r"no caption in .* has the token '<toy>'"):
-        task_of(config).batches()
+        check_run(config)
     data = tmp_path / "data"
     shutil.copytree(config.data, data)
     (data / "metadata.jsonl").unlink()

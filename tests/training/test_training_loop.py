@@ -15,9 +15,11 @@ from tiny_runs import curve
 
 from jaxsd.checkpoint import Checkpoints
 from jaxsd.training import loop
-from jaxsd.training.config import TrainConfig
+from jaxsd.training.config import EmbeddingConfig, TrainConfig
 from jaxsd.training.data import generator
+from jaxsd.training.folder import read_folder
 from jaxsd.training.loop import Task, initial_state, optimizer, train
+from jaxsd.training.packed import write_packed
 from jaxsd.training.step import TrainState
 from jaxsd.training.tasks import check_run
 from jaxsd.types import Array, Params
@@ -149,8 +151,21 @@ def test_devices_and_captions_are_checked_without_the_model(tmp_path: Path) -> N
     check_run(replace(run, task="tiny-vae"))
     with pytest.raises(ValueError, match="0 of 1 pictures in"):
         check_run(run)
+    with pytest.raises(ValueError, match="0 of 1 pictures in"):
+        check_run(replace(run, task="unet"))
+    with pytest.raises(ValueError, match="data is empty"):
+        check_run(replace(run, data=""))
+    with pytest.raises(FileNotFoundError, match="no data folder nowhere"):
+        check_run(replace(run, task="vae", data="nowhere"))
+    word = EmbeddingConfig("<toy>", "toy")
+    with pytest.raises(ValueError, match=r"no caption in .* has the token '<toy>'"):
+        check_run(replace(run, task="embedding", embedding=word, caption="a"))
     with pytest.raises(ValueError, match=r"mesh \[7, 1, 1\] does not fit"):
         check_run(replace(run, mesh=(7, 1, 1)))
+    records = tmp_path / "records"
+    write_packed(read_folder(tmp_path), records)
+    with pytest.raises(ValueError, match=f"0 of 1 pictures in {records}"):
+        check_run(replace(run, data=str(records)))
 
 
 def test_a_batch_that_can_not_be_shared_out_is_one_line(
