@@ -19,6 +19,8 @@ from jaxsd.images import (
     read_mask,
     region_of,
 )
+from jaxsd.images.faces import ENDING as FACE
+from jaxsd.images.faces import read_face
 from jaxsd.images.watermark import check_room, marked, payload
 from jaxsd.settings import Settings
 
@@ -32,7 +34,7 @@ class Pictures(NamedTuple):
     image: np.ndarray | None = None  # uint8 [H, W, 3]
     mask: np.ndarray | None = None  # uint8 [H, W], 255 where to paint
     controls: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3], one for each of `Settings.control`
-    prompts: tuple[np.ndarray, ...] = ()  # likewise for each of `Settings.ip_adapter`
+    prompts: tuple[np.ndarray, ...] = ()  # for each of `Settings.ip_adapter`, or faces [d] float32
     depth: np.ndarray | None = None  # uint8 [H, W], 255 is nearest
     prompt_masks: tuple[np.ndarray, ...] = ()  # uint8 [H, W], for each of `ip_adapter_mask`
     regions: tuple[np.ndarray, ...] = ()  # uint8 [H, W] for each of `Settings.region` with a mask
@@ -46,7 +48,7 @@ class Canvas(NamedTuple):
     mask: np.ndarray | None  # float32 [H, W], 1 where to paint, 0 where the picture stays
     hints: tuple[np.ndarray, ...]  # uint8 [H, W, 3]
     depth: np.ndarray | None = None  # uint8 [H, W]
-    prompts: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3] of any size, for IP-Adapters
+    prompts: tuple[np.ndarray, ...] = ()  # uint8 [H, W, 3] of any size, or [d], for IP-Adapters
     prompt_masks: tuple[np.ndarray, ...] = ()  # uint8 [H, W], 255 where an IP-Adapter acts
     regions: tuple[np.ndarray, ...] = ()  # uint8 [H, W], 255 where a region's text counts
     reference: np.ndarray | None = None  # uint8 [H, W, 3], that self-attention looks at
@@ -97,7 +99,8 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
         seen = []
         for one in (*settings.control, *settings.ip_adapter):
             name = one.image
-            seen.append(read_image(packed(name)))
+            read = read_face if name.endswith(FACE) else read_image
+            seen.append(read(packed(name)))
         where = []
         for one in settings.ip_adapter_mask:
             name = one

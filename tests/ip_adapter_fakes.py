@@ -35,6 +35,25 @@ def full(inputs: int, width: int) -> Tensors:
     return layers | _norm("proj.3", width)
 
 
+def face(inputs: int, width: int) -> Tensors:
+    """`ip-adapter-faceid_sd15`: two dense layers of an embedding."""
+    layers = _dense("proj.0", inputs, 2 * inputs) | _dense("proj.2", 2 * inputs, TOKENS * width)
+    return layers | _norm("norm", width)
+
+
+def lora_within(unet: UNetConfig, rank: int = 3) -> Tensors:
+    """The LoRA that a FaceID has for all attentions, self-attentions too."""
+    made: Tensors = {}
+    for i, (_, width) in enumerate(cross_attentions(unet)):
+        for number, seen in ((2 * i, width), (2 * i + 1, unet.context_dim)):
+            inputs = {"q": width, "k": seen, "v": seen, "out": width}
+            for name, size in inputs.items():
+                own = f"ip_adapter.{number}.to_{name}_lora"
+                made |= _dense(f"{own}.down", size, rank, bias=False)
+                made |= _dense(f"{own}.up", rank, width, bias=False)
+    return made
+
+
 def plus(inputs: int, width: int) -> Tensors:
     """`ip-adapter-plus_sd15`: a transformer of four layers."""
     inner = 64 * HEADS
@@ -62,7 +81,10 @@ def adapter_tensors(unet: UNetConfig, projection: Tensors) -> Tensors:
     return made
 
 
-def write_adapter(path: Path, unet: UNetConfig, projection: Tensors) -> Path:
-    """The same as a file."""
-    save_file({n: np.float32(t) for n, t in adapter_tensors(unet, projection).items()}, path)
+def write_adapter(
+    path: Path, unet: UNetConfig, projection: Tensors, more: Tensors | None = None
+) -> Path:
+    """The same as a file, with more tensors."""
+    tensors = adapter_tensors(unet, projection) | (more or {})
+    save_file({n: np.float32(t) for n, t in tensors.items()}, path)
     return path

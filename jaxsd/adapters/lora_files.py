@@ -23,6 +23,7 @@ from jaxsd.adapters.lora_numbers import named_by_number
 from jaxsd.config import ModelSpec
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.weight_files import open_weights
+from jaxsd.convert.ip_adapter import lora_within
 from jaxsd.convert.slots import Mismatch, fill
 from jaxsd.families import FAMILIES
 from jaxsd.terminal import printable
@@ -53,7 +54,8 @@ def read_lora_file(path: str | Path, spec: ModelSpec) -> LoraFile:
     The names of the keys tell the format: PEFT's `unet.conv_in.lora_A.weight`, diffusers'
     `….processor.to_q_lora.down.weight` and `….lora_linear_layer.up.weight`, kohya's `lora_unet_…`
     and `lora_te_…`, with the U-Net's modules named as in diffusers or in XL's original code,
-    cloneofsimo's `unet:0:up`. The last part of a key tells the kind (`jaxsd.adapters.kinds`).
+    cloneofsimo's `unet:0:up`, those inside of an IP-Adapter FaceID. The last part of a key tells
+    the kind (`jaxsd.adapters.kinds`).
 
     Returns:
       Path of a kernel, a bias or the scale of a norm -> NumPy arrays by their roles.
@@ -64,6 +66,7 @@ def read_lora_file(path: str | Path, spec: ModelSpec) -> LoraFile:
     """
     path = Path(path)
     tensors, facts = open_weights(path)
+    tensors = lora_within(tensors, spec.unet) or tensors
     refuse_others(path, tensors)
     try:
         words, keyed = _words(path, tensors, facts)

@@ -50,7 +50,7 @@ def adapted_kernels(spec: ModelSpec) -> Mapping[str, AdaptedKernel]:
     """Every kernel and scale of the U-Net and the text encoders, by its path."""
     kernels: dict[str, AdaptedKernel] = {}
     for name, (kind, config) in networks(spec).items():
-        if name == "vae":
+        if name != "unet" and not name.startswith("text_"):
             continue
         shapes = PARTS[kind].shapes(config)
         part = part_folder(name, spec)

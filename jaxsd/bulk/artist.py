@@ -18,6 +18,7 @@ from jaxsd.bulk.work import Work
 from jaxsd.canvases import Pictures, masks_of, pictures_alone, read_pictures
 from jaxsd.executables import Executables
 from jaxsd.images import ENCODERS
+from jaxsd.images.faces import ENDING as FACE
 from jaxsd.outputs import adapter_hashes, model_hash
 from jaxsd.parallel import images_per_step, mesh_of
 from jaxsd.pipeline import check_adapters, load, with_beside
@@ -135,7 +136,11 @@ class PipelineArtist:
             image = black if named.image else None
             mask = black[..., 0] if named.mask else None
             depth = black[..., 0] if named.depth else None
-            seen = ((black,) * len(each) for each in (named.control, named.ip_adapter))
+            face = np.eye(1, 512, dtype=np.float32)[0]
+            seen = (
+                tuple(face if one.image.endswith(FACE) else black for one in each)
+                for each in (named.control, named.ip_adapter)
+            )
             masks = (
                 (black[..., 0],) * len(each) for each in (named.ip_adapter_mask, masks_of(named))
             )

@@ -5,6 +5,7 @@ Numbers that no network can have are a `ValueError`, wherever they come from.
 
 from jaxsd.config.autoencoders import TinyVAEConfig, VAEConfig, scaled, unscaled
 from jaxsd.config.encoders import (
+    FaceConfig,
     IPAdapterConfig,
     PerceptronConfig,
     ProjectionConfig,
@@ -37,6 +38,7 @@ __all__ = [
     "AddedConditions",
     "ControlNetConfig",
     "EDMConfig",
+    "FaceConfig",
     "IPAdapterConfig",
     "Layout",
     "Level",

@@ -102,6 +102,27 @@ class PerceptronConfig:
 
 
 @dataclass(frozen=True)
+class FaceConfig:
+    """The same of the embedding of a face, with two dense layers (IP-Adapter FaceID).
+
+    Attributes:
+      inputs: width of the embedding.
+      hidden: width between the layers.
+      tokens: tokens of a face.
+      width: width of a token.
+    """
+
+    inputs: int
+    hidden: int
+    tokens: int
+    width: int
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        check_range(self, WIDEST, "inputs", "hidden", "tokens", "width")
+
+
+@dataclass(frozen=True)
 class ResamplerConfig:
     """The same of all patches, with a transformer whose queries are learnt (IP-Adapter Plus).
 
@@ -132,7 +153,10 @@ class ResamplerConfig:
 
 @dataclass(frozen=True)
 class IPAdapterConfig:
-    """An IP-Adapter with its image encoder: pictures become keys and values for a U-Net."""
+    """An IP-Adapter with its image encoder: pictures become keys and values for a U-Net.
 
-    vision: VisionConfig
-    projection: ProjectionConfig | PerceptronConfig | ResamplerConfig
+    One for faces has no encoder: it is given what another network sees.
+    """
+
+    vision: VisionConfig | None
+    projection: ProjectionConfig | PerceptronConfig | FaceConfig | ResamplerConfig

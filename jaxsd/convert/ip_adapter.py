@@ -3,14 +3,16 @@
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxsd.config import PerceptronConfig, ProjectionConfig, ResamplerConfig, UNetConfig
+from jaxsd.config import FaceConfig, PerceptronConfig, ProjectionConfig, ResamplerConfig, UNetConfig
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.kinds import kind_of
+from jaxsd.convert.names import torch_name
 from jaxsd.convert.parameters import Shapes
 from jaxsd.convert.slots import Slot, fill, leaf_kind
 from jaxsd.families import FAMILIES
@@ -18,6 +20,7 @@ from jaxsd.families import FAMILIES
 _HEAD_WIDTH = 64
 _PROJECTION = "image_proj."
 _PERCEPTRON = {"fc1": "proj.0", "fc2": "proj.2", "norm": "proj.3"}
+_FACE = {"fc1": "proj.0", "fc2": "proj.2"}
 _ATTENTION = ("norm1", "norm2", "to_q", "to_kv", "to_out")
 _RESAMPLER = {name: f"0.{name}" for name in _ATTENTION} | {
     "norm3": "1.0",
@@ -25,8 +28,11 @@ _RESAMPLER = {name: f"0.{name}" for name in _ATTENTION} | {
     "fc2": "1.3",
 }
 """Our names of layers -> those in files."""
+_NAMES = {PerceptronConfig: _PERCEPTRON, FaceConfig: _FACE}
 
-Projecting = ProjectionConfig | PerceptronConfig | ResamplerConfig
+Projecting = ProjectionConfig | PerceptronConfig | FaceConfig | ResamplerConfig
+_LORA = re.compile(r"ip_adapter\.(\d+)\.(to_(?:q|k|v|out)_lora\.(?:down|up)\.weight)")
+"""Tensors of the LoRA inside of an adapter for faces, with the number of the attention."""
 
 
 class StoredAdapter(NamedTuple):
@@ -58,13 +64,13 @@ def open_ip_adapter(path: Path, unet: UNetConfig, family: str) -> StoredAdapter:
     if (kind := kind_of(tensors)) != "an IP-Adapter":
         raise ValueError(f"{path} is {kind}, not an IP-Adapter")
     shapes = FileShapes(tensors, _PROJECTION)
-    sees_faces = "norm.weight" in shapes and "proj.0.weight" in shapes
-    if sees_faces or "perceiver_resampler.proj_in.weight" in shapes:
+    if "perceiver_resampler.proj_in.weight" in shapes:
         raise ValueError(
-            f"{path} is an IP-Adapter FaceID, which sees faces by InsightFace's network, and that "
-            "is not here; take a plain one, a Plus or a Full Face"
+            f"{path} is an IP-Adapter FaceID Plus, which sees a face by two networks; take a plain "
+            "FaceID"
         )
     check_family(path, tensors, unet, family)
+    tensors = {name: own for name, own in tensors.items() if not _LORA.fullmatch(name)}
     try:
         config = projection_config(shapes)
         trees = {"projection": projection_parameters(config), "layers": layer_parameters(unet)}
@@ -73,6 +79,46 @@ def open_ip_adapter(path: Path, unet: UNetConfig, family: str) -> StoredAdapter:
         return StoredAdapter(config, fill(slots, parameters, tensors, "it"))
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as an IP-Adapter: {error}") from error
+
+
+class Faces(NamedTuple):
+    """What a file of an IP-Adapter has to do with faces."""
+
+    sees: bool  # whether it sees the embedding of one (FaceID)
+    has_lora: bool  # whether there is a LoRA inside
+
+
+def faces_in(path: Path) -> Faces:
+    """Whether a file is an IP-Adapter for faces; the last few answers are remembered.
+
+    Raises:
+      ValueError: it holds no weights.
+      OSError: there is no such file.
+    """
+    return _faces_in(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _faces_in(path: Path, changed: int) -> Faces:
+    tensors, _ = open_weights(path)
+    shapes = FileShapes(tensors, _PROJECTION)
+    sees = "norm.weight" in shapes and "proj.0.weight" in shapes
+    return Faces(sees, any(map(_LORA.fullmatch, tensors)))
+
+
+def lora_within(tensors: FlatTree, unet: UNetConfig) -> FlatTree:
+    """The LoRA inside of an adapter for faces, under diffusers' names; empty where there is none.
+
+    The file numbers all attentions, of which every second one is a cross-attention.
+    """
+    paths = [path for path, _ in cross_attentions(unet)]
+    each = [own for path in paths for own in (path.removesuffix("2") + "1", path)]
+    named = [torch_name(f"unet/{path}/processor/kernel").removesuffix("weight") for path in each]
+    return {
+        named[int(found[1])] + found[2] if int(found[1]) < len(named) else name: tensor
+        for name, tensor in tensors.items()
+        if (found := _LORA.fullmatch(name))
+    }
 
 
 def cross_attentions(unet: UNetConfig) -> list[tuple[str, int]]:
@@ -99,6 +145,11 @@ def projection_config(shapes: FileShapes) -> Projecting:
     """
     if "proj.3.weight" in shapes:
         return PerceptronConfig(shapes.size("proj.0.weight", 1), shapes.size("proj.3.weight", 0))
+    if "proj.0.weight" in shapes:
+        width = shapes.size("norm.weight", 0)
+        tokens = shapes.size("proj.2.weight", 0) // max(1, width)
+        hidden, inputs = (shapes.size("proj.0.weight", axis) for axis in (0, 1))
+        return FaceConfig(inputs, hidden, tokens, width)
     if "latents" not in shapes:
         width = shapes.size("norm.weight", 0)
         tokens = shapes.size("proj.weight", 0) // max(1, width)
@@ -121,6 +172,10 @@ def projection_parameters(config: Projecting) -> Shapes:
         return _dense("proj", inputs, config.tokens * width) | _norm("norm", width)
     if isinstance(config, PerceptronConfig):
         layers = _dense("fc1", inputs, inputs) | _dense("fc2", inputs, width)
+        return layers | _norm("norm", width)
+    if isinstance(config, FaceConfig):
+        layers = _dense("fc1", inputs, config.hidden)
+        layers |= _dense("fc2", config.hidden, config.tokens * width)
         return layers | _norm("norm", width)
     hidden, inner = config.hidden, config.heads * _HEAD_WIDTH
     shapes = {"latents": (1, config.tokens, hidden), **_dense("proj_in", inputs, hidden)}
@@ -146,7 +201,7 @@ def _norm(path: str, width: int) -> Shapes:
 
 
 def _projection_slots(config: Projecting) -> list[Slot]:
-    names = _PERCEPTRON if isinstance(config, PerceptronConfig) else _RESAMPLER
+    names = _NAMES.get(type(config), _RESAMPLER)
     slots = []
     for path, shape in projection_parameters(config).items():
         name = re.sub(r"layers_(\d+)/(\w+)", lambda found: f"layers.{found[1]}.{found[2]}", path)

@@ -11,7 +11,13 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxsd.config import IPAdapterConfig, PerceptronConfig, ProjectionConfig, ResamplerConfig
+from jaxsd.config import (
+    FaceConfig,
+    IPAdapterConfig,
+    PerceptronConfig,
+    ProjectionConfig,
+    ResamplerConfig,
+)
 from jaxsd.models.clip_vision import VisionEncoder, VisionOutput
 from jaxsd.nn.attention import attention
 from jaxsd.nn.dense import dense
@@ -50,6 +56,22 @@ class Perceptron(nn.Module):
         x = dense(self.config.inputs, "fc1", self.dtype)(patches.astype(self.dtype))
         x = dense(self.config.width, "fc2", self.dtype)(jax.nn.gelu(x, approximate=False))
         return layer_norm("norm", self.dtype)(x)
+
+
+class Face(nn.Module):
+    """The embedding of a face to a few tokens."""
+
+    config: FaceConfig
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, embedding: Array) -> Array:
+        """[B, inputs] -> [B, tokens, width]."""
+        config = self.config
+        x = dense(config.hidden, "fc1", self.dtype)(embedding.astype(self.dtype))
+        x = jax.nn.gelu(x, approximate=False)
+        x = dense(config.tokens * config.width, "fc2", self.dtype)(x)
+        return layer_norm("norm", self.dtype)(x.reshape(-1, config.tokens, config.width))
 
 
 class ResamplerLayer(nn.Module):
@@ -102,12 +124,16 @@ class Resampler(nn.Module):
 _PROJECTIONS = {
     ProjectionConfig: Projection,
     PerceptronConfig: Perceptron,
+    FaceConfig: Face,
     ResamplerConfig: Resampler,
 }
 
 
 class IPAdapter(NamedTuple):
-    """An adapter as a function of its parameters `{"vision", "projection", "layers"}`; static."""
+    """An adapter as a function of its parameters `{"vision", "projection", "layers"}`; static.
+
+    One for faces has no `vision`.
+    """
 
     config: IPAdapterConfig
     dtype: jnp.dtype = jnp.float32
@@ -116,15 +142,19 @@ class IPAdapter(NamedTuple):
         """Pictures [B, s, s, 3], preprocessed as for CLIP -> [B, 2, T, width].
 
         The first tokens are those of no picture, for negative prompts: of an embedding of zeros, or
-        of patches of grey. The second are those of the picture.
+        of patches of grey. The second are those of the picture. Of faces it is given embeddings
+        [B, d].
         """
-        config, encoder = self.config, VisionEncoder(self.config.vision, self.dtype)
+        config = self.config
 
         def look(images: Array) -> VisionOutput:
+            encoder = VisionEncoder(config.vision, self.dtype)
             return encoder.apply({"params": params["vision"]}, images)
 
         # No picture is one more of the batch, so that each network runs once.
-        if isinstance(config.projection, ProjectionConfig):
+        if isinstance(config.projection, FaceConfig):
+            seen = jnp.concatenate([images, jnp.zeros_like(images[:1])])
+        elif isinstance(config.projection, ProjectionConfig):
             embedding = look(images).embedding
             seen = jnp.concatenate([embedding, jnp.zeros_like(embedding[:1])])
         else:

@@ -14,14 +14,16 @@ from jaxsd.config import IPAdapterConfig, ModelSpec, ProjectionConfig, VisionCon
 from jaxsd.convert.clip import clip_pixels
 from jaxsd.convert.files.tensors import FlatTree, dtype_named, load, nested, unwidened
 from jaxsd.convert.image_encoder import encoder_place, open_image_encoder
-from jaxsd.convert.ip_adapter import StoredAdapter, open_ip_adapter
+from jaxsd.convert.ip_adapter import StoredAdapter, faces_in, open_ip_adapter
+from jaxsd.images import faces
 from jaxsd.images.resize import sampled
 from jaxsd.parallel import placing
 from jaxsd.pipeline.adapting import Adapted, Last
 from jaxsd.pipeline.given_features import negatives_in
+from jaxsd.pipeline.requests import GIVEN
 from jaxsd.pipeline.texts import banks_of
 from jaxsd.sampling.features.ip_adapter import ImagePrompts
-from jaxsd.settings import Settings
+from jaxsd.settings import Adapters, ImagePrompt, Lora, Settings
 from jaxsd.settings.adapters import adapter_place
 from jaxsd.types import Params
 
@@ -30,7 +32,7 @@ class Source(NamedTuple):
     """Where an adapter and its image encoder lie, and how their weights are kept."""
 
     file: str
-    encoder: Path
+    encoder: Path | None  # None of one for faces
     dtype: str
     mesh: Mesh | None
 
@@ -42,19 +44,41 @@ class Loaded(NamedTuple):
     params: Params
 
 
-def encoders_of(settings: Settings) -> tuple[tuple[str, Path], ...]:
-    """The file of each adapter of an image, and the place of its image encoder.
+def encoders_of(settings: Settings) -> tuple[tuple[str, Path | None], ...]:
+    """The file of each adapter of an image, and the place of its image encoder, if it has one.
 
     Raises:
+      ValueError: a file holds no weights, or a picture is given for a face, or the reverse.
       FileNotFoundError: there is no adapter, or no image encoder.
     """
     return tuple(
-        (one.model, encoder_place(settings.image_encoder, str(adapter_place(one.model))))
-        for one in settings.ip_adapter
+        (one.model, _encoder_of(one, settings.image_encoder)) for one in settings.ip_adapter
     )
 
 
-def open_seeing(spec: ModelSpec, file: str, encoder: Path) -> tuple[StoredAdapter, VisionConfig]:
+def _encoder_of(prompt: ImagePrompt, place: str) -> Path | None:
+    file = adapter_place(prompt.model)
+    of_face, sees = prompt.image.endswith(faces.ENDING), faces_in(file).sees
+    if of_face and not sees:
+        raise ValueError(f"{file} sees a picture, and {prompt.image} is the embedding of a face")
+    if prompt.image not in ("", GIVEN) and sees and not of_face:
+        raise ValueError(
+            f"{file} is an IP-Adapter FaceID, which sees the embedding of a face; give its "
+            f"{faces.ENDING} file in place of {prompt.image}"
+        )
+    return None if sees else encoder_place(place, str(file))
+
+
+def with_faces(adapters: Adapters, settings: Settings) -> Adapters:
+    """The adapters with the LoRAs inside of those for faces, each once."""
+    files = dict.fromkeys(one.model for one in settings.ip_adapter)
+    within = [Lora(file) for file in files if faces_in(adapter_place(file)).has_lora]
+    return adapters._replace(lora=(*adapters.lora, *within)) if within else adapters
+
+
+def open_seeing(
+    spec: ModelSpec, file: str, encoder: Path | None
+) -> tuple[StoredAdapter, VisionConfig | None]:
     """An adapter, and the numbers of the image encoder that it sees with; no weight is read yet.
 
     Raises:
@@ -62,6 +86,8 @@ def open_seeing(spec: ModelSpec, file: str, encoder: Path) -> tuple[StoredAdapte
       OSError: there is no such file.
     """
     adapter = open_ip_adapter(adapter_place(file), spec.unet, spec.family)
+    if encoder is None:
+        return adapter, None
     vision, _ = open_image_encoder(encoder)
     takes_patches = not isinstance(adapter.projection, ProjectionConfig)
     width = vision.width if takes_patches else vision.projection_dim
@@ -91,8 +117,9 @@ class Reader:
 
     def _adapter(self, model: Adapted, source: Source) -> Loaded:
         adapter, vision = open_seeing(model.spec, source.file, source.encoder)
-        seeing = self._encoders(model, source._replace(file=""))
-        params = _placed(model, source, adapter.tensors) | {"vision": seeing}
+        params = _placed(model, source, adapter.tensors)
+        if vision is not None:
+            params["vision"] = self._encoders(model, source._replace(file=""))
         return Loaded(IPAdapterConfig(vision, adapter.projection), params)
 
 
@@ -126,10 +153,23 @@ def image_prompts(
     """
     negatives = negatives_in(banks_of(spec, settings))
     seen = [
-        np.stack([clip_pixels(canvas.prompts[i], config.vision.image_size) for canvas in canvases])
-        for i, config in enumerate(configs)
+        np.stack([_seen(canvas.prompts[i], config, one.model) for canvas in canvases])
+        for i, (config, one) in enumerate(zip(configs, settings[0].ip_adapter, strict=True))
     ]
     return ImagePrompts(tuple(seen), negatives, _masks(spec, settings[0], canvases))
+
+
+def _seen(given: np.ndarray, config: IPAdapterConfig, file: str) -> np.ndarray:
+    """What an adapter is given of a picture or of a face.
+
+    Raises:
+      ValueError: one is given for the other.
+    """
+    if config.vision is None:
+        return faces.face_embedding(given, config.projection.inputs, file)
+    if given.ndim != 3:
+        raise ValueError(f"{file} sees a picture, and not an array of shape {list(given.shape)}")
+    return clip_pixels(given, config.vision.image_size)
 
 
 def _masks(

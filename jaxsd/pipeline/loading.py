@@ -23,7 +23,7 @@ from jaxsd.models.t2i_adapter import places
 from jaxsd.parallel import placing
 from jaxsd.parallel.sharing import path_name
 from jaxsd.pipeline.adapting import words_of
-from jaxsd.pipeline.image_prompts import encoders_of, open_seeing
+from jaxsd.pipeline.image_prompts import encoders_of, open_seeing, with_faces
 from jaxsd.pipeline.pipeline import Pipeline
 from jaxsd.settings import Settings, adapters_of, beside
 
@@ -137,7 +137,7 @@ def check_adapters(settings: Sequence[Settings], spec: ModelSpec) -> None:
       ValueError: a file is none, or one of another model.
       OSError: there is no such file.
     """
-    for adapters in dict.fromkeys(adapters_of([one]) for one in settings):
+    for adapters in dict.fromkeys(with_faces(adapters_of([one]), one) for one in settings):
         words_of(adapters, spec)
     for files in dict.fromkeys(encoders_of(one) for one in settings):
         for file, encoder in files:

@@ -22,7 +22,7 @@ from jaxsd.pipeline.adapting import Adapted, Last, with_weights, with_words
 from jaxsd.pipeline.batches import batch_size
 from jaxsd.pipeline.drawing import Programs
 from jaxsd.pipeline.forms import changed
-from jaxsd.pipeline.image_prompts import Loaded, Reader, Source, encoders_of
+from jaxsd.pipeline.image_prompts import Loaded, Reader, Source, encoders_of, with_faces
 from jaxsd.pipeline.order import Order
 from jaxsd.sampling.program import Networks
 from jaxsd.settings import (
@@ -145,7 +145,7 @@ class Model:
 
     def _programs(self, order: Order) -> Programs:
         """The programs with those adapters and ControlNets alone that a drawing uses."""
-        own = self._adapted(adapters_of(order.settings))
+        own = self._adapted(with_faces(adapters_of(order.settings), order.settings[0]))
         programs = own._own_programs(order.controls, order.settings[0])
         if seeing := self._ip_adapters(order.settings[0]):
             nets = tuple(IPAdapter(one.config, jnp.dtype(self.dtype)) for one in seeing)

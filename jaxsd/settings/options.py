@@ -407,7 +407,8 @@ class Settings:
         (),
         "a picture to take up beside the prompt, and the file of the IP-Adapter that shows it, "
         "IMAGE:FILE[:WEIGHT[:FROM:TO]]; WEIGHT may be of parts of the U-Net, such as "
-        "up.0.1=1,down.2=0.5; may be given several times",
+        "up.0.1=1,down.2=0.5; for a FaceID, IMAGE is a face's embedding, FILE.npy; may be given "
+        "several times",
         metavar="IMAGE_PROMPT",
     )
     ip_adapter_mask: tuple[str, ...] = option(

@@ -1,18 +1,28 @@
 """Files of IP-Adapters and image encoders, and what a drawing with them is given."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from convert_fakes import unread
-from ip_adapter_fakes import adapter_tensors, full, plain, plus, write_adapter
+from ip_adapter_fakes import (
+    adapter_tensors,
+    face,
+    full,
+    lora_within,
+    plain,
+    plus,
+    write_adapter,
+)
 from safetensors.numpy import load_file, save_file
 from tiny_models import TINY, tree_of
 from tiny_pipelines import SMALLEST, pipeline
 from torch_bytes import WRITERS, dict_of, of_array
 
+from jaxsd.canvases import read_pictures
 from jaxsd.config import VisionConfig
 from jaxsd.convert.diffusers.parts import PARTS, PROJECTED_VISION
 from jaxsd.convert.files.tensors import flatten
@@ -69,7 +79,7 @@ def test_attentions_are_numbered_as_in_real_files() -> None:
     assert widths == [640] * 4 + [1280] * 20 + [1280] * 30 + [640] * 6 + [1280] * 10
 
 
-@pytest.mark.parametrize(("kind", "inputs"), [(plain, 10), (full, 24), (plus, 24)])
+@pytest.mark.parametrize(("kind", "inputs"), [(plain, 10), (face, 12), (full, 24), (plus, 24)])
 def test_every_tensor_of_a_file_has_its_place(kind, inputs, tmp_path):
     projection = kind(inputs, UNET.context_dim)
     stored = open_ip_adapter(
@@ -141,6 +151,64 @@ def test_shapes_alone_are_enough_to_compile(folder, pipe):
     }
 
 
+def write_face(folder: Path) -> str:
+    tensors = face(12, UNET.context_dim)
+    return str(write_adapter(folder / "face.safetensors", UNET, tensors, lora_within(UNET)))
+
+
+def test_a_face_and_the_lora_inside(folder, pipe):
+    """Tokens by the formula of two dense layers and a norm; W + up down in every attention."""
+    file, embedding = write_face(folder), np.eye(1, 12, dtype=np.float32)
+    prompts = [ImagePrompt("given", file), ImagePrompt("given", str(folder / "plain.safetensors"))]
+    seen = [embedding, PICTURE]
+    order = pipe.order("z", width=4, height=4, ip_adapter=prompts, ip_adapter_images=seen)
+    np.testing.assert_array_equal(order.given.features["ip_adapter"].seen[0], embedding)
+    programs = pipe._programs(order)
+    network, params = programs.networks.ip_adapters[0], programs.params["ip_adapter"][0]
+    assert params.keys() == {"projection", "layers"}
+    own = face(12, UNET.context_dim)
+
+    def tokens(x: np.ndarray) -> np.ndarray:
+        x = x @ own["proj.0.weight"].T + own["proj.0.bias"]
+        x = x * (1 + np.vectorize(math.erf)(x / 2**0.5)) / 2
+        x = (x @ own["proj.2.weight"].T + own["proj.2.bias"]).reshape(4, -1)
+        x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+        return x * own["norm.weight"] + own["norm.bias"]
+
+    got = network.tokens(params, embedding)[0]
+    want = [tokens(np.zeros_like(embedding)), tokens(embedding)]
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+    before, after = (flatten(one.params["unet"]) for one in (pipe, programs))
+    lora = lora_within(UNET)
+    for i, (path, _) in enumerate(cross_attentions(UNET)):
+        for number, attention in ((2 * i, f"{path[:-1]}1"), (2 * i + 1, path)):
+            for name, kernel in (("q", "to_q"), ("out", "to_out_0")):
+                up, down = (
+                    lora[f"ip_adapter.{number}.to_{name}_lora.{half}.weight"]
+                    for half in ("up", "down")
+                )
+                place = f"{attention}/{kernel}/kernel"
+                change = after[place].read() - before[place].read()
+                np.testing.assert_allclose(change, (up @ down).T, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        (PICTURE, r"FaceID, which sees 12 numbers and not an array of shape \[20, 30, 3\]"),
+        (np.ones(512, np.float32), r"FaceID, which sees 12 numbers and not .* \[512\]"),
+        (np.ones(12, np.float32), "the embedding of a face has length 3.464, not 1"),
+    ],
+)
+def test_what_is_no_face(folder, pipe, seen, why):
+    prompts = [ImagePrompt("given", write_face(folder))]
+    with pytest.raises(ValueError, match=why):
+        pipe.order("z", width=4, height=4, ip_adapter=prompts, ip_adapter_images=[seen])
+    (folder / "face.npy").write_bytes(b"no numbers")
+    with pytest.raises(ValueError, match=r"face.npy': is no embedding of a face .*numpy.save"):
+        read_pictures(Settings(ip_adapter=(ImagePrompt("face.npy", "f"),)), folder)
+
+
 def _changed(folder: Path, name: str, **changes: np.ndarray | None) -> str:
     tensors = load_file(folder / "plain.safetensors") | changes
     save_file({k: v for k, v in tensors.items() if v is not None}, folder / name)
@@ -166,8 +234,12 @@ def test_what_is_wrong_is_told_in_one_line(folder):
     with pytest.raises(FileNotFoundError, match="empty has no file of weights"):
         weights_place(folder / "empty")
     refused(good, "is an IP-Adapter, and not the vision tower of a CLIP", encoder=good)
-    face = {"image_proj.proj.0.weight": one, "ip_adapter.0.to_q_lora.down.weight": one}
-    refused(_changed(folder, "face.safetensors", **face), "FaceID, which sees faces")
+    two = {"image_proj.perceiver_resampler.proj_in.weight": one}
+    refused(_changed(folder, "two.safetensors", **two), "FaceID Plus, which sees a face by two")
+    refused(write_face(folder), r"sees the embedding of a face; give its \.npy file")
+    settings = Settings(ip_adapter=(ImagePrompt("a.npy", good),))
+    with pytest.raises(ValueError, match=r"sees a picture, and a\.npy is the embedding of a face"):
+        check_adapters([settings], SMALLEST)
     missing = {"image_proj.proj.bias": None}
     refused(_changed(folder, "less.safetensors", **missing), "missing: image_proj.proj.bias")
     more = {"image_proj.other.weight": one}

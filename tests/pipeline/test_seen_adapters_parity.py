@@ -5,10 +5,12 @@ Compiling a U-Net takes most of the time, so a drawing compares several adapters
 
 import copy
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -28,7 +30,8 @@ from diffusers_pairs import (
     pictures,
     pil,
 )
-from ip_adapter_fakes import Tensors, full, plain, plus, write_adapter
+from ip_adapter_fakes import Tensors, face, full, lora_within, plain, plus, write_adapter
+from module_parity import nchw
 from PIL import Image
 from safetensors.torch import save_file
 from tiny_models import TINY, uniform
@@ -125,6 +128,43 @@ def test_ip_adapters_of_sd1(tmp_path: Path) -> None:
     masks = list(processor.preprocess(masks, *MASK.shape)[:, None])
     told = {"guidance_scale": 4.0, "cross_attention_kwargs": {"ip_adapter_masks": masks}}
     want = draw_theirs(pair, kind, "ddim", ip_adapter_image=pil(SEEN), **told)
+    assert_same_latents(pair, order, want)
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("family", ["sd1-small", "sdxl-t2i"])
+def test_face_id(tmp_path: Path, family: str) -> None:
+    """With the LoRA inside of the file, of all attentions."""
+    unet, pair = SPECS[family].unet, pair_of(family)
+    tensors = face(12, unet.context_dim)
+    file = write_adapter(tmp_path / "face.safetensors", unet, tensors, lora_within(unet))
+    parts = dict(pair.theirs.components) | {"unet": copy.deepcopy(pair.theirs.unet)}
+    theirs = type(pair.theirs)(**parts)
+    theirs.load_ip_adapter(
+        str(tmp_path), subfolder="", weight_name=file.name, image_encoder_folder=None
+    )
+    theirs.set_ip_adapter_scale(0.7)
+    seen = uniform("face", (1, 12))
+    seen /= np.linalg.norm(seen)
+    both = torch.from_numpy(np.concatenate([np.zeros_like(seen), seen])[:, None])
+    size = {"height": 64, "width": 80 if "xl" in family else 72}
+    told = size | {"guidance_scale": 4.0, "num_inference_steps": 10, "output_type": "latent"}
+    theirs.scheduler = diffusers_pairs.SAMPLERS["ddim"].from_config(pair.settings)
+    noise = uniform("noise of a face", (1, 8, size["width"] // 8, 4))
+    with mock.patch.object(
+        sys.modules[type(theirs).__module__], "randn_tensor", return_value=nchw(noise)
+    ):
+        want = theirs("a portrait", ip_adapter_image_embeds=[both], **told).images
+    order = pair.ours.order(
+        ["a portrait"],
+        ip_adapter=[ImagePrompt("given", str(file), 0.7)],
+        ip_adapter_images=seen,
+        guidance_scale=4.0,
+        steps=10,
+        sampler="ddim",
+        latents=noise,
+        **size,
+    )
     assert_same_latents(pair, order, want)
 
 

@@ -17,7 +17,8 @@ from jaxsd.types import Array, Params
 
 
 class ImagePrompts(NamedTuple):
-    """Given are pictures [B, s, s, 3] float32, preprocessed as for CLIP; held is what they become.
+    """Given are pictures [B, s, s, 3] float32, preprocessed as for CLIP, or embeddings of faces
+    [B, d]; held is what they become.
 
     Attributes:
       seen: of each adapter.
