@@ -182,6 +182,14 @@ def test_tasks_send_pictures_masks_and_scribbles(server, browsing, picture):
     assert given.controls[0].shape[:2] == (512, 341)
     assert given.controls[0][256, 170].max() == 0
     assert given.controls[0][20, 20].min() == 255
+    # The lines of a picture.
+    choose(page, "#choose-hint", picture)
+    page.wait_for_selector(".hint-picture canvas")
+    page.click("#draw")
+    page.wait_for_selector("#gallery button:nth-child(6)")
+    settings, given = asked_for(server)
+    assert settings.preprocessor == "canny"
+    assert np.array_equal(given.controls[0], np.asarray(Image.open(picture)))
 
 
 def test_a_grid_is_one_labelled_sheet(server, browsing):

@@ -80,12 +80,12 @@ class Sheet {
     this.canvas = made("canvas", { role: "img", ariaLabel: this.title() });
     this.text = made("p", { className: "hint" }, "0%");
     this.cancel = button("cancel", trying(() => this.end()));
-    const save = button("save", () => download(this.canvas, "grid.png"));
-    this.canvas.hidden = true;
+    this.save = button("save", () => download(this.canvas, "grid.png"));
+    this.canvas.hidden = this.save.hidden = true;
     this.card = made(
       "div",
       { className: "sheet panel" },
-      made("p", { className: "actions" }, this.text, this.cancel, save),
+      made("p", { className: "actions" }, this.text, this.cancel, this.save),
       this.canvas,
     );
     at("sheets").prepend(this.card);
@@ -134,6 +134,7 @@ class Sheet {
       this.corner[1] + this.y.texts.length * this.cell[1],
     );
     Object.assign(this.canvas, { width, height, hidden: false });
+    this.save.hidden = false;
     const pen = this.canvas.getContext("2d");
     pen.fillStyle = "#fff";
     pen.fillRect(0, 0, width, height);

@@ -10,6 +10,7 @@ import * as grid from "./grid.js";
 import { showJob } from "./jobs.js";
 import { makeLoras } from "./loras.js";
 import { canvasOf, chosenFile } from "./pictures.js";
+import { setHint } from "./scribble.js";
 import * as tasks from "./tasks.js";
 import { speak, usual } from "./texts.js";
 
@@ -69,6 +70,7 @@ const take = trying(async (event, brought) => {
   quiet();
   if (!at("editor-view").hidden) openInEditor(await canvasOf(file));
   else if (event.target.closest?.("#start")) tasks.setPicture(await canvasOf(file));
+  else if (event.target.closest?.("#control")) setHint(await canvasOf(file));
   else await openFile(file);
 });
 

@@ -1,8 +1,9 @@
 // What is drawn from: a text alone, a picture, a mask painted over it, its sides, a scribble.
 
-import { at, button, choices, chosen, labelled, made, number, says, trying } from "./elements.js";
+import { at, button, choices, labelled, made, number, says, trying } from "./elements.js";
 import { Painting } from "./painting.js";
 import { canvasOf, chosenFile, pngOf, sheet } from "./pictures.js";
+import { beginScribble, controlValues, makeScribble, offerControls } from "./scribble.js";
 import { t } from "./texts.js";
 
 // Task -> the options of its panel, by their names in the schema.
@@ -14,14 +15,13 @@ const TASKS = {
   scribble: ["preprocessor"],
 };
 const SIDES = ["left", "top", "right", "bottom"];
-const SCRIBBLE = 512; // pixels of the longer side of a scribble's sheet
 const MASK = "#ff00d0"; // seen on most pictures
 
 export const OPTIONS = [...new Set(Object.values(TASKS).flat())];
 let task = "text";
 let picture = null; // a canvas
 let modelSize = 512;
-let mask, scribble, tabs, control, weight;
+let mask, tabs;
 const sides = {};
 
 // The panels, for what a model offers.
@@ -31,7 +31,6 @@ export function makeTasks() {
   at("tasks").append(tabs);
   makeStart();
   makeScribble();
-  at("ask").elements.preprocessor.value = "scribble";
   choose("text");
 }
 
@@ -60,27 +59,10 @@ function makeStart() {
   );
 }
 
-function makeScribble() {
-  scribble = new Painting("scribble", "#000");
-  scribble.size.value = 2;
-  control = made("select", { id: "control-model" });
-  weight = number(1, { min: 0, max: 2, step: 0.05 });
-  at("control").append(
-    says("p", "scribble.hint", { className: "hint" }),
-    scribble.box,
-    made(
-      "div",
-      { className: "row" },
-      labelled("control.model", control),
-      labelled("control.weight", weight),
-    ),
-  );
-}
-
 // Shows the ControlNets of a model; without any, there are no scribbles.
 export function offer(model) {
   modelSize = model.size;
-  control.replaceChildren(...model.controls.map((one) => made("option", { value: one }, one)));
+  offerControls(model.controls);
   const tab = tabs.querySelector("[data-value=scribble]");
   tab.disabled = !model.controls.length;
   tab.title = tab.disabled ? t("control.none") : "";
@@ -97,22 +79,18 @@ export function choose(name) {
     at("ask").elements[one].closest("label").hidden = !TASKS[name].includes(one);
   }
   at("task-options").hidden = !TASKS[name].length;
-  if (name === "scribble" && scribble.empty) beginScribble();
+  if (name === "scribble") beginScribble(textSize());
   showPicture();
 }
 
+const askedSize = () => ["width", "height"].map((name) => Number(at("ask").elements[name].value));
+const textSize = () => askedSize().map((side) => side || modelSize);
+
 // The size that is drawn: as asked for, or the picture's proportions in the model's area.
 function drawnSize() {
-  const asked = ["width", "height"].map((name) => Number(at("ask").elements[name].value));
-  if (asked.some(Boolean) || !picture) return asked.map((side) => side || modelSize);
+  if (askedSize().some(Boolean)) return textSize();
   const scale = modelSize / Math.sqrt(picture.width * picture.height);
   return [picture.width * scale, picture.height * scale];
-}
-
-function beginScribble() {
-  const size = drawnSize();
-  const scale = SCRIBBLE / Math.max(...size);
-  scribble.begin(...size.map((side) => Math.round(side * scale)));
 }
 
 // Takes a picture to begin from; the task becomes one that needs it.
@@ -159,11 +137,7 @@ const grownBy = () => SIDES.map((side) => Number(sides[side].value) || 0);
 
 // What the task adds to the options. Throws where something is missing.
 export function taskValues() {
-  if (task === "scribble") {
-    if (scribble.empty) throw new Error(t("error.scribble"));
-    const one = { image: scribble.png("#000", "#fff"), model: control.value };
-    return { control: [{ ...one, weight: Number(weight.value) }] };
-  }
+  if (task === "scribble") return controlValues();
   if (task === "text") return {};
   if (!picture) throw new Error(t("error.start"));
   const found = { image: pngOf(picture) };
@@ -179,9 +153,10 @@ export function taskValues() {
 }
 
 // The task of a picture with these settings; the picture and the mask it came of are not in them.
-export function fillTask({ image, mask: masked, strength, outpaint = [0, 0, 0, 0] }) {
+export function fillTask({ image, mask: masked, strength, control = [], outpaint = [0, 0, 0, 0] }) {
   SIDES.forEach((side, i) => (sides[side].value = outpaint[i]));
   if (outpaint.some(Boolean)) choose("outpaint");
   else if (masked) choose("inpaint");
+  else if (control.length) choose("scribble");
   else choose(image || (strength ?? 1) < 1 ? "image" : "text");
 }
