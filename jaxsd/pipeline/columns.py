@@ -8,7 +8,7 @@ from jaxsd.config import ModelSpec
 from jaxsd.convert.ip_adapter import cross_attentions
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import plus_plus
-from jaxsd.settings import OPTIONS, Control, Settings, scale_of
+from jaxsd.settings import OPTIONS, Control, Settings, of_drawing, scale_of
 from jaxsd.settings.controls import runs_of
 
 Column = Callable[[ModelSpec, Settings, Tableau], np.ndarray | None]
@@ -160,15 +160,29 @@ GUIDED = ("apg", "cfg_zero", "mimic", "momentum")
 def columns_of(
     spec: ModelSpec, settings: Sequence[Settings], tableaus: Sequence[Tableau]
 ) -> dict[str, np.ndarray]:
-    """All columns of a batch, [S, B, ...]; in idle rows as in the last one, but for blending."""
+    """All columns of a batch, [S, B, ...]; in idle rows as in the last one, but for blending.
+
+    In rows that lead to a picture's noise they are as in the first row of the drawing.
+    """
     count = max(tableau.rows for tableau in tableaus)
+    drawn = [of_drawing(*image) for image in zip(settings, tableaus, strict=True)]
     found = {}
     for name, column in COLUMNS.items():
-        images = [column(spec, *image) for image in zip(settings, tableaus, strict=True)]
+        images = [column(spec, *image) for image in zip(settings, drawn, strict=True)]
         if images[0] is not None:
+            mode = "constant" if name == "blend" else "edge"
             longer = idle if name == "blend" else lengthened
-            found[name] = np.stack([longer(rows, count) for rows in images], axis=1)
+            images = [
+                longer(_preceded(rows, tableau.rows, mode), count)
+                for rows, tableau in zip(images, tableaus, strict=True)
+            ]
+            found[name] = np.stack(images, axis=1)
     return found
+
+
+def _preceded(rows: np.ndarray, count: int, mode: str) -> np.ndarray:
+    """Pads [S, ...] to `count` rows at the beginning: by zeros, or by the first one."""
+    return np.pad(rows, ((count - len(rows), 0), *((0, 0),) * (rows.ndim - 1)), mode)
 
 
 def idle(rows: np.ndarray, count: int) -> np.ndarray:

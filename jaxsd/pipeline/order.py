@@ -19,7 +19,7 @@ from jaxsd.pipeline.given_features import (
 )
 from jaxsd.pipeline.texts import any_guided, banks_of, texts_of, time_ids
 from jaxsd.sampling import Row, Step, rows_of
-from jaxsd.sampling.latents import INITIAL_NOISE
+from jaxsd.sampling.latents import INITIAL_NOISE, SOURCE
 from jaxsd.sampling.program import Given
 from jaxsd.schedulers.guidance import Guidance, live, refreshed_rows, runs, together
 from jaxsd.settings import (
@@ -81,6 +81,10 @@ def given_arrays(
     banks = banks_of(spec, settings)
     texts = texts_of(spec, tokenizers, settings, banks)
     draws = first_draws(spec, settings)
+    if settings[0].source_prompt:  # the mean of the picture's posterior, not a draw from it
+        sides = (side // spec.vae.downscale for side in settings[0].drawn_size)
+        shape = (len(settings), *sides, spec.vae.latent_channels)
+        draws[SOURCE] = np.zeros(shape, np.float32)
     return Given(
         texts=texts,
         time_ids=time_ids(spec, settings, banks, texts.number),
@@ -146,6 +150,7 @@ def check_alike(settings: Sequence[Settings]) -> None:
         ("drawn size", lambda one: one.drawn_size),
         *((name, attrgetter(name)) for name in SHARED),
         ("image", lambda one: bool(one.image)),
+        ("source_prompt", lambda one: bool(one.source_prompt)),
         ("mask", lambda one: one.paints),
         ("control", lambda one: tuple(control.source for control in one.control)),
         ("ip_adapter", lambda one: tuple(prompt.model for prompt in one.ip_adapter)),

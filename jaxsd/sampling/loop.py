@@ -175,21 +175,25 @@ def sample(
       on_x0: see `advance`.
       on_sample: see `advance`.
     """
-    batch = len(x)
+    state = begin(jnp.broadcast_to(tableau.start, (len(x), 2)), x)
+    hooks = {"on_x0": on_x0, "on_sample": on_sample}
+    state, _ = advance(Step(rows_for(tableau, len(x)), {}), told(network), state, keys, **hooks)
+    return state.samples[:, 0]
+
+
+def rows_for(tableau: Tableau, batch: int) -> Row:
+    """The rows of a table for so many images, [S, B, ...]; `tableau` may be traced."""
     level = jnp.stack([tableau.alpha, tableau.sigma], axis=-1)
     fields = tableau[: Tableau._fields.index("alpha")]
     row = Row(jnp.arange(tableau.rows), *fields, level[:-1], level[1:])
-    rows = jax.tree.map(
+    return jax.tree.map(
         lambda field: jnp.broadcast_to(field[:, None], (len(field), batch, *field.shape[1:])), row
     )
 
-    def told(x: Array, step: Step, memory: Memory) -> tuple[Array, Memory]:
-        return network(x, step.row.timestep[0]), memory
 
-    state = begin(jnp.broadcast_to(tableau.start, (batch, 2)), x)
-    hooks = {"on_x0": on_x0, "on_sample": on_sample}
-    state, _ = advance(Step(rows, {}), told, state, keys, **hooks)
-    return state.samples[:, 0]
+def told(network: Callable[[Array, Array], Array]) -> Network:
+    """A network of a sample and one timestep for all images, as the loop calls it."""
+    return lambda x, step, memory: (network(x, step.row.timestep[0]), memory)
 
 
 def first_non_finite(finite: Array) -> int | None:

@@ -27,7 +27,7 @@ from jaxsd.sampling.features import (
     wrapped,
 )
 from jaxsd.sampling.latents import INITIAL_NOISE, decoded, latents_of, mean_of, noise_of
-from jaxsd.sampling.loop import State, Step, advance, begin
+from jaxsd.sampling.loop import Hook, Memory, Network, State, Step, advance, begin
 from jaxsd.sampling.texts import Encoded, Texts, encoded_texts
 from jaxsd.types import Array, Params
 
@@ -194,6 +194,15 @@ def _denoise(
     state: State,
     keys: Array,
 ) -> tuple[State, Array]:
+    network, begun, hooks = of_loop(networks, params, steps, conditions, state)
+    state = state._replace(memory=begun | state.memory)
+    return advance(steps, network, state, keys, **hooks)
+
+
+def of_loop(
+    networks: Networks, params: Params, steps: Step, conditions: Conditions, state: State
+) -> tuple[Network, Memory, dict[str, Hook]]:
+    """What `advance` takes: the guided network with features, their memory, and hooks."""
     names = present(conditions, steps)
     branches = steps.columns["which"].shape[-1]
     network = guided(
@@ -204,6 +213,4 @@ def _denoise(
     )
     network = around(names, conditions, network)
     begun = remembered(names, networks, state.samples[:, 0], branches)
-    state = state._replace(memory=begun | state.memory)
-    hooks = {"on_x0": on_x0(names), "on_sample": on_sample(names, conditions)}
-    return advance(steps, network, state, keys, **hooks)
+    return network, begun, {"on_x0": on_x0(names), "on_sample": on_sample(names, conditions)}

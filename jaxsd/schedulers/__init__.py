@@ -4,6 +4,7 @@ tableau = build("dpm++_2m", NoiseSchedule.from_config(spec.schedule), 20, "epsil
 """
 
 from jaxsd.schedulers.grid import Grid
+from jaxsd.schedulers.inversion import inverted, there_and_back, trace_weights
 from jaxsd.schedulers.noise import NoiseSchedule
 from jaxsd.schedulers.samplers import SAMPLERS, Sampler, build, options_of
 from jaxsd.schedulers.tableau import (
@@ -26,6 +27,9 @@ __all__ = [
     "build",
     "check",
     "check_point_mass",
+    "inverted",
     "options_of",
     "padded",
+    "there_and_back",
+    "trace_weights",
 ]

@@ -146,6 +146,13 @@ def shown(guidance: Guidance, scale: float, interval: Sequence[float] = (0.0, 1.
     return Guidance(which, np.concatenate([rest, guidance.weight], axis=1))
 
 
+def preceded(guidance: Guidance, rows: int) -> Guidance:
+    """Guidance behind rows of one branch: branch 1, or the only one; which text it sees is open."""
+    which, weight = (np.pad(column, ((rows, 0), (0, 0))) for column in guidance)
+    weight[:rows, :1] = 1
+    return Guidance(which, weight)
+
+
 def guided_rows(interval: Sequence[float], rows: int) -> tuple[int, int]:
     """First guided row and the one after the last, of `rows`, for an interval in [0, 1].
 

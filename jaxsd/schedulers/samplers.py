@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxsd.schedulers.bdia import bdia
 from jaxsd.schedulers.ddim import ddim
 from jaxsd.schedulers.ddpm import ddpm
 from jaxsd.schedulers.deis import deis
@@ -69,6 +70,7 @@ SAMPLERS: dict[str, Sampler] = {
     "er_sde": Sampler(er_sde, sigma_grid, "ER SDE"),
     "res_multistep": Sampler(res_multistep, sigma_grid, "Res Multistep"),
     "gradient_estimation": Sampler(gradient_estimation, sigma_grid, "Gradient Estimation"),
+    "bdia": Sampler(bdia, training_grid, "BDIA"),
     "lcm": Sampler(lcm, distillation_grid, "LCM"),
     "tcd": Sampler(tcd, distillation_grid, "TCD"),
 }

@@ -30,8 +30,8 @@ from jaxsd.settings import (
 from jaxsd.typed import built, nearest
 
 TEXTS = (
-    *("prompt", "negative_prompt", "blend_prompt", "sampler", "sampler_options", "region"),
-    "watermark",
+    *("prompt", "negative_prompt", "blend_prompt", "source_prompt", "region", "watermark"),
+    *("sampler", "sampler_options"),
 )
 """Options that are texts, and name no file."""
 PICTURES = ("image", "mask", "depth", "reference")

@@ -4,6 +4,7 @@ from jaxsd.settings.adapters import Adapters, Embedding, Lora, without_tags
 from jaxsd.settings.checks import checked
 from jaxsd.settings.controls import UNION_KINDS, Control, ImagePrompt, check_kind
 from jaxsd.settings.guiding import guidance_of, is_guided, perturbation, scale_of
+from jaxsd.settings.inverting import of_drawing
 from jaxsd.settings.options import LARGEST_SEED, OPTIONS, SHARED, UPSCALERS, Settings
 from jaxsd.settings.plans import (
     Bucket,
@@ -48,6 +49,7 @@ __all__ = [
     "image_count",
     "in_range",
     "is_guided",
+    "of_drawing",
     "option_value",
     "passes_of",
     "perturbation",

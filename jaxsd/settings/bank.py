@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxsd.settings.adapters import without_tags
+from jaxsd.settings.inverting import rows_there
 from jaxsd.settings.options import Settings
 from jaxsd.text.chunks import Chunks, chunks_of, divided, first_chunk, lengthened
 from jaxsd.text.prompts import AND, Part, Span, edited, parts_of, spans_of
@@ -67,13 +68,15 @@ def bank_of(settings: Settings, rows: int, *, guided: bool) -> Bank:
 
     Args:
       settings: checked ones.
-      rows: of its table.
+      rows: of its table; the first ones see `source_prompt` alone, where there is one.
       guided: whether branch 0 sees the negative prompt. With guidance by a picture branch 1 does
         too, and that picture.
 
     Raises:
       ValueError: a prompt whose brackets, weights or number of texts are not allowed.
     """
+    before = rows_there(settings, rows)
+    rows -= before
     prompt, negative = (without_tags(t)[0] for t in (settings.prompt, settings.negative_prompt))
     if settings.prompt_weights == "none":
         parts_in, rows_of = lambda text: [Part(text, 1.0)], lambda text: [text] * rows
@@ -103,11 +106,13 @@ def bank_of(settings: Settings, rows: int, *, guided: bool) -> Bank:
     texts = [(text, True, None) for text in first]
     texts += [(text, False, place.get(goal)) for text, goal in later]
     texts += [(text, False, None) for text in mixed]
+    texts += [(settings.source_prompt, False, None)] * bool(before)
     entries = [
         Entry(text, _spans(settings, text), is_negative, number >= blind, toward)
         for number, (text, is_negative, toward) in enumerate(texts)
     ]
     which = np.array([*columns, *others], np.int32).T
+    which = np.pad(which, ((before, 0), (0, 0)), constant_values=len(entries) - 1)
     return Bank(tuple(entries), which, tuple(part.weight for part in parts))
 
 

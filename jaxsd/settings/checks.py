@@ -10,6 +10,7 @@ from jaxsd.settings.adapters import without_tags
 from jaxsd.settings.bank import bank_of, composes
 from jaxsd.settings.controls import runs_of
 from jaxsd.settings.guiding import USUAL_PLUS_PLUS, check_guidance
+from jaxsd.settings.inverting import check_inversion
 from jaxsd.settings.options import NOT_IN_MOTION, NOT_IN_WINDOWS, OPTIONS, Settings
 from jaxsd.settings.plans import adapters_of, passes_of, tableau_of, usual_layer
 from jaxsd.settings.presets import with_preset
@@ -34,6 +35,8 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
     """
     settings = in_range(settings)
     _check_pictures(settings)
+    if settings.source_prompt:
+        check_inversion(settings, spec)
     filled = _filled(_with_variants(settings), spec)
     _check_adapters(filled)
     _check_texts(filled, spec)
@@ -72,7 +75,8 @@ def _filled(settings: Settings, spec: ModelSpec) -> Settings:
         settings = replace(settings, guidance_scale=USUAL_PLUS_PLUS)
     strength, changes = settings.strength, spec.unet.sees == "picture"
     if strength is None:
-        begins = settings.image and not (settings.paints or changes or spec.small or spec.sight)
+        sees = changes or spec.small or spec.sight
+        begins = settings.image and not (settings.paints or settings.source_prompt or sees)
         strength = 0.75 if begins else 1.0
     noise_level = settings.noise_level
     if noise_level is None:
@@ -224,7 +228,7 @@ def _check_adapters(settings: Settings) -> None:
         if not max(map(abs, lora.weights)) <= LARGEST_WEIGHT:
             allowed = f"{-LARGEST_WEIGHT} to {LARGEST_WEIGHT}"
             raise ValueError(f"lora {str(lora)!r} is out of range; allowed weights are {allowed}")
-    for name in ("negative_prompt", "blend_prompt"):
+    for name in ("negative_prompt", "blend_prompt", "source_prompt"):
         if without_tags(getattr(settings, name))[1]:
             raise ValueError(f"{name} has <lora:...>, which belongs into the prompt")
 

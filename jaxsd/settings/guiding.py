@@ -14,6 +14,7 @@ from jaxsd.schedulers.guidance import (
     guided_rows,
     perturbed,
     plus_plus,
+    preceded,
     runs,
     shown,
     together,
@@ -21,6 +22,7 @@ from jaxsd.schedulers.guidance import (
 )
 from jaxsd.settings.adapters import without_tags
 from jaxsd.settings.bank import Bank, composes, is_shown
+from jaxsd.settings.inverting import rows_there
 from jaxsd.settings.options import NOT_WITH, OPTIONS, Settings
 
 METHODS = ("cfg_pp", "apg", "cfg_zero")
@@ -36,13 +38,14 @@ USUAL_PLUS_PLUS = 0.6
 class Plan(NamedTuple):
     """Guidance of an image without its texts."""
 
-    rows: int
+    rows: int  # without those of `before`
     weights: tuple[float, ...]  # of the parts of the prompt; none without a negative prompt
     scale: float
     interval: tuple[float, ...]
     picture: float = 1.0  # its scale; 1 for none
     factors: tuple[float, ...] = ()  # of the scale in each row
     away: tuple[int, float] | None = None  # number of the branch that is perturbed, and the scale
+    before: int = 0  # rows that lead to a picture's noise
 
 
 def scale_of(settings: Settings) -> float:
@@ -59,7 +62,9 @@ def is_guided(settings: Settings, spec: ModelSpec) -> bool:
 def plan_of(settings: Settings, bank: Bank, tableau: Tableau, *, guided: bool) -> Plan:
     """The plan of an image; `guided` says whether its batch has negative prompts."""
     weights = bank.weights if guided else ()
-    plan = Plan(tableau.rows, weights, scale_of(settings), settings.guidance_interval)
+    before = rows_there(settings, tableau.rows)
+    rows = tableau.rows - before
+    plan = Plan(rows, weights, scale_of(settings), settings.guidance_interval, before=before)
     if guided and is_shown(settings):
         plan = plan._replace(picture=settings.image_guidance_scale)
     if guided and settings.cfg_pp:
@@ -165,6 +170,8 @@ def _branches(plan: Plan, which: np.ndarray | None = None) -> Guidance:
         guidance = composed(plan.weights, plan.scale, plan.rows, plan.interval)
     if plan.picture != 1:
         guidance = shown(guidance, plan.picture, plan.interval)
+    if plan.before:
+        guidance = preceded(guidance, plan.before)
     if which is not None:
         guidance = guidance._replace(which=which)
     if plan.factors:

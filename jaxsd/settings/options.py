@@ -38,6 +38,12 @@ NOT_IN_WINDOWS = ("reuse", "sag", "seamless", "refiner", "ip_adapter_mask")
 NOT_IN_MOTION = ("reuse", "refiner", "hires")
 """What does not go together with motion modules."""
 
+NOT_INVERTED = (
+    *("cfg_pp", "pag", "seg", "sag", "apg", "cfg_zero", "mimic_scale", "dynamic_thresholding"),
+    *("guidance_rescale", "reuse", "refiner", "outpaint", "region", "motion"),
+)
+"""What does not go together with inversion: what acts on guided rows, or that it can not undo."""
+
 LARGEST_SEED = 2**63 - 1
 
 
@@ -323,6 +329,12 @@ class Settings:
         "with --mask or --outpaint 1, if not given",
         low=0,
         high=1,
+    )
+    source_prompt: str = option(
+        "",
+        "what --image shows: the drawing begins from the noise that leads to it under this text "
+        "(inversion), not from that of the seed; with the samplers bdia (exact), ddim and euler",
+        metavar="TEXT",
     )
     mask: str = option(
         "",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jaxsd.config import ModelSpec, ScheduleConfig
 from jaxsd.families import motion_schedule
-from jaxsd.schedulers import NoiseSchedule, Tableau, build
+from jaxsd.schedulers import NoiseSchedule, Tableau, build, there_and_back
 from jaxsd.settings.adapters import Adapters, Lora, named_embeddings, named_loras, without_tags
 from jaxsd.settings.bank import (
     bank_of,
@@ -42,6 +42,7 @@ class Bucket(NamedTuple):
     mixes: bool  # whether prompts are mixed
     shared: tuple[Any, ...]  # values of the options that a call shares
     begins: bool  # whether it begins from a picture
+    inverts: bool  # whether it begins from that picture's noise
     paints: bool
     controls: tuple[str, ...]
     ip_adapters: tuple[str, ...]
@@ -69,6 +70,8 @@ def tableau_of(settings: Settings, spec: ModelSpec) -> Tableau:
     if settings.motion:
         return _tableau(motion_schedule(spec), spec.prediction, *method)
     tableau = _tableau(spec.schedule, spec.prediction, *method)
+    if settings.source_prompt:
+        return there_and_back(tableau)
     train_steps = spec.schedule.train_steps
     handover = round(train_steps - settings.refiner_start * train_steps)
     if settings.refiner:
@@ -157,6 +160,7 @@ def bucket_of(settings: Settings, spec: ModelSpec, tokenizers: Sequence[Tokenize
         mixes=bool(settings.blend_prompt),
         shared=tuple(getattr(settings, name) for name in SHARED),
         begins=bool(settings.image),
+        inverts=bool(settings.source_prompt),
         paints=settings.paints,
         controls=tuple(control.source for control in settings.control),
         ip_adapters=tuple(one.model for one in settings.ip_adapter),
@@ -172,7 +176,9 @@ def adapters_of(images: Sequence[Settings]) -> Adapters:
       ValueError: a prompt names a LoRA that there is not.
     """
     first = images[0]
-    said = [(one.prompt, one.negative_prompt, one.blend_prompt) for one in images]
+    said = [
+        (one.prompt, one.negative_prompt, one.blend_prompt, one.source_prompt) for one in images
+    ]
     texts = [without_tags(text)[0] for own in said for text in own]
     texts += [region.text for region in first.region]
     return Adapters(

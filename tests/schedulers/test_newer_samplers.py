@@ -118,6 +118,20 @@ def test_ipndm(sigmas: list[float]) -> None:
     assert_agrees(table, x * end)
 
 
+@pytest.mark.parametrize("gamma", [0.4, 1.0])
+def test_bdia(gamma: float) -> None:
+    """DDIM's step, and the error that it would have made on the way to the sample before."""
+    table = build("bdia", SCHEDULE, 8, "epsilon", gamma=gamma, set_alpha_to_one=True)
+    x = before = X * float(table.start[1])
+    for row in range(8):
+        noise = toy_network(x, float(table.timestep[row]))
+        a, s = (np.float64(level) for level in (table.alpha, table.sigma))
+        x0 = (x - s[row] * noise) / a[row]
+        there = a[max(row - 1, 0)] * x0 + s[max(row - 1, 0)] * noise
+        x, before = a[row + 1] * x0 + s[row + 1] * noise + gamma * (before - there), x
+    assert_agrees(table, x)
+
+
 @pytest.mark.parametrize("gamma", [1.0, 2.0, 2.5])
 def test_gradient_estimation(gamma: float) -> None:
     table, x = of("gradient_estimation", SIGMAS, gamma=gamma)

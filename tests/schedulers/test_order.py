@@ -66,6 +66,7 @@ CLAIMED = [
     ("res_multistep", {}, 2),
     ("ipndm", {}, 2),  # its steps are taken for equal, and here each is longer by a share of h
     ("gradient_estimation", {}, 1),
+    ("bdia", {}, 2),
     ("pndm", {}, 2),  # "pseudo": order 4 only in its own variable (Liu et al. 2022, theorem 3.2)
     *(("lms", {"order": k}, k) for k in (1, 2, 3, 4)),
     *(("deis", {"order": k}, k) for k in (1, 2, 3)),

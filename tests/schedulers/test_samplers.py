@@ -65,6 +65,7 @@ def test_point_mass_on_named_sigmas(name, sigmas):
         ("dpm++_sde", "eta", (0.0, 0.5)),
         ("res_multistep", "eta", (0.5, 1.0)),
         ("gradient_estimation", "gamma", (1.0, 3.0)),
+        ("bdia", "gamma", (0.5, 0.9)),
     ],
 )
 def test_point_mass_with_options(name, option, values):
@@ -186,6 +187,7 @@ def test_other_names(alias, name, sigmas):
         ("sa_solver", 2, "v", {"sigmas": [5.0, 1.0, 0.0]}, "sa_solver cannot end at sigma 0"),
         ("sa_solver", 2, "v", {"tau": 3}, "tau must be 0 to 2, not 3"),
         ("gradient_estimation", 2, "v", {"gamma": 0.5}, "gamma must be 1 to 5, not 0.5"),
+        ("bdia", 2, "v", {"gamma": 0}, "gamma must be above 0 and at most 1, not 0"),
         ("ipndm", 2, "v", {"order": 5}, "ipndm has orders 1 to 4, not 5"),
         ("er_sde", 2, "v", {"order": 4}, "er_sde has orders 1 to 3, not 4"),
         ("dpm++_sde", 2, "v", {"eta": 2}, "eta must be 0 to 1, not 2"),

@@ -12,7 +12,7 @@ from jaxsd.schedulers import SAMPLERS, NoiseSchedule, build
 GOLDENS = np.load(Path(__file__).parents[1] / "goldens" / "schedulers.npz")
 CASES = [key for key in GOLDENS if key not in ("x", "noises", "versions")]
 WITHOUT_A_CLASS = {"dpm++_sde", "dpm++_2s_a", "dpm++_3m_sde", "ipndm", "restart", "er_sde",
-                   "res_multistep", "gradient_estimation"}  # fmt: skip
+                   "res_multistep", "gradient_estimation", "bdia"}  # fmt: skip
 """diffusers has none of the same formula without torchsde; test_newer_samplers.py has a loop."""
 SCHEDULE = NoiseSchedule.from_config(ScheduleConfig())
 
