@@ -12,6 +12,7 @@ import numpy as np
 from jaxsd.convert.image_encoder import encoder_place, weights_place
 from jaxsd.images import contact_sheet, encoder_of
 from jaxsd.provenance import MADE, MADE_OF, Signer
+from jaxsd.schedulers import is_learnt
 from jaxsd.settings import Recipe, Settings, adapters_of
 from jaxsd.settings.adapters import adapter_place, upscaler_place
 from jaxsd.webui import texts_of
@@ -167,7 +168,7 @@ def model_hash(path: Path) -> str:
 
 
 def adapter_hashes(settings: Settings) -> dict[str, str]:
-    """The sha256 of each file of weights, but the model, that an image is drawn with.
+    """The sha256 of each file, but the model, that an image is drawn with.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -183,6 +184,8 @@ def adapter_hashes(settings: Settings) -> dict[str, str]:
         places[one.file] = adapter_place(one.file)
     if file := settings.upscaler_file:
         places[file] = upscaler_place(file)
+    if is_learnt(settings.sampler):
+        places[settings.sampler] = Path(settings.sampler)
     return {file: _file_hash(path, path.stat().st_mtime_ns) for file, path in places.items()}
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "generate": "pictures of prompts",
     "grid": "one picture in many versions, on a sheet with their names",
     "info": "what a model, another file of weights, or a picture is",
+    "learn-sampler": "samplers of few steps for a model, from what it draws in many",
     "map": "pictures laid out by likeness, and which are nearly the same",
     "merge": "a model with LoRAs merged, or made of other models",
     "pack": "an image folder as ArrayRecord files, to train on",

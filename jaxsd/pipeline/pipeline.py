@@ -16,6 +16,7 @@ from jaxsd.pipeline.batches import filled, given_noise, image_keys, placed
 from jaxsd.pipeline.callbacks import Callback, on_step_end
 from jaxsd.pipeline.clips import clip_of, in_contexts
 from jaxsd.pipeline.drawing import (
+    Programs,
     Shown,
     as_it_is,
     finished,
@@ -241,6 +242,10 @@ class Pipeline(Model):
     def slots(self, order: Order, size: int) -> Slots:
         """Places for `size` images of the bucket of an order, which join and leave at any time."""
         return Slots(self._programs(order), size, self.device)
+
+    def programs_of(self, order: Order) -> Programs:
+        """The networks and the parameters that draw an order, adapters and ControlNets included."""
+        return self._programs(order)
 
     def steps(self, order: Order, rows_per_call: int = 1) -> Iterator[Shown]:
         """Draws row by row, for previews; to cancel, stop iterating."""

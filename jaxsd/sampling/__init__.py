@@ -9,8 +9,8 @@ from jaxsd.sampling.loop import (
     begin,
     first_non_finite,
     rows_of,
-    sample,
 )
+from jaxsd.sampling.own import sample
 
 __all__ = [
     "Network",

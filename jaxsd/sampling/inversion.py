@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxsd.sampling.likelihood import NAME, log_normal, with_trace
-from jaxsd.sampling.loop import Memory, Network, State, Step, advance, rows_for, told
+from jaxsd.sampling.loop import Memory, Network, State, Step, advance
+from jaxsd.sampling.own import rows_like, told
 from jaxsd.schedulers import HISTORY, SAMPLES, Tableau
 from jaxsd.types import Array
 
@@ -73,6 +74,6 @@ def _run(
     nothing = jnp.zeros((batch, HISTORY, *shape), samples.dtype)
     state = State(samples, nothing, nothing[:, 0], memory or {})
     fresh = {"fresh": jnp.zeros((tableau.rows, batch, *[1] * len(shape)), samples.dtype)}
-    steps = Step(rows_for(tableau, batch), fresh | (columns or {}))
+    steps = Step(rows_like(tableau, batch), fresh | (columns or {}))
     keys = jax.vmap(jax.random.key)(jnp.zeros(batch, jnp.uint32))  # no row draws noise
     return advance(steps, network, state, keys)[0]

@@ -110,6 +110,7 @@ def advance(
     *,
     on_x0: Hook = identity,
     on_sample: Hook = identity,
+    remat: bool = False,
 ) -> tuple[State, Array]:
     """Runs all or some rows of a batch of tables.
 
@@ -121,6 +122,7 @@ def advance(
         column `fresh` [B, h, w, c] has it.
       on_x0: replaces each estimate of x0 before the method uses it: clipping, thresholding.
       on_sample: replaces each new z[0], whose level is `step.row.next_level`: blending.
+      remat: whether a derivative computes each row again, in place of keeping what is in it.
 
     Returns:
       The state after the last row, and for each row and image whether the sample was finite,
@@ -142,7 +144,7 @@ def advance(
         z = z.at[:, 0].set(on_sample(z[:, 0], step))
         return State(z, m, x0, memory), jnp.isfinite(z[:, 0]).all(range(1, z.ndim - 1))
 
-    return jax.lax.scan(body, state, steps)
+    return jax.lax.scan(jax.checkpoint(body) if remat else body, state, steps)
 
 
 def fresh_noise(keys: Array, rows: Array, x: Array | jax.ShapeDtypeStruct) -> Array:
@@ -152,48 +154,6 @@ def fresh_noise(keys: Array, rows: Array, x: Array | jax.ShapeDtypeStruct) -> Ar
         return jax.random.normal(jax.random.fold_in(key, row), x.shape[1:])
 
     return jax.vmap(draw)(keys, rows)
-
-
-def sample(
-    tableau: Tableau,
-    network: Callable[[Array, Array], Array],
-    x: Array,
-    keys: Array,
-    on_x0: Hook = identity,
-    on_sample: Hook = identity,
-) -> Array:
-    """Samples [B, ...] float32 of a network, from unit-variance noise of the same shape.
-
-    Any shape will do: points [B, D], series [B, T, c], pictures [B, h, w, c]. Pure and
-    differentiable. Inside `jit`, make the table an argument.
-
-    Args:
-      tableau: as `build` makes it, the same for all images.
-      network: (x [B, ...] float32, timestep float32 []) -> [B, ...] float32.
-      x: [B, ...] float32, noise of variance 1; the table scales it.
-      keys: [B] typed keys of the rows' fresh noise, one per image.
-      on_x0: see `advance`.
-      on_sample: see `advance`.
-    """
-    state = begin(jnp.broadcast_to(tableau.start, (len(x), 2)), x)
-    hooks = {"on_x0": on_x0, "on_sample": on_sample}
-    state, _ = advance(Step(rows_for(tableau, len(x)), {}), told(network), state, keys, **hooks)
-    return state.samples[:, 0]
-
-
-def rows_for(tableau: Tableau, batch: int) -> Row:
-    """The rows of a table for so many images, [S, B, ...]; `tableau` may be traced."""
-    level = jnp.stack([tableau.alpha, tableau.sigma], axis=-1)
-    fields = tableau[: Tableau._fields.index("alpha")]
-    row = Row(jnp.arange(tableau.rows), *fields, level[:-1], level[1:])
-    return jax.tree.map(
-        lambda field: jnp.broadcast_to(field[:, None], (len(field), batch, *field.shape[1:])), row
-    )
-
-
-def told(network: Callable[[Array, Array], Array]) -> Network:
-    """A network of a sample and one timestep for all images, as the loop calls it."""
-    return lambda x, step, memory: (network(x, step.row.timestep[0]), memory)
 
 
 def first_non_finite(finite: Array) -> int | None:

@@ -115,7 +115,7 @@ def draw(networks: Networks, params: Params, given: Given, runs: tuple[Step, ...
         finite = []
         for steps in runs:
             state = state._replace(memory={})
-            state, ok = _denoise(networks, params, steps, conditions, state, given.keys)
+            state, ok = rows_run(networks, params, steps, conditions, state, given.keys)
             finite.append(ok)
         latents = state.samples[:, 0]
         return Drawing(decoded(networks, params, latents), latents, jnp.concatenate(finite))
@@ -151,7 +151,7 @@ def denoise(
     specs = param_specs(params, networks.mesh)
     in_specs = (specs, IMAGES_SECOND, IMAGES, IMAGES, IMAGES)
     out_specs = (IMAGES, IMAGES_SECOND)
-    run = per_device(networks.mesh, partial(_denoise, networks), in_specs, out_specs)
+    run = per_device(networks.mesh, partial(rows_run, networks), in_specs, out_specs)
     return run(params, steps, conditions, state, keys)
 
 
@@ -186,17 +186,19 @@ def _encode(networks: Networks, params: Params, given: Given) -> tuple[Condition
     return conditions, begin(given.start, given.noise, source)
 
 
-def _denoise(
+def rows_run(
     networks: Networks,
     params: Params,
     steps: Step,
     conditions: Conditions,
     state: State,
     keys: Array,
+    remat: bool = False,
 ) -> tuple[State, Array]:
+    """`denoise` on a device's own images; see `advance` for `remat`."""
     network, begun, hooks = of_loop(networks, params, steps, conditions, state)
     state = state._replace(memory=begun | state.memory)
-    return advance(steps, network, state, keys, **hooks)
+    return advance(steps, network, state, keys, remat=remat, **hooks)
 
 
 def of_loop(

@@ -25,6 +25,7 @@ from jaxsd.schedulers.grid import Grid, distillation_grid, sigma_grid, solver_gr
 from jaxsd.schedulers.heun import heun
 from jaxsd.schedulers.ipndm import ipndm
 from jaxsd.schedulers.lcm import lcm
+from jaxsd.schedulers.learnt import is_learnt, learnt_of, method_of
 from jaxsd.schedulers.lms import lms
 from jaxsd.schedulers.names import resolve
 from jaxsd.schedulers.noise import STANDS_FOR_ZERO, NoiseSchedule
@@ -90,7 +91,8 @@ def build(
 
     Args:
       name: a name of `SAMPLERS` or `names.ALIASES`, in upper or lower case; a name of `SIGMAS` or
-        `TRAINED_SIGMAS` at its end, as in "euler_karras", sets the option `sigmas`.
+        `TRAINED_SIGMAS` at its end, as in "euler_karras", sets the option `sigmas`. Or a file of
+        learnt samplers, NAME.json, which has no options.
       noise_schedule: the model's.
       steps: 1..T.
       prediction: what the model was trained to output.
@@ -101,19 +103,21 @@ def build(
 
     Raises:
       ValueError: in one line, for a name, prediction, option or value that is not allowed.
+      OSError: a file that can not be read.
     """
-    name, implied = resolve(name, tuple(SAMPLERS))
-    options = implied | options
-    sampler = SAMPLERS[name]
+    if is_learnt(name):
+        sampler = Sampler(*method_of(learnt_of(name, steps)), name)
+    else:
+        name, implied = resolve(name, tuple(SAMPLERS))
+        options = implied | options
+        sampler = SAMPLERS[name]
     of_grid, of_builder = _options(sampler.grid), _options(sampler.builder)
     if (edm := noise_schedule.edm) and not {"sigmas", "spacing", "timesteps"} & options.keys():
         options |= {"sigmas": edm.sigmas} if "sigmas" in of_grid else {}
     for option in options:
         if option not in of_grid + of_builder:
-            raise ValueError(
-                f"sampler {name} has no option {option!r}: choose from "
-                f"{', '.join(sorted((*of_grid, *of_builder)))}"
-            )
+            known = ", ".join(sorted((*of_grid, *of_builder))) or "none"
+            raise ValueError(f"sampler {name} has no option {option!r}: choose from {known}")
     if prediction not in PREDICTIONS:
         raise ValueError(
             f"prediction {prediction!r} is unknown: choose one of {', '.join(PREDICTIONS)}"
@@ -136,11 +140,13 @@ def build(
 
 
 def options_of(name: str) -> tuple[str, ...]:
-    """Names of a sampler's options and of those of its grid.
+    """Names of a sampler's options and of those of its grid; a file has none.
 
     Raises:
       ValueError: an unknown name.
     """
+    if is_learnt(name):
+        return ()
     sampler = SAMPLERS[resolve(name, tuple(SAMPLERS))[0]]
     return _options(sampler.grid) + _options(sampler.builder)
 

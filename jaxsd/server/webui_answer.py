@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from jaxsd.schedulers import SAMPLERS
+from jaxsd.schedulers import SAMPLERS, is_learnt
 from jaxsd.schedulers.names import resolve
 from jaxsd.server.jobs import Job
 from jaxsd.server.picture import DONE
@@ -91,7 +91,9 @@ def _subseed(settings: Settings, number: int) -> int:
 
 
 def sampler_name(name: str) -> str:
-    """The name of a sampler in webui."""
+    """The name of a sampler in webui; that of a file stays."""
+    if is_learnt(name):
+        return name
     ours, _ = resolve(name, tuple(SAMPLERS))
     return SAMPLERS[ours].webui
 

@@ -17,6 +17,7 @@ import numpy as np
 from jaxsd.canvases import Pictures, grey
 from jaxsd.config import ModelSpec
 from jaxsd.images import image_size, read_image, read_mask
+from jaxsd.schedulers import is_learnt
 from jaxsd.settings import (
     OPTIONS,
     SIZE,
@@ -87,6 +88,8 @@ def wish_of(
             raise ValueError(f"{name} names files of the server, so only its owner may set it")
         if name not in OPEN and name != SIZE:
             raise ValueError(f"unknown option {name!r}; {nearest(name, [*OPEN, SIZE])}")
+    if isinstance(sampler := given.get("sampler"), str) and is_learnt(sampler):
+        raise ValueError(f"sampler {sampler!r} is a file, which only the server's owner may name")
     if (method := given.get(ENLARGING, UPSCALERS[0])) not in UPSCALERS:
         raise ValueError(f"{ENLARGING} {method!r} is not one of {', '.join(UPSCALERS)}")
     found: dict[str, Any] = {}

@@ -135,7 +135,9 @@ class Settings:
         metavar="KIND",
     )
     sampler: str | None = option(
-        None, "ddim, euler_a, dpm++_2m_karras, euler_sgm_uniform, ...; ddim for most models"
+        None,
+        "ddim, euler_a, dpm++_2m_karras, euler_sgm_uniform, ..., or a file of learnt ones, "
+        "NAME.json; ddim for most models",
     )
     steps: int | None = option(None, "of the sampler; 20 for most models", low=1, metavar="N")
     sampler_options: tuple[str, ...] = option(

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxsd.config import ModelSpec, ScheduleConfig
 from jaxsd.families import motion_schedule
-from jaxsd.schedulers import NoiseSchedule, Tableau, build, there_and_back
+from jaxsd.schedulers import NoiseSchedule, Tableau, build, is_learnt, there_and_back
 from jaxsd.settings.adapters import Adapters, Lora, named_embeddings, named_loras, without_tags
 from jaxsd.settings.bank import (
     bank_of,
@@ -63,10 +64,12 @@ def tableau_of(settings: Settings, spec: ModelSpec) -> Tableau:
 
     Raises:
       ValueError: a sampler, steps or options that do not go together.
+      OSError: the file of a learnt sampler can not be read.
     """
     strength = settings.strength if settings.image else 1.0
     options = tuple(sorted(settings.sampler_options))
-    method = (settings.sampler, settings.steps, strength, options)
+    changed = Path(settings.sampler).stat().st_mtime_ns if is_learnt(settings.sampler) else 0
+    method = (changed, settings.sampler, settings.steps, strength, options)
     if settings.motion:
         return _tableau(motion_schedule(spec), spec.prediction, *method)
     tableau = _tableau(spec.schedule, spec.prediction, *method)
@@ -77,7 +80,7 @@ def tableau_of(settings: Settings, spec: ModelSpec) -> Tableau:
     if settings.refiner:
         return until(tableau, settings, handover)
     if settings.image == HANDED:
-        method = (*method[:2], share_from(tableau, handover), options)
+        method = (*method[:3], share_from(tableau, handover), options)
         return begun_with_noise(_tableau(spec.schedule, spec.prediction, *method))
     return tableau
 
@@ -227,6 +230,7 @@ _OWN = ("name", "noise_schedule", "steps", "prediction", "strength")
 def _tableau(
     config: ScheduleConfig,
     prediction: Prediction,
+    changed: int,
     sampler: str,
     steps: int,
     strength: float,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from jaxsd.config import ModelSpec
 from jaxsd.distilled import EDM, PLAIN, PRESETS, Preset, preset_named
-from jaxsd.schedulers import options_of
+from jaxsd.schedulers import is_learnt, options_of, steps_in
 from jaxsd.settings.options import Settings
 from jaxsd.settings.plans import adapters_of
 
@@ -14,10 +14,12 @@ def with_preset(settings: Settings, spec: ModelSpec) -> Settings:
 
     Raises:
       ValueError: an unknown sampler, or LoRAs that want different settings.
+      OSError: the file of a learnt sampler can not be read.
     """
     preset = preset_of(settings, spec)
     sampler = preset.sampler if settings.sampler is None else settings.sampler
-    steps = preset.steps if settings.steps is None else settings.steps
+    usual = steps_in(sampler)[-1] if is_learnt(sampler) else preset.steps
+    steps = usual if settings.steps is None else settings.steps
     scale = settings.guidance_scale
     if scale is None:
         # What takes the scale as an input was distilled for many.
