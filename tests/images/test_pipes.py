@@ -34,11 +34,11 @@ def test_pipes_without_a_writer_are_one_line(pipe: Path) -> None:
 def test_what_is_written_to_a_pipe_is_read() -> None:
     """As a shell makes them of `<(...)`: the writer has its end before the program begins."""
     picture = np.arange(60_000, dtype=np.uint8).reshape(100, 200, 3)
+    packed = png_bytes(picture)
     for read in (read_image, lambda path: read_pictures(Settings("a", image=path))[0].image):
         reader, writer = os.pipe()
         with os.fdopen(reader), os.fdopen(writer, "wb") as file:
             thread = threading.Timer(0.05, lambda file=file: (file.write(packed), file.close()))
-            packed = png_bytes(picture)
             thread.start()
             np.testing.assert_array_equal(read(f"/dev/fd/{reader}"), picture)
             thread.join()
