@@ -23,6 +23,7 @@ from jaxsd.images.faces import ENDING as FACE
 from jaxsd.images.faces import read_face
 from jaxsd.images.watermark import check_room, marked, payload
 from jaxsd.settings import Settings
+from jaxsd.text_files import bytes_in
 
 MOST_COLOUR = 8
 """Between the channels of a picture that is taken for grey."""
@@ -77,7 +78,7 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
     hashes: dict[str, str] = {}
 
     def packed(name: str) -> io.BytesIO:
-        content = (folder / name).read_bytes()
+        content = bytes_in(folder / name)
         hashes[name] = hashlib.sha256(content).hexdigest()
         return io.BytesIO(content)
 

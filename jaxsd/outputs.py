@@ -100,16 +100,16 @@ def _check_name(path: Path) -> None:
     """Finds out whether a file can have this name, which costs less than a picture.
 
     Raises:
-      ValueError: it is a folder, or the file system allows no such name.
+      ValueError: it is a folder or a pipe, or the file system allows no such name.
     """
     try:
-        is_folder = stat.S_ISDIR(path.stat().st_mode)
+        is_file = stat.S_ISREG(path.stat().st_mode)
     except FileNotFoundError:
         return
     except OSError as error:
         raise ValueError(f"cannot write to {path}: {error.strerror}") from None
-    if is_folder:
-        raise ValueError(f"cannot write to {path}: it is a folder")
+    if not is_file:
+        raise ValueError(f"cannot write to {path}: it is a folder or a pipe")
 
 
 def file_name(prompt: str) -> str:

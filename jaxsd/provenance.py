@@ -15,6 +15,7 @@ import numpy as np
 
 import jaxsd
 from jaxsd.images import png_bytes
+from jaxsd.text_files import bytes_in
 
 MADE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's name for what a model made."""
@@ -50,7 +51,7 @@ class Signer:
           OSError: a file can not be read.
         """
         c2pa = _c2pa()
-        chain = certificates.read_bytes()
+        chain = bytes_in(certificates)
         if b"-----BEGIN CERTIFICATE-----" not in chain:
             raise ValueError(f"{certificates} has no certificate in PEM")
         algorithm, packed = _key(key)
@@ -119,7 +120,7 @@ def _key(path: Path) -> tuple[bytes, bytes]:
     """C2PA's name of a key's algorithm, and the key in the one form that c2pa-python reads."""
     from cryptography.hazmat.primitives import serialization as forms  # c2pa-python needs it
 
-    packed = path.read_bytes()
+    packed = bytes_in(path)
     try:
         key = forms.load_pem_private_key(packed, None)
     except TypeError:

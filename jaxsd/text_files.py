@@ -8,6 +8,7 @@ carriage return: not at the other characters that `str.splitlines` knows. Every 
 import csv
 import json
 import math
+import os
 import re
 import tomllib
 from collections import Counter
@@ -55,6 +56,23 @@ def pointer_line(path: object) -> str:
     return f"{path} is a git-lfs pointer, not the file itself; fetch it with `git lfs pull`"
 
 
+def bytes_in(path: str | Path) -> bytes:
+    """The bytes of a file; or of a pipe, none where nobody writes, instead of waiting for them.
+
+    Raises:
+      OSError: it can not be read.
+    """
+    with open(path, "rb", opener=_at_once) as file:
+        return file.read()
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Opens a file; a pipe too though nobody writes to it."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
 def read_text(path: str | Path) -> str:
     """The text of a file, without its byte-order mark.
 
@@ -62,7 +80,7 @@ def read_text(path: str | Path) -> str:
       ValueError: it is not UTF-8.
       OSError: it can not be read.
     """
-    return decoded(Path(path).read_bytes(), path).removeprefix(BYTE_ORDER_MARK)
+    return decoded(bytes_in(path), path).removeprefix(BYTE_ORDER_MARK)
 
 
 def lines_in(path: str | Path) -> Iterator[tuple[int, str]]:
@@ -79,7 +97,7 @@ def lines_in(path: str | Path) -> Iterator[tuple[int, str]]:
 
 def _whole_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     """(number from 1, line with its end) of a file, without its byte-order mark."""
-    with Path(path).open("rb") as file:
+    with open(path, "rb", opener=_at_once) as file:
         for number, packed in enumerate(file, 1):
             if packed.startswith(POINTER):
                 raise ValueError(pointer_line(path))

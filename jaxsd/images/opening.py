@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from jaxsd.images.deep import DEEP, in_bytes
 from jaxsd.images.png import SIGNATURE, bare, size_in
-from jaxsd.text_files import POINTER, pointer_line
+from jaxsd.text_files import POINTER, bytes_in, pointer_line
 
 File = str | Path | bytes | BinaryIO
 """A picture file on disk or in memory."""
@@ -55,13 +55,13 @@ def is_picture(path: str | Path) -> bool:
 @contextlib.contextmanager
 def in_file(path: File) -> Iterator[BinaryIO]:
     """The bytes of a picture file; one that is open already stays open."""
-    if isinstance(path, str | Path):
-        if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
-            raise OSError(f"{path} is no file")
+    if isinstance(path, str | Path) and Path(path).is_file():
         with Path(path).open("rb") as file:
             yield file
-    else:
-        yield io.BytesIO(path) if isinstance(path, bytes) else path
+        return
+    if isinstance(path, str | Path):  # a pipe, which can not go back to its start
+        path = bytes_in(path)
+    yield io.BytesIO(path) if isinstance(path, bytes) else path
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsd.config import TextConfig
+from jaxsd.terminal import printable
 from jaxsd.text.tokenizer import Tokenizer
 from jaxsd.text.vocabulary import BOS, EOS, Vocabulary, format_merges, parse_merges
 from jaxsd.text_files import read_json, read_text
@@ -130,7 +131,7 @@ def _read_vocabulary(folder: Path, stated: dict[str, Any]) -> Vocabulary:
             raise ValueError(
                 f"no tokenizer in {folder}: expected vocab.json and merges.txt, or tokenizer.json"
             )
-        _check_ids(ids | added)
+        _check_ids(folder, ids | added)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"the tokenizer in {folder} is not laid out as transformers does: {error!r}"
@@ -158,7 +159,11 @@ def _of_tokenizer_json(
     return whole["model"]["vocab"], merges, added
 
 
-def _check_ids(ids: dict[str, Any]) -> None:
+def _check_ids(folder: Path, ids: dict[str, Any]) -> None:
+    tokens: dict[int, str] = {}
     for token, number in ids.items():
         if type(number) is not int or not 0 <= number < 2**31:
             raise TypeError(f"token {token!r} has id {number!r}")
+        if (other := tokens.setdefault(number, token)) != token:
+            both = f"{printable(other, 40)!r} and {printable(token, 40)!r}"
+            raise ValueError(f"the tokenizer in {folder} has the id {number} twice, for {both}")

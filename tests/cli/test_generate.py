@@ -217,7 +217,7 @@ def test_names_of_files(tmp_path):
     assert len(file_name("word " * 100)) <= 60
     assert len(file_name("\U0001d49c" * 60).encode()) == 180
     (tmp_path / "a_red_apple_5.png").mkdir()
-    with pytest.raises(ValueError, match=r"a_red_apple_5.png: it is a folder"):
+    with pytest.raises(ValueError, match=r"a_red_apple_5.png: it is a folder or a pipe"):
         output_paths(tmp_path, one, 5)
 
 

@@ -134,6 +134,12 @@ def endless(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text('{"model_max_length": "77"}')
 
 
+def same_ids(folder: Path) -> None:
+    ids = json.loads((folder / "vocab.json").read_text())
+    ids["b"] = ids["a"]
+    (folder / "vocab.json").write_text(json.dumps(ids))
+
+
 def remove(folder: Path) -> None:
     (folder / "vocab.json").unlink()
 
@@ -152,6 +158,7 @@ def remove(folder: Path) -> None:
         (ids_of_text, "not laid out as transformers does.*token 'a' has id '1'"),
         (decoder_of_words, "not laid out as transformers does.*token 'a' has id 'x'"),
         (whole_of_lists, "not laid out as transformers does"),
+        (same_ids, r"tokenizer in .* has the id \d+ twice, for 'a' and 'b'"),
         (endless, "has model_max_length '77'"),
         (remove, "no tokenizer in .*: expected vocab.json and merges.txt, or tokenizer.json"),
     ],

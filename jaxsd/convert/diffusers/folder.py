@@ -83,6 +83,7 @@ def open_diffusers(
     index = in_torch(read_index(folder))
     fields = Fields(index, str(folder / "model_index.json"))
     xl = fields.one_of("_class_name", _PIPELINES, None) in _XL
+    _check_classes(fields, index)
     sight, seeing = open_sight(folder, index["_class_name"], strict=strict)
     texts, tokenizers = (), ()
     if index["_class_name"] != VARIATION:
@@ -171,6 +172,20 @@ def _with_offset(schedule: ScheduleConfig, config: Config, where: str) -> Schedu
 def _present(index: dict[str, Any], name: str) -> bool:
     entry = index.get(name)
     return isinstance(entry, list) and bool(entry) and entry[0] is not None
+
+
+def _check_classes(fields: Fields, index: dict[str, Any]) -> None:
+    """Refuses parts of other classes; diffusers builds those of the index.
+
+    Raises:
+      ValueError: another class.
+    """
+    texts = (TEXT, PROJECTED_TEXT)
+    known = {"unet": (UNET,), "vae": (VAE,), "text_encoder": texts, "text_encoder_2": texts}
+    for name, classes in known.items():
+        if _present(index, name) and index[name][-1] not in classes:
+            only = " or ".join(classes)
+            raise fields.wrong(name, index[name], f"is not supported, only the class {only}")
 
 
 def _is_early(settings: Config) -> bool:

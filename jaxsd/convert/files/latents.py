@@ -41,6 +41,8 @@ def write_latents(path: Path, latents: np.ndarray, vae: VAEConfig | TinyVAEConfi
       OSError: it can not be written.
     """
     check_name(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no file, but a folder or a pipe")
     if path.suffix == NUMPY:
         first = _channels_first(latents)
         with replacing(path) as part, part.open("wb") as file:
@@ -71,6 +73,8 @@ def read_latents(path: Path, vae: VAEConfig | TinyVAEConfig) -> np.ndarray:
       OSError: no such file.
     """
     check_name(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no file, but a folder or a pipe")
     if path.suffix == NUMPY:
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
