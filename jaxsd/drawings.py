@@ -129,13 +129,13 @@ def only_fit(folder: str | None, say: Callable[[str], None]) -> Callable[[Path, 
     """
     if folder is None:
         return lambda path, image: True
-    from jaxsd.safety import SafetyChecker
+    from jaxsd.safety import open_checker
 
-    checker = SafetyChecker(folder)
+    checker = open_checker(folder)
 
     def fit(path: Path, image: np.ndarray) -> bool:
         if reason := checker(image).reason:
-            say(f"{path} is not written: {folder} finds {reason} over its limit")
+            say(f"{path} is not written: {folder} finds {reason}")
         return not reason
 
     return fit

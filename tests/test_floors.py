@@ -168,7 +168,8 @@ STEPS = {
     "controlnet": 6,
     "conversion": 7,
     "refiner": 7,
-    "safety_checker": 5,
+    "layers_model": 5,
+    "safety_checker": 6,
     "report": 7,
 }
 STANDARD = frozenset(sys.stdlib_module_names)

@@ -52,7 +52,7 @@ def test_a_special_concept_makes_those_behind_it_stricter():
     said = verdict(np.float32([1.2, 1.6, 0, 0]), concepts)  # cosines 0.6 and 0.8
     np.testing.assert_allclose(said.special, [0.1, 0.011, 0.005], atol=1e-6)
     np.testing.assert_allclose(said.concepts, [0.02, 0, 0.005, 0.005], atol=1e-6)
-    assert said.reason == "concept 0 0.020, concept 2 0.005, concept 3 0.005"
+    assert said.reason == "concept 0 0.020, concept 2 0.005, concept 3 0.005 over its limit"
     alone = {name: rows[1:] if "special" in name else rows for name, rows in concepts.items()}
     alone["special_care_embeds_weights"] = np.float32([0.801, 0.801])
     np.testing.assert_allclose(

@@ -22,7 +22,7 @@ from jaxsd.images.faces import ENDING as FACE
 from jaxsd.outputs import adapter_hashes, model_hash
 from jaxsd.parallel import images_per_step, mesh_of
 from jaxsd.pipeline import check_adapters, load, with_beside
-from jaxsd.safety import SafetyChecker
+from jaxsd.safety import open_checker
 from jaxsd.sampling.program import Drawing
 from jaxsd.settings import Recipe, Settings, without_tags
 from jaxsd.webui import as_json, texts_of
@@ -56,7 +56,7 @@ class PipelineArtist:
         self._file_hash = model_hash(Path(self.config.model))
         self._rows, self._spec = work.rows, work.model.spec
         place = self.config.safety_checker
-        self._checker = SafetyChecker(place) if place else None
+        self._checker = open_checker(place) if place else None
         self._read = lru_cache(PICTURES_KEPT)(self._pictures)
 
     def prepare(self, units: Sequence[Unit]) -> float:
@@ -98,7 +98,7 @@ class PipelineArtist:
     def unfit(self, picture: np.ndarray) -> str:
         """Why a safety checker holds a picture back; empty where it does not."""
         reason = self._checker(picture).reason if self._checker else ""
-        return reason and f"{self.config.safety_checker} finds {reason} over its limit"
+        return reason and f"{self.config.safety_checker} finds {reason}"
 
     def describe(self, row: Row, hashes: dict[str, str]) -> dict[str, Any]:
         """Everything that the image of a row depends on."""

@@ -17,7 +17,7 @@ from jaxsd.clips import check_clips
 from jaxsd.convert import open_model, read_controlnet
 from jaxsd.convert.files.tensors import FlatTree, flatten
 from jaxsd.convert.refiner import open_refiner
-from jaxsd.convert.safety_checker import open_safety_checker
+from jaxsd.convert.safety_checker import check_checker
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.memory import check_drawing
@@ -51,7 +51,7 @@ def checked_work(config: BulkConfig, *, skip_bad_rows: bool, say: Callable[[str]
     if config.taesd:
         model = with_tiny_vae(model, config.taesd)
     if config.safety_checker:
-        open_safety_checker(Path(config.safety_checker))
+        check_checker(Path(config.safety_checker))
     rows, bad = read_rows(config, model.spec)
     if bad and not skip_bad_rows:
         refuse(bad, len(rows) + len(bad), say)

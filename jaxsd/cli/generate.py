@@ -73,7 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--safety-checker",
         metavar="FOLDER",
         help="write no picture that this network finds unfit for work: the folder safety_checker "
-        "of a diffusers model of SD 1; then the exit status is 1",
+        "of a diffusers model of SD 1, or one with a model of nsfwjs; then the exit status is 1",
     )
     add_model(parser)
     add_settings(parser)

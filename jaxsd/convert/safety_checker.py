@@ -10,6 +10,7 @@ from jaxsd.convert.diffusers.text_settings import tower
 from jaxsd.convert.files.tensors import DTYPES, FlatTree, cast
 from jaxsd.convert.files.weight_files import open_folder
 from jaxsd.convert.kinds import kind_of
+from jaxsd.convert.layers_model import NAME, read_layers_model
 
 CONCEPTS = ("concept_embeds", "concept_embeds_weights")
 """Embeddings [n, c] that pictures are compared with, and the cosines [n] that are too much."""
@@ -26,6 +27,16 @@ class StoredChecker(NamedTuple):
     concepts: FlatTree  # `CONCEPTS` and `SPECIAL`, by name
 
 
+def check_checker(folder: Path) -> None:
+    """Finds out whether a folder has a checker: this one, or a model of nsfwjs.
+
+    Raises:
+      ValueError: it has none, or one that is not read.
+      OSError: there is no such folder, or a file is missing.
+    """
+    (read_layers_model if (folder / NAME).is_file() else open_safety_checker)(folder)
+
+
 def open_safety_checker(folder: Path) -> StoredChecker:
     """The safety checker in a folder that diffusers' `StableDiffusionSafetyChecker` wrote.
 
@@ -36,7 +47,7 @@ def open_safety_checker(folder: Path) -> StoredChecker:
     if not folder.is_dir():
         raise FileNotFoundError(
             f"no safety checker at {folder}; it is the folder safety_checker of a diffusers model "
-            "of SD 1"
+            "of SD 1, or one with model.json of nsfwjs"
         )
     where = folder / "config.json"
     config = PARTS[PROJECTED_VISION].config(

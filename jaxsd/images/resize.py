@@ -102,6 +102,21 @@ def sampled(values: np.ndarray, height: int, width: int) -> np.ndarray:
     return (rows @ values @ columns.T).astype(np.float32)
 
 
+def corner_to_corner(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A picture [H, W, 3] in another size, float32: linear between pixels, corners on corners.
+
+    TensorFlow's `resize_bilinear` with `align_corners`; what lies between is skipped.
+    """
+    down, along = _linear(image.shape[0], height), _linear(image.shape[1], width)
+    return np.einsum("yr,rcn,xc->yxn", down, image, along, optimize=True).astype(np.float32)
+
+
+def _linear(before: int, after: int) -> np.ndarray:
+    """The weights [after, before] of values along a side, whose ends stay where they are."""
+    place = np.linspace(0, before - 1, after)
+    return np.maximum(0, 1 - abs(place[:, None] - np.arange(before)))
+
+
 def _cubic(before: int, after: int) -> np.ndarray:
     """The weights [after, before] of values along a side."""
     place = (np.arange(after) + 0.5) * before / after - 0.5
