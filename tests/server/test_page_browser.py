@@ -268,6 +268,14 @@ def test_ten_tasks_of_the_editor(server, browsing, picture, tmp_path):
     page.click("#remove-layer")
     page.focus("#to-editor")
     assert page.evaluate(SEE) == before
+    # A second picture is a layer of its own, moved with the pointer.
+    layers = page.locator(".layers li").count()
+    drop(page, picture, "#canvas")
+    until(page, f"document.querySelectorAll('.layers li').length === {layers + 1}")
+    where = page.input_value(".values label:has-text('From the left') input")
+    drag(page, "#canvas", [(0.5, 0.5), (0.7, 0.6)])
+    assert page.input_value(".values label:has-text('From the left') input") != where
+    page.click("#remove-layer")
     # Layers: a background that is seen where the picture is hidden.
     page.click("text=Add background")
     page.uncheck(".layers li:nth-child(2) input")

@@ -18,6 +18,12 @@ export function nameOf(name) {
   return knows(`option.${name}`) ? t(`option.${name}`) : name.replaceAll("_", " ");
 }
 
+// An element that says what an option is called.
+export function named(tag, name, values = {}) {
+  const key = `option.${name}`;
+  return knows(key) ? says(tag, key, values) : made(tag, values, nameOf(name));
+}
+
 // Options that a number or a word is given for, which a grid can go along.
 export function axes() {
   const kinds = ["number", "integer", "string"];
@@ -54,9 +60,7 @@ export function field(name) {
   }
   if (name === "seed") Object.assign(input, { placeholder: t("seed.any") }).dataset.placeholder = "seed.any";
   input.name = name;
-  const key = `option.${name}`;
-  const title = knows(key) ? says("span", key) : made("span", {}, name.replaceAll("_", " "));
-  return made("label", { title: said.description ?? "" }, title, input);
+  return made("label", { title: said.description ?? "" }, named("span", name), input);
 }
 
 export function valueOf(input) {
