@@ -30,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
     with sync_playwright() as tool:
         browser = tool.chromium.launch(executable_path=args.chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1120, "height": 640}, color_scheme="light")
+        page = browser.new_page(viewport={"width": 1180, "height": 740}, color_scheme="light")
         page.goto(args.url)
         page.wait_for_selector("#sampler option:nth-child(5)", state="attached")
         for prompt in PROMPTS:

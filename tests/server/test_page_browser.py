@@ -82,7 +82,8 @@ def test_ten_tasks_of_drawing(server, browsing):
     for _ in range(8):
         page.click("#draw")
     until(page, "document.querySelectorAll('#jobs .job').length === 8")
-    until(page, "document.querySelector('#jobs .hint').textContent.includes('before it')")
+    hints = "[...document.querySelectorAll('#jobs .hint')].map((one) => one.textContent)"
+    until(page, f"{hints}.some((one) => /waits, [1-9] before it/.test(one))")
     server.artist.gate.set()
     page.wait_for_selector("#gallery button:nth-child(9)", timeout=60_000)
     until(page, "!document.querySelector('#jobs .job')", 60)
@@ -182,11 +183,21 @@ def test_tasks_send_pictures_masks_and_scribbles(server, browsing, picture):
     assert given.controls[0].shape[:2] == (512, 341)
     assert given.controls[0][256, 170].max() == 0
     assert given.controls[0][20, 20].min() == 255
+    # A picture of another option.
+    page.click("text=All other options")
+    page.set_input_files("[name=reference]", str(picture))
+    page.click("#tasks button:text('Text')")
+    page.click("#draw")
+    page.wait_for_selector("#gallery button:nth-child(6)")
+    assert np.array_equal(asked_for(server)[1].reference, np.asarray(Image.open(picture)))
+    page.set_input_files("[name=reference]", [])
     # The lines of a picture.
+    page.click("#tasks button:text('Scribble')")
     choose(page, "#choose-hint", picture)
     page.wait_for_selector(".hint-picture canvas")
     page.click("#draw")
-    page.wait_for_selector("#gallery button:nth-child(6)")
+    page.wait_for_selector("#gallery button:nth-child(7)")
+    assert not asked_for(server)[0].reference
     settings, given = asked_for(server)
     assert settings.preprocessor == "canny"
     assert np.array_equal(given.controls[0], np.asarray(Image.open(picture)))
@@ -268,6 +279,14 @@ def test_ten_tasks_of_the_editor(server, browsing, picture, tmp_path):
     page.click("#remove-layer")
     page.focus("#to-editor")
     assert page.evaluate(SEE) == before
+    # A second picture is a layer of its own, moved with the pointer.
+    layers = page.locator(".layers li").count()
+    drop(page, picture, "#canvas")
+    until(page, f"document.querySelectorAll('.layers li').length === {layers + 1}")
+    where = page.input_value(".values label:has-text('From the left') input")
+    drag(page, "#canvas", [(0.5, 0.5), (0.7, 0.6)])
+    assert page.input_value(".values label:has-text('From the left') input") != where
+    page.click("#remove-layer")
     # Layers: a background that is seen where the picture is hidden.
     page.click("text=Add background")
     page.uncheck(".layers li:nth-child(2) input")

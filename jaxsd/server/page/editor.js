@@ -18,7 +18,7 @@ let canvas, tools, palette, toolBar, cropBar, brushBar;
 export function makeEditor(useAsStart) {
   canvas = made("canvas", { id: "canvas", tabIndex: 0, role: "img", data: { label: "editor.canvas" } });
   tools = new Tools(studio, canvas);
-  const inspector = new Inspector(studio, addPicture);
+  const inspector = new Inspector(studio, replacePicture);
   const stage = made("section", { className: "stage" }, ...bars(useAsStart), canvas);
   stage.append(says("p", "editor.hint", { className: "hint" }));
   const side = made("aside", { className: "panel" }, templates(), inspector.box);
@@ -147,12 +147,17 @@ const addPicture = trying(async () => {
   if (file) openInEditor(await canvasOf(file));
 });
 
-// Puts a picture into the selected layer or the first empty place, or else on top of all others. In
-// an empty document it becomes the whole.
+const replacePicture = trying(async () => {
+  const file = await chosenFile();
+  if (file) studio.set({ source: await canvasOf(file) });
+});
+
+// Puts a picture into an empty place, the selected one first, or else on top of all layers. In an
+// empty document it becomes the whole.
 export function openInEditor(source) {
   const { document } = studio;
-  const empty = (layer) => layer.kind === "picture" && !layer.source;
-  const place = studio.layer?.kind === "picture" ? studio.layer : document.layers.find(empty);
+  const empty = (layer) => layer?.kind === "picture" && !layer.source;
+  const place = [studio.layer, ...document.layers].find(empty);
   chooseTool("move");
   if (place) {
     studio.selected = place.id;

@@ -1,21 +1,29 @@
 // The form: fields made of the server's schema, their values, and how they are filled in again.
 
 import * as api from "./api.js";
-import { at, made, says } from "./elements.js";
+import { at, made, says, trying } from "./elements.js";
+import { dataUrlOf } from "./pictures.js";
 import { knows, t } from "./texts.js";
 
 // Options that are pictures, which have panels of their own.
-const PICTURES = ["image", "mask", "control"];
+const PANELS = ["image", "mask", "control"];
 // Options that stand in sight of everyone.
 const BASICS = ["steps", "guidance_scale", "width", "height", "seed", "num_images"];
 const STEPS = { width: 8, height: 8, guidance_scale: 0.1, strength: 0.05 };
 let options = {};
+const given = {}; // pictures of other options, as data: URLs
 
 export const optionOf = (name) => options[name];
 export const typeOf = (name) => [options[name]?.type].flat()[0];
 
 export function nameOf(name) {
   return knows(`option.${name}`) ? t(`option.${name}`) : name.replaceAll("_", " ");
+}
+
+// An element that says what an option is called.
+export function named(tag, name, values = {}) {
+  const key = `option.${name}`;
+  return knows(key) ? says(tag, key, values) : made(tag, values, nameOf(name));
 }
 
 // Options that a number or a word is given for, which a grid can go along.
@@ -37,7 +45,12 @@ export function field(name) {
   const usual = [said.default ?? ""].flat().join(" ");
   const ends = { min: said.minimum ?? "", max: said.maximum ?? "" };
   let input;
-  if (said.enum) {
+  if (said.contentEncoding) {
+    input = made("input", { type: "file", accept: "image/*" });
+    input.onchange = trying(async () => {
+      given[name] = input.files[0] && (await dataUrlOf(input.files[0]));
+    });
+  } else if (said.enum) {
     input = made("select", {}, ...said.enum.map((one) => made("option", { value: one }, one)));
     input.value = said.default;
   } else if (type === "boolean") {
@@ -54,14 +67,13 @@ export function field(name) {
   }
   if (name === "seed") Object.assign(input, { placeholder: t("seed.any") }).dataset.placeholder = "seed.any";
   input.name = name;
-  const key = `option.${name}`;
-  const title = knows(key) ? says("span", key) : made("span", {}, name.replaceAll("_", " "));
-  return made("label", { title: said.description ?? "" }, title, input);
+  return made("label", { title: said.description ?? "" }, named("span", name), input);
 }
 
 export function valueOf(input) {
   const said = options[input.name] ?? {};
   const type = typeOf(input.name);
+  if (input.type === "file") return given[input.name];
   if (type === "boolean") return input.checked === said.default ? undefined : input.checked;
   const text = input.value;
   if (text === "" || (said.enum && text === said.default)) return undefined;
@@ -77,7 +89,7 @@ export function parsed(name, text) {
   return lines ? text.split("\n").filter(Boolean) : text.trim().split(/[\s,]+/).map(Number);
 }
 
-// What is asked for, but for pictures. Fields that the task does not show say nothing.
+// What is asked for, but for the pictures of tasks. Fields that the task does not show say nothing.
 export function values() {
   const found = {};
   for (const input of at("ask").elements) {
@@ -92,7 +104,7 @@ export function values() {
 export function fill(settings) {
   at("schedule").value = "";
   for (const input of at("ask").elements) {
-    if (!(input.name in settings)) continue;
+    if (!(input.name in settings) || input.type === "file") continue;
     const value = settings[input.name];
     const said = options[input.name] ?? {};
     if (input.type === "checkbox") {
@@ -132,7 +144,7 @@ export async function makeForm(ofTasks) {
   at("task-options").append(...ofTasks.map(field));
   const here = new Set([...at("ask").elements].map((one) => one.name));
   const others = Object.keys(options).filter(
-    (name) => !here.has(name) && !PICTURES.includes(name) && !options[name].contentEncoding,
+    (name) => !here.has(name) && !PANELS.includes(name),
   );
   at("others").append(...others.map(field));
 }

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { at, button, complain, labelled, made, says, trying } from "./elements.js";
-import { axes, nameOf, optionOf, parsed } from "./form.js";
+import { axes, named, nameOf, optionOf, parsed } from "./form.js";
 import { show } from "./gallery.js";
 import { follow } from "./jobs.js";
 import { canvasOf, download, sheet } from "./pictures.js";
@@ -17,7 +17,7 @@ const chosenAxes = [];
 export function makeGrid() {
   for (const side of ["x", "y"]) {
     const usual = says("option", "grid.none", { value: "" });
-    const names = axes().map((name) => made("option", { value: name }, nameOf(name)));
+    const names = axes().map((name) => named("option", name, { value: name }));
     const axis = made("select", { id: `grid-${side}` }, usual, ...names);
     const values = made("input", { type: "text", id: `grid-${side}-values` });
     axis.onchange = () => (values.placeholder = example(axis.value));

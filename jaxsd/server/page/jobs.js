@@ -72,7 +72,7 @@ export function showJob(job, title, over) {
   const cancel = button("cancel", trying(() => api.cancelJob(job.id)));
   const told = made("div", {}, made("p", {}, title), bar, text);
   const card = made("div", { className: "job panel" }, picture, told, cancel);
-  at("jobs").prepend(card);
+  at("jobs").append(card);
   follow(job, {
     progress: (now) => {
       bar.value = now.progress;
