@@ -99,6 +99,48 @@ def draw(
         preview.display.close()
 
 
+def drawer(
+    model: str,
+    spec: ModelSpec,
+    settings: Sequence[Settings],
+    *,
+    say: Callable[[str], None],
+    **options: Any,
+) -> Callable[[Settings, Pictures, np.ndarray, float], np.ndarray]:
+    """A function that draws images one by one, of noise that it is given.
+
+    Args:
+      model: as for `jaxsd.load`.
+      spec: of the model.
+      settings: checked; they name all other models and adapters.
+      say: called with lines about the cache and the model.
+      options: of `jaxsd.load`.
+
+    Returns:
+      (checked settings, pictures, noise [h, w, c], share) -> uint8 [H, W, 3]: the share is that of
+      the picture to begin from in the latents at the end.
+
+    Raises:
+      ValueError: a model, or an adapter, that cannot be used.
+    """
+    from jaxsd.pipeline import check_adapters
+
+    check_models(settings, spec)
+    check_adapters(settings, spec)
+    pipe = with_programs(model, say, settings, **options)
+
+    def draw_one(one: Settings, pictures: Pictures, noise: np.ndarray, share: float) -> np.ndarray:
+        order = pipe.order(one, pictures=pictures, latents=noise[None])
+        # Step by step, since those programs serve images with and without a picture.
+        drawing = pipe.drawn(order, lambda done, rows: None)
+        if not share:
+            return pipe.pictures(drawing, order)[0]
+        before = pipe.encode(order.canvases[0].image[None])
+        return pipe.decode((1 - share) * drawing.latents + share * before)[0]
+
+    return draw_one
+
+
 def check_preview(model: StoredModel, taesd: str | None) -> None:
     """Finds out whether previews can be made of a model.
 

@@ -6,35 +6,30 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jaxsd.bulk.config import BulkConfig
 from jaxsd.bulk.store import write_whole
 from jaxsd.bulk.work import checked_work, weights_hash
-from jaxsd.canvases import Pictures
 from jaxsd.cli.bulk import draw_work
 from jaxsd.cli.hosts import add_hosts, is_alone
+from jaxsd.config import ModelSpec
 from jaxsd.convert import open_model
-from jaxsd.drawings import check_models, with_programs
-from jaxsd.settings import Settings
+from jaxsd.drawings import drawer
 from jaxsd.terminal import printable
 from jaxsd.text_files import read_json
 from jaxsd.video.config import VideoConfig, key_frames, read_video
 from jaxsd.video.files import check_kind
-from jaxsd.video.following import BEFORE, Draw, follow
+from jaxsd.video.following import Draw, follow
 from jaxsd.video.making import made, places_of
+from jaxsd.video.pictures import check_files, over_clip, steadied
 from jaxsd.video.plan import (
     CLIP,
     FIRST,
     TABLE,
     Plan,
-    check_files,
     check_folder,
     frames_folder,
-    over_clip,
     planned,
     rows_of,
-    steadied,
 )
 from jaxsd.writing import check_place
 
@@ -98,9 +93,8 @@ def main(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     if config.follow:
-        weights = weights_hash(model.tensors)
+        drawing, weights = _one_by_one(plan, model.spec), weights_hash(model.tensors)
         with tqdm(total=len(plan.frames), unit="frame") as bar:
-            drawing = _one_by_one(plan)
             places = follow(plan, folder, model.spec, weights, drawing, bar.update)
     else:
         manifest = _drawn(plan, folder, args, size=config.batch_size)
@@ -155,23 +149,11 @@ def _drawn(plan: Plan, folder: Path, args: argparse.Namespace, size: int) -> Pat
     return draw_work(checked_work(run, skip_bad_rows=False, say=_say), args, "frame")
 
 
-def _one_by_one(plan: Plan) -> Draw:
-    """A function that draws a frame, with a share of what it begins from in its latents."""
-    config = plan.config
-    settings = [frame.settings for frame in plan.frames]
-    check_models(settings, open_model(config.model, **config.reading).spec)
+def _one_by_one(plan: Plan, spec: ModelSpec) -> Draw:
+    """A function that draws a frame by itself."""
+    config, settings = plan.config, [frame.settings for frame in plan.frames]
     told = {"dtype": config.dtype, "taesd": config.taesd or None} | config.reading
-    pipe = with_programs(config.model, _say, settings, **told)
-
-    def draw(one: Settings, pictures: Pictures, noise: np.ndarray) -> np.ndarray:
-        order = pipe.order(one, pictures=pictures, latents=noise[None])
-        drawing = pipe.drawn(order)
-        if config.blend and one.image == BEFORE:
-            before = pipe.encode(order.canvases[0].image[None])
-            return pipe.decode((1 - config.blend) * drawing.latents + config.blend * before)[0]
-        return pipe.pictures(drawing, order)[0]
-
-    return draw
+    return drawer(config.model, spec, settings, say=_say, **told)
 
 
 def _say(line: str) -> None:

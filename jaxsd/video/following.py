@@ -23,8 +23,9 @@ BEFORE = "frame before"
 STRIDE = 1_000_003
 """Between the seeds of frames."""
 
-Draw = Callable[[Settings, Pictures, np.ndarray], np.ndarray]
-"""(checked settings, pictures, noise [h, w, c]) -> uint8 [H, W, 3]."""
+Draw = Callable[[Settings, Pictures, np.ndarray, float], np.ndarray]
+"""(checked settings, pictures, noise [h, w, c], share) -> uint8 [H, W, 3]; the share is that of the
+picture to begin from in the latents at the end."""
 
 
 def follow(
@@ -57,7 +58,8 @@ def follow(
             image = read_image(places[-1])
         else:
             before = None if image is None else moved(image, move)
-            image = draw(*begun(plan, frame.settings, before, spec), noise)
+            share = 0.0 if before is None else plan.config.blend
+            image = draw(*begun(plan, frame.settings, before, spec), noise, share)
             write_picture(places[-1], image)
         done(1)
     return places

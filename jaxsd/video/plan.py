@@ -8,16 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxsd.canvases import pictures_alone, read_pictures
 from jaxsd.config import ModelSpec
 from jaxsd.images.moving import Move
-from jaxsd.settings import LARGEST_SEED, OPTIONS, Lora, Settings, adapters_of, checked
-from jaxsd.settings.adapters import adapter_place
+from jaxsd.settings import LARGEST_SEED, OPTIONS, Lora, Settings, checked
 from jaxsd.video.config import MOST_FRAMES, VideoConfig
 from jaxsd.video.drive import Drive, followed, warped
 from jaxsd.video.keys import LARGEST_ZOOM, Key, keys_of, length_of
 from jaxsd.video.sound import Sound, read_sound
-from jaxsd.video.source import Source, open_source, write_frames
+from jaxsd.video.source import Source, open_source
 from jaxsd.video.walk import DIGITS, at, between, mean
 
 TABLE, FIRST, CLIP = "frames.jsonl", "first", "clip"
@@ -126,48 +124,6 @@ def _heavier(one: Any, added: float) -> Any:
         weights = [round(weight + added, DIGITS) for weight in one.weights]
         return replace(one, weight=weights[0], text_weight=weights[1])
     return replace(one, weight=round(one.weight + added, DIGITS))
-
-
-def check_files(plan: Plan) -> None:
-    """Finds out whether the files that key frames name are there: pictures, LoRAs, embeddings.
-
-    Raises:
-      ValueError: a picture is missing, or is none.
-      FileNotFoundError: another file is missing.
-    """
-    key_frames = [plan.frames[number].settings for number in plan.shown]
-    for settings in key_frames:
-        read_pictures(pictures_alone(settings))
-        for file in adapters_of([settings]).files:
-            adapter_place(file)
-
-
-def over_clip(plan: Plan, folder: Path) -> Plan:
-    """The same with the frames of the clip, which are written into a folder, to begin from.
-
-    Raises:
-      OSError: the clip can not be read.
-    """
-    numbers = plan.source.numbers(len(plan.frames), plan.config.fps)
-    places = write_frames(plan.source, numbers, folder)
-    frames = (
-        one._replace(settings=_begun_from(str(place), one.settings))
-        for one, place in zip(plan.frames, places, strict=True)
-    )
-    return plan._replace(frames=tuple(frames))
-
-
-def _begun_from(picture: str, settings: Settings) -> Settings:
-    """Settings with a picture to begin from, which ControlNets without one look at too."""
-    control = tuple(one if one.image else replace(one, image=picture) for one in settings.control)
-    return replace(settings, image=picture, control=control)
-
-
-def steadied(plan: Plan, first: Path) -> Plan:
-    """The same with the picture of the first frame in the self-attention of all frames."""
-    seen = {"reference": str(first), "reference_strength": plan.config.steady}
-    frames = (one._replace(settings=replace(one.settings, **seen)) for one in plan.frames)
-    return plan._replace(frames=tuple(frames))
 
 
 def frame_id(number: int) -> str:

@@ -2,6 +2,7 @@
 
 import random
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from beats import beaten
 from bulk_models import tiny_model
 from forked import Forked
+from motion_fakes import write_original
+from safetensors.numpy import load_file, save_file
 from tiny_models import uniform
 from video_cases import sound_file
 
@@ -170,3 +173,50 @@ def test_strengths_of_a_lora_that_move(walk: Path, cache: Path, tmp_path: Path) 
     assert away[0] == 0
     assert (np.diff(away) > 0).all()
     assert np.abs(frames["whole"][0] - frames["none"][0]).mean() > away[-1]
+
+
+def test_two_hosts_draw_the_same_file(walk: Path, cache: Path, tmp_path: Path) -> None:
+    """48 frames, of which each host draws a shard of 24, eight calls of three."""
+    ended(run(walk, tmp_path / "alone.mp4", cache, "fps=48"))
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    hosts = ["fps=48", "--coordinator", f"localhost:{port}", "--hosts", "2", "--host"]
+    (tmp_path / "both").mkdir()
+    both = [run(walk, tmp_path / "both/alone.mp4", cache, *hosts, str(i)) for i in range(2)]
+    for i, process in enumerate(both):
+        assert f"host {i}: 24 of 24 images to draw" in ended(process)
+    assert (tmp_path / "both/alone.mp4").read_bytes() == (tmp_path / "alone.mp4").read_bytes()
+
+
+def test_frames_of_a_clip_are_drawn_together(walk: Path, cache: Path, tmp_path: Path) -> None:
+    """By motion modules of random weights; with those that change nothing, each by itself."""
+    unet = open_model(walk.parent / "model").spec.unet
+    file, none = (tmp_path / f"{name}.safetensors" for name in ("motion", "none"))
+    made = load_file(write_original(file, unet))
+    still = {name: t * np.float32("proj_out" not in name) for name, t in made.items()}
+    save_file(still, none)
+    frames = {}
+    for name, place in {"motion": file, "none": none}.items():
+        more = [f"motion={place}", "motion_context=[4, 2]", 'key=[{prompt="a"}, {prompt="b"}]']
+        told = [*more, "fps=6", "keep_frames=false", "sampler=euler"]
+        said = ended(run(walk, tmp_path / f"{name}.png", cache, *told))
+        assert "6 of 6 images to draw, 1 program to compile" in said
+        frames[name] = np.stack(list(frames_of(tmp_path / f"{name}.png"))).astype(int)
+    assert np.abs(frames["motion"] - frames["none"]).mean() > 1
+    said = ended(run(walk, tmp_path / "no.gif", cache, f"motion={walk}"), 2)
+    assert said.count("\n") == 1
+
+
+def test_frames_made_from_those_before(walk: Path, cache: Path, tmp_path: Path) -> None:
+    """A clip over a clip, and a video whose frames follow each other, as people give them."""
+    keys = 'key=[{prompt="a"}, {prompt="b", zoom=1.3, angle=10}]'
+    told = [keys, "fps=4", "keep_frames=false", "follow=0.5", "blend=0.2"]
+    for name in ("one", "two"):
+        ended(run(walk, tmp_path / f"{name}.gif", cache, *told))
+    first, second = (tmp_path / f"{name}.gif" for name in ("one", "two"))
+    assert [one.tolist() for one in frames_of(first)] == [one.tolist() for one in frames_of(second)]
+    over = ["clip=" + str(first), 'key=[{prompt="c"}]', "fps=4", "strength=0.5", "seconds=0"]
+    said = ended(run(walk, tmp_path / "over.gif", cache, *over))
+    assert "4 of 4 images to draw" in said
+    assert len(list(frames_of(tmp_path / "over.gif"))) == 4

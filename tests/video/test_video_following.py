@@ -11,6 +11,7 @@ from jaxsd.canvases import Pictures
 from jaxsd.images.moving import Move, moved, moved_noise
 from jaxsd.settings import Control, Settings
 from jaxsd.video.following import BEFORE, between, follow
+from jaxsd.video.pictures import check_files
 
 
 def waves(height: int = 64, width: int = 96) -> np.ndarray:
@@ -68,8 +69,12 @@ class Fake:
 
     def __init__(self) -> None:
         self.seen: list[tuple[Settings, Pictures, np.ndarray]] = []
+        self.shares: list[float] = []
 
-    def __call__(self, settings: Settings, pictures: Pictures, noise: np.ndarray) -> np.ndarray:
+    def __call__(
+        self, settings: Settings, pictures: Pictures, noise: np.ndarray, share: float
+    ) -> np.ndarray:
+        self.shares.append(share)
         self.seen.append((settings, pictures, noise))
         before = pictures.image
         return np.full((32, 32, 3), 10, np.uint8) if before is None else before + 10
@@ -77,11 +82,13 @@ class Fake:
 
 def test_each_frame_begins_from_the_one_before(tmp_path: Path) -> None:
     keys = {"prompt": "a", "control": [":canny:0.5"]}, {"prompt": "b", "x": 1.0}
-    plan, fake, done = plan_of(*keys, **told()), Fake(), []
+    plan, fake, done = plan_of(*keys, **told(blend=0.2)), Fake(), []
+    check_files(plan)
     places = follow(plan, tmp_path, SPEC, "abc", fake, done.append)
     assert done == [1] * 4
     assert [place.name for place in places] == [f"{i:06d}.png" for i in range(4)]
     assert [one.image for one, *_ in fake.seen] == ["", *[BEFORE] * 3]
+    assert fake.shares == [0, 0.2, 0.2, 0.2]
     assert [one.strength for one, *_ in fake.seen] == [1, 0.5, 0.5, 0.5]
     assert [one.control for one, *_ in fake.seen] == [(), *[(Control("", "canny", 0.5),)] * 3]
     assert all(one[1].controls[0] is one[1].image for one in fake.seen[1:])
@@ -103,6 +110,12 @@ def test_what_was_stopped_goes_on(tmp_path: Path) -> None:
     other = plan_of({"prompt": "b"}, **told())
     with pytest.raises(ValueError, match="has frames of another video; give this one another na"):
         follow(other, tmp_path, SPEC, "abc", rest, lambda _: None)
+
+
+def test_a_control_without_a_picture_needs_frames_to_look_at() -> None:
+    plan = plan_of({"prompt": "a", "control": [":canny"]})
+    with pytest.raises(ValueError, match=r"control ':canny:1.0:0.0:1.0' has no picture; give one"):
+        check_files(plan)
 
 
 @pytest.mark.parametrize(

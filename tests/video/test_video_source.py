@@ -9,7 +9,7 @@ from video_cases import plan_of
 from jaxsd.images import read_image, write_picture
 from jaxsd.settings import Control
 from jaxsd.video.files import Film, write_film
-from jaxsd.video.plan import over_clip
+from jaxsd.video.pictures import over_clip
 from jaxsd.video.source import Source, open_source, source_hash, write_frames
 
 COUNT, FPS = 6, 8.0

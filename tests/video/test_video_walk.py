@@ -17,7 +17,8 @@ from jaxsd.video.config import key_frames, read_video
 from jaxsd.video.drive import Drive
 from jaxsd.video.easing import EASINGS
 from jaxsd.video.keys import keys_of
-from jaxsd.video.plan import check_files, check_folder, planned, rows_of, steadied
+from jaxsd.video.pictures import check_files, steadied
+from jaxsd.video.plan import check_folder, planned, rows_of
 from jaxsd.video.recipe import recipe_of
 from jaxsd.video.walk import crossed
 
