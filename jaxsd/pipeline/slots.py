@@ -62,7 +62,7 @@ class Slots:
 
     def join(self, order: Order) -> int:
         """Encodes an order of one image, and gives it a place."""
-        conditions, state = self.programs(encode, given=order.given)
+        conditions, state = self.programs.of_encoder(encode, given=order.given)
         own = conditions, state._replace(memory={}), order.given.keys
         if self._batch is None:
             self._batch = _repeated(own, self.size)

@@ -202,7 +202,7 @@ def _file(name: str, what: str) -> Path:
 
 
 def _models(folder: Path) -> Iterator[Path]:
-    endings = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".sft")
+    endings = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".sft", ".gguf")
     for path in sorted(folder.rglob("*")):
         is_folder = path.is_dir() and any((path / n).is_file() for n in _INDEXES)
         if is_folder or path.suffix.lower() in endings:
