@@ -28,6 +28,7 @@ import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path, tree_map_with_path
 
 from jaxsd.adapters.kinds import Factors, changed
+from jaxsd.nn.int8 import Int8, to_int8, widened
 from jaxsd.types import Array, Params
 
 Lora = dict[str, Factors]
@@ -165,15 +166,25 @@ def merged_weights(params: Params, loras: Sequence[tuple[Lora, Mapping[str, floa
     """
 
     def leaf(path: tuple[Any, ...], kernel: Array) -> Array:
-        name = keystr(path, simple=True, separator="/")
-        part = name.partition("/")[0]
-        own = [(lora[name], strength[part]) for lora, strength in loras if name in lora]
-        own = [(factors, np.float32(strength)) for factors, strength in own if strength]
-        if not own or isinstance(kernel, jax.ShapeDtypeStruct):
+        if not isinstance(kernel, jax.Array | np.ndarray | Int8):  # a shape, or what is in a file
             return kernel
-        return placed_as(changed_by_all(kernel, own), kernel)
+        return merged_kernel(keystr(path, simple=True, separator="/"), kernel, loras)
 
-    return tree_map_with_path(leaf, params)
+    return tree_map_with_path(leaf, params, is_leaf=lambda one: isinstance(one, Int8))
+
+
+def merged_kernel(
+    name: str, kernel: Array | Int8, loras: Sequence[tuple[Lora, Mapping[str, float]]]
+) -> Array | Int8:
+    """A kernel, by its path, with what LoRAs change of it; others are the same arrays."""
+    part = name.partition("/")[0]
+    own = [(lora[name], strength[part]) for lora, strength in loras if name in lora]
+    own = [(factors, np.float32(strength)) for factors, strength in own if strength]
+    if not own:
+        return kernel
+    if isinstance(kernel, Int8):
+        return jax.tree.map(jax.device_put, to_int8(np.asarray(changed_by_all(kernel, own))))
+    return placed_as(changed_by_all(kernel, own), kernel)
 
 
 def placed_as(array: Array, other: Array) -> Array:
@@ -182,9 +193,9 @@ def placed_as(array: Array, other: Array) -> Array:
 
 
 @jax.jit
-def changed_by_all(kernel: Array, changes: list[tuple[Factors, Array]]) -> Array:
+def changed_by_all(kernel: Array | Int8, changes: list[tuple[Factors, Array]]) -> Array:
     """The kernel with several changes, each with its strength, added in float32 and cast once."""
-    total = jnp.asarray(kernel, jnp.float32)
+    total = widened(kernel)
     for factors, scale in changes:
         total = changed(total, factors, scale)
     return total.astype(kernel.dtype)

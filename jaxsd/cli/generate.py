@@ -75,6 +75,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="write no picture that this network finds unfit for work: the folder safety_checker "
         "of a diffusers model of SD 1, or one with a model of nsfwjs; then the exit status is 1",
     )
+    parser.add_argument(
+        "--low-memory",
+        action="store_true",
+        help="read the weights of each network when it runs, and keep them only meanwhile",
+    )
     add_model(parser)
     add_settings(parser)
     parser.set_defaults(model=None, dtype=None)  # what --again says, or else as the help says
@@ -147,6 +152,7 @@ def main(args: argparse.Namespace) -> None:
             progress=progress,
             say=progress.write,
             preview=preview,
+            low_memory=args.low_memory,
             **loading(args),
         )
         hashes_too = (replace(one, model_hash=hashed.result()) for one in recipes)

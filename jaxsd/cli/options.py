@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxsd.config import TinyVAEConfig, VAEConfig
 from jaxsd.convert import open_model
-from jaxsd.convert.files.tensors import dtype_named
+from jaxsd.convert.files.tensors import computed_in
 from jaxsd.convert.reading import Reading
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.convert.tiny_vae import with_tiny_vae
@@ -58,7 +58,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         default="emoji",
         help="built-in name, diffusers folder, .safetensors or .ckpt file, or hub id (emoji)",
     )
-    parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
+    add_dtype(parser)
     parser.add_argument(
         "--taesd",
         metavar="TAESD",
@@ -66,6 +66,15 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "AutoencoderTiny, or its file of weights",
     )
     add_reading(parser)
+
+
+def add_dtype(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument that says what a model computes in."""
+    parser.add_argument(
+        "--dtype",
+        default="float32",
+        help="float32, bfloat16, float16, or int8: kernels in 8 bits, else float32 (float32)",
+    )
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +116,7 @@ def opened(args: argparse.Namespace) -> StoredModel:
       ValueError: a model, tiny autoencoder or dtype that cannot be used.
       FileNotFoundError: no such model.
     """
-    dtype_named(args.dtype)
+    computed_in(args.dtype)
     model = open_model(args.model, **reading(args))
     if args.taesd is not None and model.spec.vae is not None:
         return with_tiny_vae(model, args.taesd)

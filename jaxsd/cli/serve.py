@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jaxsd.cli.options import add_reading, loading, opened, reading
+from jaxsd.cli.options import add_dtype, add_reading, loading, opened, reading
 from jaxsd.cli.progress import say
 from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.convert.reading import Reading
@@ -118,7 +118,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "of the page",
     )
     parser.add_argument("--wildcards", default="", metavar="FOLDER", help="of NAME.txt files")
-    parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
+    add_dtype(parser)
     parser.add_argument("--taesd", metavar="TAESD", help="tiny autoencoder to decode with")
     add_reading(parser)
 

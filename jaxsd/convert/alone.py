@@ -1,10 +1,11 @@
-"""Files of one network alone: a U-Net or an autoencoder, in the original names or diffusers'."""
+"""Files of one network alone, in the original names or diffusers'; and of text encoders."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from jaxsd.config import ModelSpec
-from jaxsd.convert.diffusers.parts import PARTS
+from jaxsd.convert.diffusers.parts import PARTS, PROJECTED_TEXT, TEXT
 from jaxsd.convert.diffusers.parts import UNET as UNET_CLASS
 from jaxsd.convert.diffusers.parts import VAE as VAE_CLASS
 from jaxsd.convert.files.tensors import FlatTree
@@ -19,6 +20,7 @@ from jaxsd.convert.stored_model import family_name, layout_of
 from jaxsd.families import FAMILIES, SD1, SD2, SDXL, SDXL_REFINER, VAE_SD
 from jaxsd.terminal import printable
 
+_TOKENS = "text_model.embeddings.token_embedding.weight"
 POOLED = 1280
 """Width of the pooled text of XL and its refiner, which a U-Net alone does not tell."""
 
@@ -97,3 +99,33 @@ def open_vae(path: Path) -> tuple[ModelSpec, FlatTree] | None:
     own = {slot.name for slot in slots}
     known = {name: tensor for name, tensor in named.items() if name in own}
     return spec, fill(slots, shapes, known, str(path))
+
+
+def open_texts(paths: Sequence[Path]) -> tuple[ModelSpec, list[FlatTree]]:
+    """Text encoders alone, in transformers' names: the spec of their family, and their tensors.
+
+    Raises:
+      ValueError: a file of another kind, or encoders of no family together.
+    """
+    found: dict[int, tuple[Path, FlatTree]] = {}
+    for path in paths:
+        tensors, _ = open_weights(path)
+        table = tensors.get(_TOKENS)
+        if table is None or len(table.shape) != 2:
+            raise ValueError(
+                printable(f"{path} is {kind_of(tensors)}; a text encoder in transformers' names")
+                + " has text_model.embeddings.token_embedding.weight"
+            )
+        found[table.shape[1]] = path, tensors
+    for spec in (SD1, SD2, SDXL, SDXL_REFINER):
+        if [text.width for text in spec.text] == sorted(found):
+            break
+    else:
+        widths = " and ".join(map(str, sorted(found)))
+        raise ValueError(f"no family has text encoders {widths} wide together, of one file each")
+    trees = []
+    for text in spec.text:
+        path, tensors = found[text.width]
+        part = PARTS[PROJECTED_TEXT if text.projection_dim else TEXT]
+        trees.append(part.fill(text, tensors, str(path)))
+    return spec, trees

@@ -35,9 +35,9 @@ def open_model(
     """Open a model without reading its weights.
 
     Args:
-      source: a built-in name ("emoji"), a diffusers folder, a single file (.safetensors, .ckpt), a
-        folder of MaxDiffusion's checkpoints or one of its steps, or the id of a repository on the
-        Hugging Face hub ("owner/name").
+      source: a built-in name ("emoji"), a diffusers folder, a single file (.safetensors, .ckpt,
+        .gguf), a folder of MaxDiffusion's checkpoints or one of its steps, or the id of a
+        repository on the Hugging Face hub ("owner/name").
       ema: which U-Net weights to take where there are two sets: the average of training (`True`,
         and `None`) or the last (`False`).
       prediction: "epsilon", "v" or "sample", for files that do not say it, or say it wrongly.

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 
+from jaxsd.nn.int8 import Int8, widened
 from jaxsd.nn.layers import Dense
 from jaxsd.nn.processor import multiplies_bfloat16
 from jaxsd.types import Array
@@ -29,15 +30,18 @@ def einsum32(subscripts: str, x: Array, y: Array) -> Array:
 
 
 def in_dtype(
-    x: Array, kernel: Array, bias: Array | None, *, dtype: jnp.dtype
+    x: Array, kernel: Array | Int8, bias: Array | None, *, dtype: jnp.dtype
 ) -> list[Array | None]:
     """Input and parameters of a layer in the dtype to compute in.
 
     A kernel in a narrower dtype is widened only when the input is ready. Otherwise XLA would widen
     the kernels of a whole network before a loop, and keep them all.
     """
-    if kernel.dtype.itemsize < jnp.dtype(dtype).itemsize:
+    narrow = isinstance(kernel, Int8) or kernel.dtype.itemsize < jnp.dtype(dtype).itemsize
+    if narrow:
         x, kernel = jax.lax.optimization_barrier((x, kernel))
+    if isinstance(kernel, Int8):
+        kernel = widened(kernel, dtype)
     return promote_dtype(x, kernel, bias, dtype=dtype)
 
 

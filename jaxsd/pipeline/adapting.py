@@ -1,6 +1,6 @@
 """A model with adapters: LoRAs merged into its weights, learnt words in its vocabulary."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,13 +12,14 @@ import numpy as np
 
 from jaxsd.adapters.embedding import padded_table, read_embedding, with_embedding, with_token
 from jaxsd.adapters.kinds import Factors
-from jaxsd.adapters.lora import merged_weights, placed_as
+from jaxsd.adapters.lora import merged_kernel, merged_weights, placed_as
 from jaxsd.adapters.lora_files import LoraFile, read_lora_file
 from jaxsd.config import ModelSpec, TextConfig
+from jaxsd.pipeline.stored import InFile, in_memory
 from jaxsd.settings import Adapters, Lora
 from jaxsd.settings.adapters import adapter_place
 from jaxsd.text import Tokenizer
-from jaxsd.types import Params
+from jaxsd.types import Array, Params
 
 ROWS = 64
 """Token tables with learnt words have a multiple of so many rows, so that few are compiled for."""
@@ -60,7 +61,8 @@ def with_words(model: Adapted, adapters: Adapters) -> Adapted:
     words = words_of(adapters, model.spec)
     if not words:
         return model
-    encoders = zip(model.spec.text, model.params["text"], model.tokenizers, strict=True)
+    trees = in_memory(model.params["text"])  # which have new words from now on
+    encoders = zip(model.spec.text, trees, model.tokenizers, strict=True)
     made = [
         _encoder_with([(word, each[i]) for word, each in words.items()], *encoder)
         for i, encoder in enumerate(encoders)
@@ -126,7 +128,17 @@ def with_weights(model: Adapted, adapters: Adapters) -> Adapted:
       ValueError: a file is no LoRA, or one of another model.
     """
     loras = merges_of(adapters.lora, model.spec)
-    return model._replace(params=merged_weights(model.params, loras)) if loras else model
+    if not loras:
+        return model
+    # What is in files is changed when it is read.
+    kept = jax.tree.map(lambda one: _changed(one, loras), model.params)
+    return model._replace(params=merged_weights(kept, loras))
+
+
+def _changed(parameter: Array, loras: Sequence[tuple[Mapping, Mapping[str, float]]]) -> Array:
+    if not isinstance(parameter, InFile):
+        return parameter
+    return parameter.changed(lambda path, own: merged_kernel(path, own, loras))
 
 
 def merges_of(

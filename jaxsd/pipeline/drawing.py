@@ -1,6 +1,6 @@
 """From an order to a drawing: in one program, or row by row."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 from jaxsd.executables import Executables
 from jaxsd.parallel import share
 from jaxsd.pipeline.order import Order
+from jaxsd.pipeline.stored import InFile, in_memory
 from jaxsd.pipeline.upscaling import enlarged_by, load_upscaler
 from jaxsd.sampling import State, Step
 from jaxsd.sampling.program import Drawing, Networks, decode, denoise, draw, encode, enlarged
@@ -33,7 +34,25 @@ class Programs(NamedTuple):
 
     def __call__(self, function: Any, **arrays: Any) -> Any:
         """Runs one of them."""
-        return self.run(function, {"networks": self.networks}, params=self.params, **arrays)
+        params = in_memory(self.params)
+        made = self.run(function, {"networks": self.networks}, params=params, **arrays)
+        # Weights that were read stay until the program ends: nothing is read meanwhile.
+        return made if params is self.params else jax.block_until_ready(made)
+
+    @property
+    def there(self) -> "Programs":
+        """The same for several calls, with weights that are in files read once."""
+        return self._replace(params=in_memory(self.params))
+
+    @property
+    def in_files(self) -> bool:
+        """Whether weights are in files while no network runs."""
+        return any(isinstance(leaf, InFile) for leaf in jax.tree.leaves(self.params))
+
+    @property
+    def of_encoder(self) -> "Programs":
+        """The same for `encode` without the U-Net."""
+        return self._replace(params=_without(self.params, ("unet",)))
 
     @property
     def of_decoder(self) -> "Programs":
@@ -45,9 +64,8 @@ class Programs(NamedTuple):
     @property
     def of_loop(self) -> "Programs":
         """The same for `denoise` without what `encode` alone runs, such as text encoders."""
-        others = ("text", "ip_adapter", "vision", "normalizer")
-        params = {name: tree for name, tree in self.params.items() if name not in others}
         networks = self.networks._replace(text=(), ip_adapters=(), vision=None)
+        params = _without(self.params, ("text", "ip_adapter", "vision", "normalizer", "vae"))
         return self._replace(networks=networks, params=params)
 
     def placed(self, steps: Any) -> Any:
@@ -60,6 +78,10 @@ class Programs(NamedTuple):
         static = {"networks": self.networks}
         program = self.run.prepared(function, static, params=self.params, **arrays)
         return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), program.out_info)
+
+
+def _without(params: Params, names: Sequence[str]) -> Params:
+    return {name: tree for name, tree in params.items() if name not in names}
 
 
 class Shown(NamedTuple):
@@ -137,18 +159,19 @@ def steps(
       rows_per_call: rows of one call of the program.
       on_step: makes of what was drawn that from which the next row goes on.
     """
-    conditions, state = programs(encode, given=order.given)
-    row = 0
+    conditions, state = programs.of_encoder(encode, given=order.given)
+    row, loop = 0, programs.of_loop.there
     for run in order.runs:
         state = state._replace(memory={})
         for first in range(0, len(run.row.number), rows_per_call):
             part = rows_between(run, first, first + rows_per_call)
             told = {"steps": programs.placed(part), "conditions": conditions}
-            state, finite = programs.of_loop(denoise, **told, state=state, keys=order.given.keys)
+            state, finite = loop(denoise, **told, state=state, keys=order.given.keys)
             row += len(part.row.number)
             shown = on_step(Shown(row, order.rows, state, finite))
             state = shown.state
             yield shown
+    del loop  # and with it weights that are in files
     if order.later is not None:
         small = state.samples[:, 0]
         if order.later.given.source is None:
@@ -188,7 +211,7 @@ def prepare_steps(programs: Programs, order: Order) -> None:
     with ThreadPoolExecutor(1) as beside:
         prepared = programs.of_decoder.prepared
         last = beside.submit(prepared, decode, latents=order.given.noise)
-        conditions, state = programs.prepared(encode, given=order.given)
+        conditions, state = programs.of_encoder.prepared(encode, given=order.given)
         for run in order.runs:
             part = rows_between(run, 0, 1)
             told = {"steps": part, "conditions": conditions, "keys": order.given.keys}

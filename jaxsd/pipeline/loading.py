@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from jaxsd.clips import check_clips
 from jaxsd.config import ModelSpec, T2IAdapterConfig
 from jaxsd.convert import StoredModel, open_model, read_controlnet
-from jaxsd.convert.files.tensors import dtype_named
+from jaxsd.convert.files.tensors import INT8, LazyTensor, computed_in, dtype_named
 from jaxsd.convert.ip_adapter import cross_attentions
 from jaxsd.convert.refiner import open_refiner
 from jaxsd.convert.tiny_vae import with_tiny_vae
@@ -20,12 +21,15 @@ from jaxsd.convert.upscaler import open_upscaler
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.families import FAMILIES
 from jaxsd.models.t2i_adapter import places
+from jaxsd.nn.int8 import Int8, is_int8, to_int8
 from jaxsd.parallel import placing
 from jaxsd.parallel.sharing import path_name
 from jaxsd.pipeline.adapting import words_of
 from jaxsd.pipeline.image_prompts import encoders_of, open_seeing, with_faces
 from jaxsd.pipeline.pipeline import Pipeline
+from jaxsd.pipeline.stored import InFile, Place
 from jaxsd.settings import Settings, adapters_of, beside
+from jaxsd.types import Array, Params
 
 
 def load(
@@ -36,6 +40,7 @@ def load(
     programs: Executables = IN_MEMORY,
     taesd: str | Path | None = None,
     ahead: Callable[[Pipeline], None] = lambda outline: None,
+    low_memory: bool = False,
     **reading: Any,
 ) -> Pipeline:
     """Reads a model.
@@ -45,7 +50,8 @@ def load(
         id.
       dtype: "float32", "bfloat16" or "float16", which the networks compute in. Weights have it in
         memory too, but with "float32", weights that the files store in 16 bits stay so: it takes
-        half the memory, and the pictures are the same.
+        half the memory, and the pictures are the same. Or "int8": "float32", with kernels of
+        U-Net and text encoders in 8 bits, see `jaxsd.nn.int8`; not on a mesh.
       mesh: devices that share the work, from `jaxsd.parallel.mesh_of`. Each device gets its
         piece of a tensor as it is read.
       programs: see `Pipeline`.
@@ -53,6 +59,8 @@ def load(
         own: less work, coarser pictures.
       ahead: called with the model's `outline` in a second thread while weights are read, to
         prepare programs; its errors are raised here.
+      low_memory: whether the weights of each network are read when it runs, in every drawing, and
+        are in memory only meanwhile; not on a mesh.
       **reading: options of `jaxsd.convert.open_model`: `prediction`, `ema`, `strict`.
 
     Raises:
@@ -62,9 +70,17 @@ def load(
     model = _opened(source, taesd, reading)
     unread = _unread(model, dtype, programs)
     place = placing(mesh)
+    for name, given in (("dtype int8", dtype == INT8), ("low_memory", low_memory)):
+        if given and mesh is not None:
+            raise ValueError(f"{name} is for one device, not for a mesh; leave it out")
+    if dtype == INT8:
+        place = _placed_as_int8
+    if low_memory:
+        ahead(unread)
+        return replace(unread, params=_in_files(model, unread.dtype, place))
     with ThreadPoolExecutor(1) as aside:
         ready = aside.submit(ahead, unread)
-        params = model.params(dtype_named(dtype), place, keep_halves=True)
+        params = model.params(dtype_named(unread.dtype), place, keep_halves=True)
         ready.result()
     return replace(unread, params=params, mesh=mesh)
 
@@ -125,9 +141,33 @@ def _opened(
 
 
 def _unread(model: StoredModel, dtype: str, programs: Executables) -> Pipeline:
+    computed = computed_in(dtype)
+    tensors = model.outline(dtype_named(computed), keep_halves=True)
+
+    def shape(path: tuple[Any, ...], lazy: LazyTensor) -> Any:
+        if dtype == INT8 and is_int8(path_name(path), lazy.shape):
+            ones = (1,) * (len(lazy.shape) - 1)
+            scale = jax.ShapeDtypeStruct((*ones, lazy.shape[-1]), np.float32)
+            return Int8(jax.ShapeDtypeStruct(lazy.shape, np.int8), scale)
+        return jax.ShapeDtypeStruct(lazy.shape, lazy.dtype)
+
+    shapes = jax.tree_util.tree_map_with_path(shape, tensors)
+    return Pipeline(model.spec, shapes, model.tokenizers, computed, programs=programs)
+
+
+def _in_files(model: StoredModel, dtype: str, place: Place) -> Params:
+    """A model's parameters as they are in its files."""
     tensors = model.outline(dtype_named(dtype), keep_halves=True)
-    shapes = jax.tree.map(lambda lazy: jax.ShapeDtypeStruct(lazy.shape, lazy.dtype), tensors)
-    return Pipeline(model.spec, shapes, model.tokenizers, dtype, programs=programs)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, lazy: InFile(lazy, path_name(path), place), tensors
+    )
+
+
+def _placed_as_int8(path: str, array: np.ndarray) -> Array | Int8:
+    """A parameter on JAX's default device, kernels in 8 bits."""
+    if not is_int8(path, array.shape):
+        return placing(None)(path, array)
+    return Int8(*(placing(None)(path, one) for one in to_int8(array)))
 
 
 def check_adapters(settings: Sequence[Settings], spec: ModelSpec) -> None:

@@ -208,10 +208,10 @@ class Pipeline(Model):
         if callback_on_step_end is not None:
             inputs = callback_on_step_end_tensor_inputs
             on_step = on_step_end(callback_on_step_end, self, order, inputs)
-        if progress is None and callback_on_step_end is None:
-            drawing = Drawing(*self._own(self.begin(order), DRAWING))
+        programs, finite = self._programs(order), []
+        if progress is None and callback_on_step_end is None and not programs.in_files:
+            drawing = Drawing(*self._own(whole(programs, order), DRAWING))
         else:
-            programs, finite = self._programs(order), []
             for shown in steps(programs, order, on_step=on_step):
                 finite.append(np.asarray(self._own(shown.finite, DRAWING.finite)))
                 if progress is not None:

@@ -12,29 +12,39 @@ import numpy as np
 
 from jaxsd.config import ModelSpec
 from jaxsd.config.autoencoders import scaled
+from jaxsd.models.controlnet import Hint as Seen
 from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.texts import Encoded
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import Guidance
 from jaxsd.workflow.levels import sigma_at
 from jaxsd.workflow.resizing import nearest_centred, resized
-from jaxsd.workflow.values import Conditions, Hint, Model
+from jaxsd.workflow.values import Conditions, Guider, Hint, Model
 
 BLANK = (0.8223, -0.6876, 0.6364, 0.1380)
 """Latents of a grey picture, which inpainting models see where nothing else is given."""
 
 
 class Sides(NamedTuple):
-    """Both sides of guidance."""
+    """The sides of guidance."""
 
     negative: Conditions  # empty where only the positive side counts
     positive: Conditions
     cfg: float
+    middle: Conditions = ()
+    weights: tuple[float, ...] | None = None  # of three sides
 
     @property
     def branches(self) -> Conditions:
         """All conditions, in the order of branches."""
-        return (*self.negative, *self.positive)
+        return (*self.negative, *self.middle, *self.positive)
+
+    @property
+    def parts(self) -> list[slice]:
+        """The branches of each side that has some."""
+        ends = np.cumsum([len(one) for one in (self.negative, self.middle, self.positive)])
+        starts = [0, *ends[:-1]]
+        return [slice(a, b) for a, b in zip(starts, ends, strict=True) if b > a]
 
 
 def sides_of(positive: Conditions, negative: Conditions, cfg: float, *, plus_plus: bool) -> Sides:
@@ -45,6 +55,15 @@ def sides_of(positive: Conditions, negative: Conditions, cfg: float, *, plus_plu
     if hints:
         negative = tuple(one if one.hints else replace(one, hints=hints) for one in negative)
     return Sides(negative, positive, cfg)
+
+
+def three_sides_of(guider: Guider) -> Sides:
+    """The sides of a guider that has three, all of which are computed."""
+    both = (*guider.negative, *guider.middle)
+    sides = sides_of(guider.positive, both, guider.cfg, plus_plus=True)
+    first = len(guider.negative)
+    middle = sides.negative[first:]
+    return sides._replace(negative=sides.negative[:first], middle=middle, weights=guider.weights)
 
 
 def texts_of(sides: Sides, batch: int) -> Encoded:
@@ -98,8 +117,13 @@ def active_rows(model: Model, sides: Sides, table: Tableau) -> np.ndarray:
 
 
 def side_weights(sides: Sides, active: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """The weight of each branch's side where it counts, in the place of that side, [S, K, 2]."""
+    """The weight of each branch's side where it counts, in that side's place, [S, K, 2 or 3]."""
     rows, count = active.shape
+    if sides.weights is not None:
+        each = np.zeros((rows, count, 3), np.float32)
+        for side, (own, part) in enumerate(zip(sides.weights, sides.parts, strict=True)):
+            each[:, part, side] = own
+        return each * active[:, :, None]
     weight = np.zeros((rows, count, 2), np.float32)
     scale = sides.cfg * factors
     first = len(sides.negative)
@@ -112,9 +136,7 @@ def needs_areas(sides: Sides, active: np.ndarray) -> bool:
     """Whether branches count in parts of the picture, or no branch of a side does in some row."""
     if any(one.mask is not None or one.area is not None for one in sides.branches):
         return True
-    first = len(sides.negative)
-    there = [active[:, first:], *([active[:, :first]] if first else [])]
-    return not all(side.any(axis=1).all() for side in there)
+    return not all(active[:, part].any(axis=1).all() for part in sides.parts)
 
 
 def guidance_of(sides: Sides, weights: np.ndarray) -> Guidance:
@@ -133,11 +155,14 @@ def hints_of(sides: Sides) -> tuple[Hint, ...]:
 
 
 def hint_images(hints: Sequence[Hint], batch: int, height: int, width: int) -> tuple:
-    """The pictures of hints in the size of the picture, [B, H, W, 3] each."""
-    return tuple(
-        repeated(nearest_centred(one.image, height, width).astype(np.float32), batch)
-        for one in hints
-    )
+    """The pictures of hints in the size of the picture, [B, H, W, 3] each, and their kinds."""
+
+    def seen(one: Hint) -> np.ndarray | Seen:
+        image = repeated(nearest_centred(one.image, height, width).astype(np.float32), batch)
+        kind = one.net.kind
+        return image if kind is None else Seen(image, np.full(batch, kind, np.int32))
+
+    return tuple(map(seen, hints))
 
 
 def hint_weights(model: Model, sides: Sides, hints: Sequence[Hint], table: Tableau) -> np.ndarray:

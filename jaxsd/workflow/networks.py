@@ -188,11 +188,18 @@ def with_hints(programs: Programs, model: Model, hints: Sequence[Hint]) -> Progr
     """The programs with the networks of hints.
 
     Raises:
-      ValueError: a network of another U-Net.
+      ValueError: a network of another U-Net, or a kind of picture that it does not know.
     """
     if not hints:
         return programs
     nets, trees = zip(*(_control(model, one.net) for one in hints), strict=True)
+    for one, net in zip(hints, nets, strict=True):
+        kinds = getattr(net.config, "kinds", 0)
+        if kinds and one.net.kind is None:
+            raise ValueError(f"{one.net.source} is a ControlNet-Union; add SetUnionControlNetType")
+        if one.net.kind is not None and one.net.kind >= kinds:
+            sees = f"{kinds} kinds of pictures" if kinds else "no kinds of pictures"
+            raise ValueError(f"{one.net.source} knows {sees}; set another type, or none")
     return programs._replace(
         networks=programs.networks._replace(controlnets=nets),
         params=programs.params | {"controlnet": list(trees)},

@@ -86,6 +86,8 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     unit = model.spec.vae.downscale
     size = (height * unit, width * unit)
     sides = arrays.sides_of(positive, negative, cfg, plus_plus=cfg_pp)
+    if asked.guider.weights is not None:
+        sides = arrays.three_sides_of(asked.guider)
     hints = arrays.hints_of(sides)
     active = arrays.active_rows(model, sides, table)
     factors, momentum = plus_plus(table) if cfg_pp else (np.ones(table.rows), None)
@@ -139,6 +141,7 @@ def _check_together(
     model: Model, sides: arrays.Sides, hints: Sequence[Any], *, divided: bool, cfg_pp: bool
 ) -> None:
     pag = model.settings.pag > 0
+    three = sides.weights is not None
     cropped = any(one.area is not None or one.bounds for one in sides.branches)
     for is_one, one, is_other, other in (
         (divided, "areas, masks or ranges of texts", pag, "PerturbedAttentionGuidance"),
@@ -146,6 +149,10 @@ def _check_together(
         (cropped, "areas of texts", bool(hints), "a ControlNet"),
         (cropped, "areas of texts", bool(model.spec.unet.sees), "a model with more channels"),
         (pag, "PerturbedAttentionGuidance", len(sides.positive) > 1, "several texts"),
+        (three, "DualCFGGuider", divided, "areas, masks or ranges of texts"),
+        (three, "DualCFGGuider", cfg_pp, "a sampler of CFG++"),
+        (three, "DualCFGGuider", pag, "PerturbedAttentionGuidance"),
+        (three, "DualCFGGuider", model.settings.guidance_rescale > 0, "RescaleCFG"),
     ):
         if is_one and is_other:
             raise ValueError(f"{one} and {other} do not go together here; leave out one of them")

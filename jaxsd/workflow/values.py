@@ -66,10 +66,12 @@ class ControlNet:
     """A ControlNet or T2I-Adapter: a source that is read for the U-Net that it is used with.
 
     Attributes:
+      kind: number of the kind of picture that a ControlNet-Union sees; None for all others.
       read: what was read for the last U-Net.
     """
 
     source: str
+    kind: int | None = None
     read: dict[str, Any] = field(default_factory=dict)
 
 
@@ -154,12 +156,19 @@ class Noise:
 
 @dataclass(frozen=True, eq=False)
 class Guider:
-    """A model with its texts and scale."""
+    """A model with its texts and scale.
+
+    Attributes:
+      middle: a third side.
+      weights: of the negative, the middle and the positive side, if there are three.
+    """
 
     model: Model
     positive: Conditions
     negative: Conditions
     cfg: float
+    middle: Conditions = ()
+    weights: tuple[float, float, float] | None = None
 
 
 MODEL = Annotated[Model, Kind("MODEL")]

@@ -33,7 +33,7 @@ PICTURES = (".png", ".webp", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff")
 TEMPORARY = "temp"
 """The folder of previews below the outputs."""
 _PLACE = re.compile(r"\s*\[(input|output|temp)\]$")
-_NUMBERED = re.compile(r"_(\d{5,})_?\.png$")
+_NUMBERED = re.compile(r"_(\d{5,})_?\.\w+$")
 
 
 def said_nothing(line: str) -> None:
@@ -179,8 +179,8 @@ class Workspace:
             f"picture by --map {printable(name, 80)}=FILE"
         )
 
-    def new_file(self, prefix: str, folder: str = "") -> Path:
-        """The next free name PREFIX_00001_.png in the folder of outputs.
+    def new_file(self, prefix: str, folder: str = "", ending: str = ".png") -> Path:
+        """The next free name PREFIX_00001_.png, or with another ending, in the folder of outputs.
 
         Raises:
           ValueError: a prefix that leads out of it.
@@ -192,10 +192,10 @@ class Workspace:
         path.parent.mkdir(parents=True, exist_ok=True)
         taken = [
             int(number[1])
-            for other in path.parent.glob(f"{_escaped(path.name)}_*.png")
+            for other in path.parent.glob(f"{_escaped(path.name)}_*{ending}")
             if (number := _NUMBERED.search(other.name)) and other.name == f"{path.name}{number[0]}"
         ]
-        return path.with_name(f"{path.name}_{max(taken, default=0) + 1:05}_.png")
+        return path.with_name(f"{path.name}_{max(taken, default=0) + 1:05}_{ending}")
 
 
 def _file(name: str, what: str) -> Path:
@@ -206,7 +206,7 @@ def _file(name: str, what: str) -> Path:
 
 
 def _models(folder: Path) -> Iterator[Path]:
-    endings = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".sft")
+    endings = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".sft", ".gguf")
     for path in sorted(folder.rglob("*")):
         is_folder = path.is_dir() and any((path / n).is_file() for n in _INDEXES)
         if is_folder or path.suffix.lower() in endings:

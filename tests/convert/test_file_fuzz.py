@@ -8,6 +8,7 @@ import os
 import random
 import re
 import resource
+import struct
 import time
 import warnings
 from dataclasses import replace
@@ -231,6 +232,38 @@ def test_flax(tmp_path, part):
 
 SPEC = TINY["sdxl"]
 UNET = unet_settings(SPEC.unet, linear_projection=True, sample_size=64, upcast_attention=False)
+
+
+def gguf_bytes():
+    """A small file of GGUF, version 3, with a few values and two tensors."""
+
+    def packed(text):
+        return struct.pack("<Q", len(text)) + text
+
+    values = [
+        packed(b"general.alignment") + struct.pack("<II", 4, 32),
+        packed(b"names") + struct.pack("<IIQ", 9, 8, 2) + packed(b"a") + packed(b"bc"),
+        packed(b"comfy.gguf.orig_shape.x") + struct.pack("<IIQqq", 9, 11, 2, 32, 1),
+    ]
+    tensors = [
+        packed(b"x") + struct.pack("<IQIQ", 1, 32, 8, 0),
+        packed(b"y") + struct.pack("<IQQIQ", 2, 2, 3, 1, 64),
+    ]
+    head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(values))
+    head += b"".join(values + tensors)
+    return head + bytes(-len(head) % 32) + bytes(64 + 12)
+
+
+def test_gguf(tmp_path, part):
+    path = tmp_path / "any.gguf"
+    for seed in seeds(part):
+        path.write_bytes(scrambled(random.Random(seed), gguf_bytes()))
+
+        def read():
+            for one in open_weights(path)[0].values():
+                one.read()
+
+        attempt(read, seed)
 
 
 def test_configs(tmp_path, part):

@@ -13,7 +13,9 @@ _SMALL = ("scheduler", "tokenizer", "tokenizer_2", *_PARTS)
 
 def is_hub_id(source: str) -> bool:
     """Whether a string has the form of a repository's id: `owner/name`."""
-    return _ID.fullmatch(source) is not None and not source.endswith((".safetensors", ".ckpt"))
+    return _ID.fullmatch(source) is not None and not source.endswith(
+        (".safetensors", ".ckpt", ".gguf")
+    )
 
 
 def wanted(names: Iterable[str]) -> list[str]:

@@ -19,6 +19,8 @@ DTYPES: dict[str, np.dtype] = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
 }
 """What weights may be converted to."""
+INT8 = "int8"
+"""Named like a dtype: kernels are kept in 8 bits, and networks compute in float32."""
 HALVES = {dtype for dtype in DTYPES.values() if dtype.itemsize == 2}
 """Dtypes that networks widen fast enough to do so at every use."""
 READERS = min(4, os.cpu_count() or 1)
@@ -106,6 +108,17 @@ def cast(tensor: LazyTensor, dtype: np.dtype | None, path: str) -> LazyTensor:
         return result
 
     return LazyTensor(tensor.shape, dtype, read)
+
+
+def computed_in(name: str) -> str:
+    """The dtype that networks compute in, of a name in `DTYPES` or "int8".
+
+    Raises:
+      ValueError: neither.
+    """
+    if name != INT8 and name not in DTYPES:
+        raise ValueError(f"dtype {name!r} is not one of {', '.join((*DTYPES, INT8))}")
+    return "float32" if name == INT8 else name
 
 
 def unwidened(tensor: LazyTensor, dtype: np.dtype | None, path: str) -> LazyTensor:

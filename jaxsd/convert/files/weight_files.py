@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from jaxsd.convert.files.flax_file import ENDING, read_flax
+from jaxsd.convert.files.gguf_file import MAGIC, read_gguf
 from jaxsd.convert.files.safetensors_file import read_safetensors
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.torch_file import read_torch
@@ -29,13 +30,15 @@ def open_weights(path: Path) -> tuple[FlatTree, dict[str, str]]:
         raise ValueError(pointer_line(path))
     if path.suffix == ENDING:  # of which the first byte may be that of a pickle
         return read_flax(path), {}
+    if head.startswith(MAGIC):
+        return read_gguf(path)
     pickled = head.startswith((b"PK\x03\x04", b"\x80"))
     if head[8:9] == b"{" or (path.suffix == ".safetensors" and not pickled):
         return read_safetensors(path)
     if pickled:
         return read_torch(path)
     raise ValueError(
-        f"{path} holds no weights in a format known here (safetensors, PyTorch's or Flax's)"
+        f"{path} holds no weights in a format known here (safetensors, PyTorch's, Flax's or GGUF)"
     )
 
 

@@ -9,5 +9,6 @@ from jaxsd.workflow.nodes.loaders import *  # noqa: F403
 from jaxsd.workflow.nodes.masks import *  # noqa: F403
 from jaxsd.workflow.nodes.models import *  # noqa: F403
 from jaxsd.workflow.nodes.samplers import *  # noqa: F403
+from jaxsd.workflow.nodes.saving import *  # noqa: F403
 from jaxsd.workflow.nodes.schedules import *  # noqa: F403
 from jaxsd.workflow.nodes.texts import *  # noqa: F403

@@ -1,17 +1,19 @@
 """Nodes that read models, and that add LoRAs to them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from jaxsd.adapters.lora import merged_weights
-from jaxsd.convert.alone import open_unet, open_vae
+from jaxsd.convert.alone import open_texts, open_unet, open_vae
 from jaxsd.pipeline.adapting import merges_of
 from jaxsd.pipeline.upscaling import Upscaler, load_upscaler
 from jaxsd.settings import Lora
+from jaxsd.text import clip_tokenizer
 from jaxsd.workflow.networks import check_kind, loaded, parts_of, read_model
-from jaxsd.workflow.schema import InFolder, Range, node
-from jaxsd.workflow.values import CLIP, MODEL, Clip, ControlNet, Model, Vae
+from jaxsd.workflow.schema import Choice, InFolder, Range, node
+from jaxsd.workflow.values import CLIP, CONTROL_NET, MODEL, Clip, ControlNet, Model, Vae
 from jaxsd.workflow.workspace import Workspace
 
 Strength = Annotated[float, Range(-100, 100)]
@@ -73,6 +75,39 @@ def vae_loader(place: Workspace, *, vae_name: Annotated[str, InFolder("vae")]) -
     return Vae(spec, loaded(tensors, place.dtype), place.programs, place.dtype)
 
 
+@node("CLIPLoader", "CLIP")
+def clip_loader(
+    place: Workspace,
+    *,
+    clip_name: Annotated[str, InFolder("text_encoders")],
+    type: Literal["stable_diffusion"] = "stable_diffusion",
+    device: Literal["default", "cpu"] = "default",
+) -> Clip:
+    """The text encoder of SD 1, of SD 2 or of XL's refiner by itself: its size says which."""
+    return _clip(place, [clip_name])
+
+
+@node("DualCLIPLoader", "CLIP")
+def dual_clip_loader(
+    place: Workspace,
+    *,
+    clip_name1: Annotated[str, InFolder("text_encoders")],
+    clip_name2: Annotated[str, InFolder("text_encoders")],
+    type: Literal["sdxl"],
+    device: Literal["default", "cpu"] = "default",
+) -> Clip:
+    """Both text encoders of XL, in any order."""
+    return _clip(place, [clip_name1, clip_name2])
+
+
+def _clip(place: Workspace, names: Sequence[str]) -> Clip:
+    files = [Path(place.model("text_encoders", name)) for name in names]
+    spec, trees = open_texts(files)
+    params = {"text": [loaded(tree, place.dtype) for tree in trees]}
+    tokenizers = tuple(clip_tokenizer(text) for text in spec.text)
+    return Clip(spec, params, tokenizers, place.programs, place.dtype)
+
+
 @node("LoraLoader", "MODEL", "CLIP")
 def lora_loader(
     place: Workspace,
@@ -122,6 +157,33 @@ def diff_control_net_loader(
 ) -> ControlNet:
     """The same; a file of differences is added to the U-Net that it is used with."""
     return control_net_loader(place, control_net_name=control_net_name)
+
+
+UNION_TYPES = {
+    "openpose": 0,
+    "depth": 1,
+    "hed/pidi/scribble/ted": 2,
+    "canny/lineart/anime_lineart/mlsd": 3,
+    "normal": 4,
+    "segment": 5,
+    "tile": 6,
+    "repaint": 7,
+}
+"""ComfyUI's names of the kinds of pictures of a ControlNet-Union."""
+
+
+@node("SetUnionControlNetType", "CONTROL_NET")
+def set_union_control_net_type(
+    *, control_net: CONTROL_NET, type: Annotated[str, Choice(("auto", *UNION_TYPES))]
+) -> ControlNet:
+    """Says which kind of picture a ControlNet-Union sees.
+
+    Raises:
+      ValueError: "auto", which tells it nothing.
+    """
+    if type == "auto":
+        raise ValueError(f"type auto is not here; give one of {', '.join(UNION_TYPES)}")
+    return replace(control_net, kind=UNION_TYPES[type])
 
 
 @node("UpscaleModelLoader", "UPSCALE_MODEL")

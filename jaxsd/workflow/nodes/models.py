@@ -83,6 +83,23 @@ def model_merge_simple(*, model1: MODEL, model2: MODEL, ratio: Percent = 1.0) ->
     return _merged(model1, model2, lambda a, b: ratio * a + (1 - ratio) * b)
 
 
+@node("ModelMergeBlocks", "MODEL")
+def model_merge_blocks(
+    *, model1: MODEL, model2: MODEL, input: Percent = 1.0, middle: Percent = 1.0, out: Percent = 1.0
+) -> Model:
+    """The same with a ratio for each part of the U-Net; the time's embedding has the first one."""
+    parts = {"down": input, "mid": middle, "up": out, "norm_out": out, "conv_out": out}
+
+    def mixed(name: str) -> Any:
+        ratio = next((own for part, own in parts.items() if name.startswith(part)), input)
+        formula = lambda a, b: ratio * a + (1 - ratio) * b  # noqa: E731
+        return _sum(model1.params[name], model2.params[name], formula)
+
+    if model1.params.keys() != model2.params.keys():
+        raise ValueError("the two models are not of one family")
+    return replace(model1, params={name: mixed(name) for name in model1.params})
+
+
 @node("ModelMergeAdd", "MODEL")
 def model_merge_add(*, model1: MODEL, model2: MODEL) -> Model:
     """The sum of both."""

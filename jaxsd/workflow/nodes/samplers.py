@@ -143,6 +143,28 @@ def cfg_guider(
     return Guider(model, positive, negative, cfg)
 
 
+@node("DualCFGGuider", "GUIDER")
+def dual_cfg_guider(
+    *,
+    model: MODEL,
+    cond1: CONDITIONING,
+    cond2: CONDITIONING,
+    negative: CONDITIONING,
+    cfg_conds: Scale = 8.0,
+    cfg_cond2_negative: Scale = 8.0,
+    style: Literal["regular", "nested"] = "regular",
+) -> Guider:
+    """Away from the negative text to the second one, and from there to the first one.
+
+    "nested" guides to what is guided between the two, and then away from the negative text.
+    """
+    first, second = cfg_conds, cfg_cond2_negative
+    weights = (1 - second, second - first, first)
+    if style == "nested":
+        weights = (1 - second, second * (1 - first), second * first)
+    return Guider(model, cond1, negative, first, cond2, weights)
+
+
 def _noise(noise: Noise, latent: Latent) -> np.ndarray:
     if noise.seed is None:
         return np.zeros_like(latent.samples)

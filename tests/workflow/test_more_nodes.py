@@ -1,0 +1,98 @@
+"""Guidance between three texts, merges by blocks, saved models, kinds of pictures."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_models import TINY, pipeline_params
+
+from jaxsd.convert import open_model
+from jaxsd.executables import Executables
+from jaxsd.workflow import Workspace, arrays
+from jaxsd.workflow.nodes import (
+    checkpoint_save,
+    dual_cfg_guider,
+    model_merge_blocks,
+    set_union_control_net_type,
+)
+from jaxsd.workflow.values import Clip, Condition, ControlNet, Hint, Model, Vae
+
+RNG = np.random.default_rng(0)
+SPEC = TINY["sd1"]
+RUN = Executables()
+
+
+def condition(strength: float = 1.0) -> Condition:
+    return Condition(np.zeros((1, 77, 4), np.float32), None, strength=strength)
+
+
+@pytest.mark.parametrize("style", ["regular", "nested"])
+def test_three_texts_guide_as_the_formula_says(style: str) -> None:
+    first, second = 5.0, 1.5
+    guider = dual_cfg_guider(
+        model=None,
+        cond1=(condition(), condition(3.0)),
+        cond2=(condition(),),
+        negative=(condition(),),
+        cfg_conds=first,
+        cfg_cond2_negative=second,
+        style=style,
+    )
+    sides = arrays.three_sides_of(guider)
+    active = np.ones((2, 4), bool)
+    guidance = arrays.guidance_of(sides, arrays.side_weights(sides, active, np.ones(2)))
+    negative, middle, a, b = made = RNG.normal(size=4)
+    positive = (a + 3 * b) / 4  # conditions of one side are a mean by their strengths
+    truth = negative + second * (middle - negative) + first * (positive - middle)
+    if style == "nested":
+        inner = middle + first * (positive - middle)
+        truth = negative + second * (inner - negative)
+    weights = guidance.weight[1]
+    found = (1 - weights.sum()) * made[0] + (weights * made[1:]).sum()
+    assert found == pytest.approx(truth, abs=1e-5)
+    assert not arrays.needs_areas(sides, active)
+
+
+def test_merging_by_blocks() -> None:
+    names = ("conv_in", "time_embedding", "down_blocks_0", "mid_block", "up_blocks_3", "conv_out")
+    ones, others = ({name: {"kernel": np.float32(k)} for name in names} for k in (1, 3))
+    model = Model(SPEC, ones, RUN, "float32")
+    made = model_merge_blocks(
+        model1=model, model2=replace(model, params=others), input=0.75, middle=0.5, out=0.0
+    )
+    found = {name: float(own["kernel"]) for name, own in made.params.items()}
+    assert found == dict(zip(names, (1.5, 1.5, 1.5, 2.0, 3.0, 3.0), strict=True))
+    with pytest.raises(ValueError, match="not of one family"):
+        model_merge_blocks(model1=model, model2=replace(model, params={}))
+
+
+def test_a_saved_model_is_read_again(tmp_path: Path) -> None:
+    params = pipeline_params(SPEC)
+    place = Workspace(outputs=tmp_path)
+    for _ in range(2):
+        checkpoint_save(
+            place,
+            model=Model(SPEC, params["unet"], RUN, "float32"),
+            clip=Clip(SPEC, {"text": params["text"]}, (), RUN, "float32"),
+            vae=Vae(SPEC, params["vae"], RUN, "float32"),
+        )
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == [f"ComfyUI_0000{i}_.safetensors" for i in (1, 2)]
+    model = open_model(tmp_path / "checkpoints" / names[1])
+    assert model.spec.unet == SPEC.unet
+    kernel = model.tensors["unet"]["conv_in/kernel"].read()
+    np.testing.assert_array_equal(kernel, params["unet"]["conv_in"]["kernel"])
+
+
+def test_kinds_of_pictures_of_a_union() -> None:
+    net = set_union_control_net_type(control_net=ControlNet("a"), type="tile")
+    image = np.zeros((1, 8, 8, 3), np.float32)
+    plain, seen = arrays.hint_images(
+        [Hint(ControlNet("a"), image, 1.0), Hint(net, image, 1.0)], 2, 8, 8
+    )
+    assert isinstance(plain, np.ndarray)
+    np.testing.assert_array_equal(seen.kind, [6, 6])
+    assert seen.image.shape == (2, 8, 8, 3)
+    with pytest.raises(ValueError, match="type auto is not here; give one of openpose, depth"):
+        set_union_control_net_type(control_net=net, type="auto")
