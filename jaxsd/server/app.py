@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 import jaxsd
 from jaxsd.server import metrics, native, openai_images, openai_videos, page_routes, webui_api
+from jaxsd.server.compiles import compiles
 from jaxsd.server.engine import Engine
 from jaxsd.server.refusals import Refused
 from jaxsd.server.service import Service
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # it imports jax
 def app_of(service: Service, comfy: "Comfy | None" = None) -> FastAPI:
     """The app, without its guard; with ComfyUI's routes if they are asked for."""
     videos = Videos(service, service.store.folder / "videos")
+    compiles()  # counts from now on
 
     @asynccontextmanager
     async def begin(app: FastAPI) -> AsyncIterator[None]:

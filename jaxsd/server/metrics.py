@@ -7,12 +7,13 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from jaxsd.server.compiles import compiles
 from jaxsd.server.service import Service
 
 
 class _Numbers(Collector):
     def __init__(self, service: Service) -> None:
-        self.service = service
+        self.service, self.compiles = service, compiles()
 
     def collect(self) -> Iterator[Metric]:
         """All numbers, now."""
@@ -25,6 +26,12 @@ class _Numbers(Collector):
             ended.add_metric([state], count)
         yield ended
         yield CounterMetricFamily("jaxsd_network_calls", "calls of the U-Net", engine.calls)
+        yield CounterMetricFamily(
+            "jaxsd_compilations", "programs that were compiled", self.compiles.count
+        )
+        yield CounterMetricFamily(
+            "jaxsd_model_loads", "models that were loaded", self.service.shelf.loads
+        )
         yield GaugeMetricFamily(
             "jaxsd_pictures_waiting", "pictures without a place", engine.waiting
         )
