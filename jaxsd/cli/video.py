@@ -66,8 +66,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
+    """Reads the video, and draws it."""
+    draw_video(_config(args), args)
+
+
+def draw_video(config: VideoConfig, args: argparse.Namespace) -> None:
     """Plans all frames, draws those that are not there yet, and puts them together."""
-    config = _config(args)
     output, folder = Path(config.output), frames_folder(config.output)
     check_place(output if not output.suffix else output.parent)
     if line := check_kind(output, sounds=bool(config.audio)):

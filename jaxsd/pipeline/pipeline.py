@@ -1,5 +1,6 @@
 """A model that draws pictures."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from jaxsd.pipeline.drawing import (
 )
 from jaxsd.pipeline.drawing import prepare_whole as prepare_program
 from jaxsd.pipeline.image_prompts import image_prompts
+from jaxsd.pipeline.inside import Inside, WordMaps, looked_inside, words_looked_at
 from jaxsd.pipeline.kinds import encoded, output_of, pictures_of
 from jaxsd.pipeline.likelihood import log_densities
 from jaxsd.pipeline.model import Model
@@ -34,6 +36,7 @@ from jaxsd.pipeline.order import Order, check_alike, given_arrays, numbered_from
 from jaxsd.pipeline.requests import request_of
 from jaxsd.pipeline.slots import Slots
 from jaxsd.sampling import first_non_finite
+from jaxsd.sampling.inside import Edit
 from jaxsd.sampling.program import DRAWING, Drawing
 from jaxsd.settings import (
     Settings,
@@ -109,6 +112,54 @@ class Pipeline(Model):
         order = self.order(prompt, **options)
         drawing = self.drawn(order, **watched)
         return output(drawing.images, drawing.latents, lambda: self.pictures(drawing, order))
+
+    def word_maps(
+        self, prompt: str, words: Sequence[str] | None = None, **options: Any
+    ) -> WordMaps:
+        """Draws a prompt, and tells where it looked at each word (Tang et al. 2022, DAAM).
+
+        Args:
+          prompt: a text.
+          words: of the prompt; None for all of them.
+          **options: see `draw`.
+
+        Returns:
+          Unrounded images, and a map [B, h, w] for each word: the share of cross-attention that
+          its tokens have, the mean over rows, layers, heads and its tokens.
+
+        Raises:
+          ValueError: see `draw`; and for a word that the prompt does not have.
+        """
+        order = self.order(prompt, **options)
+        said = re.findall(r"[^\W_]+", prompt) if words is None else list(words)
+        tokenizers = self._with_words(adapters_of(order.settings)).tokenizers
+        count, seen = len(order.settings), self._programs(order)
+        images, maps = words_looked_at(seen, order, tokenizers[0], list(dict.fromkeys(said)))
+        return WordMaps(images[:count], {word: own[:count] for word, own in maps.items()})
+
+    def inside(
+        self,
+        prompt: str | Settings | Sequence[str] | Sequence[Settings],
+        record: Sequence[str],
+        edit: Edit | None = None,
+        **options: Any,
+    ) -> Inside:
+        """Draws, and gives what modules of the U-Net gave in each row.
+
+        Args:
+          prompt: as for `draw`.
+          record: paths, as those of parameters: "mid_block", "up_blocks_0/resnets_1".
+          edit: (path, output [B*K, ...], step) -> what the module gives instead, a function of JAX;
+            `step.row.number` [B] is the row. Another function compiles again.
+          **options: see `draw`.
+
+        Raises:
+          ValueError: see `draw`; and for a path that no module has.
+        """
+        order = self.order(prompt, **options)
+        count = len(order.settings)
+        images, rows = looked_inside(self._programs(order), order, record, edit)
+        return Inside(images[:count], [jax.tree.map(lambda a: a[:count], row) for row in rows])
 
     def log_likelihood(
         self, image: np.ndarray | Sequence[np.ndarray], prompt: str | Sequence[str], **options: Any
