@@ -18,7 +18,7 @@ ROUND = 1.1
 """Weight of round brackets; square ones have 1 / 1.1."""
 LARGEST_WEIGHT = 1000
 DEEPEST = 50
-"""Square brackets within each other."""
+"""Brackets of a kind within each other, those that are not closed too."""
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
 _PART = re.compile(rf"(.*?)(?:\s*:\s*({_NUMBER}))?\s*", re.DOTALL)
@@ -86,19 +86,24 @@ def spans_of(text: str) -> list[Span]:
     Brackets that are not closed count up to the end of the text.
 
     Raises:
-      ValueError: a weight that is no number, or out of range.
+      ValueError: a weight, or a product of them, that is no number or out of range; too many
+        brackets in each other.
     """
     spans: list[Span] = []
+    weights: list[float] = []  # of the spans
     opened: dict[str, list[int]] = {"(": [], "[": []}
 
     def scale(bracket: str, by: float) -> None:
         first = opened[bracket].pop()
-        spans[first:] = [one._replace(weight=one.weight * by) for one in spans[first:]]
+        weights[first:] = [one * by for one in weights[first:]]
 
     for found in _SIGN.finditer(text):
         sign, number = found[0], found[1]
+        weights += [1.0] * (len(spans) - len(weights))
         if sign in opened:
             opened[sign].append(len(spans))
+            if len(opened[sign]) > DEEPEST:
+                raise ValueError(f"a prompt has more than {DEEPEST} {sign!r} in each other")
         elif number and opened["("]:
             scale("(", _weight(number))
         elif sign == ")" and opened["("]:
@@ -110,10 +115,14 @@ def spans_of(text: str) -> list[Span]:
         else:
             first, *rest = BREAK.split(sign)
             spans += [Span(first), *(Span(one, breaks=True) for one in rest)]
+    weights += [1.0] * (len(spans) - len(weights))
     for bracket, by in (("(", ROUND), ("[", 1 / ROUND)):
         while opened[bracket]:
             scale(bracket, by)
-    return _merged(spans)
+    for weight in weights:
+        _check_weight(weight, f"{weight:g}")
+    weighted = zip(spans, weights, strict=True)
+    return _merged([one._replace(weight=weight) for one, weight in weighted])
 
 
 def _merged(spans: Sequence[Span]) -> list[Span]:
@@ -133,10 +142,14 @@ def _weight(number: str) -> float:
         weight = float(number)
     except ValueError:
         raise ValueError(f"the weight {number!r} in a prompt is not a number") from None
+    _check_weight(weight, number[:20])
+    return weight
+
+
+def _check_weight(weight: float, shown: str) -> None:
     if not abs(weight) <= LARGEST_WEIGHT:
         allowed = f"allowed is -{LARGEST_WEIGHT} to {LARGEST_WEIGHT}"
-        raise ValueError(f"the weight {number[:20]} in a prompt is out of range; {allowed}")
-    return weight
+        raise ValueError(f"the weight {shown} in a prompt is out of range; {allowed}")
 
 
 def _pairs(pieces: Sequence[str]) -> dict[int, int]:

@@ -91,6 +91,10 @@ def test_parts_and_their_weights() -> None:
         (spans_of, "(a:1.2.3)", "the weight '1.2.3' in a prompt is not a number"),
         (spans_of, "(a:2000)", "the weight 2000 in a prompt is out of range"),
         (spans_of, f"(a:{'9' * 500})", "out of range; allowed is -1000 to 1000"),
+        (spans_of, "((a:900):900)", "the weight 810000 in a prompt is out of range"),
+        (spans_of, "(a" * 45 + ":30)", "the weight 1987.92 in a prompt is out of range"),
+        (spans_of, "(a" * 30_000, r"a prompt has more than 50 '\(' in each other"),
+        (spans_of, "[a" * 30_000, r"a prompt has more than 50 '\[' in each other"),
         (parts_of, "a:2000 AND b", "the weight 2000"),
         (lambda text: edited(text, 3), "[" * 60 + "]" * 60, "more than 50 square brackets"),
     ],
@@ -108,7 +112,8 @@ def test_any_text_is_read_in_linear_time() -> None:
         with contextlib.suppress(ValueError):  # such as (a:1.2.1)
             assert all(spans_of(row) for row in edited(text, 7))
     started = time.process_time()
-    for text in ("(" * 30000, "[a:" * 45, "(a:1.1)" * 5000, "[a|b]" * 5000, "\\" * 30000):
+    deep = "(" * 50 + "a:b" * 3000
+    for text in (deep, "[a:" * 45, "(a:1.1)" * 5000, "[a|b]" * 5000, "\\" * 30000):
         spans_of(edited(text, 3)[2])
     assert time.process_time() - started < 3
 
