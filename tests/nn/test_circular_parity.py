@@ -41,7 +41,7 @@ def test_whole_unets_agree() -> None:
     """Also where maps are halved and doubled."""
     config = TINY["sd2"].unet
     params, inputs = random_params(abstract_unet(config)), unet_inputs(config, size=(8, 12))
-    want = run_unet(around(load(unet_twin(config, linear_projection=True), params)), **inputs)
+    want = run_unet(around(load(unet_twin(config, linear_projection=True), params)), inputs)
     got = jax.jit(lambda p, x: Circular(UNet(config), "xy").apply(p, **x))(
         {"params": params}, inputs
     )
