@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxsd.convert.image_encoder import encoder_place, weights_place
+from jaxsd.convert.ip_adapter import faces_in
 from jaxsd.images import contact_sheet, encoder_of
 from jaxsd.provenance import MADE, MADE_OF, Signer
 from jaxsd.schedulers import is_learnt
@@ -138,25 +139,36 @@ def saved(
       signer: signs what is written.
       fit: whether an image may be written; one that may not is left out of the sheet, too.
     """
-    drawn, source = [], MADE
-
-    def write(path: Path, image: np.ndarray, texts: Mapping[str, str]) -> None:
-        packed = encoder_of(path)(image, texts)
-        if signer is not None:
-            packed = signer.signed(packed, path.name, source)
-        with replacing(path) as part:
-            part.write_bytes(packed)
-
+    drawn, begun = [], False
     for path, image, recipe in zip(paths, images, recipes, strict=True):
         if not fit(path, image):
             continue
-        source = MADE_OF if recipe.settings.image else MADE
-        write(path, image, texts_of(recipe))
+        begun = bool(recipe.settings.image)
+        write_signed(path, image, texts_of(recipe), signer, begun=begun)
         drawn.append(image)
         yield path
     if sheet is not None and drawn:
-        write(sheet, contact_sheet(np.stack(drawn)), {})
+        write_signed(sheet, contact_sheet(np.stack(drawn)), {}, signer, begun=begun)
         yield sheet
+
+
+def write_signed(
+    path: Path,
+    image: np.ndarray,
+    texts: Mapping[str, str],
+    signer: Signer | None,
+    *,
+    begun: bool,
+) -> None:
+    """Writes a picture with texts, signed if there is a signer.
+
+    `begun` says whether it was made of another picture.
+    """
+    packed = encoder_of(path)(image, texts)
+    if signer is not None:
+        packed = signer.signed(packed, path.name, MADE_OF if begun else MADE)
+    with replacing(path) as part:
+        part.write_bytes(packed)
 
 
 def model_hash(path: Path) -> str:
@@ -175,9 +187,10 @@ def adapter_hashes(settings: Settings) -> dict[str, str]:
     """
     places = {file: adapter_place(file) for file in adapters_of([settings]).files}
     for one in settings.ip_adapter:
-        places[one.model] = adapter_place(one.model)
-        encoder = weights_place(encoder_place(settings.image_encoder, one.model))
-        places[str(encoder)] = encoder
+        places[one.model] = place = adapter_place(one.model)
+        if not faces_in(place).sees:
+            encoder = weights_place(encoder_place(settings.image_encoder, one.model))
+            places[str(encoder)] = encoder
     if settings.motion:
         places[settings.motion] = weights_place(Path(settings.motion))
     for one in settings.motion_lora:

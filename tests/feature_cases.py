@@ -35,7 +35,8 @@ from jaxsd.config import (
     VisionConfig,
     motion_places,
 )
-from jaxsd.convert.ip_adapter import cross_attentions, layer_parameters, projection_parameters
+from jaxsd.convert.ip_adapter import cross_attentions, layer_parameters
+from jaxsd.convert.ip_projections import projection_parameters
 from jaxsd.convert.parameters import motion_parameters, vision_parameters
 from jaxsd.convert.t2i_adapter import t2i_parameters
 from jaxsd.models import ControlNet, TextEncoder, UNet

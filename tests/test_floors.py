@@ -149,6 +149,7 @@ STEPS = {
     "added_conditions": 1,
     "encoder": 2,
     "slots": 2,
+    "ip_projections": 3,
     "names": 3,
     "upscaler_layouts": 3,
     "diffusers": 4,

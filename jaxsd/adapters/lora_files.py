@@ -20,6 +20,7 @@ from jaxsd.adapters.lora_keys import keys_of, refuse_others
 from jaxsd.adapters.lora_metadata import stated_alphas
 from jaxsd.adapters.lora_names import adapted_kernels
 from jaxsd.adapters.lora_numbers import named_by_number
+from jaxsd.adapters.peft_files import of_peft
 from jaxsd.config import ModelSpec
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.weight_files import open_weights
@@ -61,13 +62,14 @@ def read_lora_file(path: str | Path, spec: ModelSpec) -> LoraFile:
       Path of a kernel, a bias or the scale of a norm -> NumPy arrays by their roles.
 
     Raises:
-      ValueError: in one line, if it is of another kind (PEFT's IA3), of another family, or has keys
+      ValueError: in one line, if it is of another kind (PEFT's OFT), of another family, or has keys
         or shapes that are not the model's.
     """
     path = Path(path)
     tensors, facts = open_weights(path)
     tensors = lora_within(tensors, spec.unet) or tensors
     refuse_others(path, tensors)
+    tensors = of_peft(path, tensors, spec)
     try:
         words, keyed = _words(path, tensors, facts)
         return LoraFile(_lora(path, keyed, facts, spec), words)

@@ -29,10 +29,13 @@ _KEY = re.compile(
     r")"
 )
 _OTHERS = (
-    ("OFT or BOFT of PEFT", re.compile(r"\.(oft_|boft_)(?!blocks$)")),
-    ("IA3 of PEFT", re.compile(r"\.ia3_l\b")),
+    ("OFT of PEFT", re.compile(r"\.oft_(?!blocks$)")),
+    ("BOFT of PEFT", re.compile(r"\.boft_(?!blocks$)")),
 )
-"""Other kinds of adapter, and a pattern of their keys."""
+"""Other kinds of adapter, and a pattern of their keys.
+
+Which turns PEFT makes of the numbers stands in another file, adapter_config.json.
+"""
 
 
 def refuse_others(path: Path, tensors: FlatTree) -> None:
@@ -44,7 +47,10 @@ def refuse_others(path: Path, tensors: FlatTree) -> None:
     for kind, pattern in _OTHERS:
         if key := next(filter(pattern.search, tensors), None):
             known = ", ".join(KINDS)
-            raise ValueError(printable(f"{path} is {kind} ({key}); what can be read is {known}"))
+            raise ValueError(
+                printable(f"{path} is {kind} ({key}), which turns inputs; merge it by PEFT ")
+                + f"(merge_and_unload) and take the model. What can be read is {known}"
+            )
 
 
 def keys_of(path: Path, tensors: FlatTree, spec: ModelSpec) -> Keys:

@@ -15,9 +15,10 @@ from jaxsd.cli.options import add_model, add_settings, given_settings, loading, 
 from jaxsd.cli.progress import steps_shown
 from jaxsd.convert.reading import Reading
 from jaxsd.drawings import LARGEST_BATCH, check_models, with_programs
-from jaxsd.images import encoder_of, labelled_sheet, write_picture
+from jaxsd.images import encoder_of, labelled_sheet
 from jaxsd.memory import check_drawing
-from jaxsd.outputs import adapter_hashes, check_file
+from jaxsd.outputs import adapter_hashes, check_file, write_signed
+from jaxsd.provenance import Signer
 from jaxsd.settings import Recipe, calls_of, settings_from
 from jaxsd.webui import PARAMETERS, parameters_text
 
@@ -36,6 +37,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument(
         "-o", "--output", default="grid.png", metavar="SHEET", help="a .png, .jpg or .webp file"
+    )
+    parser.add_argument(
+        "--c2pa",
+        nargs=2,
+        metavar=("CERTIFICATES", "KEY"),
+        help="sign the sheet as made by a model (Content Credentials), with these files in PEM",
     )
     add_model(parser)
     add_settings(parser)
@@ -61,6 +68,7 @@ def main(args: argparse.Namespace) -> None:
     height, width = labelled_sheet(blank, *grid.labels).shape[:2]
     for shape in ((height, 1, 3), (1, width, 3)):
         encoder_of(output)(np.zeros(shape, np.uint8), {})
+    signer = Signer(*map(Path, args.c2pa)) if args.c2pa else None
     calls = calls_of(grid.cells, spec, model.tokenizers, LARGEST_BATCH)
     with steps_shown(sum(call.rows for call in calls)) as progress:
         from jaxsd.pipeline import check_adapters, draw_many
@@ -79,6 +87,7 @@ def main(args: argparse.Namespace) -> None:
         reading=Reading(**reading(args)).stated,
     )
     texts = {PARAMETERS: parameters_text(recipe, grid.described)}
-    write_picture(output, labelled_sheet(images, *grid.labels), texts)
+    begun = any(one.image for one in grid.cells)
+    write_signed(output, labelled_sheet(images, *grid.labels), texts, signer, begun=begun)
     print(output)
     print(f"{len(images)} drawn in {time.perf_counter() - started:.1f} s", file=sys.stderr)

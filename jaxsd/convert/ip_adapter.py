@@ -7,30 +7,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxsd.config import FaceConfig, PerceptronConfig, ProjectionConfig, ResamplerConfig, UNetConfig
+from jaxsd.config import UNetConfig
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.weight_files import open_weights
+from jaxsd.convert.ip_projections import (
+    PROJECTION,
+    Projecting,
+    projection_config,
+    projection_parameters,
+    projection_slots,
+)
 from jaxsd.convert.kinds import kind_of
 from jaxsd.convert.names import torch_name
 from jaxsd.convert.parameters import Shapes
-from jaxsd.convert.slots import Slot, fill, leaf_kind
+from jaxsd.convert.slots import Slot, fill
 from jaxsd.families import FAMILIES
 
-_HEAD_WIDTH = 64
-_PROJECTION = "image_proj."
-_PERCEPTRON = {"fc1": "proj.0", "fc2": "proj.2", "norm": "proj.3"}
-_FACE = {"fc1": "proj.0", "fc2": "proj.2"}
-_ATTENTION = ("norm1", "norm2", "to_q", "to_kv", "to_out")
-_RESAMPLER = {name: f"0.{name}" for name in _ATTENTION} | {
-    "norm3": "1.0",
-    "fc1": "1.1",
-    "fc2": "1.3",
-}
-"""Our names of layers -> those in files."""
-_NAMES = {PerceptronConfig: _PERCEPTRON, FaceConfig: _FACE}
-
-Projecting = ProjectionConfig | PerceptronConfig | FaceConfig | ResamplerConfig
 _LORA = re.compile(r"ip_adapter\.(\d+)\.(to_(?:q|k|v|out)_lora\.(?:down|up)\.weight)")
 """Tensors of the LoRA inside of an adapter for faces, with the number of the attention."""
 
@@ -63,7 +56,7 @@ def open_ip_adapter(path: Path, unet: UNetConfig, family: str) -> StoredAdapter:
     tensors, _ = open_weights(path)
     if (kind := kind_of(tensors)) != "an IP-Adapter":
         raise ValueError(f"{path} is {kind}, not an IP-Adapter")
-    shapes = FileShapes(tensors, _PROJECTION)
+    shapes = FileShapes(tensors, PROJECTION)
     if "perceiver_resampler.proj_in.weight" in shapes:
         raise ValueError(
             f"{path} is an IP-Adapter FaceID Plus, which sees a face by two networks; take a plain "
@@ -75,7 +68,7 @@ def open_ip_adapter(path: Path, unet: UNetConfig, family: str) -> StoredAdapter:
         config = projection_config(shapes)
         trees = {"projection": projection_parameters(config), "layers": layer_parameters(unet)}
         parameters = {f"{name}/{p}": s for name, tree in trees.items() for p, s in tree.items()}
-        slots = [*_projection_slots(config), *_layer_slots(unet)]
+        slots = [*projection_slots(config), *_layer_slots(unet)]
         return StoredAdapter(config, fill(slots, parameters, tensors, "it"))
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as an IP-Adapter: {error}") from error
@@ -101,7 +94,7 @@ def faces_in(path: Path) -> Faces:
 @lru_cache(maxsize=8)
 def _faces_in(path: Path, changed: int) -> Faces:
     tensors, _ = open_weights(path)
-    shapes = FileShapes(tensors, _PROJECTION)
+    shapes = FileShapes(tensors, PROJECTION)
     sees = "norm.weight" in shapes and "proj.0.weight" in shapes
     return Faces(sees, any(map(_LORA.fullmatch, tensors)))
 
@@ -135,81 +128,6 @@ def cross_attentions(unet: UNetConfig) -> list[tuple[str, int]]:
         for j in range(attentions)
         for k in range(level.attention_depth)
     ]
-
-
-def projection_config(shapes: FileShapes) -> Projecting:
-    """The numbers of the network that makes tokens, by the shapes of its tensors.
-
-    Raises:
-      ValueError: a tensor is missing, or of the wrong shape.
-    """
-    if "proj.3.weight" in shapes:
-        return PerceptronConfig(shapes.size("proj.0.weight", 1), shapes.size("proj.3.weight", 0))
-    if "proj.0.weight" in shapes:
-        width = shapes.size("norm.weight", 0)
-        tokens = shapes.size("proj.2.weight", 0) // max(1, width)
-        hidden, inputs = (shapes.size("proj.0.weight", axis) for axis in (0, 1))
-        return FaceConfig(inputs, hidden, tokens, width)
-    if "latents" not in shapes:
-        width = shapes.size("norm.weight", 0)
-        tokens = shapes.size("proj.weight", 0) // max(1, width)
-        return ProjectionConfig(shapes.size("proj.weight", 1), tokens, width)
-    return ResamplerConfig(
-        inputs=shapes.size("proj_in.weight", 1),
-        tokens=shapes.size("latents", 1),
-        width=shapes.size("proj_out.weight", 0),
-        hidden=shapes.size("latents", 2),
-        layers=shapes.count("layers."),
-        heads=shapes.size("layers.0.0.to_q.weight", 0) // _HEAD_WIDTH,
-        mlp_width=shapes.size("layers.0.1.1.weight", 0),
-    )
-
-
-def projection_parameters(config: Projecting) -> Shapes:
-    """Path -> shape of the network that makes tokens."""
-    inputs, width = config.inputs, config.width
-    if isinstance(config, ProjectionConfig):
-        return _dense("proj", inputs, config.tokens * width) | _norm("norm", width)
-    if isinstance(config, PerceptronConfig):
-        layers = _dense("fc1", inputs, inputs) | _dense("fc2", inputs, width)
-        return layers | _norm("norm", width)
-    if isinstance(config, FaceConfig):
-        layers = _dense("fc1", inputs, config.hidden)
-        layers |= _dense("fc2", config.hidden, config.tokens * width)
-        return layers | _norm("norm", width)
-    hidden, inner = config.hidden, config.heads * _HEAD_WIDTH
-    shapes = {"latents": (1, config.tokens, hidden), **_dense("proj_in", inputs, hidden)}
-    for layer in (f"layers_{i}" for i in range(config.layers)):
-        for name in ("norm1", "norm2", "norm3"):
-            shapes |= _norm(f"{layer}/{name}", hidden)
-        shapes |= {
-            f"{layer}/to_q/kernel": (hidden, inner),
-            f"{layer}/to_kv/kernel": (hidden, 2 * inner),
-            f"{layer}/to_out/kernel": (inner, hidden),
-            f"{layer}/fc1/kernel": (hidden, config.mlp_width),
-            f"{layer}/fc2/kernel": (config.mlp_width, hidden),
-        }
-    return shapes | _dense("proj_out", hidden, width) | _norm("norm_out", width)
-
-
-def _dense(path: str, inputs: int, outputs: int) -> Shapes:
-    return {f"{path}/kernel": (inputs, outputs), f"{path}/bias": (outputs,)}
-
-
-def _norm(path: str, width: int) -> Shapes:
-    return {f"{path}/scale": (width,), f"{path}/bias": (width,)}
-
-
-def _projection_slots(config: Projecting) -> list[Slot]:
-    names = _NAMES.get(type(config), _RESAMPLER)
-    slots = []
-    for path, shape in projection_parameters(config).items():
-        name = re.sub(r"layers_(\d+)/(\w+)", lambda found: f"layers.{found[1]}.{found[2]}", path)
-        for own, other in names.items():
-            name = re.sub(rf"\b{own}\b", other, name)
-        name = re.sub(r"/(kernel|scale)$", ".weight", name).replace("/bias", ".bias")
-        slots.append(Slot(f"projection/{path}", _PROJECTION + name, leaf_kind(path, shape)))
-    return slots
 
 
 def layer_parameters(unet: UNetConfig) -> Shapes:

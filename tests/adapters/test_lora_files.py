@@ -174,8 +174,9 @@ PAIR = {
             "diff_b changes a bias, and .* has none",
         ),
         ({f"{STEM}.diff": np.zeros((2, 2))}, r"diff \[2, 2\] instead of what makes \[32, 32\]"),
-        ({f"{STEM}.oft_R.weight": np.zeros((2, 2))}, "x.safetensors is OFT or BOFT of PEFT"),
-        ({f"{STEM}.ia3_l": np.zeros((2, 2))}, "x.safetensors is IA3 of PEFT"),
+        ({f"{STEM}.oft_R.weight": np.zeros((2, 2))}, r"is OFT of PEFT .*; merge it by PEFT"),
+        ({f"{STEM}.boft_R": np.zeros((2, 2))}, r"is BOFT of PEFT .*; merge it by PEFT"),
+        ({f"{STEM}.ia3_l": np.zeros((2, 2))}, r"ia3_l \[2, 2\] is not \[out, 1\] or \[1, in\]"),
         (
             {f"{STEM}.oft_blocks": np.zeros((5, 7, 7), np.float32)},
             r"oft_blocks \[5, 7, 7\] instead of what makes \[32, 32\]",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bulk_models import SPEC, tiny_model
+from ip_adapter_fakes import face, lora_within, write_adapter
 from tiny_models import controlnet_params
 from tiny_vaes import tiny_vae_folder
 
@@ -152,5 +153,26 @@ def test_a_row_may_name_a_controlnet(tmp_path: Path, model: str, as_change: bool
     settings = [row.settings for row in work.rows]
     given = [Pictures(controls=(hint,)) for hint in hints]
     alone = pipe.draw(settings, pictures=given)
+    np.testing.assert_array_equal(drawing.images, alone.images)
+    assert np.abs(np.subtract(*np.asarray(drawing.images))).max() > 1e-3
+
+
+@pytest.mark.release
+def test_a_row_may_name_an_ip_adapter(tmp_path: Path, model: str) -> None:
+    """One for faces, with its LoRA, and each row has a face of its own."""
+    tensors = face(12, SPEC.unet.context_dim)
+    file = write_adapter(tmp_path / "face.safetensors", SPEC.unet, tensors, lora_within(SPEC.unet))
+    faces = np.eye(2, 12, dtype=np.float32)
+    for i, own in enumerate(faces):
+        np.save(tmp_path / f"{i}.npy", own)
+    rows = [{"prompt": "a cat", "seed": 3, "ip_adapter": f"{i}.npy:{file}:0.5"} for i in range(2)]
+    work = work_of(tmp_path, rows, model=model, steps=3)
+    artist = artist_of(work)
+    drawing = artist.begin(artist.ready(work.rows))
+    assert str(file) in artist.describe(work.rows[0], {})["adapters"]
+
+    settings = [row.settings for row in work.rows]
+    given = [Pictures(prompts=(own,)) for own in faces]
+    alone = jaxsd.load(model).draw(settings, pictures=given)
     np.testing.assert_array_equal(drawing.images, alone.images)
     assert np.abs(np.subtract(*np.asarray(drawing.images))).max() > 1e-3

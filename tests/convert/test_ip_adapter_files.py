@@ -30,6 +30,7 @@ from jaxsd.convert.image_encoder import open_image_encoder, weights_place
 from jaxsd.convert.ip_adapter import check_family, cross_attentions, open_ip_adapter
 from jaxsd.convert.slots import _file_shape
 from jaxsd.families import SD1, SDXL
+from jaxsd.outputs import adapter_hashes
 from jaxsd.pipeline import Pipeline, check_adapters
 from jaxsd.settings import ImagePrompt, Settings
 
@@ -164,6 +165,7 @@ def test_a_face_and_the_lora_inside(folder, pipe):
     order = pipe.order("z", width=4, height=4, ip_adapter=prompts, ip_adapter_images=seen)
     np.testing.assert_array_equal(order.given.features["ip_adapter"].seen[0], embedding)
     programs = pipe._programs(order)
+    assert adapter_hashes(Settings(ip_adapter=(prompts[0],))).keys() == {file}
     network, params = programs.networks.ip_adapters[0], programs.params["ip_adapter"][0]
     assert params.keys() == {"projection", "layers"}
     own = face(12, UNET.context_dim)

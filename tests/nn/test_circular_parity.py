@@ -2,29 +2,58 @@
 
 import numpy as np
 import pytest
-from tiny_models import VAE_TINY, abstract_vae, random_params, relative_error, uniform
+from tiny_models import (
+    TINY,
+    VAE_TINY,
+    abstract_unet,
+    abstract_vae,
+    random_params,
+    relative_error,
+    unet_inputs,
+    uniform,
+)
 
 torch = pytest.importorskip("torch")
 
 import jax
-from module_parity import nchw, nhwc
-from torch_twins import load, vae_twin
+from module_parity import nchw, nhwc, run_unet
+from torch_twins import load, unet_twin, vae_twin
 
-from jaxsd.models import VAE
+from jaxsd.models import VAE, UNet
 from jaxsd.nn.circular import Circular
 from jaxsd.nn.convolution import Downsample
 
 pytestmark = pytest.mark.parity
 
 
-def test_decoders_agree() -> None:
-    params, latents = random_params(abstract_vae(VAE_TINY)), uniform("latents", (1, 4, 6, 4))
-    twin = load(vae_twin(VAE_TINY), params)
+def around(twin: torch.nn.Module) -> torch.nn.Module:
+    """A network of PyTorch, all of whose convolutions go around from now on."""
     for module in twin.modules():
         if isinstance(module, torch.nn.Conv2d):
             module.padding_mode = "circular"
             twice = [one for one in module.padding[::-1] for _ in range(2)]
             module._reversed_padding_repeated_twice = twice
+    return twin
+
+
+@pytest.mark.release
+def test_whole_unets_agree() -> None:
+    """Also where maps are halved and doubled."""
+    config = TINY["sd2"].unet
+    params, inputs = random_params(abstract_unet(config)), unet_inputs(config, size=(8, 12))
+    want = run_unet(around(load(unet_twin(config, linear_projection=True), params)), inputs)
+    got = jax.jit(lambda p, x: Circular(UNet(config), "xy").apply(p, **x))(
+        {"params": params}, inputs
+    )
+    print(f"relative error {relative_error(got, want):.1e}")
+    assert relative_error(got, want) < 1e-5
+    plain = jax.jit(lambda p, x: UNet(config).apply(p, **x))({"params": params}, inputs)
+    assert relative_error(plain, want) > 1e-2
+
+
+def test_decoders_agree() -> None:
+    params, latents = random_params(abstract_vae(VAE_TINY)), uniform("latents", (1, 4, 6, 4))
+    twin = around(load(vae_twin(VAE_TINY), params))
     with torch.no_grad():
         want = nhwc(twin.decode(nchw(latents)).sample)
     run = jax.jit(lambda p, z: Circular(VAE(VAE_TINY), "xy").apply(p, z, method="decode"))

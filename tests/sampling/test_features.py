@@ -104,6 +104,7 @@ def test_what_is_held_has_rows_for_each_image(asked: Callable[[int], Asked]) -> 
         assert 3 * a.shape[0] == 2 * b.shape[0]
 
 
+@pytest.mark.release
 def test_features_know_the_branches_of_each_call_of_sag() -> None:
     """SAG calls the U-Net for the last branch alone."""
     asked, shows = CASES["sag"].asked(1), ip_adapter(1)
