@@ -9,6 +9,7 @@ from jaxsd.cli.progress import say
 from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.convert.reading import Reading
 from jaxsd.folders import cache_folder, private
+from jaxsd.provenance import Signer
 from jaxsd.settings import Settings, in_range
 
 
@@ -96,6 +97,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image-encoder", default="", metavar="MODEL", help="that the IP-Adapters look with"
     )
+    parser.add_argument(
+        "--c2pa",
+        nargs=2,
+        metavar=("CERTIFICATES", "KEY"),
+        help="sign the pictures as made by a model (Content Credentials), with these files in PEM",
+    )
+    parser.add_argument(
+        "--safety-checker",
+        metavar="FOLDER",
+        help="give out no picture that this network finds unfit for work, nor any preview",
+    )
     parser.add_argument("--wildcards", default="", metavar="FOLDER", help="of NAME.txt files")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
     parser.add_argument("--taesd", metavar="TAESD", help="tiny autoencoder to decode with")
@@ -132,13 +144,17 @@ def main(args: argparse.Namespace) -> None:
     controls, adapters = named_models(args.control), named_models(args.ip_adapter)
     for source in controls.values():
         controlnet_place(source)
+    signer = Signer(*map(Path, args.c2pa)) if args.c2pa else None
     listener = listening(args.host, args.port)
     # Imported here because these import jax: wrong arguments are reported without that delay.
+    from jaxsd.safety import SafetyChecker
     from jaxsd.server.engine import Engine
+    from jaxsd.server.finishing import Finishing
     from jaxsd.server.models import Wanted, check_ip_adapters, devices_of, served
     from jaxsd.server.shelf import Shelf
     from jaxsd.server.store import Store
 
+    checker = None if args.safety_checker is None else SafetyChecker(args.safety_checker)
     devices = devices_of(args.devices)
     wanted = Wanted(loading(args), Reading(**reading(args)), args.slots, devices, say)
     first, own = next(iter(sources)), (controls, adapters)
@@ -151,7 +167,7 @@ def main(args: argparse.Namespace) -> None:
     shelf = Shelf(None if args.memory is None else int(args.memory * 1e9))
     place = Place(args.host, args.port, token, tuple(args.allowed_host), args.shutdown_timeout)
     engine = Engine(args.max_queue, devices=devices)
-    serve(models, base, place, store, engine, listener, say, shelf)
+    serve(models, base, place, store, engine, listener, say, shelf, Finishing(checker, signer))
 
 
 def named_models(given: list[str]) -> dict[str, str]:

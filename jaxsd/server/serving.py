@@ -15,6 +15,7 @@ import uvicorn
 from jaxsd.canvases import Pictures
 from jaxsd.server.app import app_of
 from jaxsd.server.engine import Engine
+from jaxsd.server.finishing import Finishing
 from jaxsd.server.guard import LOOPBACK, Guard
 from jaxsd.server.picture import FAILED, Picture
 from jaxsd.server.served import Served
@@ -122,6 +123,7 @@ def serve(
     listener: socket.socket,
     say: Callable[[str], None],
     shelf: Shelf,
+    finishing: Finishing,
 ) -> None:
     """Serves until a signal, and finishes what is being drawn.
 
@@ -134,12 +136,13 @@ def serve(
       listener: a socket that listens there.
       say: called with lines for people.
       shelf: empty.
+      finishing: what is done to each picture.
     """
     shelf.check(models)
     engine.start()
     for model, artist in shelf.fill(models):
         warm_up(model, artist, base, engine, engine.devices)
-    service = Service(models, engine, store, base, shelf)
+    service = Service(models, engine, store, base, shelf, finishing)
     hosts = {*LOOPBACK, *place.names, place.host} - {"0.0.0.0", "::"}
     app = Guard(app_of(service), hosts, place.token)
     config = uvicorn.Config(
