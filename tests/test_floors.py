@@ -135,7 +135,8 @@ FENCES = {
     "fastapi": {"server"},
     "starlette": {"server"},
     "sse_starlette": {"server"},
-    "prometheus_client": {"server"},
+    "prometheus_client": {"server", "tools"},
+    "httpx": {"tools"},
     "uvicorn": {"server"},
 }
 # Inside convert: module or room -> step. An import goes down, or stays in its room: what reads

@@ -10,6 +10,7 @@ from jaxsd.cli.progress import say
 from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.convert.reading import Reading
 from jaxsd.folders import cache_folder, private
+from jaxsd.provenance import Signer
 from jaxsd.settings import Settings, in_range
 
 
@@ -117,6 +118,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the folder static of comfyui-frontend-package, ComfyUI's editor, to serve in place "
         "of the page",
     )
+    parser.add_argument(
+        "--c2pa",
+        nargs=2,
+        metavar=("CERTIFICATES", "KEY"),
+        help="sign the pictures as made by a model (Content Credentials), with these files in PEM",
+    )
+    parser.add_argument(
+        "--safety-checker",
+        metavar="FOLDER",
+        help="give out no picture that this network finds unfit for work, nor any preview",
+    )
     parser.add_argument("--wildcards", default="", metavar="FOLDER", help="of NAME.txt files")
     add_dtype(parser)
     parser.add_argument("--taesd", metavar="TAESD", help="tiny autoencoder to decode with")
@@ -141,6 +153,11 @@ def main(args: argparse.Namespace) -> None:
     comfy_flags = (*args.comfy_models, args.extra_model_paths, args.comfy_frontend)
     if any(comfy_flags) and not args.comfy:
         raise ValueError("folders for graphs of ComfyUI are given without --comfy; add it")
+    if args.comfy and (args.safety_checker or args.c2pa):
+        raise ValueError(
+            "--safety-checker and --c2pa do not reach pictures of --comfy's graphs; serve these by "
+            "a server of their own"
+        )
     folders = (*args.lora_folder, *args.embedding_folder, *args.comfy_models, args.wildcards)
     for folder in filter(None, folders):
         if not Path(folder).is_dir():
@@ -163,13 +180,17 @@ def main(args: argparse.Namespace) -> None:
     for source in controls.values():
         controlnet_place(source)
     extra = _extra_paths(args)
+    signer = Signer(*map(Path, args.c2pa)) if args.c2pa else None
     listener = listening(args.host, args.port)
     # Imported here because these import jax: wrong arguments are reported without that delay.
+    from jaxsd.safety import open_checker
     from jaxsd.server.engine import Engine
+    from jaxsd.server.finishing import Finishing
     from jaxsd.server.models import Wanted, check_ip_adapters, devices_of, served
     from jaxsd.server.shelf import Shelf
     from jaxsd.server.store import Store
 
+    checker = None if args.safety_checker is None else open_checker(args.safety_checker)
     devices = devices_of(args.devices)
     wanted = Wanted(loading(args), Reading(**reading(args)), args.slots, devices, say)
     first, own = next(iter(sources)), (controls, adapters)
@@ -183,7 +204,9 @@ def main(args: argparse.Namespace) -> None:
     place = Place(args.host, args.port, token, tuple(args.allowed_host), args.shutdown_timeout)
     engine = Engine(args.max_queue, devices=devices)
     comfy = _comfy(args, extra, sources, shelf) if args.comfy else None
-    serve(models, base, place, store, engine, listener, say, shelf, comfy)
+    serve(
+        models, base, place, store, engine, listener, say, shelf, Finishing(checker, signer), comfy
+    )
 
 
 def _extra_paths(args: argparse.Namespace) -> dict[str, list[Path]]:

@@ -160,6 +160,7 @@ def routes(service: Service) -> APIRouter:
 async def events_of(service: Service, id: str, preview: bool) -> AsyncIterator[dict[str, str]]:
     """The events of a job until it is over. Who stops to listen does not stop the job."""
     shown: dict[int, Any] = {}
+    preview = preview and service.finishing.shows
     while (job := service.jobs.get(id)) is not None and not job.over:
         for number, one in enumerate(job.pictures):
             one.watched = one.watched or preview

@@ -104,6 +104,7 @@ class Picture:
       watched: whether somebody looks at previews.
       unwanted: set by anyone, to cancel it.
       priority: see `jaxsd.server.line.HEAD_START`.
+      unfit: whether it failed because nobody may have it.
       image: uint8 [H, W, 3], in the end.
       expired: whether it failed because of its deadline.
     """
@@ -120,6 +121,7 @@ class Picture:
     row: int = 0
     error: str = ""
     expired: bool = False
+    unfit: bool = False
     image: np.ndarray | None = None
     preview: np.ndarray | None = None
     partials: list[np.ndarray] = field(default_factory=list)

@@ -5,10 +5,12 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from jaxsd.server.asking import Ask, job_of
 from jaxsd.server.engine import Draining, Engine, Full
+from jaxsd.server.finishing import Finishing, Unfit
 from jaxsd.server.jobs import Job
 from jaxsd.server.picture import CANCELLED, DONE, FAILED, QUEUED, Picture
 from jaxsd.server.refusals import Refused, busy, no_such
@@ -16,9 +18,9 @@ from jaxsd.server.served import Served
 from jaxsd.server.shelf import Shelf
 from jaxsd.server.store import Store, StoredJob, StoredPicture
 from jaxsd.settings import Settings
-from jaxsd.webui import as_json, texts_of
+from jaxsd.webui import as_json
 
-PLAIN = Settings()
+PLAIN, PLAINLY = Settings(), Finishing()
 LOOK_EVERY = 0.5
 """Seconds between two looks whether a client is still there."""
 
@@ -33,6 +35,7 @@ class Service:
         store: Store,
         base: Settings = PLAIN,
         shelf: Shelf | None = None,
+        finishing: Finishing = PLAINLY,
     ) -> None:
         """Begins nothing.
 
@@ -42,10 +45,11 @@ class Service:
           store: of jobs and pictures.
           base: what holds where a client says nothing, such as folders of LoRAs.
           shelf: has those models that are in memory; one without a limit if none is given.
+          finishing: what is done to each picture.
         """
         self.models = {one.name: one for one in models}
         self.engine, self.store, self.base = engine, store, base
-        self.shelf = shelf or Shelf()
+        self.shelf, self.finishing = shelf or Shelf(), finishing
         self.jobs: dict[str, Job] = {}
         self.counts = dict.fromkeys(("accepted", DONE, FAILED, CANCELLED), 0)
         self._workers = ThreadPoolExecutor(4, "worker")
@@ -76,6 +80,8 @@ class Service:
         if count > self.engine.most_waiting and not ask.admitted:
             most = self.engine.most_waiting
             raise Refused(400, f"{count} pictures are too many; {most} may wait here")
+        if not self.finishing.shows:
+            ask = replace(ask, partials=0, watched=False)
         model = self.model(ask.model)
         artist = await self.artist(model, count)
         try:
@@ -143,6 +149,7 @@ class Service:
                 self._write(job, number)
         except Exception as error:  # such as a full disk, or a JPEG with too little room
             picture.state, picture.error = FAILED, str(error).partition("\n")[0]
+            picture.unfit = isinstance(error, Unfit)
         if job.kept and job.over:
             self.store.end_job(job.id, job.state, job.error)
             self.jobs.pop(job.id, None)
@@ -150,7 +157,7 @@ class Service:
 
     def _write(self, job: Job, number: int) -> None:
         recipe, picture = job.recipes[number], job.pictures[number]
-        content = job.written.encode(picture.image, texts_of(recipe))
+        content = self.finishing.file(picture.image, recipe, job.written)
         if job.kept:
             said = json.dumps(as_json(recipe))
             row = (job.name(number), job.id, number, time.time(), recipe.settings.seed)
@@ -207,4 +214,6 @@ def raise_if_failed(job: Job) -> None:
         late = next((one for one in job.pictures if one.expired), None)
         if late is not None:
             raise Refused(504 if late.row else 503, job.error, "deadline")
+        if any(one.unfit for one in job.pictures):
+            raise Refused(400, job.error, "content_policy_violation")
         raise Refused(500, job.error, "drawing_failed", headers={"x-should-retry": "false"})

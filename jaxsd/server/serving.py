@@ -15,6 +15,7 @@ import uvicorn
 from jaxsd.canvases import Pictures
 from jaxsd.server.app import app_of
 from jaxsd.server.engine import Engine
+from jaxsd.server.finishing import Finishing
 from jaxsd.server.guard import LOOPBACK, Guard
 from jaxsd.server.picture import FAILED, Picture
 from jaxsd.server.served import Served
@@ -139,6 +140,7 @@ def serve(
     listener: socket.socket,
     say: Callable[[str], None],
     shelf: Shelf,
+    finishing: Finishing,
     comfy: "Comfy | None" = None,
 ) -> None:
     """Serves until a signal, and finishes what is being drawn.
@@ -152,6 +154,7 @@ def serve(
       listener: a socket that listens there.
       say: called with lines for people.
       shelf: empty.
+      finishing: what is done to each picture.
       comfy: runs graphs of ComfyUI's clients; its thread is not begun.
     """
     shelf.check(models)
@@ -162,7 +165,7 @@ def serve(
     engine.start()
     for model, artist in shelf.fill(models):
         warm_up(model, artist, base, engine, engine.devices)
-    service = Service(models, engine, store, base, shelf)
+    service = Service(models, engine, store, base, shelf, finishing)
     hosts = {*LOOPBACK, *place.names, place.host} - {"0.0.0.0", "::"}
     app = Guard(app_of(service, comfy), hosts, place.token)
     config = uvicorn.Config(

@@ -5,9 +5,12 @@ import time
 
 import numpy as np
 import pytest
+from fake_artist import FakeArtist
+from tiny_models import TINY
 
 from jaxsd.images import png_bytes, read_image
 from jaxsd.server.filming import film_of
+from jaxsd.server.served import Served, served_recipe
 from jaxsd.server.videos import Videos
 from jaxsd.settings import Settings
 
@@ -103,10 +106,11 @@ def client_of():
         ({"lora": "a.safetensors"}, "lora names files of the server"),
     ],
 )
-def test_what_is_wrong_is_one_line(asked, line, server, tmp_path):
+def test_what_is_wrong_is_one_line(asked, line, tmp_path):
+    model = Served("tiny", TINY["sd1"], FakeArtist, served_recipe("tiny", "float32"))
     values = {"prompt": "a cat", "seed": 1, "sampler": "ddim"} | asked
     with pytest.raises(ValueError, match=line):
-        film_of(values, server.service.model(None), Settings(), tmp_path)
+        film_of(values, model, Settings(), tmp_path)
 
 
 def test_too_many_videos_wait(client, server, monkeypatch):

@@ -11,6 +11,12 @@ from jaxsd.server.served import Served, served_recipe
 from jaxsd.server.shelf import Shelf
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """There is nothing to free, and much to look through."""
+    monkeypatch.setattr("gc.collect", lambda: 0)
+
+
 def model(name, size, log):
     def load():
         log.append(name)

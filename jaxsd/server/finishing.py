@@ -1,0 +1,47 @@
+"""What is done to each picture before anyone has it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxsd.provenance import MADE, MADE_OF, Signer
+from jaxsd.server.jobs import Format
+from jaxsd.settings import Recipe
+from jaxsd.webui import texts_of
+
+
+class Unfit(Exception):
+    """A picture that nobody may have."""
+
+
+@dataclass(frozen=True)
+class Finishing:
+    """Looks at pictures, writes and signs them. For any thread.
+
+    Attributes:
+      checker: `jaxsd.safety.SafetyChecker`; None for none.
+      signer: None for none.
+    """
+
+    checker: Any = None
+    signer: Signer | None = None
+
+    @property
+    def shows(self) -> bool:
+        """Whether pictures may be seen that are not done, which nobody has looked at."""
+        return self.checker is None
+
+    def file(self, image: np.ndarray, recipe: Recipe, written: Format) -> bytes:
+        """The file of a picture, uint8 [H, W, 3].
+
+        Raises:
+          Unfit: the checker does not allow it.
+        """
+        if self.checker is not None and (reason := self.checker(image).reason):
+            raise Unfit(f"the safety checker finds {reason}")
+        packed = written.encode(image, texts_of(recipe))
+        if self.signer is None:
+            return packed
+        name = f"picture.{written.kind.removeprefix('image/')}"
+        return self.signer.signed(packed, name, MADE_OF if recipe.settings.image else MADE)
