@@ -65,7 +65,10 @@ export function field(name) {
   } else {
     input = made("input", { type: "text", placeholder: usual });
   }
-  if (name === "seed") Object.assign(input, { placeholder: t("seed.any") }).dataset.placeholder = "seed.any";
+  if (name === "seed") {
+    input.placeholder = t("seed.any");
+    input.dataset.placeholder = "seed.any";
+  }
   input.name = name;
   return made("label", { title: said.description ?? "" }, named("span", name), input);
 }

@@ -22,9 +22,8 @@ export function makeGrid() {
     const values = made("input", { type: "text", id: `grid-${side}-values` });
     axis.onchange = () => (values.placeholder = example(axis.value));
     chosenAxes.push({ axis, values });
-    at("grid").append(
-      made("div", { className: "row" }, labelled(`grid.${side}`, axis), labelled("grid.values", values)),
-    );
+    const fields = [labelled(`grid.${side}`, axis), labelled("grid.values", values)];
+    at("grid").append(made("div", { className: "row" }, ...fields));
   }
   at("grid").append(says("p", "grid.hint", { className: "hint" }));
 }
