@@ -86,10 +86,14 @@ export function valueOf(input) {
 // The value of an option that a text stands for.
 export function parsed(name, text) {
   const type = typeOf(name);
-  if (type === "integer" || type === "number") return Number(text);
+  const number = (one) => {
+    if (!Number.isNaN(Number(one))) return Number(one);
+    throw new Error(t("error.number", { name: nameOf(name), text: one }));
+  };
+  if (type === "integer" || type === "number") return number(text);
   if (type !== "array") return text;
   const lines = options[name].items?.type === "string";
-  return lines ? text.split("\n").filter(Boolean) : text.trim().split(/[\s,]+/).map(Number);
+  return lines ? text.split("\n").filter(Boolean) : text.trim().split(/[\s,]+/).map(number);
 }
 
 // What is asked for, but for the pictures of tasks. Fields that the task does not show say nothing.
