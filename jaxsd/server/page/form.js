@@ -5,7 +5,7 @@ import { at, made, says, trying } from "./elements.js";
 import { dataUrlOf } from "./pictures.js";
 import { knows, t } from "./texts.js";
 
-// Options that are pictures, which have panels of their own.
+// Options that have panels of their own.
 const PANELS = ["image", "mask", "control"];
 // Options that stand in sight of everyone.
 const BASICS = ["steps", "guidance_scale", "width", "height", "seed", "num_images"];
@@ -151,7 +151,8 @@ export async function makeForm(ofTasks) {
   at("task-options").append(...ofTasks.map(field));
   const here = new Set([...at("ask").elements].map((one) => one.name));
   const others = Object.keys(options).filter(
-    (name) => !here.has(name) && !PANELS.includes(name),
+    (name) =>
+      !here.has(name) && !PANELS.includes(name) && options[name].items?.type !== "object",
   );
   at("others").append(...others.map(field));
 }
