@@ -6,7 +6,7 @@ from typing import Any
 from jaxsd.images import picture_texts
 from jaxsd.metadata import expressed, read_made
 from jaxsd.server.wishes import OPEN, PICTURES, SEEING
-from jaxsd.settings import Recipe, Settings, settings_from
+from jaxsd.settings import OPTIONS, Recipe, Settings, settings_from
 from jaxsd.text_files import table_of
 from jaxsd.webui import JSON, as_json, recipe_from
 
@@ -27,7 +27,7 @@ def told_in(packed: bytes, base: Settings) -> dict[str, Any]:
     """
     if text := picture_texts(io.BytesIO(packed)).get(JSON):
         recipe = recipe_from(table_of(text, JSON))
-        names, program, left = [*OPEN], f"jaxsd {recipe.version}", ()
+        names, program, left = [*OPEN], f"jaxsd {recipe.version}", _left(recipe.settings, base)
     else:
         made = read_made(io.BytesIO(packed))
         if made is None:
@@ -41,3 +41,10 @@ def told_in(packed: bytes, base: Settings) -> dict[str, Any]:
     said = as_json(recipe)
     settings = {name: said[name] for name in names if name not in (*PICTURES, *SEEING)}
     return {"settings": settings, "made_by": program, "left": list(left)}
+
+
+def _left(settings: Settings, base: Settings) -> list[str]:
+    """The options of a picture of jaxsd that clients can not give again, or need pictures for."""
+    closed = [name for name in OPTIONS if name not in OPEN or name in (*PICTURES, *SEEING)]
+    usual = {name: (OPTIONS[name].default, getattr(base, name)) for name in closed}
+    return [name for name in closed if getattr(settings, name) not in usual[name]]

@@ -4,12 +4,18 @@ import re
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from emoji import concepts
 from emoji.words import COLOURS, STYLES
+from tiny_models import TINY
 
+from jaxsd.images import png_bytes
 from jaxsd.server.page_routes import FILES, FOLDER
-from jaxsd.settings import Settings
+from jaxsd.server.restoring import told_in
+from jaxsd.settings import Recipe, Settings, checked
+from jaxsd.settings.adapters import Lora
+from jaxsd.webui import texts_of
 
 PICTURES = Path(__file__).parents[1] / "data/pictures"
 MOST_BYTES = 400_000
@@ -116,6 +122,18 @@ def test_settings_come_back_out_of_a_picture(client):
     assert again.status_code == 202, again.text
     plain = base64.b64encode(b"GIF89a").decode()
     assert client.post("/jaxsd/v1/settings", json={"image": plain}).status_code == 422
+
+
+def test_what_can_not_be_given_again_is_named():
+    folder = ("/there",)
+    given = {"image": "a.png", "lora": (Lora("b.safetensors"),), "lora_folder": folder, "steps": 3}
+    made = checked(Settings(**given), TINY["sd1"])
+    recipe = Recipe(made, model="emoji", dtype="float32", version="1")
+    packed = png_bytes(np.zeros((8, 8, 3), np.uint8), texts_of(recipe))
+    told = told_in(packed, Settings(lora_folder=folder))
+    assert told["left"] == ["image", "lora"]
+    assert told["settings"]["steps"] == 3
+    assert not {"image", "lora"} & told["settings"].keys()
 
 
 @pytest.mark.parametrize(

@@ -221,6 +221,10 @@ def test_a_grid_is_one_labelled_sheet(server, browsing):
     assert cells.shape == (2 * 96, 3 * 96)
     assert (cells == 9).all()  # the seed's colour
     assert (sheet[:34, 120:] < 128).any()  # labels
+    page.fill("#grid-x-values", "2, many")
+    page.click("#draw")
+    assert "many" in page.text_content("#error")
+    page.fill("#grid-x-values", "2, 3")
     page.fill("#grid-y-values", "cherry")
     page.click("#draw")
     assert "cherry" in page.text_content("#error")

@@ -16,7 +16,8 @@ const studio = new Studio();
 let canvas, tools, palette, toolBar, cropBar, brushBar;
 
 export function makeEditor(useAsStart) {
-  canvas = made("canvas", { id: "canvas", tabIndex: 0, role: "img", data: { label: "editor.canvas" } });
+  const data = { label: "editor.canvas" };
+  canvas = made("canvas", { id: "canvas", tabIndex: 0, role: "img", data });
   tools = new Tools(studio, canvas);
   const inspector = new Inspector(studio, replacePicture);
   const stage = made("section", { className: "stage" }, ...bars(useAsStart), canvas);

@@ -5,7 +5,7 @@ import { at, made, says, trying } from "./elements.js";
 import { dataUrlOf } from "./pictures.js";
 import { knows, t } from "./texts.js";
 
-// Options that are pictures, which have panels of their own.
+// Options that have panels of their own.
 const PANELS = ["image", "mask", "control"];
 // Options that stand in sight of everyone.
 const BASICS = ["steps", "guidance_scale", "width", "height", "seed", "num_images"];
@@ -65,7 +65,10 @@ export function field(name) {
   } else {
     input = made("input", { type: "text", placeholder: usual });
   }
-  if (name === "seed") Object.assign(input, { placeholder: t("seed.any") }).dataset.placeholder = "seed.any";
+  if (name === "seed") {
+    input.placeholder = t("seed.any");
+    input.dataset.placeholder = "seed.any";
+  }
   input.name = name;
   return made("label", { title: said.description ?? "" }, named("span", name), input);
 }
@@ -83,10 +86,14 @@ export function valueOf(input) {
 // The value of an option that a text stands for.
 export function parsed(name, text) {
   const type = typeOf(name);
-  if (type === "integer" || type === "number") return Number(text);
+  const number = (one) => {
+    if (!Number.isNaN(Number(one))) return Number(one);
+    throw new Error(t("error.number", { name: nameOf(name), text: one }));
+  };
+  if (type === "integer" || type === "number") return number(text);
   if (type !== "array") return text;
   const lines = options[name].items?.type === "string";
-  return lines ? text.split("\n").filter(Boolean) : text.trim().split(/[\s,]+/).map(Number);
+  return lines ? text.split("\n").filter(Boolean) : text.trim().split(/[\s,]+/).map(number);
 }
 
 // What is asked for, but for the pictures of tasks. Fields that the task does not show say nothing.
@@ -144,7 +151,8 @@ export async function makeForm(ofTasks) {
   at("task-options").append(...ofTasks.map(field));
   const here = new Set([...at("ask").elements].map((one) => one.name));
   const others = Object.keys(options).filter(
-    (name) => !here.has(name) && !PANELS.includes(name),
+    (name) =>
+      !here.has(name) && !PANELS.includes(name) && options[name].items?.type !== "object",
   );
   at("others").append(...others.map(field));
 }

@@ -31,7 +31,8 @@ async function open(jobId, id, url) {
     for (const one of job.images) at(one.id)?.remove();
     at("nothing").hidden = at("gallery").childElementCount > 0;
   };
-  showPicture({ url: `.${url}`, source: `.${url}`, name: `${settings.seed}.png`, settings, remove });
+  const name = `${settings.seed}.png`;
+  showPicture({ url: `.${url}`, source: `.${url}`, name, settings, remove });
 }
 
 // Options that are not as usual, as [name, text].
@@ -54,8 +55,9 @@ function showPicture({ url, source, name, settings, remove, said = "" }) {
   });
   dialog.querySelector("img").src = url;
   at("source").textContent = said;
+  const told = unusual(settings ?? {});
   at("made-with").replaceChildren(
-    ...unusual(settings ?? {}).flatMap(([key, text]) => [made("dt", {}, key), made("dd", {}, text)]),
+    ...told.flatMap(([key, text]) => [made("dt", {}, key), made("dd", {}, text)]),
   );
   Object.assign(at("save"), { href: url, download: name });
   at("again").hidden = !settings;

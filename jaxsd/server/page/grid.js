@@ -22,9 +22,8 @@ export function makeGrid() {
     const values = made("input", { type: "text", id: `grid-${side}-values` });
     axis.onchange = () => (values.placeholder = example(axis.value));
     chosenAxes.push({ axis, values });
-    at("grid").append(
-      made("div", { className: "row" }, labelled(`grid.${side}`, axis), labelled("grid.values", values)),
-    );
+    const fields = [labelled(`grid.${side}`, axis), labelled("grid.values", values)];
+    at("grid").append(made("div", { className: "row" }, ...fields));
   }
   at("grid").append(says("p", "grid.hint", { className: "hint" }));
 }
@@ -66,10 +65,15 @@ export async function drawGrid(values) {
   );
   const first = await api.beginJob(cells[0].values); // what is wrong shows in the first
   const table = new Sheet(x, y, cells.length);
-  for (const cell of cells) {
-    if (table.over) return;
-    const job = cell === cells[0] ? first : await api.beginJob(cell.values, true);
-    table.expect(job, cell);
+  try {
+    for (const cell of cells) {
+      if (table.over) return;
+      const job = cell === cells[0] ? first : await api.beginJob(cell.values, true);
+      table.expect(job, cell);
+    }
+  } catch (error) {
+    await table.end();
+    throw error;
   }
 }
 

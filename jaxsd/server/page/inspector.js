@@ -83,11 +83,12 @@ export class Inspector {
   row(layer) {
     const { studio } = this;
     const name = layer.kind === "text" ? layer.text.split("\n")[0] : t(`kind.${layer.kind}`);
-    const pick = made("button", { type: "button", className: "layer", data: { key: `pick ${layer.id}` } });
+    const data = (what) => ({ key: `${what} ${layer.id}` });
+    const pick = made("button", { type: "button", className: "layer", data: data("pick") });
     pick.textContent = name || t("kind.text");
     pick.ariaPressed = String(studio.selected === layer.id);
     pick.onclick = () => studio.select(layer);
-    const seen = made("input", { type: "checkbox", checked: layer.visible, data: { key: `see ${layer.id}` } });
+    const seen = made("input", { type: "checkbox", checked: layer.visible, data: data("see") });
     seen.ariaLabel = t("layer.visible", { name });
     seen.onchange = () => {
       const changed = (one) => (one.id === layer.id ? { ...one, visible: seen.checked } : one);

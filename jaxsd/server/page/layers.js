@@ -31,8 +31,9 @@ export function picture(source, x, y, width, height, more = {}) {
 }
 
 export function text(said, x, y, size, more = {}) {
-  const usual = { font: "sans", bold: true, colour: "#111111", outline: 0, outlineColour: "#ffffff" };
-  return placed({ kind: "text", text: said, x, y, size, align: "center", ...usual, ...more });
+  const usual = { font: "sans", bold: true, align: "center", colour: "#111111" };
+  const edge = { outline: 0, outlineColour: "#ffffff" };
+  return placed({ kind: "text", text: said, x, y, size, ...usual, ...edge, ...more });
 }
 
 // A layer of brush strokes, as large as the picture.
@@ -115,6 +116,12 @@ function drawText(pen, layer) {
   });
 }
 
+function drawPaint(pen, { source, width, height }) {
+  pen.drawImage(source, -width / 2, -height / 2);
+}
+
+const DRAWN = { picture: drawPicture, text: drawText, paint: drawPaint };
+
 // Draws a document. `placeholders` is what stands in empty places; without it they are not drawn.
 export function draw(pen, document, placeholders = "") {
   pen.clearRect(0, 0, document.width, document.height);
@@ -128,9 +135,7 @@ export function draw(pen, document, placeholders = "") {
       pen.translate(layer.x, layer.y);
       pen.rotate((layer.angle * Math.PI) / 180);
       if (layer.mirrored) pen.scale(-1, 1);
-      if (layer.kind === "text") drawText(pen, layer);
-      else if (layer.kind === "paint") pen.drawImage(layer.source, -layer.width / 2, -layer.height / 2);
-      else drawPicture(pen, layer, placeholders);
+      DRAWN[layer.kind](pen, layer, placeholders);
     }
     pen.restore();
   }

@@ -63,11 +63,13 @@ function makeStart() {
 export function offer(model) {
   modelSize = model.size;
   offerControls(model.controls);
-  const tab = tabs.querySelector("[data-value=scribble]");
-  tab.disabled = !model.controls.length;
-  tab.title = tab.disabled ? t("control.none") : "";
-  if (tab.disabled && task === "scribble") choose("text");
+  const scribbles = tab("scribble");
+  scribbles.disabled = !model.controls.length;
+  scribbles.title = scribbles.disabled ? t("control.none") : "";
+  if (scribbles.disabled && task === "scribble") choose("text");
 }
+
+const tab = (name) => tabs.querySelector(`[data-value=${name}]`);
 
 export function choose(name) {
   task = name;
@@ -157,6 +159,6 @@ export function fillTask({ image, mask: masked, strength, control = [], outpaint
   SIDES.forEach((side, i) => (sides[side].value = outpaint[i]));
   if (outpaint.some(Boolean)) choose("outpaint");
   else if (masked) choose("inpaint");
-  else if (control.length) choose("scribble");
+  else if (control.length && !tab("scribble").disabled) choose("scribble");
   else choose(image || (strength ?? 1) < 1 ? "image" : "text");
 }

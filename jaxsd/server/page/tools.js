@@ -80,13 +80,14 @@ export class Tools {
   // The box between two points, within the document.
   inside(from, to) {
     const { width, height } = this.studio.document;
+    const within = (one, most) => Math.round(Math.min(Math.max(one, 0), most));
     const ends = [width, height].map((most, i) =>
-      [from[i], to[i]].map((one) => Math.round(Math.min(Math.max(one, 0), most))).sort((a, b) => a - b),
+      [from[i], to[i]].map((one) => within(one, most)).sort((a, b) => a - b),
     );
     return [...ends.map(([low]) => low), ...ends.map(([low, high]) => Math.max(1, high - low))];
   }
 
-  // Begins a stroke, on a copy of the layer's pixels; without a layer to paint on, a new one is made.
+  // Begins a stroke, on a copy of the layer's pixels, or on a new layer.
   begin(place) {
     const { studio } = this;
     if (studio.layer?.kind !== "paint") {
