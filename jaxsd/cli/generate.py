@@ -99,7 +99,8 @@ def main(args: argparse.Namespace) -> None:
         raise ValueError("--preview shows pictures that --safety-checker has not seen; give one")
     if previewed:
         check_preview(model, args.preview_taesd)
-    check_drawing(checked(first, spec), spec, images=count, together=min(count, LARGEST_BATCH))
+    together = count if first.motion else min(count, LARGEST_BATCH)
+    check_drawing(checked(first, spec), spec, images=count, together=together)
     prompts = [text for text in asked for _ in range(args.num_images)]
     number = getattr(first, first.counted)
     settings = [

@@ -207,7 +207,12 @@ def calls_of(
 
     A call has images of one bucket, but for the numbers of their rows, which are alike where that
     is possible: shorter ones wait for the longest.
+
+    Raises:
+      ValueError: frames of a clip, which are none by themselves.
     """
+    if any(one.motion for one in settings):
+        raise ValueError("motion makes frames of a clip, and these are pictures by themselves")
     kinds: dict[Bucket, list[int]] = {}
     for i, one in enumerate(settings):
         kinds.setdefault(bucket_of(one, spec, tokenizers)._replace(runs=()), []).append(i)

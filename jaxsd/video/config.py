@@ -16,8 +16,10 @@ from jaxsd.video.files import KINDS
 
 MOST_FRAMES = 100_000
 """Of a video: an hour at 25 in a second, and more."""
-OF_CLIP = "frame of the clip"
-"""Stands for the file of a frame's picture until the frames are planned."""
+OF_CLIP, BEFORE = "frame of the clip", "frame before"
+"""Stand for the file of the picture that a frame begins from: one that is not written yet, and one
+that is given.
+"""
 LARGEST = 16
 """How many times frames are enlarged, at most."""
 

@@ -13,12 +13,10 @@ from jaxsd.generators import GENERATORS
 from jaxsd.images import read_image, write_picture
 from jaxsd.images.moving import Move, moved, moved_noise
 from jaxsd.settings import Settings, checked
+from jaxsd.video.keys import after
 from jaxsd.video.plan import TABLE, Plan, frame_id
 from jaxsd.video.recipe import recipe_of
 from jaxsd.writing import replacing
-
-BEFORE = "frame before"
-"""Stands for the file of the picture that a frame is made from."""
 
 STRIDE = 1_000_003
 """Between the seeds of frames."""
@@ -94,7 +92,7 @@ def begun(
     controls = tuple(next(given) if one.image else before for one in looking)
     if before is None:
         return settings, read
-    settings = checked(replace(settings, image=BEFORE, strength=plan.config.follow), spec)
+    settings = checked(after(settings, plan.config.follow), spec)
     return settings, read._replace(image=before, controls=controls)
 
 

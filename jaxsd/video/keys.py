@@ -9,7 +9,7 @@ from jaxsd.config import ModelSpec
 from jaxsd.settings import OPTIONS, Settings, checked, settings_from, tableau_of, without_tags
 from jaxsd.settings.adapters import named_loras
 from jaxsd.typed import nearest, value_of
-from jaxsd.video.config import VideoConfig
+from jaxsd.video.config import BEFORE, VideoConfig
 from jaxsd.video.easing import EASINGS
 
 CAMERA = ("angle", "x", "y")
@@ -62,6 +62,8 @@ def keys_of(config: VideoConfig, spec: ModelSpec, seconds: float = 0.0) -> list[
                 raise ValueError(f"{', '.join(CAMERA)} move the frame before; give follow")
             time = own.get("time", -1.0)
             keys.append(Key(time, easing, zoom, checked(_without_tags(settings), spec), camera))
+            if config.follow:
+                checked(after(keys[-1].settings, config.follow), spec)
         except ValueError as error:
             raise ValueError(f"key frame {number}: {error}") from None
     keys = _timed(keys, config, seconds)
@@ -75,6 +77,11 @@ def keys_of(config: VideoConfig, spec: ModelSpec, seconds: float = 0.0) -> list[
             )
         _check_way(number, one.settings, other.settings, spec)
     return keys
+
+
+def after(settings: Settings, strength: float) -> Settings:
+    """Settings of a frame that is made from the one before."""
+    return replace(settings, image=BEFORE, strength=strength)
 
 
 def length_of(keys: Sequence[Key], config: VideoConfig, seconds: float = 0.0) -> float:

@@ -1,8 +1,10 @@
 """Which rows are drawn together: whatever the devices and hosts, the same."""
 
+import pytest
 from bulk_models import SPEC, TOKENIZER, rows_of, units_of
 
 from jaxsd.bulk.plan import calls, first_units
+from jaxsd.bulk.work import check_whole_clips
 from jaxsd.settings import bucket_of
 
 ROWS = rows_of(
@@ -50,3 +52,11 @@ def test_calls_hold_one_bucket_and_cover_all() -> None:
         for call in several:
             assert len(call) <= devices
             assert len({unit.bucket for unit in call}) == 1
+
+
+def test_a_clip_is_one_whole_unit() -> None:
+    rows = rows_of([{"prompt": "a", "seed": i, "motion": "mm.ckpt"} for i in range(6)])
+    check_whole_clips(units_of(rows, batch_size=3), 3)
+    check_whole_clips(units_of(ROWS, batch_size=5), 5)
+    with pytest.raises(ValueError, match=r"clips, batch_size \(4\) of each, and a call has 2"):
+        check_whole_clips(units_of(rows, batch_size=4), 4)

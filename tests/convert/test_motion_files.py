@@ -14,7 +14,7 @@ from jaxsd.config import MotionConfig, motion_places
 from jaxsd.convert.motion import open_motion
 from jaxsd.convert.motion_lora import with_loras
 from jaxsd.families import SD1, SDXL, motion_schedule
-from jaxsd.settings import Lora, Settings
+from jaxsd.settings import Lora, Settings, calls_of
 
 UNET = TINY["sd1"].unet
 
@@ -107,5 +107,7 @@ def test_wrong_files_are_one_line(tmp_path: Path) -> None:
     told = Settings(motion=str(path), motion_context=(32, 4))
     with pytest.raises(ValueError, match=r"motion_context 32 is out of range; .* 24 frames at"):
         check_clips([told], TINY["sd1"])
+    with pytest.raises(ValueError, match="motion makes frames of a clip, and these are pictures"):
+        calls_of([told], TINY["sd1"], [], 8)
     with pytest.raises(FileNotFoundError, match="motion: there is no file or folder 'no'"):
         check_clips([Settings(motion="no"), Settings(motion_lora=(Lora("a"),))], TINY["sd1"])

@@ -10,7 +10,8 @@ from video_cases import SPEC, plan_of
 from jaxsd.canvases import Pictures
 from jaxsd.images.moving import Move, moved, moved_noise
 from jaxsd.settings import Control, Settings
-from jaxsd.video.following import BEFORE, between, follow
+from jaxsd.video.config import BEFORE
+from jaxsd.video.following import between, follow
 from jaxsd.video.pictures import check_files
 
 
@@ -129,6 +130,7 @@ def test_a_control_without_a_picture_needs_frames_to_look_at() -> None:
         ),
         ({}, {"follow": 0.0, "blend": 0.1}, "blend is of frames that are made from those before"),
         ({"seed": 2}, {}, "key frames 1 and 2 differ in seed, and with follow the noise moves"),
+        ({}, {"hires": 2.0}, "key frame 1: hires 2 enlarges what was drawn of a prompt, and there"),
         ({}, {"follow": 1.5}, "follow 1.5 is out of range; allowed is 0 to 1"),
     ],
 )
