@@ -1,5 +1,6 @@
 """Drawings whose U-Net is looked into: maps of words, and what modules give."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -34,9 +35,11 @@ class Inside(NamedTuple):
 
 
 def words_looked_at(
-    programs: Programs, order: Order, tokenizer: Tokenizer, words: Sequence[str]
+    programs: Programs, order: Order, tokenizer: Tokenizer, words: Sequence[str] | None
 ) -> WordMaps:
     """Draws an order; a word's map is the mean over rows and over the tokens of the word.
+
+    Without `words` they are those of the first prompt, but for signs and numbers of its grammar.
 
     Raises:
       ValueError: a prompt without one of the words, or what can not be looked into.
@@ -44,12 +47,17 @@ def words_looked_at(
     texts = np.asarray(order.given.texts.ids[0])
     which = order.runs[-1].columns["which"][0, :, -1]
     own = [ids[number].ravel() for ids, number in zip(texts, which, strict=True)]
-    places = {word: [tokens_of(word, ids, tokenizer) for ids in own] for word in words}
+    said = re.findall(r"[^\W_]+", order.settings[0].prompt) if words is None else words
+    places = {word: [tokens_of(word, ids, tokenizer) for ids in own] for word in said}
+    for word in places if words else ():
+        if not all(places[word]):
+            raise ValueError(f"the prompt has no word {word!r}")
     images, seen = _drawn(programs, order, attention_to_tokens)
     mean = np.mean([np.asarray(maps) for maps in seen], axis=0)
     maps = {
         word: np.stack([one[..., own].mean(-1) for one, own in zip(mean, each, strict=True)])
         for word, each in places.items()
+        if all(each)
     }
     return WordMaps(images, maps)
 
@@ -73,15 +81,9 @@ def looked_inside(
 
 
 def tokens_of(word: str, ids: np.ndarray, tokenizer: Tokenizer) -> list[int]:
-    """The places of a word among the ids [L] of a text, each time that it is there.
-
-    Raises:
-      ValueError: it is not there.
-    """
+    """The places of a word among the ids [L] of a text, each time that it is there."""
     [own] = tokenizer.encode([word])
     starts = [i for i in range(len(ids)) if own and ids[i : i + len(own)].tolist() == own]
-    if not starts:
-        raise ValueError(f"the prompt has no word {word!r}")
     return [i + j for i in starts for j in range(len(own))]
 
 

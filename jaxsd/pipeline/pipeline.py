@@ -1,6 +1,5 @@
 """A model that draws pictures."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,10 +130,9 @@ class Pipeline(Model):
           ValueError: see `draw`; and for a word that the prompt does not have.
         """
         order = self.order(prompt, **options)
-        said = re.findall(r"[^\W_]+", prompt) if words is None else list(words)
         tokenizers = self._with_words(adapters_of(order.settings)).tokenizers
         count, seen = len(order.settings), self._programs(order)
-        images, maps = words_looked_at(seen, order, tokenizers[0], list(dict.fromkeys(said)))
+        images, maps = words_looked_at(seen, order, tokenizers[0], words)
         return WordMaps(images[:count], {word: own[:count] for word, own in maps.items()})
 
     def inside(
