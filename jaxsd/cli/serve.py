@@ -8,6 +8,7 @@ from typing import Any
 from jaxsd.cli.options import add_dtype, add_reading, loading, opened, reading
 from jaxsd.cli.progress import say
 from jaxsd.convert.controlnet import controlnet_place
+from jaxsd.convert.files.tensors import INT8
 from jaxsd.convert.reading import Reading
 from jaxsd.folders import cache_folder, private
 from jaxsd.outputs import model_hash
@@ -109,6 +110,8 @@ def main(args: argparse.Namespace) -> None:
     comfy_flags = (*args.comfy_models, args.extra_model_paths, args.comfy_frontend)
     if any(comfy_flags) and not args.comfy:
         raise ValueError("folders for graphs of ComfyUI are given without --comfy; add it")
+    if args.comfy and args.dtype == INT8:
+        raise ValueError("--comfy and --dtype int8 do not go together; leave out one of them")
     folders = (*args.lora_folder, *args.embedding_folder, *args.comfy_models, args.wildcards)
     for folder in filter(None, folders):
         if not Path(folder).is_dir():
