@@ -166,7 +166,8 @@ def merged_weights(params: Params, loras: Sequence[tuple[Lora, Mapping[str, floa
     """
 
     def leaf(path: tuple[Any, ...], kernel: Array) -> Array:
-        if not isinstance(kernel, jax.Array | np.ndarray | Int8):  # a shape, or what is in a file
+        first = kernel.values if isinstance(kernel, Int8) else kernel
+        if not isinstance(first, jax.Array | np.ndarray):  # a shape, or what is in a file
             return kernel
         return merged_kernel(keystr(path, simple=True, separator="/"), kernel, loras)
 

@@ -7,6 +7,7 @@ import time
 from jaxsd.benchmark.jobs import MODELS
 from jaxsd.canvases import read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, opened, reading
+from jaxsd.convert.files.tensors import INT8
 from jaxsd.drawings import check_models
 from jaxsd.memory import check_drawing
 from jaxsd.settings import checked, image_count, settings_from, with_sides
@@ -54,6 +55,8 @@ def main(args: argparse.Namespace) -> None:
         image_count("--batch", count, prompts=1)
     if args.mesh and args.target is None:
         raise ValueError("--mesh belongs to --for; give both, or neither")
+    if args.target is not None and args.dtype == INT8:
+        raise ValueError("dtype int8 is for one device; with --for take bfloat16 or float32")
     known = None if args.target is None else MODELS.get(args.model)
     spec = known or opened(args).spec
     given = given_settings(args)

@@ -8,6 +8,7 @@ from typing import Any
 from jaxsd.cli.options import add_dtype, add_reading, loading, opened, reading
 from jaxsd.cli.progress import say
 from jaxsd.convert.controlnet import controlnet_place
+from jaxsd.convert.files.tensors import INT8
 from jaxsd.convert.reading import Reading
 from jaxsd.folders import cache_folder, private
 from jaxsd.provenance import Signer
@@ -158,6 +159,8 @@ def main(args: argparse.Namespace) -> None:
             "--safety-checker and --c2pa do not reach pictures of --comfy's graphs; serve these by "
             "a server of their own"
         )
+    if args.comfy and args.dtype == INT8:
+        raise ValueError("--comfy and --dtype int8 do not go together; leave out one of them")
     folders = (*args.lora_folder, *args.embedding_folder, *args.comfy_models, args.wildcards)
     for folder in filter(None, folders):
         if not Path(folder).is_dir():

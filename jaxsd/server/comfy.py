@@ -6,7 +6,14 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from jaxsd.server import comfy_api, comfy_editor, comfy_files, comfy_jobs
+from jaxsd.server import (
+    comfy_api,
+    comfy_editor,
+    comfy_files,
+    comfy_jobs,
+    comfy_lists,
+    comfy_socket,
+)
 from jaxsd.server.comfy_queue import ComfyQueue
 
 PREFIXES = ("", "/api")
@@ -31,6 +38,8 @@ class Comfy:
         """Adds the routes, before those of the page, whose place the editor takes."""
         for prefix in PREFIXES:
             app.include_router(comfy_api.routes(self.queue), prefix=prefix)
+            app.include_router(comfy_socket.routes(self.queue), prefix=prefix)
+            app.include_router(comfy_lists.routes(self.queue.place), prefix=prefix)
             app.include_router(comfy_files.routes(self.queue.place), prefix=prefix)
         app.include_router(comfy_jobs.routes(self.queue), prefix="/api")
         if self.editor is not None:

@@ -1,30 +1,19 @@
-"""ComfyUI's HTTP routes: graphs are sent, watched, stopped, and their pictures fetched."""
+"""ComfyUI's routes of graphs: they are sent, wait, run, are stopped, and are remembered."""
 
 import asyncio
 import json
-import os
-import platform
-import sys
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-import jaxsd
-from jaxsd.memory import host_bytes
-from jaxsd.server.comfy_events import Listener, now
+from jaxsd.server.comfy_events import now
 from jaxsd.server.comfy_judging import NotRun, judged
-from jaxsd.server.comfy_queue import ComfyQueue, Prompt
-from jaxsd.server.refusals import Refused, no_such
-from jaxsd.workflow.describing import described
-from jaxsd.workflow.workspace import FOLDERS
+from jaxsd.server.comfy_queue import ComfyQueue
+from jaxsd.server.comfy_showing import Prompt
+from jaxsd.server.refusals import Refused
 
-VERSION = "0.33.0"
-"""Of ComfyUI, whose protocol this is."""
-FEATURES = {"supports_preview_metadata": True, "max_upload_size": 64 * 2**20}
 MOST_PART = 10_000
 
 
@@ -37,6 +26,7 @@ async def body_of(request: Request) -> dict[str, Any]:
     content = await request.body()
     try:
         found = json.loads(content) if content else {}
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # as it is told again
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
@@ -45,15 +35,9 @@ async def body_of(request: Request) -> dict[str, Any]:
 
 
 def routes(queue: ComfyQueue) -> APIRouter:
-    """The routes, which are to be there with and without `/api` before them."""
+    """The routes of graphs."""
     router = APIRouter(tags=["ComfyUI"])
-    _add_prompts(router, queue)
-    _add_lists(router, queue)
-    _add_socket(router, queue)
-    return router
 
-
-def _add_prompts(router: APIRouter, queue: ComfyQueue) -> None:
     @router.get("/prompt")
     async def left() -> dict[str, Any]:
         """How many graphs are left."""
@@ -129,95 +113,7 @@ def _add_prompts(router: APIRouter, queue: ComfyQueue) -> None:
             queue.free()
         return Response()
 
-
-def _add_lists(router: APIRouter, queue: ComfyQueue) -> None:
-    @router.get("/object_info")
-    def classes() -> dict[str, Any]:
-        """All classes of nodes."""
-        return described(queue.place.anew())
-
-    @router.get("/object_info/{kind}")
-    def one_class(kind: str) -> dict[str, Any]:
-        """A class of nodes; empty if it is not here."""
-        return described(queue.place.anew(), kind)
-
-    @router.get("/embeddings")
-    def embeddings() -> list[str]:
-        """Names of embeddings, without their endings."""
-        return [one.rpartition(".")[0] for one in queue.place.anew().names("embeddings")]
-
-    @router.get("/models")
-    def kinds() -> list[str]:
-        """Kinds of models."""
-        return list(FOLDERS)
-
-    @router.get("/models/{kind}")
-    def models(kind: str) -> list[str]:
-        """Names of a kind of model."""
-        if kind not in FOLDERS:
-            raise no_such("kind of model", kind)
-        return queue.place.anew().names(kind)
-
-    @router.get("/features")
-    async def features() -> dict[str, Any]:
-        """What the server can do."""
-        return FEATURES
-
-    @router.get("/extensions")
-    async def extensions() -> list[str]:
-        """Scripts of other people for the editor: none."""
-        return []
-
-    @router.get("/system_stats")
-    def system() -> dict[str, Any]:
-        """The machine."""
-        return _system()
-
-
-def _add_socket(router: APIRouter, queue: ComfyQueue) -> None:
-    @router.websocket("/ws")
-    async def listen(socket: WebSocket, clientId: str = "") -> None:
-        """Events for a client."""
-        await socket.accept()
-        id = clientId[:100] or uuid.uuid4().hex
-        listener = queue.events.enter(id)
-        first = {"type": "status", "data": {"status": queue.status(), "sid": id}}
-        listener.tell(json.dumps(first))
-        async with _together(_flags(socket, listener)):
-            try:
-                while (message := await listener.messages.get()) is not None:
-                    if isinstance(message, bytes):
-                        await socket.send_bytes(message)
-                    else:
-                        await socket.send_text(message)
-                await socket.close()
-            except (WebSocketDisconnect, RuntimeError):  # RuntimeError: it is gone already
-                pass
-            finally:
-                queue.events.leave(id, listener)
-
-
-async def _flags(socket: WebSocket, listener: Listener) -> None:
-    """Reads what a client says of itself, until it goes."""
-    try:
-        while True:
-            said = json.loads(await socket.receive_text())
-            if isinstance(said, dict) and said.get("type") == "feature_flags":
-                listener.flags = said.get("data") or {}
-                told = {"type": "feature_flags", "data": FEATURES}
-                listener.tell(json.dumps(told))
-    except (WebSocketDisconnect, ValueError, KeyError):  # KeyError: bytes in place of text
-        listener.tell(None)
-
-
-@asynccontextmanager
-async def _together(other: Any) -> AsyncIterator[None]:
-    """Does another thing at the same time, for as long as this one lasts."""
-    task = asyncio.create_task(other)
-    try:
-        yield
-    finally:
-        task.cancel()
+    return router
 
 
 def _prompt_of(queue: ComfyQueue, body: dict[str, Any]) -> tuple[Prompt, dict[str, Any]]:
@@ -233,8 +129,11 @@ def _prompt_of(queue: ComfyQueue, body: dict[str, Any]) -> tuple[Prompt, dict[st
     if "prompt" not in body:
         raise NotRun("no_prompt", "No prompt provided")
     targets = body.get("partial_execution_targets")
-    found = judged(body["prompt"], queue.place.anew(), targets if targets is None else set(targets))
+    wanted = None if targets is None else _texts(body, "partial_execution_targets")
+    found = judged(body["prompt"], queue.place.anew(), wanted)
     extra = body.get("extra_data") if isinstance(body.get("extra_data"), dict) else {}
+    if not isinstance(extra.get("extra_pnginfo", {}), dict):
+        del extra["extra_pnginfo"]
     client = body.get("client_id")
     extra |= {"create_time": now()} | ({} if client is None else {"client_id": client})
     given = body.get("number")
@@ -251,24 +150,3 @@ def _texts(body: dict[str, Any], name: str) -> list[str]:
     if not isinstance(given, list):
         raise Refused(400, f"{name} is a list of ids", param=name)
     return [str(one) for one in given[:MOST_PART]]
-
-
-def _system() -> dict[str, Any]:
-    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    total = host_bytes()
-    same = dict.fromkeys(("vram_total", "torch_vram_total"), total)
-    left = dict.fromkeys(("vram_free", "torch_vram_free"), free)
-    return {
-        "system": {
-            "os": sys.platform,
-            "ram_total": total,
-            "ram_free": free,
-            "comfyui_version": VERSION,
-            "jaxsd_version": jaxsd.__version__,
-            "python_version": platform.python_version(),
-            "pytorch_version": "",
-            "embedded_python": False,
-            "argv": [],
-        },
-        "devices": [{"name": "jax", "type": "cpu", "index": None, **same, **left}],
-    }

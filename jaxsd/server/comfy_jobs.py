@@ -5,7 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from jaxsd.server.bodies import whole
-from jaxsd.server.comfy_queue import ComfyQueue, Prompt
+from jaxsd.server.comfy_queue import ComfyQueue
+from jaxsd.server.comfy_showing import Prompt
 from jaxsd.server.refusals import no_such
 
 ENDED = {"execution_success": "completed", "execution_interrupted": "cancelled"}

@@ -2,64 +2,17 @@
 
 import gc
 import itertools
-import time
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
 from threading import Condition, Thread
 from typing import Any
 
-import numpy as np
-
-from jaxsd.config import ModelSpec
-from jaxsd.images import jpeg_bytes, to_uint8
-from jaxsd.latent_colours import coloured, latents_of
 from jaxsd.server.comfy_events import Events, now
-from jaxsd.server.picture import PREVIEW_EVERY
-from jaxsd.types import Array
-from jaxsd.workflow import Cache, Graph, Node, Workspace, run_graph
-from jaxsd.workflow.workspace import TEMPORARY
+from jaxsd.server.comfy_showing import Interrupted, Prompt, Showing, about
+from jaxsd.workflow import Cache, Workspace, run_graph
 
 MOST_WAITING = 1000
 MOST_HISTORY = 1000
 """Prompts that are remembered; ComfyUI keeps ten thousand, and both forget all at the end."""
-NO_PREVIEWS = (None, "", "none", "default")
-
-
-class Interrupted(Exception):
-    """Somebody wants no more of a graph."""
-
-
-@dataclass(eq=False)
-class Prompt:
-    """A graph that a client sent.
-
-    Attributes:
-      number: its place in the line; the smallest is next.
-      table: as it was sent.
-      extra: what else was sent, such as the editor's graph for saved pictures.
-      graph: the nodes that run.
-      outputs: nodes for whose sake it runs.
-      client: to whom events go; None for all.
-      made: by output node, its files.
-      messages: events, for the history.
-    """
-
-    number: float
-    id: str
-    table: dict[str, Any]
-    extra: dict[str, Any]
-    graph: Graph
-    outputs: list[str]
-    client: str | None
-    made: dict[str, Any] = field(default_factory=dict)
-    messages: list[Any] = field(default_factory=list)
-    unwanted: bool = False
-    began: int | None = None
-
-    @property
-    def told(self) -> list[Any]:
-        """As the queue and the history show it."""
-        return [self.number, self.id, self.table, self.extra, self.outputs]
 
 
 class ComfyQueue:
@@ -164,7 +117,8 @@ class ComfyQueue:
             self._tell_status()
             self._draw(prompt)
             self._tell_status()
-            self.say(prompt, "executing", {"node": None})
+            over = {"prompt_id": prompt.id, "node": None}
+            self.events.tell("executing", over, prompt.client)
 
     def _next(self) -> Prompt | None:
         with self._changed:
@@ -182,28 +136,19 @@ class ComfyQueue:
                 self._changed.wait()
 
     def _draw(self, prompt: Prompt) -> None:
-        show = _Showing(self, prompt)
+        show = Showing(self.events, prompt, self.place)
         prompt.began = now()
-        self.say(prompt, "execution_start", self.noted(prompt, "execution_start", {}))
-        place = replace(
-            self.place,
-            progress=show.progress,
-            shows=show.preview,
-            texts={"prompt": prompt.table} | (prompt.extra.get("extra_pnginfo") or {}),
-            written=[],
-        )
-        show.place = place
+        self.events.tell("execution_start", prompt.noted("execution_start", {}), prompt.client)
         told: dict[str, Any] = {}
         try:
-            run_graph(
-                prompt.graph, place, self._cache, show.begins, show.ends, show.keeps, most_kept=0
-            )
+            watched = show.begins, show.ends, show.keeps
+            run_graph(prompt.graph, show.place, self._cache, *watched, most_kept=0)
             event = "execution_success"
         except Interrupted:
             event, told = "execution_interrupted", show.where() | {"executed": show.done}
         except Exception as error:  # of this graph alone
             event, told = "execution_error", show.where() | _told_error(error, show.done)
-        told = self.noted(prompt, event, told)
+        told = prompt.noted(event, told)
         with self._changed:
             self.history[prompt.id] = _remembered(prompt, event == "execution_success")
             for old in list(self.history)[:-MOST_HISTORY]:
@@ -211,97 +156,6 @@ class ComfyQueue:
             self.running = None
         # Clients ask for the history as soon as they hear of the end.
         self.events.tell(event, told, prompt.client)
-
-    def noted(self, prompt: Prompt, event: str, data: Mapping[str, Any]) -> dict[str, Any]:
-        """An event that the history keeps."""
-        told = {"prompt_id": prompt.id, **data, "timestamp": now()}
-        prompt.messages.append([event, told])
-        return told
-
-    def say(self, prompt: Prompt, event: str, data: Mapping[str, Any]) -> None:
-        """Tells the client of a prompt an event."""
-        self.events.tell(event, {"prompt_id": prompt.id, **data}, prompt.client)
-
-
-class _Showing:
-    """Tells clients how far a graph is."""
-
-    def __init__(self, queue: ComfyQueue, prompt: Prompt) -> None:
-        self.queue, self.prompt, self.place = queue, prompt, queue.place
-        self.node, self.done, self.shown = "", [], 0.0
-        self.states: dict[str, Any] = {}
-
-    def where(self) -> dict[str, Any]:
-        """The node that runs."""
-        kind = self.prompt.graph[self.node].kind if self.node else ""
-        return {"node_id": self.node, "node_type": kind}
-
-    def keeps(self, names: list[str]) -> None:
-        """Nodes whose results are there."""
-        self.done += names
-        told = self.queue.noted(self.prompt, "execution_cached", {"nodes": names})
-        self._say("execution_cached", told)
-
-    def begins(self, name: str, node: Node) -> None:
-        """A node begins to run."""
-        self._stop()
-        self.node = name
-        self._say("executing", {"node": name, "display_node": name})
-        self._state(0, 1, "running")
-
-    def ends(self, name: str, node: Node) -> None:
-        """A node has run; tells the files that it wrote."""
-        self.done.append(name)
-        self._state(1, 1, "finished")
-        if not self.place.written:
-            return
-        images = [_named(path, self.place) for path in self.place.written]
-        self.place.written.clear()
-        self.prompt.made[name] = {"images": images}
-        output = {"node": name, "display_node": name, "output": {"images": images}}
-        self._say("executed", output)
-
-    def progress(self, done: int, rows: int) -> None:
-        """Calls of the network that are done of a sampler."""
-        self._stop()
-        self._say("progress", {"value": done, "max": rows, "node": self.node})
-        self._state(done, rows, "running")
-
-    def preview(self, spec: ModelSpec, estimate: Array) -> None:
-        """What the picture may become, a pixel for each latent; of some models nothing."""
-        if time.monotonic() - self.shown < PREVIEW_EVERY or (name := latents_of(spec)) is None:
-            return
-        self.shown = time.monotonic()
-        jpeg = jpeg_bytes(to_uint8(coloured(np.asarray(estimate[:1]), name))[0])
-        asked = self.prompt.extra.get("preview_method") not in NO_PREVIEWS
-        about = self._about(self.node) | {"prompt_id": self.prompt.id}
-        self.queue.events.show(jpeg, about, self.prompt.client, asked=asked)
-
-    def _stop(self) -> None:
-        if self.prompt.unwanted:
-            raise Interrupted
-
-    def _say(self, event: str, data: Mapping[str, Any]) -> None:
-        self.queue.say(self.prompt, event, data)
-
-    def _state(self, value: int, most: int, state: str) -> None:
-        own = {"value": value, "max": most, "state": state, "prompt_id": self.prompt.id}
-        self.states[self.node] = own | self._about(self.node)
-        self._say("progress_state", {"nodes": self.states})
-
-    @staticmethod
-    def _about(name: str) -> dict[str, Any]:
-        same = dict.fromkeys(("node_id", "display_node_id", "real_node_id"), name)
-        return same | {"parent_node_id": None}
-
-
-def _named(path: Any, place: Workspace) -> dict[str, str]:
-    """A file of a graph as clients ask for it."""
-    base, kind = place.outputs.resolve(), "output"
-    if path.is_relative_to(base / TEMPORARY):
-        base, kind = base / TEMPORARY, "temp"
-    folder = path.parent.relative_to(base).as_posix()
-    return {"filename": path.name, "subfolder": "" if folder == "." else folder, "type": kind}
 
 
 def _told_error(error: Exception, done: list[str]) -> dict[str, Any]:
@@ -319,5 +173,5 @@ def _remembered(prompt: Prompt, good: bool) -> dict[str, Any]:
     """What the history keeps of a prompt."""
     state = "success" if good else "error"
     status = {"status_str": state, "completed": good, "messages": prompt.messages}
-    meta = {name: _Showing._about(name) | {"display_node": name} for name in prompt.made}
+    meta = {name: about(name) | {"display_node": name} for name in prompt.made}
     return {"prompt": prompt.told, "outputs": prompt.made, "status": status, "meta": meta}

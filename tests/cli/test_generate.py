@@ -101,7 +101,7 @@ def test_the_built_in_model_is_introduced_once(tmp_path):
         (["--guidance-scale", "nan"], "guidance_scale 'nan' is not a finite float"),
         (["--guidance-interval", "0.5", "0.1"], "guidance_interval (0.5, 0.1) is not (FROM, TO)"),
         (["--reuse", "0"], "reuse 0 is out of range; allowed is 1 to 1000"),
-        (["--dtype", "int8"], "dtype 'int8' is not one of float32, float16, bfloat16"),
+        (["--dtype", "int4"], "dtype 'int4' is not one of float32, float16, bfloat16, int8"),
         (["--image", "/no/such.png"], "picture '/no/such.png': No such file or directory"),
         (["--image", __file__], f"picture '{__file__}': no picture of a known kind"),
         (["--mask", "mask.png"], "mask mask.png needs an image to begin from"),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from tiny_models import TINY, pipeline_params
 
-from jaxsd.adapters.lora import changed_by_all, merged_kernel
+from jaxsd.adapters.lora import changed_by_all, merged_kernel, merged_weights
 from jaxsd.nn.convolution import convolution
 from jaxsd.nn.dense import dense
 from jaxsd.nn.int8 import Int8, is_int8, to_int8, widened
@@ -56,6 +56,11 @@ def test_loras_are_added_before_rounding():
     truth = changed_by_all(np.asarray(packed), [(lora[path], np.float32(0.5))])
     assert (np.abs(np.asarray(made) - truth) <= 0.5001 * np.asarray(made.scale)).all()
     assert merged_kernel("unet/b/kernel", packed, loras) is packed
+    tree = {"unet": {"a": {"kernel": packed}}}
+    whole = merged_weights(tree, loras)["unet"]["a"]["kernel"]
+    np.testing.assert_array_equal(whole.values, made.values)
+    shapes = jax.eval_shape(lambda: tree)
+    assert merged_weights(shapes, loras) == shapes
 
 
 def test_which_parameters_become_so():

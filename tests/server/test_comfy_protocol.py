@@ -158,7 +158,12 @@ def test_wrong_graphs_are_told_by_node(comfy):
     ):
         answer = comfy.post("/prompt", json=body)
         assert (answer.status_code, answer.json()["error"]["type"]) == (400, kind)
-    assert comfy.post("/prompt", content=b"[" * 10_000).status_code == 400
+    hostile = (b"[" * 10_000, b'{"prompt": {"1": NaN}}', b'{"number": 1e999}', b'"\\ud800"', b"3")
+    for content in (*hostile, b'{"prompt": {}, "partial_execution_targets": 3}'):
+        assert comfy.post("/prompt", content=content).status_code == 400
+    odd = {"extra_data": {"extra_pnginfo": [1]}, "partial_execution_targets": ["3"]}
+    assert comfy.post("/prompt", json={"prompt": graph()} | odd).status_code == 200
+    assert comfy.get("/history").status_code == 200
 
 
 def test_graphs_that_wait_are_dropped_and_one_that_runs_is_stopped(comfy):

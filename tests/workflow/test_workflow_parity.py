@@ -430,3 +430,49 @@ def test_the_noise_of_the_negative_text(place: Workspace, twin: Twin) -> None:
             mix = mix + (1 - ratio) / (2 * r) * (made - before)
         x, before = made + mix + ratio * x, uncond
     same(images, x, twin)
+
+
+def test_guidance_between_three_texts(place: Workspace, twin: Twin) -> None:
+    """`DualCFGGuider`, nested: the first two texts guide, and what they give is guided again."""
+    nodes = {
+        "5": {"batch_size": 1},
+        "20": {"class_type": "CLIPTextEncode", "text": "a green pear", "clip": ["4", 1]},
+        "21": {
+            "class_type": "DualCFGGuider",
+            "model": ["4", 0],
+            "cond1": ["6", 0],
+            "cond2": ["20", 0],
+            "negative": ["7", 0],
+            "cfg_conds": 3.0,
+            "cfg_cond2_negative": 1.5,
+            "style": "nested",
+        },
+        "22": {"class_type": "RandomNoise", "noise_seed": SEED},
+        "23": {"class_type": "KSamplerSelect", "sampler_name": "euler"},
+        "24": {
+            "class_type": "BasicScheduler",
+            "model": ["4", 0],
+            "scheduler": "karras",
+            "steps": 4,
+            "denoise": 1.0,
+        },
+        "3": {
+            "class_type": "SamplerCustomAdvanced",
+            "noise": ["22", 0],
+            "guider": ["21", 0],
+            "sampler": ["23", 0],
+            "sigmas": ["24", 0],
+        },
+    }
+    images = drawn(place, **nodes)
+    red, green, blue = twin.text(RED), twin.text([("a green pear", 1.0)]), twin.text(BLUE)
+
+    def run(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        first, second, negative = (twin.x0(x, sigma, one) for one in (red, green, blue))
+        inner = second + 3.0 * (first - second)
+        return negative + 1.5 * (inner - negative)
+
+    sigmas = twin.karras(4)
+    noise = noise_of(SEED, (1, 4, 8, 9))
+    x, _ = twin.begun(noise, torch.zeros_like(noise), sigmas[0])
+    same(images, euler(run, x, sigmas), twin)
