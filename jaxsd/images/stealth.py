@@ -1,5 +1,6 @@
 """Text that is hidden in the lowest bits of a picture's pixels ("stealth PNG info")."""
 
+import contextlib
 import zlib
 
 import numpy as np
@@ -32,7 +33,8 @@ def hidden_text(path: File) -> str | None:
     with opened(path, header=True) as image:
         if image.mode not in ("RGB", "RGBA") or image.format not in _LOSSLESS:
             return None
-    with opened(path) as image:
+    # Damaged pixels hide nothing; the other texts of such a picture are still read.
+    with contextlib.suppress(OSError), opened(path) as image:
         for signature, (bands, compressed) in _SIGNATURES.items():
             packed = _first_bytes(image, bands, _BEGINNING)
             if packed.startswith(signature):

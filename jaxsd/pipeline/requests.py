@@ -1,6 +1,6 @@
 """Turns the arguments of a Python caller into settings and pictures for each image."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from jaxsd.settings import (
     option_value,
     settings_from,
 )
+from jaxsd.terminal import printable
 from jaxsd.types import Array
 
 GIVEN = "given"
@@ -53,7 +54,7 @@ def request_of(
         height, width = latents.shape[1:3]
         unit = spec.vae.downscale
         options |= {"height": height * unit, "width": width * unit}
-    if not isinstance(prompt, str | Settings | Iterable):
+    if not isinstance(prompt, str | Settings | Iterable) or isinstance(prompt, Mapping):
         raise ValueError(f"prompt is {prompt!r}, it must be a text, or several")
     each = [prompt] if isinstance(prompt, str | Settings) else list(prompt)
     if not each:
@@ -82,13 +83,13 @@ def request_of(
 def pictures_for(options: dict[str, Any], count: int) -> list[Pictures]:
     """Takes arrays out of the options, one for all images or one for each."""
     if (given := options.pop("pictures", None)) is not None:
-        return [given] * count if isinstance(given, Pictures) else list(given)
+        return [given] * count if isinstance(given, Pictures) else _several("pictures", given)
     images = _arrays(options, "image", 3, count)
     masks = _arrays(options, "mask", 2, count)
     depths = _arrays(options, "depth", 2, count)
     references = _arrays(options, "reference", 3, count)
     seen = [
-        tuple(np.asarray(one) for one in options.pop(name, ()))
+        tuple(np.asarray(one) for one in _several(name, options.pop(name, ())))
         for name in ("control_images", "ip_adapter_images", "ip_adapter_masks", "region_masks")
     ]
     *seen, where, regions = seen
@@ -107,14 +108,27 @@ def _arrays(options: dict[str, Any], name: str, ndim: int, count: int) -> list[n
             options.pop(name, None)
         return [None] * count
     options.pop(name)
-    arrays = [np.asarray(value)] if np.ndim(value) == ndim else [np.asarray(one) for one in value]
+    several = [value] if np.ndim(value) == ndim else _several(name, value)
+    arrays = [np.asarray(one) for one in several]
     if len(arrays) not in (1, count):
-        raise ValueError(f"{name} has {len(arrays)} pictures for {count} images; give 1 or {count}")
+        allowed = " or ".join(map(str, sorted({1, count})))
+        raise ValueError(f"{name} has {len(arrays)} pictures for {count} images; give {allowed}")
     for array in arrays:
         shape = "[H, W, 3]" if ndim == 3 else "[H, W]"
         if array.ndim != ndim or array.dtype != np.uint8 or (ndim == 3 and array.shape[2] != 3):
             raise ValueError(f"{name} is {array.dtype} {list(array.shape)}, give uint8 {shape}")
     return arrays * count if len(arrays) == 1 else arrays
+
+
+def _several(name: str, value: Any) -> list[Any]:
+    """What a list, or something like it, has.
+
+    Raises:
+      ValueError: it is none.
+    """
+    if isinstance(value, str | Mapping) or not np.iterable(value):
+        raise ValueError(f"{name} is {printable(repr(value), 60)}, it must be an array or several")
+    return list(value)
 
 
 def named(pictures: Pictures, settings: Settings) -> dict[str, Any]:

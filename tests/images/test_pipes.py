@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxsd.canvases import read_pictures
+from jaxsd.convert.files.latents import check_name
 from jaxsd.images import png_bytes, read_image
 from jaxsd.outputs import check_file
 from jaxsd.settings import Settings
@@ -42,3 +43,9 @@ def test_what_is_written_to_a_pipe_is_read() -> None:
             thread.start()
             np.testing.assert_array_equal(read(f"/dev/fd/{reader}"), picture)
             thread.join()
+
+
+def test_latents_are_neither_read_from_a_pipe_nor_written_to_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.npy")
+    with pytest.raises(ValueError, match=r"a\.npy is no file, but a folder or a pipe"):
+        check_name(tmp_path / "a.npy")

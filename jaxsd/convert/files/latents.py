@@ -25,10 +25,12 @@ def check_name(path: Path) -> None:
     """Finds out whether a name is one of a file of latents.
 
     Raises:
-      ValueError: it is not.
+      ValueError: it is not, or that of a folder or a pipe.
     """
     if path.suffix not in (NUMPY, *COMFY):
         raise ValueError(f"{path} is no file of latents; it ends with {', '.join((NUMPY, *COMFY))}")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no file, but a folder or a pipe")
 
 
 def write_latents(path: Path, latents: np.ndarray, vae: VAEConfig | TinyVAEConfig) -> None:
@@ -41,8 +43,6 @@ def write_latents(path: Path, latents: np.ndarray, vae: VAEConfig | TinyVAEConfi
       OSError: it can not be written.
     """
     check_name(path)
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is no file, but a folder or a pipe")
     if path.suffix == NUMPY:
         first = _channels_first(latents)
         with replacing(path) as part, part.open("wb") as file:
@@ -73,8 +73,6 @@ def read_latents(path: Path, vae: VAEConfig | TinyVAEConfig) -> np.ndarray:
       OSError: no such file.
     """
     check_name(path)
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is no file, but a folder or a pipe")
     if path.suffix == NUMPY:
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
