@@ -58,7 +58,5 @@ def test_a_clip_is_one_whole_unit() -> None:
     rows = rows_of([{"prompt": "a", "seed": i, "motion": "mm.ckpt"} for i in range(6)])
     check_whole_clips(units_of(rows, batch_size=3), 3)
     check_whole_clips(units_of(ROWS, batch_size=5), 5)
-    with pytest.raises(
-        ValueError, match=r"clips, batch_size \(4\) of each, and a call has 2"
-    ):
+    with pytest.raises(ValueError, match=r"clips, batch_size \(4\) of each, and a call has 2"):
         check_whole_clips(units_of(rows, batch_size=4), 4)
