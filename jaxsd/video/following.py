@@ -45,7 +45,8 @@ def follow(
     Raises:
       ValueError: the folder has frames of another video.
     """
-    claim(folder, recipe_of(plan, weights))
+    same = replace(plan.config, output="", enlarge=1, keep_frames=False)  # of any file of them
+    claim(folder, recipe_of(plan._replace(config=same), weights))
     noise, image, places = None, None, []
     for number, frame in enumerate(plan.frames):
         own = noises(spec, frame.settings, number)

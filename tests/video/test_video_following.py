@@ -104,6 +104,7 @@ def test_what_was_stopped_goes_on(tmp_path: Path) -> None:
     before = [place.read_bytes() for place in places]
     for place in places[2:]:
         place.unlink()
+    plan = plan_of({"prompt": "a"}, **told(output="out.gif", enlarge=2))
     follow(plan, tmp_path, SPEC, "abc", rest, lambda _: None)
     assert len(rest.seen) == 2
     assert [place.read_bytes() for place in places] == before
