@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jaxsd.cli.hosts import add_hosts
 from jaxsd.cli.video import draw_video
-from jaxsd.typed import overridden
+from jaxsd.typed import overridden, value_of
 from jaxsd.video.config import read_video
 from jaxsd.video.expressions import SUITS, moving_face
 
@@ -51,5 +51,7 @@ def main(args: argparse.Namespace) -> None:
     told = overridden(usual, args.values)
     told |= {name: value for name, value in given.items() if value is not None}
     expressions = [one.strip() for one in args.expressions.split(",")]
-    face = moving_face(args.face, args.prompt, expressions, told.pop("seconds", 0.0))
-    draw_video(read_video(None, [], told | face), args)
+    seconds = value_of(float, told.pop("seconds", 0.0), "seconds")
+    draw_video(
+        read_video(None, [], told | moving_face(args.face, args.prompt, expressions, seconds)), args
+    )
