@@ -15,6 +15,7 @@ from jaxsd.server.comfy_showing import Prompt
 from jaxsd.server.refusals import Refused
 
 MOST_PART = 10_000
+"""Ids in a request; more are left aside."""
 
 
 async def body_of(request: Request) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """ComfyUI's editor, if the user has its files, and the routes that only it asks for."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,11 @@ def routes(folder: Path) -> APIRouter:
 
 
 def _add_empty(router: APIRouter, answers: dict[str, Any]) -> None:
+    def answering(empty: Any) -> Callable[[], Response]:
+        return lambda: JSONResponse(empty)
+
     for path, empty in answers.items():
-        router.add_api_route(path, lambda empty=empty: JSONResponse(empty), methods=["GET"])
+        router.add_api_route(path, answering(empty), methods=["GET"])
 
 
 def _add_settings(router: APIRouter, file: Path) -> None:

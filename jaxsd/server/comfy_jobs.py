@@ -83,7 +83,7 @@ def _told_of_history(id: str, kept: dict[str, Any]) -> dict[str, Any]:
 
 
 def _job(told: list[Any], state: str, made: dict[str, Any]) -> dict[str, Any]:
-    files = [(name, one) for name, own in made.items() for one in own["images"]]
+    files = [(name, one) for name, own in list(made.items()) for one in own["images"]]
     shown = None
     if files:
         name, file = files[0]

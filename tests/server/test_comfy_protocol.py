@@ -297,6 +297,9 @@ def test_the_editor_keeps_graphs_and_settings(running, tmp_path):
         assert client.get("/assets/a.js").text == "1"
         assert client.get("/assets/../../data/jobs.sqlite3").status_code == 404
         assert client.get("/health").json() == {"status": "ok"}
+        assert client.get("/templates/index.json").json() == []
+        assert client.get("/api/userdata/user.css").headers["content-type"].startswith("text/css")
+        assert "/api/jobs/{id}/cancel" in client.get("/openapi.json").json()["paths"]
         name = "/api/userdata/workflows%2Fmine.json"
         assert client.post(f"{name}?overwrite=false", json={"a": 1}).json()["size"] > 0
         assert client.post(f"{name}?overwrite=false", json={"a": 2}).status_code == 409
