@@ -42,6 +42,14 @@ def compare_modules(ours: dict[str, Array], theirs: dict[str, Array]) -> list[Mo
     ]
 
 
+def first_apart(errors: list[ModuleError], tolerance: float) -> ModuleError | None:
+    """The first module that differs, None for none: in the order in which they finished.
+
+    A module finishes after those inside of it, so it is the innermost one.
+    """
+    return next((one for one in errors if not one.error <= tolerance), None)
+
+
 def relative_error(got: Array, want: Array) -> float:
     """Largest difference over the largest value of `want`, which may have another layout.
 

@@ -4,6 +4,9 @@ Runs torch, transformers and diffusers as well as jaxsd on the CPU in float32, a
 (`report.md` with tables, `report.png`). Needs the extra [parity].
 
     python tools/parity.py model.safetensors --output=report
+    python tools/parity.py ours --against=theirs --bisect
+
+With `--bisect` networks alone are compared, and a line names the first module that differs.
 """
 
 import tempfile
@@ -26,12 +29,18 @@ _SAMPLERS = flags.DEFINE_list(
 _STEPS = flags.DEFINE_integer("steps", 20, "steps of each sampler", lower_bound=1)
 _SIZE = flags.DEFINE_integer("size", None, "height and width; what suits the model by default")
 _GUIDANCE = flags.DEFINE_float("guidance_scale", 7.5, "1 means none", lower_bound=1.0)
+_AGAINST = flags.DEFINE_string("against", None, "diffusers folder of the other side; the same one")
+_BISECT = flags.DEFINE_bool("bisect", False, "name the first module that differs, and stop there")
+_TOLERANCE = flags.DEFINE_float(
+    "tolerance", 1e-4, "what counts as a difference, over the largest value", lower_bound=0.0
+)
 
 
-def compare(model: str, folder: Path) -> None:
+def compare(model: str, folder: Path, against: Path) -> None:
     """Opens a diffusers folder in both libraries, compares them, and writes the report."""
     # Torch and diffusers take long to import: mistakes in arguments are found before.
     import diffusers
+    from module_parity import first_apart
     from parity_report import Report, write
     from pipeline_parity import (
         DRAWS,
@@ -42,7 +51,7 @@ def compare(model: str, folder: Path) -> None:
     )
 
     diffusers.logging.set_verbosity_error()
-    ours, theirs = open_both(folder)
+    ours, theirs = open_both(folder, against)
     size, unit = _SIZE.value or ours.spec.default_size, ours.spec.vae.downscale
     if size <= 0 or size % unit:
         raise app.UsageError(f"size {size} is not a multiple of {unit} above 0")
@@ -58,6 +67,12 @@ def compare(model: str, folder: Path) -> None:
     for name, errors in compare_networks(ours, theirs, request):
         logging.info("%s: %d modules", name, len(errors))
         modules[name] = errors
+        if _BISECT.value and (found := first_apart(errors, _TOLERANCE.value)):
+            print(f"{name}: {found.path} is the first that differs, by {found.error:.1e}")
+            return
+    if _BISECT.value:
+        print(f"no module of {', '.join(modules)} differs by more than {_TOLERANCE.value:g}")
+        return
     samplers, left_out = [], {}
     for sampler in _SAMPLERS.value if type(theirs).__name__ in DRAWS else []:
         try:
@@ -77,6 +92,8 @@ def main(argv: Sequence[str]) -> None:
     folder = Path(argv[1])
     if unknown := sorted(set(_SAMPLERS.value) - set(SAMPLERS)):
         raise app.UsageError(f"samplers {unknown} are not among {', '.join(SAMPLERS)}")
+    if _AGAINST.value and not (Path(_AGAINST.value) / "model_index.json").is_file():
+        raise app.UsageError(f"{_AGAINST.value} is not a diffusers folder")
     with tempfile.TemporaryDirectory() as scratch:
         if not (folder / "model_index.json").is_file():
             # diffusers needs the hub to read a single file, but not to read a folder from jaxsd.
@@ -85,8 +102,9 @@ def main(argv: Sequence[str]) -> None:
                 open_conversion(argv[1], str(folder)).run(lambda count: None)
             except (ValueError, OSError) as error:
                 raise SystemExit(f"parity: {error}") from error
-        compare(Path(argv[1]).stem, folder)
-    logging.info("wrote %s", Path(_OUTPUT.value) / "report.md")
+        compare(Path(argv[1]).stem, folder, Path(_AGAINST.value or folder))
+    if not _BISECT.value:
+        logging.info("wrote %s", Path(_OUTPUT.value) / "report.md")
 
 
 if __name__ == "__main__":

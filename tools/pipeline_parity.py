@@ -64,10 +64,10 @@ class SamplerErrors(NamedTuple):
     furthest: list[int]  # of each image, the largest difference of 8-bit values
 
 
-def open_both(folder: Path) -> tuple[Pipeline, Any]:
-    """One diffusers folder in both libraries, in float32."""
+def open_both(folder: Path, against: Path) -> tuple[Pipeline, Any]:
+    """A diffusers folder in jaxsd, and one in diffusers, both in float32."""
     theirs = diffusers.DiffusionPipeline.from_pretrained(
-        folder, torch_dtype=torch.float32, safety_checker=None, local_files_only=True
+        against, torch_dtype=torch.float32, safety_checker=None, local_files_only=True
     )
     theirs.set_progress_bar_config(disable=True)
     return jaxsd.load(folder), theirs

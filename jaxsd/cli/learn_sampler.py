@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rows", type=int, nargs="+", default=[4, 6, 8], metavar="N", help="steps (4 6 8)"
     )
-    parser.add_argument("--updates", type=int, default=16, metavar="N", help="of each (16)")
+    parser.add_argument("--updates", type=int, default=30, metavar="N", help="of each (30)")
     parser.add_argument("--batch", type=int, default=2, metavar="N", help="of an update (2)")
     parser.add_argument(
         "--order", type=int, default=3, metavar="N", help="estimates that a step reads, 1 to 5 (3)"

@@ -27,10 +27,10 @@ REFERENCE = ("dpm++_2m", 100)
 class Learning(NamedTuple):
     """How samplers are learnt."""
 
-    updates: int = 16
+    updates: int = 30
     batch: int = 2  # pictures of an update
     order: int = 3  # estimates that a row reads
-    rate: float = 0.08
+    rate: float = 0.05
 
 
 class Drawn(NamedTuple):

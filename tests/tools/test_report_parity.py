@@ -7,6 +7,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -16,19 +18,34 @@ from pipeline_parity import SCHEDULERS
 from tiny_models import CLIP_L, SMALL_UNET, TINY, VAE_TINY, pipeline_params
 
 from jaxsd.convert import write_diffusers
+from jaxsd.training.subtrees import path_of
 
 pytestmark = pytest.mark.release
 
+CHANGED = "mid_block/attentions_0/transformer_blocks_0/attn2/to_k"
 PROGRAM = Path(__file__).parents[2] / "tools" / "parity.py"
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model, and beside it one of which a single weight is another."""
     folder = tmp_path_factory.mktemp("parity")
     text = replace(CLIP_L, vocab_size=49408, pad_token=49407)
     vae = replace(VAE_TINY, channels=(16, 32))
     spec = replace(TINY["sd1"], unet=SMALL_UNET, vae=vae, text=(text,))
-    write_diffusers(folder / "tiny", spec, pipeline_params(spec))
+    params = pipeline_params(spec)
+    write_diffusers(folder / "tiny", spec, params)
+    leaves, tree = jax.tree_util.tree_flatten_with_path(params["unet"])
+    place = [path_of(path) for path, _ in leaves].index(f"{CHANGED}/kernel")
+    changed = [np.array(leaf) for _, leaf in leaves]
+    changed[place][0, 0] += 1
+    unet = jax.tree.unflatten(tree, changed)
+    write_diffusers(folder / "changed", spec, params | {"unet": unet})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> Path:
     options = ["--steps=3", "--samplers=euler,pndm", "--size=32", "--prompt=a cat"]
     subprocess.run(
         [sys.executable, PROGRAM, folder / "tiny", f"--output={folder / 'report'}", *options],
@@ -36,6 +53,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=600,
     )
     return folder / "report"
+
+
+def test_bisecting_finds_the_module_whose_weight_was_changed(folder: Path) -> None:
+    options = [f"--against={folder / 'changed'}", "--bisect", "--size=32"]
+    run = [sys.executable, PROGRAM, folder / "tiny", *options]
+    line = subprocess.run(run, check=True, timeout=600, capture_output=True, text=True).stdout
+    assert line.startswith(f"unet: {CHANGED} is the first that differs, by ")
 
 
 def test_report_has_every_network_step_and_image(report: Path) -> None:
