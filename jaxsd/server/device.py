@@ -99,7 +99,7 @@ class Device:
 
     def takes(self, picture: Picture) -> bool:
         """Whether there is a place for it."""
-        if len(self._drawn) >= MOST_DRAWN:
+        if self.broken or len(self._drawn) >= MOST_DRAWN:
             return False
         group = self._groups.get(picture.key)
         return group.batch.free > 0 if group else len(self._groups) < self.most_batches

@@ -42,11 +42,13 @@ class Video:
     Attributes:
       body: what was asked for, with its seed.
       said: what it is, as OpenAI says it.
+      drawn: frames.
     """
 
     folder: Path
     body: dict[str, Any]
     said: dict[str, Any]
+    drawn: int = 0
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
@@ -176,13 +178,15 @@ class Videos:
     async def _draw(self, video: Video) -> None:
         film = await self._film(video.body, video.folder)
         count = len(film.plan.frames)
-        missing = iter([i for i in range(count) if not video.frame(i).exists()])
+        missing = [i for i in range(count) if not video.frame(i).exists()]
+        video.drawn = count - len(missing)
         video.become(DRAWING)
+        numbers = iter(missing)
         artist = await self.service.artist(film.model, 1)  # stays in memory meanwhile
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(2 * artist.places * self.service.engine.devices):
-                    group.create_task(self._frames(video, film, missing))
+                    group.create_task(self._frames(video, film, numbers))
         except ExceptionGroup as several:
             raise several.exceptions[0] from None
         finally:
@@ -210,8 +214,8 @@ class Videos:
                 raise
             with replacing(video.frame(number)) as part:
                 part.write_bytes(job.files[0] or b"")
-            drawn = sum(video.frame(i).exists() for i in range(len(film.plan.frames)))
-            video.said["progress"] = min(99, 100 * drawn // len(film.plan.frames))
+            video.drawn += 1
+            video.said["progress"] = min(99, 100 * video.drawn // len(film.plan.frames))
 
 
 async def _never() -> bool:
