@@ -38,6 +38,16 @@ def test_more_steps_are_nearer(names: dict[str, Any]) -> None:
         assert errors[0] > 3 * errors[-1], name
 
 
+def test_a_sheet_has_what_each_sampler_scale_and_seed_draws_alone(names: dict[str, Any]) -> None:
+    sheet = np.asarray(names["sheet"])
+    alone = names["moons_of"](names["tables"][2], 0.5, 1)
+    np.testing.assert_allclose(sheet[2, 1, 1], alone, atol=1e-4)
+    nearest = ((sheet[..., None, :] - names["centres"]) ** 2).sum(-1).argmin(-1)
+    upper = (nearest < 32).mean(axis=(0, 2, 3))  # by scale
+    assert 0.4 < upper[0] < upper[1] < upper[2]
+    assert upper[2] == 1
+
+
 def test_series_have_their_covariance(names: dict[str, Any]) -> None:
     series = np.asarray(names["series"])[..., 0]
     # Of 4,000 series; an entry of the covariance has an error of about 1 / 63.
