@@ -3,12 +3,11 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
+from jaxsd.cli.comfy import add_comfy, check_comfy, comfy_of, extra_paths
 from jaxsd.cli.options import add_dtype, add_reading, loading, opened, reading
 from jaxsd.cli.progress import say
 from jaxsd.convert.controlnet import controlnet_place
-from jaxsd.convert.files.tensors import INT8
 from jaxsd.convert.reading import Reading
 from jaxsd.folders import cache_folder, private
 from jaxsd.provenance import Signer
@@ -99,26 +98,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image-encoder", default="", metavar="MODEL", help="that the IP-Adapters look with"
     )
-    parser.add_argument(
-        "--comfy", action="store_true", help="answer ComfyUI's clients too, and run their graphs"
-    )
-    parser.add_argument(
-        "--comfy-models",
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="ComfyUI's folder of models for graphs, with checkpoints, loras, ...; may be given "
-        "several times",
-    )
-    parser.add_argument(
-        "--extra-model-paths", metavar="FILE", help="an extra_model_paths.yaml for graphs"
-    )
-    parser.add_argument(
-        "--comfy-frontend",
-        metavar="DIR",
-        help="the folder static of comfyui-frontend-package, ComfyUI's editor, to serve in place "
-        "of the page",
-    )
+    add_comfy(parser)
     parser.add_argument(
         "--c2pa",
         nargs=2,
@@ -151,16 +131,7 @@ def main(args: argparse.Namespace) -> None:
             raise ValueError(f"--{name.replace('_', '-')} is at least 1")
     if args.memory is not None and not args.memory > 0:
         raise ValueError("--memory is more than 0")
-    comfy_flags = (*args.comfy_models, args.extra_model_paths, args.comfy_frontend)
-    if any(comfy_flags) and not args.comfy:
-        raise ValueError("folders for graphs of ComfyUI are given without --comfy; add it")
-    if args.comfy and (args.safety_checker or args.c2pa):
-        raise ValueError(
-            "--safety-checker and --c2pa do not reach pictures of --comfy's graphs; serve these by "
-            "a server of their own"
-        )
-    if args.comfy and args.dtype == INT8:
-        raise ValueError("--comfy and --dtype int8 do not go together; leave out one of them")
+    check_comfy(args)
     folders = (*args.lora_folder, *args.embedding_folder, *args.comfy_models, args.wildcards)
     for folder in filter(None, folders):
         if not Path(folder).is_dir():
@@ -169,11 +140,6 @@ def main(args: argparse.Namespace) -> None:
     places = {name: tuple(value) for name, value in given.items()}
     base = Settings(wildcards=args.wildcards, image_encoder=args.image_encoder, **places)
     in_range(base)
-    if args.comfy_frontend and not (Path(args.comfy_frontend) / "index.html").is_file():
-        raise ValueError(
-            f"--comfy-frontend {args.comfy_frontend} has no index.html; give the folder static of "
-            "comfyui-frontend-package (pip install)"
-        )
     sources = named_models(args.model or ["emoji"])
     stored = {
         name: opened(argparse.Namespace(**vars(args) | {"model": source}))
@@ -182,7 +148,7 @@ def main(args: argparse.Namespace) -> None:
     controls, adapters = named_models(args.control), named_models(args.ip_adapter)
     for source in controls.values():
         controlnet_place(source)
-    extra = _extra_paths(args)
+    extra = extra_paths(args)
     signer = Signer(*map(Path, args.c2pa)) if args.c2pa else None
     listener = listening(args.host, args.port)
     # Imported here because these import jax: wrong arguments are reported without that delay.
@@ -206,53 +172,10 @@ def main(args: argparse.Namespace) -> None:
     shelf = Shelf(None if args.memory is None else int(args.memory * 1e9))
     place = Place(args.host, args.port, token, tuple(args.allowed_host), args.shutdown_timeout)
     engine = Engine(args.max_queue, devices=devices)
-    comfy = _comfy(args, extra, sources, shelf) if args.comfy else None
+    comfy = comfy_of(args, extra, sources, shelf) if args.comfy else None
     serve(
         models, base, place, store, engine, listener, say, shelf, Finishing(checker, signer), comfy
     )
-
-
-def _extra_paths(args: argparse.Namespace) -> dict[str, list[Path]]:
-    """Kind of model for graphs -> folders."""
-    if not args.extra_model_paths:
-        return {}
-    from jaxsd.workflow import read_extra_paths
-
-    return read_extra_paths(args.extra_model_paths)
-
-
-def _comfy(
-    args: argparse.Namespace,
-    extra: dict[str, list[Path]],
-    sources: dict[str, str],
-    shelf: Any,
-) -> Any:
-    """What runs graphs; the models that are served are checkpoints there, by their names."""
-    from jaxsd.executables import Executables
-    from jaxsd.folders import writable_cache
-    from jaxsd.server.comfy import Comfy
-    from jaxsd.server.comfy_events import Events
-    from jaxsd.server.comfy_queue import ComfyQueue
-    from jaxsd.workflow import Workspace
-
-    cache = writable_cache(say)
-    base = (Path(args.data) if args.data else cache_folder() / "served") / "comfy"
-    for kind, own in (("loras", args.lora_folder), ("embeddings", args.embedding_folder)):
-        extra[kind] = [*extra.get(kind, ()), *map(Path, own)]
-    names = {source: name for name, source in sources.items()}
-    place = Workspace(
-        models=[Path(one) for one in args.comfy_models],
-        extra=extra,
-        named=sources,
-        inputs=base / "input",
-        outputs=base / "output",
-        dtype=args.dtype,
-        programs=Executables(cache and cache / "programs", say),
-        closed=True,
-        opened=lambda source: shelf.pipe(names.get(source)),
-    )
-    editor = Path(args.comfy_frontend) if args.comfy_frontend else None
-    return Comfy(ComfyQueue(place, Events()), base / "editor", editor)
 
 
 def named_models(given: list[str]) -> dict[str, str]:
