@@ -1,14 +1,19 @@
 """Learning a table: nearer to an exact solution than any other sampler of as many rows."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_pipelines import SMALLEST, pipeline
 
 from jaxsd.config import ScheduleConfig
 from jaxsd.sampling import sample
 from jaxsd.schedulers import NoiseSchedule, Tableau, as_learnt, build
+from jaxsd.settings import Settings, checked
 from jaxsd.training.learnt_tables import changed_table, learn, unchanged
+from jaxsd.training.sampler_learning import Learning, learn_sampler
 from jaxsd.types import Array
 
 SCHEDULE = NoiseSchedule.from_config(ScheduleConfig())
@@ -63,3 +68,19 @@ def test_what_is_not_changed_is_the_sampler_itself(prediction: str) -> None:
     table = changed_table(as_learnt(begun), unchanged(5), SCHEDULE, prediction, 3)
     for name, got, want in zip(begun._fields, table, begun, strict=True):
         np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.release
+def test_what_is_learnt_from_is_what_the_pipeline_draws() -> None:
+    pipe = pipeline(SMALLEST)
+    base = Settings(width=4, height=4, sampler="dpm++_2m", steps=2, guidance_scale=3.0)
+    prompts = ("an apple", "a star")
+    settings = [
+        checked(replace(base, prompt=prompt, seed=i), pipe.spec) for i, prompt in enumerate(prompts)
+    ]
+    drawn = np.asarray(pipe.drawn(pipe.order(settings)).latents)
+    wanted, errors = drawn + 0.5, []
+    how = Learning(updates=1, batch=2)
+    learnt = learn_sampler(pipe, settings, wanted, how, lambda done, error: errors.append(error))
+    assert errors == pytest.approx([0.25], rel=1e-3)
+    assert learnt.steps == 2
