@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxsd.canvases import Pictures
-from jaxsd.pipeline.pipeline import Pipeline, Progress
+from jaxsd.pipeline.drawer import Progress
+from jaxsd.pipeline.pipeline import Pipeline
 from jaxsd.settings import Settings, calls_of
 
 

@@ -171,7 +171,7 @@ def test_an_error_waits_for_the_decoder(pipe: Pipeline, monkeypatch: pytest.Monk
         images.append(drawing.images + slow(jnp.ones((300, 300)))[0, 0])
         return drawing._replace(images=images[0])
 
-    monkeypatch.setattr("jaxsd.pipeline.pipeline.finished", slowly)
+    monkeypatch.setattr("jaxsd.pipeline.drawer.finished", slowly)
     with pytest.raises(FloatingPointError, match="not finite after step 1 of 4"):
         broken(pipe).draw("a cat", progress=lambda done, rows: None, **SIZE)
     assert images[0].is_ready()
