@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -120,6 +121,9 @@ class Service:
                 row = StoredJob(job.id, job.created, job.state, "", ask.body)
                 await loop.run_in_executor(self._workers, self.store.add_job, row)
             self.engine.submit(job.pictures, bounded=not ask.admitted)
+        except OSError as error:
+            del self.jobs[job.id]
+            raise Refused(507, f"the job can not be kept: {error}", "storage") from None
         except (Full, Draining) as error:
             del self.jobs[job.id]
             if ask.body is not None:
@@ -151,8 +155,9 @@ class Service:
             picture.state, picture.error = FAILED, str(error).partition("\n")[0]
             picture.unfit = isinstance(error, Unfit)
         if job.kept and job.over:
-            self.store.end_job(job.id, job.state, job.error)
-            self.jobs.pop(job.id, None)
+            with suppress(OSError):  # else it stays in memory, and is drawn again after a restart
+                self.store.end_job(job.id, job.state, job.error)
+                self.jobs.pop(job.id, None)
         job.wake()
 
     def _write(self, job: Job, number: int) -> None:

@@ -42,6 +42,8 @@ class StoredPicture(NamedTuple):
 class Store:
     """Keeps the last pictures and their jobs. Any thread may call it.
 
+    What changes something raises OSError where it can not be kept, as on a full disk.
+
     Attributes:
       folder: private to this user, and to this server as long as it is open.
     """
@@ -125,8 +127,11 @@ class Store:
         return rows[0] if rows else None
 
     def _change(self, told: str, values: tuple[Any, ...]) -> None:
-        with self._lock, self._file:
-            self._file.execute(told, values)
+        try:
+            with self._lock, self._file:
+                self._file.execute(told, values)
+        except sqlite3.OperationalError as error:
+            raise OSError(f"{self.folder}: {error}") from None
 
     def _rows(self, told: str, values: tuple[Any, ...]) -> list[Any]:
         with self._lock:

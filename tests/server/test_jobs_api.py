@@ -168,3 +168,22 @@ def test_jobs_wait_through_a_restart_under_their_ids(running, tmp_path):
 def test_two_servers_do_not_share_a_folder(server, tmp_path):
     with pytest.raises(ValueError, match="another server"):
         Store(tmp_path / "data")
+
+
+def test_a_full_disk_is_told_and_nobody_waits_for_ever(client, server):
+    file, large = server.service.store._file, SMALL | {"prompt": "a " * 9000}
+    server.artist.gate.clear()
+    job = client.post(JOBS, json=large).json()
+    ((pages,),) = file.execute("PRAGMA page_count")
+    file.execute(f"PRAGMA max_page_count = {pages}")  # as on a disk that is full from now on
+    refused = client.post(JOBS, json=large)
+    assert refused.status_code == 507
+    assert "full" in refused.json()["error"]["message"]
+    server.artist.gate.set()
+    name, said = events_of(client, job["id"])[-1]
+    assert name == "failed"
+    assert "full" in said["error"]
+    assert client.get(f"{JOBS}/{job['id']}").json()["status"] == "failed"
+    file.execute("PRAGMA max_page_count = 100000")
+    again = client.post(JOBS, json=SMALL).json()
+    assert events_of(client, again["id"])[-1][0] == "completed"
