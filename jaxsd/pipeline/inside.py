@@ -13,11 +13,8 @@ from jaxsd.pipeline.order import Order
 from jaxsd.sampling import State
 from jaxsd.sampling.inside import Edit, attention_to_tokens, features
 from jaxsd.sampling.program import decode, encode
-from jaxsd.settings import OPTIONS
+from jaxsd.settings.options import NOT_INSIDE, OPTIONS
 from jaxsd.text import Tokenizer
-
-CLOSED = ("windows", "reuse", "refiner", "hires")
-"""Options with which the U-Net runs in another loop, or another model draws."""
 
 
 class WordMaps(NamedTuple):
@@ -91,7 +88,7 @@ def _drawn(
     programs: Programs, order: Order, look: Callable[..., tuple[State, Any]]
 ) -> tuple[np.ndarray, list[Any]]:
     """The images, and what `look` gives with each row."""
-    for name in CLOSED:
+    for name in NOT_INSIDE:
         if getattr(order.settings[0], name) != OPTIONS[name].default:
             raise ValueError(f"{name} does not go with looking into the U-Net; leave it out")
     if programs.networks.mesh is not None:

@@ -44,6 +44,9 @@ NOT_INVERTED = (
 )
 """What does not go together with inversion: what acts on guided rows, or that it can not undo."""
 
+NOT_INSIDE = ("windows", "reuse", "refiner", "hires", "motion")
+"""What does not go together with looking into the U-Net: it would run in another loop."""
+
 LARGEST_SEED = 2**63 - 1
 
 
