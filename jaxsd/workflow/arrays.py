@@ -160,7 +160,7 @@ def hint_images(hints: Sequence[Hint], batch: int, height: int, width: int) -> t
     def seen(one: Hint) -> np.ndarray | Seen:
         image = repeated(nearest_centred(one.image, height, width).astype(np.float32), batch)
         kind = one.net.kind
-        return image if kind is None else Seen(image, np.full(batch, kind, np.int32))
+        return image if kind is None else Seen((image,), np.full((batch, 1), kind, np.int32))
 
     return tuple(map(seen, hints))
 

@@ -92,7 +92,7 @@ def test_kinds_of_pictures_of_a_union() -> None:
         [Hint(ControlNet("a"), image, 1.0), Hint(net, image, 1.0)], 2, 8, 8
     )
     assert isinstance(plain, np.ndarray)
-    np.testing.assert_array_equal(seen.kind, [6, 6])
-    assert seen.image.shape == (2, 8, 8, 3)
+    np.testing.assert_array_equal(seen.kinds, [[6], [6]])
+    assert seen.images[0].shape == (2, 8, 8, 3)
     with pytest.raises(ValueError, match="type auto is not here; give one of openpose, depth"):
         set_union_control_net_type(control_net=net, type="auto")
