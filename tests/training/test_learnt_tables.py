@@ -40,6 +40,7 @@ def draw(table: Tableau, noise: Array) -> Array:
     return sample(table, network, noise, jnp.repeat(keys, len(noise)))
 
 
+@pytest.mark.release
 def test_a_learnt_table_ends_nearer_to_the_exact_solution_than_all_others() -> None:
     rows, noise = 4, np.random.default_rng(0).standard_normal((64, 4), np.float32)
     begun = build("dpm++_2m_karras", SCHEDULE, rows, "sample")
