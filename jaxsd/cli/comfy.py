@@ -4,8 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from jaxsd.cli.options import reading
 from jaxsd.cli.progress import say
 from jaxsd.convert.files.tensors import INT8
+from jaxsd.convert.reading import Reading
 from jaxsd.folders import cache_folder
 
 
@@ -91,6 +93,7 @@ def comfy_of(
         inputs=base / "input",
         outputs=base / "output",
         dtype=args.dtype,
+        reading=Reading(**reading(args)).stated,
         programs=Executables(cache and cache / "programs", say),
         closed=True,
         opened=lambda source: shelf.pipe(names.get(source)),

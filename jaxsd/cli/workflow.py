@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from jaxsd.cli.options import add_reading, reading
 from jaxsd.cli.progress import StepBar, say
 from jaxsd.convert.files.tensors import dtype_named
+from jaxsd.convert.reading import Reading
 from jaxsd.terminal import printable
 from jaxsd.writing import replacing
 
@@ -73,6 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="where the noise of later steps was drawn: an NVIDIA GPU, or torch on a CPU (cuda)",
     )
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
+    add_reading(parser)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -169,6 +172,7 @@ def _workspace(args: argparse.Namespace, **more: Any) -> Any:
         inputs=Path(args.input),
         outputs=Path(args.output if args.verb == "run" and args.output else "output"),
         dtype=args.dtype,
+        reading=Reading(**reading(args)).stated,
         noise=args.noise,
         **more,
     )

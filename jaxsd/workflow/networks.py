@@ -1,6 +1,6 @@
 """The programs of the nodes' networks: texts to conditions, pictures to latents and back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -38,15 +38,17 @@ def programs_of(
     return Programs(changed(networks, settings), params, run)
 
 
-def read_model(source: str, dtype: str, run: Executables) -> tuple[Model, Clip, Vae]:
-    """The three parts of a checkpoint.
+def read_model(
+    source: str, dtype: str, run: Executables, reading: Mapping[str, Any]
+) -> tuple[Model, Clip, Vae]:
+    """The three parts of a checkpoint; `reading` are options of `open_model`.
 
     Raises:
       ValueError: in one line, for anything wrong with the source.
       OSError: no such file.
     """
-    check_kind(open_model(source).spec, source)
-    return parts_of(load(source, dtype, programs=run))
+    check_kind(open_model(source, **reading).spec, source)
+    return parts_of(load(source, dtype, programs=run, **reading))
 
 
 def parts_of(pipe: Pipeline) -> tuple[Model, Clip, Vae]:

@@ -59,6 +59,8 @@ def _workspace(place: Workspace) -> list[str]:
         "dtype": repr(place.dtype),
         "noise": repr(place.noise),
     }
+    if place.reading:
+        given["reading"] = repr(dict(place.reading))
     if place.named:
         given["named"] = pformat(dict(place.named), width=WIDTH - 10)
     if place.extra:

@@ -64,6 +64,7 @@ class Workspace:
       inputs: the folder of pictures to load.
       outputs: the folder of pictures that are saved.
       dtype: what networks compute in.
+      reading: options of `open_model`, for files that do not say what they are.
       noise: "cuda" or "torch": where ComfyUI drew the noise that samplers add after the first, on
         an NVIDIA GPU or on a CPU. The first noise is always a CPU's.
       programs: runs the compiled programs.
@@ -80,6 +81,7 @@ class Workspace:
     inputs: Path = Path("input")
     outputs: Path = Path("output")
     dtype: str = "float32"
+    reading: Mapping[str, Any] = field(default_factory=dict)
     noise: str = "cuda"
     programs: Executables = IN_MEMORY
     progress: Callable[[int, int], Any] = counted_nothing

@@ -23,7 +23,14 @@ OPTIONS = [one.name for one in fields(Reading)]
 
 
 @pytest.mark.parametrize(
-    "command", [["generate", "a"], ["compile"], ["info", "a"], ["convert", "a", "b"]]
+    "command",
+    [
+        ["generate", "a"],
+        ["compile"],
+        ["info", "a"],
+        ["convert", "a", "b"],
+        ["workflow", "run", "a"],
+    ],
 )
 def test_commands_have_the_options_of_reading(command):
     given = parse(["jaxsd", *command, *FLAGS])

@@ -19,8 +19,8 @@ from jaxsd.workflow.to_python import python_of
 
 def test_a_graph_and_its_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unet = replace(SMALLEST.unet, levels=(Level(8, 1, 0, 1),), norm_groups=4)
-    pipe, loaded = pipeline(replace(SMALLEST, unet=unet)), []
-    monkeypatch.setattr(networks, "open_model", lambda source: pipe)
+    pipe, loaded, read = pipeline(replace(SMALLEST, unet=unet)), [], []
+    monkeypatch.setattr(networks, "open_model", lambda source, **own: read.append(own) or pipe)
     monkeypatch.setattr(networks, "load", lambda source, *_, **__: loaded.append(source) or pipe)
     table = changed(GRAPH, {"5": {"batch_size": 1}, "3": {"steps": 2, "sampler_name": "lcm"}})
     table["6"]["_meta"] = {"title": 'The "prompt"\n'}
@@ -28,6 +28,7 @@ def test_a_graph_and_its_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         named={"checkpoints": "tiny"},
         outputs=tmp_path,
         programs=Executables(),
+        reading={"prediction": "v"},
         texts={"prompt": table},
     )
     graph, cache, began = graph_of(table, "test"), {}, []
@@ -43,6 +44,7 @@ def test_a_graph_and_its_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     program.write_text(python_of(graph, place, 'a """ graph'))
     again = runpy.run_path(str(program))
     assert len(again["images"]) == 1
+    assert read == [{"prediction": "v"}] * 2
     made = np.asarray(Image.open(tmp_path / "made_00003_.png"))
     np.testing.assert_array_equal(made, first)
     assert json.loads(Image.open(place.written[1]).text["prompt"]) == table

@@ -28,7 +28,7 @@ def checkpoint_loader_simple(
     """The three parts of a checkpoint."""
     source = place.model("checkpoints", ckpt_name)
     if (pipe := place.opened(source)) is None:
-        return read_model(source, place.dtype, place.programs)
+        return read_model(source, place.dtype, place.programs, place.reading)
     check_kind(pipe.spec, source)
     return parts_of(pipe)
 
@@ -46,7 +46,9 @@ def diffusers_loader(
     place: Workspace, *, model_path: Annotated[str, InFolder("diffusers")]
 ) -> tuple[Model, Clip, Vae]:
     """The three parts of a folder of diffusers."""
-    return read_model(place.model("diffusers", model_path), place.dtype, place.programs)
+    return read_model(
+        place.model("diffusers", model_path), place.dtype, place.programs, place.reading
+    )
 
 
 @node("UNETLoader", "MODEL")
@@ -59,7 +61,7 @@ def unet_loader(
     """A U-Net by itself, or that of a whole model. Weights keep the file's 16 bits."""
     source = place.model("diffusion_models", unet_name)
     if not Path(source).is_file() or (found := open_unet(Path(source))) is None:
-        return read_model(source, place.dtype, place.programs)[0]
+        return read_model(source, place.dtype, place.programs, place.reading)[0]
     spec, tensors = found
     check_kind(spec, source)
     return Model(spec, loaded(tensors, place.dtype), place.programs, place.dtype)
@@ -70,7 +72,7 @@ def vae_loader(place: Workspace, *, vae_name: Annotated[str, InFolder("vae")]) -
     """An autoencoder by itself, or that of a whole model."""
     source = place.model("vae", vae_name)
     if not Path(source).is_file() or (found := open_vae(Path(source))) is None:
-        return read_model(source, place.dtype, place.programs)[2]
+        return read_model(source, place.dtype, place.programs, place.reading)[2]
     spec, tensors = found
     return Vae(spec, loaded(tensors, place.dtype), place.programs, place.dtype)
 
