@@ -9,7 +9,15 @@ from pathlib import Path
 
 import jaxsd
 from jaxsd.canvases import canvas_of, read_pictures
-from jaxsd.cli.options import add_model, add_settings, given_settings, loading, opened, reading
+from jaxsd.cli.options import (
+    add_model,
+    add_settings,
+    add_signing,
+    given_settings,
+    loading,
+    opened,
+    reading,
+)
 from jaxsd.cli.progress import say, steps_shown
 from jaxsd.convert.reading import Reading
 from jaxsd.drawings import (
@@ -63,12 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preview-taesd", metavar="TAESD", help="the same, sharper, by a tiny autoencoder"
     )
-    parser.add_argument(
-        "--c2pa",
-        nargs=2,
-        metavar=("CERTIFICATES", "KEY"),
-        help="sign the pictures as made by a model (Content Credentials), with these files in PEM",
-    )
+    add_signing(parser, "the pictures")
     parser.add_argument(
         "--safety-checker",
         metavar="FOLDER",

@@ -11,7 +11,15 @@ import numpy as np
 import jaxsd
 from jaxsd.bulk.grid import grid_of
 from jaxsd.canvases import canvas_of, pictures_alone, read_pictures
-from jaxsd.cli.options import add_model, add_settings, given_settings, loading, opened, reading
+from jaxsd.cli.options import (
+    add_model,
+    add_settings,
+    add_signing,
+    given_settings,
+    loading,
+    opened,
+    reading,
+)
 from jaxsd.cli.progress import steps_shown
 from jaxsd.convert.reading import Reading
 from jaxsd.drawings import LARGEST_BATCH, check_models, with_programs
@@ -38,12 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", default="grid.png", metavar="SHEET", help="a .png, .jpg or .webp file"
     )
-    parser.add_argument(
-        "--c2pa",
-        nargs=2,
-        metavar=("CERTIFICATES", "KEY"),
-        help="sign the sheet as made by a model (Content Credentials), with these files in PEM",
-    )
+    add_signing(parser, "the sheet")
     add_model(parser)
     add_settings(parser)
 

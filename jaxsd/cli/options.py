@@ -77,6 +77,16 @@ def add_dtype(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_signing(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds the files that `what` is signed with."""
+    parser.add_argument(
+        "--c2pa",
+        nargs=2,
+        metavar=("CERTIFICATES", "KEY"),
+        help=f"sign {what} as made by a model (Content Credentials), with these files in PEM",
+    )
+
+
 def add_reading(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `open_model`."""
     for option in fields(Reading):

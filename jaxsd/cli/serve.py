@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from jaxsd.cli.comfy import add_comfy, check_comfy, comfy_of, extra_paths
-from jaxsd.cli.options import add_dtype, add_reading, loading, opened, reading
+from jaxsd.cli.options import add_dtype, add_reading, add_signing, loading, opened, reading
 from jaxsd.cli.progress import say
 from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.convert.reading import Reading
@@ -99,12 +99,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--image-encoder", default="", metavar="MODEL", help="that the IP-Adapters look with"
     )
     add_comfy(parser)
-    parser.add_argument(
-        "--c2pa",
-        nargs=2,
-        metavar=("CERTIFICATES", "KEY"),
-        help="sign the pictures as made by a model (Content Credentials), with these files in PEM",
-    )
+    add_signing(parser, "the pictures")
     parser.add_argument(
         "--safety-checker",
         metavar="FOLDER",

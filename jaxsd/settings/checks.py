@@ -59,8 +59,10 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
         _check_refiner(filled, spec)
     if filled.motion:
         _check_motion(filled, spec)
-    elif filled.motion_lora:
-        raise ValueError(f"motion_lora {filled.motion_lora[0].file} needs motion modules: motion")
+    else:
+        for name in ("motion_context", "motion_loop", "motion_lora"):
+            if getattr(filled, name) != OPTIONS[name].default:
+                raise ValueError(f"{name} needs motion modules: motion")
     if filled.watermark:
         check_room(filled.watermark, *filled.final_size)
     for one in passes_of(filled):

@@ -29,8 +29,16 @@ def made(
 
     Returns:
       The files, and what to say of them, if anything.
+
+    Raises:
+      ValueError: there are more or fewer files than frames.
     """
     output = Path(plan.config.output)
+    if len(places) != len(plan.frames):
+        raise ValueError(
+            f"{len(places)} frames of {len(plan.frames)} are there; if another command draws "
+            f"{output} too, give this one another output"
+        )
     recipe = recipe_of(plan, model_hash)
     film = Film(_frames(plan, places), len(places), plan.config.fps, recipe, plan.sound)
     line = write_film(output, film, done)

@@ -152,6 +152,13 @@ def test_a_folder_of_frames_with_recipe_and_sheet(tmp_path: Path) -> None:
     assert len(video_sheet(plan._replace(sound=None), images)) < 2 * HIGH
 
 
+def test_frames_of_another_video_have_a_line(tmp_path: Path) -> None:
+    plan = plan_of({"prompt": "a"}, output=str(tmp_path / "out"))
+    with pytest.raises(ValueError, match=r"1 frames of [0-9]+ are there; if another command draws"):
+        made(plan, [tmp_path / "000000.png"], "abc", done=lambda _: None)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_frame_that_was_not_drawn_has_a_line(tmp_path: Path) -> None:
     manifest = drawn(tmp_path, 8)
     said = manifest.read_text().splitlines(keepends=True)

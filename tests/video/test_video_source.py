@@ -79,7 +79,7 @@ def test_seeds_of_a_clip_with_motion() -> None:
         ([{}], {"motion_context": (4, 4)}, "motion_context 4 4 is out of range; allowed are LEN"),
         ([{"seed": 2**63 - 1}], {}, "the last frame would have seed 9223372036854775814; the lar"),
         ([{}], {"clip": "a.mp4", "image": "b.png"}, "clip gives each frame a picture to begin f"),
-        ([{}], {"motion": "", "motion_lora": ("a.pt",)}, "motion_lora a.pt needs motion modules"),
+        ([{}], {"motion": "", "motion_lora": ("a.pt",)}, "motion_lora needs motion modules"),
     ],
 )
 def test_what_does_not_go_with_motion(keys: list, options: dict, says: str) -> None:
