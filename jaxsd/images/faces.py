@@ -17,8 +17,8 @@ def read_face(file: BinaryIO) -> np.ndarray:
     """
     try:
         found = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise OSError(f"is no embedding of a face ({error}); {_HOW}") from None
+    except (ValueError, EOFError, MemoryError, OverflowError):
+        raise OSError(f"is no embedding of a face, or damaged; {_HOW}") from None
     if not isinstance(found, np.ndarray) or found.dtype.kind != "f":
         raise OSError(f"is no embedding of a face, which is numbers with a fraction; {_HOW}")
     return found.astype(np.float32)

@@ -207,7 +207,7 @@ def test_what_is_no_face(folder, pipe, seen, why):
     with pytest.raises(ValueError, match=why):
         pipe.order("z", width=4, height=4, ip_adapter=prompts, ip_adapter_images=[seen])
     (folder / "face.npy").write_bytes(b"no numbers")
-    with pytest.raises(ValueError, match=r"face.npy': is no embedding of a face .*numpy.save"):
+    with pytest.raises(ValueError, match=r"face.npy': is no embedding of a face, .*numpy.save"):
         read_pictures(Settings(ip_adapter=(ImagePrompt("face.npy", "f"),)), folder)
 
 
