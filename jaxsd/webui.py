@@ -175,7 +175,7 @@ def parse_parameters(text: str) -> dict[str, str]:
     Settings are in the last line that begins with "Steps:". What extensions write behind it are
     settings too. Values that are lists or tables of JSON stay texts.
     """
-    text = text.rstrip("\r\n\0")
+    text = text.replace("\r\n", "\n").rstrip("\r\n\0")
     starts = [match.start() for match in _LAST_LINE.finditer(text)]
     last = starts[-1] if starts else len(text)
     prompts, (line, _, behind) = text[:last], text[last:].partition("\n")

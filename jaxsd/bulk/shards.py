@@ -13,6 +13,7 @@ from typing import Any
 
 from jaxsd.records import packed as record_of
 from jaxsd.records import read_all, unpacked, writer
+from jaxsd.tars import content_of, members_of
 
 Write = Callable[[dict[str, Any], bytes], None]
 """Adds a picture, with its line of the manifest."""
@@ -60,8 +61,8 @@ def read_pictures(path: Path, names: Sequence[str], picture: str) -> list[bytes]
         return [path.read_bytes()]
     with naming_damage(path, "remove it and the file of its number in manifest/"):
         if path.suffix == ".tar":
-            with tarfile.open(path, "r:") as tar:
-                return [tar.extractfile(f"{name}.{picture}").read() for name in names]
+            inside = {member.name: member for member in members_of(path)}
+            return [content_of(path, inside[f"{name}.{picture}"]) for name in names]
         found = {record["id"]: packed for record, packed in map(unpacked, read_all(path))}
         return [found[name] for name in names]
 
@@ -76,7 +77,7 @@ def naming_damage(path: Path, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:  # tarfile lets errors of every kind pass
+    except Exception as error:  # names that are not there, and what the readers of parts let pass
         if isinstance(error, OSError) and error.filename:
             raise
         raise ValueError(f"{path} is damaged; {remedy}, and its pictures are drawn again") from None

@@ -27,6 +27,7 @@ from typing import Any
 
 from jaxsd.bulk.plan import Unit
 from jaxsd.bulk.shards import WRITERS, add, naming_damage, read_pictures
+from jaxsd.tars import content_of, members_of
 from jaxsd.text_files import decoded, json_of, read_json, read_jsonl
 from jaxsd.writing import replacing
 
@@ -191,8 +192,7 @@ class Store:
         """
         path = self._part(unit)
         with naming_damage(path, "remove it"):
-            with tarfile.open(path, "r:") as tar:
-                files = {member.name: tar.extractfile(member).read() for member in tar}
+            files = {member.name: content_of(path, member) for member in members_of(path)}
             records = json_of(decoded(files.pop(RECORDS), RECORDS), RECORDS)
             drawn = {record["id"] for record in records if "file" in record}
             if self.kind != "folder" and drawn != files.keys():

@@ -1,22 +1,25 @@
 """Where the `jaxsd` program begins: Ctrl-C has a meaning before more than this is imported."""
 
+from __future__ import annotations
+
 import os
 import signal
 
+TYPE_CHECKING = False  # `typing` takes half of the time until Ctrl-C is listened for
+if TYPE_CHECKING:
+    from types import FrameType
+
 INTERRUPTED = 130
 """Status of a program that Ctrl-C ended: 128 + SIGINT."""
+_IMPORTING = "<frozen importlib._bootstrap>"
+"""The file of Python's own import, as frames name it."""
 
 
 def run() -> None:
     """The `jaxsd` program. What Python does before this line, it does without us."""
     listen()
-    try:
-        from jaxsd.cli.main import run as rest
-    except BaseException:
-        if not interrupted():
-            raise
-        os.write(2, b"jaxsd: interrupted\n")
-        os._exit(INTERRUPTED)
+    from jaxsd.cli.main import run as rest
+
     rest()
 
 
@@ -27,14 +30,27 @@ def listen() -> None:
 
 
 def interrupted() -> bool:
-    """Whether there was a Ctrl-C. Modules in C can lose it, and say that they failed to import."""
+    """Whether there was a Ctrl-C. Modules in C can lose it."""
     return signal.getsignal(signal.SIGINT) is _interrupt_again
 
 
-def _interrupt(*_: object) -> None:
-    """Ends the program in good order; the second time at once, whatever it waits for."""
+def _interrupt(_: int, frame: FrameType | None) -> None:
+    """Ends the program in good order; the second time at once, whatever it waits for.
+
+    While a module is imported it ends at once too: modules in C crash at an exception, or lose it,
+    and files that are written appear when they are whole.
+    """
     signal.signal(signal.SIGINT, _interrupt_again)
+    if _is_importing(frame):
+        os.write(2, b"jaxsd: interrupted\n")
+        os._exit(INTERRUPTED)
     raise KeyboardInterrupt
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_filename != _IMPORTING:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _interrupt_again(*_: object) -> None:

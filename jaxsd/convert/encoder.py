@@ -83,6 +83,19 @@ def check_groups(config: UNetConfig) -> None:
         raise ValueError(f"its U-Net has {widths} channels, which are not multiples of {_GROUPS}")
 
 
+def check_heads(config: UNetConfig) -> None:
+    """Refuses a U-Net whose heads can not be of 64 channels, where nothing else says of how many.
+
+    Raises:
+      ValueError: naming the widths.
+    """
+    widths = [level.channels for level in config.levels if level.attention_depth]
+    if any(width % HEAD_WIDTH for width in widths):
+        raise ValueError(
+            f"its U-Net has attention at {widths} channels, which are not multiples of {HEAD_WIDTH}"
+        )
+
+
 def _level(shapes: FileShapes, names: EncoderNames, resnets: Resnets, *, sd1: bool) -> Level:
     depths = [_depth(shapes, attention) for _, attention in resnets]
     if len(set(depths)) > 1:

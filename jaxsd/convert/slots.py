@@ -148,6 +148,7 @@ def fill(
     where: str,
     *,
     strict: bool | None = None,
+    file: str = "",
 ) -> FlatTree:
     """Path -> parameter, from a file's tensors. Every parameter is filled once, every tensor used.
 
@@ -157,6 +158,7 @@ def fill(
       where: what to call the file in an error.
       strict: False leaves tensors aside that belong to no parameter, and says so; None where
         nobody can choose that.
+      file: what to call the file in the line about those left aside; `where` if it is empty.
 
     Raises:
       Mismatch: naming what is missing, unused or of the wrong shape.
@@ -190,7 +192,7 @@ def fill(
     if missing or misshapen or (unused and strict is not False):
         remedy = "" if missing or misshapen or strict is None else _REMEDY
         raise Mismatch(where, sorted(set(missing)), sorted(unused), misshapen, remedy)
-    tell_unused(where, unused)
+    tell_unused(file or where, unused)
     return tree
 
 

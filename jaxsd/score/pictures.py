@@ -1,6 +1,5 @@
 """The pictures of a folder, in any form: files, WebDataset's tars, ArrayRecord."""
 
-import tarfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,7 @@ import numpy as np
 from jaxsd.images import ENDINGS, read_image
 from jaxsd.metadata import prompt_of
 from jaxsd.records import count, read_one, unpacked
-from jaxsd.terminal import printable
+from jaxsd.tars import Member, content_of, members_of
 from jaxsd.text_files import decoded, read_jsonl
 
 SHEET = "contact_sheet.png"
@@ -97,45 +96,25 @@ def _read_file(path: Path, prompt: str | None) -> tuple[bytes, str | None]:
     return path.read_bytes(), prompt
 
 
-class Extent(NamedTuple):
-    """A range of bytes in a file."""
-
-    start: int
-    size: int
-
-
 def _in_tar(path: Path, name: str) -> Iterator[Picture]:
     """Pictures of a WebDataset tar, with the texts that share their names."""
-    extents, texts, end = {}, {}, path.stat().st_size
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                inside, extent = PurePosixPath(member.name), Extent(member.offset_data, member.size)
-                if not 0 <= extent.size <= end - extent.start:
-                    raise tarfile.TarError(f"{printable(member.name)} is beyond its end")
-                if member.isfile() and inside.suffix.lower() in ENDINGS:
-                    extents[inside] = extent
-                elif member.isfile() and inside.suffix == ".txt":
-                    texts[inside.with_suffix("")] = extent
-            # Damage behind the first file is the end for tarfile.
-            if _read_extents(path, Extent(tar.offset, tarfile.BLOCKSIZE), None)[0].strip(b"\0"):
-                raise tarfile.TarError(f"damaged at byte {tar.offset}")
-    except (tarfile.TarError, ValueError, OSError, OverflowError, MemoryError) as error:
-        reason = printable(str(error)) or "a header says more than it can hold"
-        raise ValueError(f"{path} is no whole tar file: {reason}") from None
-    for inside, extent in extents.items():
+    pictures, texts = {}, {}
+    for member in members_of(path):
+        inside = PurePosixPath(member.name)
+        if inside.suffix.lower() in ENDINGS:
+            pictures[inside] = member
+        elif inside.suffix == ".txt":
+            texts[inside.with_suffix("")] = member
+    for inside, member in pictures.items():
         text = texts.get(inside.with_suffix(""))
-        yield Picture(f"{name}:{inside}", partial(_read_extents, path, extent, text))
+        yield Picture(f"{name}:{inside}", partial(_read_members, path, member, text))
 
 
-def _read_extents(path: Path, picture: Extent, text: Extent | None) -> tuple[bytes, str | None]:
-    with path.open("rb") as file:
-        file.seek(picture.start)
-        packed = file.read(picture.size)
-        if text is None:
-            return packed, None
-        file.seek(text.start)
-        return packed, decoded(file.read(text.size), f"{path}: the text of a picture")
+def _read_members(path: Path, picture: Member, text: Member | None) -> tuple[bytes, str | None]:
+    packed = content_of(path, picture)
+    if text is None:
+        return packed, None
+    return packed, decoded(content_of(path, text), f"{path}: the text of a picture")
 
 
 def _in_records(path: Path, name: str) -> Iterator[Picture]:

@@ -87,6 +87,24 @@ def test_ctrl_c_before_a_command_is_known_is_a_line(monkeypatch, capsys, ended):
     assert (end.value.code, capsys.readouterr().err) == (130, "jaxsd: interrupted\n")
 
 
+def test_ctrl_c_while_something_is_imported_ends_at_once(tmp_path):
+    """An exception there makes modules in C crash: jaxlib aborts."""
+    (tmp_path / "lossy.py").write_text(
+        "import contextlib, signal\n"
+        "with contextlib.suppress(KeyboardInterrupt): signal.raise_signal(signal.SIGINT)\n"
+    )
+    program = "from jaxsd.cli.start import listen; listen(); import lossy; print('goes on')"
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (130, b"")
+    assert done.stderr == b"jaxsd: interrupted\n"
+
+
 def interrupted_import() -> ImportError:
     error = ImportError("C extensions could not be imported")
     error.__cause__ = KeyboardInterrupt()

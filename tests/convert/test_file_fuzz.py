@@ -1,23 +1,20 @@
-"""Random wrong files: each is read, or refused in one line, soon, and in little memory.
+"""Random wrong files of weights: each is read, or refused in one line, soon, and in little memory.
 
 `JAXSD_FUZZ=20000` tries that many of each kind instead of the few of a normal run.
 """
 
 import json
-import os
 import random
 import re
-import resource
 import struct
-import time
-import warnings
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from convert_fakes import unread
 from flax.serialization import to_bytes
+from fuzzing import NUMBERS, as_json, attempt, mutated, parts, scrambled, seeds
 from ip_adapter_fakes import adapter_tensors, full, plain, plus
+from motion_fakes import FRAMES, motion_tensors, original_name
 from tiny_models import TINY
 from torch_bytes import WRITERS, call, dict_of, name, number, of_array, storage, tensor, text
 
@@ -36,6 +33,8 @@ from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.tensors import in_memory
 from jaxsd.convert.files.weight_files import open_folder, open_weights
 from jaxsd.convert.ip_adapter import open_ip_adapter
+from jaxsd.convert.motion import open_motion
+from jaxsd.convert.motion_lora import with_loras
 from jaxsd.convert.original.single_file import model_of, table
 from jaxsd.convert.original.spec import spec_of
 from jaxsd.convert.original.spec_json import from_json, to_json
@@ -47,87 +46,7 @@ from jaxsd.convert.upscaler_layouts import LAYOUTS
 from jaxsd.families import PLAYGROUND, X4
 from jaxsd.upscalers import CompactConfig, RDNConfig, RRDBConfig
 
-CASES = int(os.environ.get("JAXSD_FUZZ", "150"))
-SECONDS = 2
-MEGABYTES = 400
-DEEP = "@deep@"
-"""Stands for a text that JSON cannot hold in other ways: lists within lists."""
-NUMBERS = (-1, 0, 1, 2, 3, 7, 64, 2**31, 2**40, 2**63, 2**64, 2**70, 10**399)
-HOSTILE = (
-    *NUMBERS,
-    *(None, True, False, 1.5, -0.0, 1e300, float("inf"), float("nan")),
-    *("", "x", "2", "F32", "F8_E8M0", "\x1b[2J", "a" * 100_000, "/", "..", DEEP),
-    *([], {}, [[]], {"x": 1}, [0, 2**70], ["x"], [1] * 100_000, [2**40] * 70, [None, 3]),
-)
-
-pytestmark = pytest.mark.parametrize("part", range(4))
-"""Each kind in four tests, so that a failure says more and workers can share them."""
-
-
-def seeds(part):
-    return range(part, CASES, 4)
-
-
-def attempt(read, seed):
-    """Runs `read`, which may refuse what it gets, but in no other way than ours."""
-    start = time.process_time()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            read()
-    except (ValueError, OSError) as error:
-        message = str(error)
-        assert message.isprintable(), (seed, message[:300])
-        assert len(message) < 5000, seed
-    assert time.process_time() - start < SECONDS, seed
-
-
-@pytest.fixture(autouse=True)
-def bounded_memory():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    yield
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    assert grown < MEGABYTES
-
-
-def mutated(rng, value):
-    """A JSON value with one of its inner values changed, removed or repeated."""
-    if isinstance(value, dict) and value and rng.random() < 0.9:
-        key = rng.choice(list(value))
-        match rng.randrange(12):
-            case 0:
-                return {k: v for k, v in value.items() if k != key}
-            case 1:
-                return value | {rng.choice(["", "x", "a" * 10_000, key + ".x"]): value[key]}
-        return value | {key: mutated(rng, value[key])}
-    if isinstance(value, list) and value and rng.random() < 0.7:
-        place = rng.randrange(len(value))
-        return [*value[:place], mutated(rng, value[place]), *value[place + rng.randrange(2) :]]
-    return rng.choice(HOSTILE)
-
-
-def as_json(rng, value):
-    deep = rng.choice(["[", '{"a":']) * 50_000
-    packed = json.dumps(value).replace(f'"{DEEP}"', deep).encode()
-    return scrambled(rng, packed) if rng.random() < 0.3 else packed
-
-
-def scrambled(rng, packed):
-    """Bytes of which some are changed, cut out, repeated, or end too soon."""
-    packed = bytearray(packed)
-    for _ in range(rng.choice((1, 1, 2, 8))):
-        place = rng.randrange(len(packed) + 1)
-        length = rng.choice((1, 1, 2, 8, 100))
-        match rng.randrange(4):
-            case 0:
-                packed[place : place + length] = rng.randbytes(length)
-            case 1:
-                del packed[place : place + length]
-            case 2:
-                packed[place:place] = packed[place : place + length] * rng.choice((1, 3))
-            case 3:
-                packed[place : place + 1] = bytes([rng.choice(b'"{}[],:.0129-e\xff\0')])
-    return bytes(packed[: rng.randrange(len(packed) + 1)] if rng.random() < 0.1 else packed)
+pytestmark = parts
 
 
 def read_file(path):
@@ -234,22 +153,35 @@ SPEC = TINY["sdxl"]
 UNET = unet_settings(SPEC.unet, linear_projection=True, sample_size=64, upcast_attention=False)
 
 
-def gguf_bytes():
-    """A small file of GGUF, version 3, with a few values and two tensors."""
+def gguf_bytes(rng):
+    """A small file of GGUF with a few values and two tensors, whose numbers may be others."""
+
+    def some(value, *others):
+        return rng.choice(others or (0, 1, 2**31, 2**32 - 1)) if rng.random() < 0.03 else value
+
+    def far(value):
+        return some(value, 0, 1, 7, 2**40, 2**62, 2**64 - 1)
 
     def packed(text):
-        return struct.pack("<Q", len(text)) + text
+        return struct.pack("<Q", far(len(text))) + text
+
+    def listed(depth):
+        inner = listed(depth - 1) if depth else packed(b"a") + packed(b"bc")
+        return struct.pack("<IQ", some(9 if depth else 8), far(1 if depth else 2)) + inner
 
     values = [
-        packed(b"general.alignment") + struct.pack("<II", 4, 32),
-        packed(b"names") + struct.pack("<IIQ", 9, 8, 2) + packed(b"a") + packed(b"bc"),
-        packed(b"comfy.gguf.orig_shape.x") + struct.pack("<IIQqq", 9, 11, 2, 32, 1),
+        packed(b"general.alignment") + struct.pack("<II", some(4), some(32)),
+        packed(b"names") + struct.pack("<I", 9) + listed(some(0, 3, 2000)),
+        packed(b"comfy.gguf.orig_shape.x") + struct.pack("<IIQ", 9, some(11, *range(14)), far(2)),
     ]
+    values[2] += struct.pack("<qq", some(32, -1, 2**62), 1)
+    kinds, name = (*range(40), 2**31), some(b"y", b"x", b"", b"\xff", b"a" * 70_000)
     tensors = [
-        packed(b"x") + struct.pack("<IQIQ", 1, 32, 8, 0),
-        packed(b"y") + struct.pack("<IQQIQ", 2, 2, 3, 1, 64),
+        packed(b"x") + struct.pack("<IQIQ", some(1), far(32), some(8, *kinds), far(0)),
+        packed(name) + struct.pack("<IQQIQ", some(2), far(2), far(3), some(1, *kinds), far(64)),
     ]
-    head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(values))
+    version = some(3, 0, 1, 2, 4)
+    head = struct.pack("<4sIQQ", b"GGUF", version, far(len(tensors)), far(len(values)))
     head += b"".join(values + tensors)
     return head + bytes(-len(head) % 32) + bytes(64 + 12)
 
@@ -257,7 +189,9 @@ def gguf_bytes():
 def test_gguf(tmp_path, part):
     path = tmp_path / "any.gguf"
     for seed in seeds(part):
-        path.write_bytes(scrambled(random.Random(seed), gguf_bytes()))
+        rng = random.Random(seed)
+        whole = gguf_bytes(rng)
+        path.write_bytes(scrambled(rng, whole) if rng.random() < 0.3 else whole)
 
         def read():
             for one in open_weights(path)[0].values():
@@ -320,7 +254,7 @@ def test_names_and_shapes_of_single_files(part):
     slots, shapes = table(SPEC)
     whole = {slot.name: _file_shape(shapes[slot.path], slot.kind) for slot in slots}
     names = list(whole)
-    for seed in list(seeds(part))[: CASES // 12]:
+    for seed in seeds(part, 3):
         rng = random.Random(seed)
         changed = dict(whole)
         for one in rng.sample(names, rng.choice((1, 2, 20))):
@@ -352,7 +286,7 @@ UPSCALERS = (
 def test_networks_that_enlarge(tmp_path, part):
     """Files of all layouts with tensors that are missing, too many, or of another shape."""
     path = tmp_path / "x.safetensors"
-    for seed in list(seeds(part))[: CASES // 12]:
+    for seed in seeds(part, 3):
         rng = random.Random(seed)
         sign, config = rng.choice(list(zip(LAYOUTS, UPSCALERS, strict=True)))
         _, shapes_of, name_of = LAYOUTS[sign]
@@ -381,7 +315,7 @@ def test_adapters_that_see_pictures(tmp_path, part):
     for kind in (plain, full, plus):
         tensors = adapter_tensors(unet, kind(24, unet.context_dim))
         shapes.append({name: tensor.shape for name, tensor in tensors.items()})
-    for seed in list(seeds(part))[: CASES // 12]:
+    for seed in seeds(part, 3):
         rng = random.Random(seed)
         changed = dict(rng.choice(shapes))
         for one in rng.sample(list(changed), rng.choice((1, 2, 9))):
@@ -407,7 +341,7 @@ FACTS = {"unet": '["GEGLU", "CrossAttention"]', "<s1>": "<embed>", "text_encoder
 def test_kinds_of_adapters(tmp_path, part):
     """Keys of all kinds of LoRA files, whole forms and pieces of them, with shapes that may fit."""
     forms = [form for kind in KINDS.values() for form in kind.forms]
-    for seed in list(seeds(part))[: CASES // 48]:
+    for seed in seeds(part, 12):
         rng = random.Random(seed)
         arrays = {}
         for stem in rng.sample(STEMS, rng.choice((1, 2))):
@@ -423,3 +357,56 @@ def test_kinds_of_adapters(tmp_path, part):
         path = tmp_path / "x.safetensors"
         write_safetensors(path, {key: in_memory(array) for key, array in arrays.items()}, facts)
         attempt(lambda path=path: read_lora(path, SPEC), seed)
+
+
+MOTION = {
+    name: motion_tensors(TINY["sd1"].unet, middle=middle)
+    for name, middle in (("v3", False), ("v2", True))
+}
+ADAPTER_CONFIG = {"_class_name": "MotionAdapter", "motion_num_attention_heads": 4}
+
+
+def test_motion_modules(tmp_path, part):
+    """Names and shapes of motion modules and of their LoRAs, some gone, some with other numbers."""
+    unet = TINY["sd1"].unet
+    kernel = "down_blocks.0.motion_modules.0.transformer_blocks.0.attn1.to_q"
+    lora = {f"{kernel}.lora_{role}.weight": (2, 32)[::way] for role, way in (("A", 1), ("B", -1))}
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    for seed in seeds(part, 3):
+        rng = random.Random(seed)
+        made = {name: t.shape for name, t in MOTION[rng.choice(("v2", "v3"))].items()}
+        made |= {
+            name.replace("attn1.to_q.weight", "pos_embed.pe"): (1, FRAMES, shape[1])
+            for name, shape in made.items()
+            if name.endswith("attn1.to_q.weight")
+        }
+        if rng.random() < 0.5:
+            made = {original_name(name): shape for name, shape in made.items()}
+        changed, changed_lora = (_with_others(rng, one) for one in (made, lora))
+        changed_lora |= lora if rng.random() < 0.5 else {}
+        for path, shapes in (("x", changed), ("l", changed_lora), ("adapter/model", changed)):
+            arrays = {name: in_memory(np.ones(shape, np.float16)) for name, shape in shapes.items()}
+            write_safetensors(tmp_path / f"{path}.safetensors", arrays, {})
+        (folder / "model.safetensors").rename(folder / "diffusion_pytorch_model.safetensors")
+        (folder / "config.json").write_bytes(as_json(rng, mutated(rng, ADAPTER_CONFIG)))
+
+        def read(place):
+            tensors = open_motion(place, unet, "sd1").tensors
+            for one in with_loras(tensors, [(tmp_path / "l.safetensors", 0.5)]).values():
+                one.read()
+
+        attempt(lambda: read(tmp_path / "x.safetensors"), seed)
+        attempt(lambda: read(folder), seed)
+
+
+def _with_others(rng, shapes):
+    """Names and shapes, of which at times a few are gone and a few are others."""
+    changed = dict(shapes)
+    for one in rng.sample(list(shapes), min(len(shapes), rng.choice((0, 1, 1, 2, 9)))):
+        shape = changed.pop(one)
+        number = rng.choice(("0", "1", "99", "10000000000", "x"))
+        name = re.sub(r"\d+", number, one, count=1)
+        other = tuple(rng.choice((0, 1, 2, 7, 32, 64)) for _ in range(rng.randrange(5)))
+        changed[rng.choice((one, name, f"module.{one}", name))] = rng.choice((shape, other))
+    return changed

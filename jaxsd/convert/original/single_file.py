@@ -80,7 +80,7 @@ def _usual_names(tensors: FlatTree) -> FlatTree:
     return named
 
 
-def _choose_ema(tensors: FlatTree, ema: bool | None) -> tuple[FlatTree, str]:
+def _choose_ema(path: Path, tensors: FlatTree, ema: bool | None) -> tuple[FlatTree, str]:
     """The file's tensors with the wanted U-Net under its usual names, and a word for which it is.
 
     The average of training lies under the U-Net's names without dots.
@@ -101,8 +101,8 @@ def _choose_ema(tensors: FlatTree, ema: bool | None) -> tuple[FlatTree, str]:
     if missing and ema:
         raise ValueError(f"its averaged U-Net lacks {missing} tensors; leave out ema")
     if missing:
-        text = f"the file's averaged U-Net lacks {missing} tensors, so the other one is read"
-        warnings.warn(text, stacklevel=2)
+        line = f"{path}: its averaged U-Net lacks {missing} tensors, so the other one is read"
+        warnings.warn(printable(line), stacklevel=2)
         return tensors, "single file, incomplete average left aside"
     return tensors | averaged, "single file, averaged weights (EMA) chosen"
 
@@ -139,7 +139,7 @@ def open_single_file(
     if f"{UNET}input_blocks.0.0.weight" not in stored:
         raise ValueError(f"{path} is {kind_of(stored)}, not a whole model of SD 1, 2 or XL")
     try:
-        tensors, files = _choose_ema(_usual_names(stored), ema)
+        tensors, files = _choose_ema(path, _usual_names(stored), ema)
         spec = _spec(tensors, facts, prediction)
         model = model_of(tensors, spec, str(path), strict=strict)
         check_together(model.spec)
@@ -180,7 +180,8 @@ def model_of(
     }
     strays = [name for name in tensors if not name.startswith(_PARTS)]
     tell_unused(where, strays)
-    tree = fill(slots, shapes, without(tensors, strays), f"as {spec.family} it", strict=strict)
+    own = without(tensors, strays)
+    tree = fill(slots, shapes, own, f"as {spec.family} it", strict=strict, file=where)
     parts = {part: _below(tree, part) for part in parameters(spec)}
     return StoredModel(spec=spec, tensors=parts)
 

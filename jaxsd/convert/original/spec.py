@@ -9,7 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from jaxsd.config import ModelSpec, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
-from jaxsd.convert.encoder import HEAD_WIDTH, EncoderNames, check_groups, encoder_config
+from jaxsd.convert.encoder import (
+    HEAD_WIDTH,
+    EncoderNames,
+    check_groups,
+    check_heads,
+    encoder_config,
+)
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.original.modules import encoder_names
@@ -114,6 +120,8 @@ def unet_of(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool
     config, linear = encoder_config(shapes, names, pooled_dim)
     if _LABELS in shapes:
         config = _enlarging(config, shapes, names)
+    elif linear or config.added:
+        check_heads(config)
     check_groups(config)
     guidance_dim = None
     if "time_embedding.cond_proj.weight" in shapes:
@@ -183,7 +191,7 @@ def _clip(tensors: FlatTree, prefix: str, alike: TextConfig) -> TextConfig:
         alike,
         width=width,
         layers=shapes.count("encoder.layers."),
-        heads=width // HEAD_WIDTH,
+        heads=_heads(width),
         mlp_width=shapes.size("encoder.layers.0.mlp.fc1.weight", 0),
         vocab_size=shapes.size("embeddings.token_embedding.weight", 0),
         max_length=shapes.size("embeddings.position_embedding.weight", 0),
@@ -211,9 +219,23 @@ def _openclip(tensors: FlatTree, prefix: str, alike: TextConfig) -> TextConfig:
         alike,
         width=width,
         layers=layers,
-        heads=width // HEAD_WIDTH,
+        heads=_heads(width),
         mlp_width=shapes.size("transformer.resblocks.0.mlp.c_fc.weight", 0),
         vocab_size=shapes.size("token_embedding.weight", 0),
         max_length=shapes.size("positional_embedding", 0),
         projection_dim=projection_dim,
     )
+
+
+def _heads(width: int) -> int:
+    """The heads of a text encoder.
+
+    Raises:
+      ValueError: it has none of the width that all heads of the original code have.
+    """
+    if not width or width % HEAD_WIDTH:
+        raise ValueError(
+            f"its text encoder is {width} wide, which is no multiple of {HEAD_WIDTH}, the width of "
+            "a head; take a folder of diffusers, whose config.json says how many heads there are"
+        )
+    return width // HEAD_WIDTH
