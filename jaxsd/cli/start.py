@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
 TYPE_CHECKING = False  # `typing` takes half of the time until Ctrl-C is listened for
 if TYPE_CHECKING:
-    from types import FrameType
+    from types import CodeType, FrameType
 
 INTERRUPTED = 130
 """Status of a program that Ctrl-C ended: 128 + SIGINT."""
@@ -38,19 +39,29 @@ def _interrupt(_: int, frame: FrameType | None) -> None:
     """Ends the program in good order; the second time at once, whatever it waits for.
 
     While a module is imported it ends at once too: modules in C crash at an exception, or lose it,
-    and files that are written appear when they are whole.
+    and files that are written appear when they are whole. While garbage is collected, where Python
+    ignores exceptions, it waits.
     """
+    around = _codes(frame)
+    if any(getattr(callback, "__code__", None) in around for callback in gc.callbacks):
+        from threading import Timer
+
+        Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return
     signal.signal(signal.SIGINT, _interrupt_again)
-    if _is_importing(frame):
+    if any(code.co_filename == _IMPORTING for code in around):
         os.write(2, b"jaxsd: interrupted\n")
         os._exit(INTERRUPTED)
     raise KeyboardInterrupt
 
 
-def _is_importing(frame: FrameType | None) -> bool:
-    while frame is not None and frame.f_code.co_filename != _IMPORTING:
+def _codes(frame: FrameType | None) -> list[CodeType]:
+    """The functions that are being run, the innermost first."""
+    found = []
+    while frame is not None:
+        found.append(frame.f_code)
         frame = frame.f_back
-    return frame is not None
+    return found
 
 
 def _interrupt_again(*_: object) -> None:

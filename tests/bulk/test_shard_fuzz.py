@@ -31,7 +31,7 @@ STRANGE = (
     ".png",
     "x.PNG",
 )
-KINDS = (*(b"0" * 20), *b"\0\0\x31\x32\x35\x36\x37SLKxgXNDZ")
+KINDS = (*(b"0" * 200), *b"\0\0\x31\x32\x35\x36\x37SLKxgXNDZ")
 """Types of members: mostly files, and links, folders, long names, pax tables, sparse files."""
 
 HOLES = bytes(41) + b"%011o\0" % 0 + b"%011o\0" % 8 + bytes(73) + b"%011o\0" % 2**30 + bytes(17)
@@ -41,10 +41,10 @@ HOLES = bytes(41) + b"%011o\0" % 0 + b"%011o\0" % 8 + bytes(73) + b"%011o\0" % 2
 def number(rng, value, width):
     """A number as a header holds it: octal, or in base 256, or nothing of the kind."""
     octal = b"%0*o\0" % (width - 1, value)
-    if rng.random() < 0.95:
+    if rng.random() < 0.99:
         return octal
-    big = rng.choice((2**33, 2**62, 2**80))
-    odd = (b"\x80" + big.to_bytes(width - 1, "big"), b"\xff" * width, b"-1", b"9" * width, b" ")
+    big = rng.choice((2**33, 2**47, 2**55)).to_bytes(7, "big").rjust(width - 1, b"\0")
+    odd = (b"\x80" + big, b"\xff" * width, b"-1", b"9" * width, b" ")
     return rng.choice(odd)[:width].ljust(width, b"\0")
 
 
@@ -52,7 +52,7 @@ def member(rng, name, content):
     """A header and a content, whose header may say something else."""
     name = name.encode("latin-1")
     kind = bytes([rng.choice(KINDS)])
-    size = len(content) if rng.random() < 0.95 else rng.choice((0, 1, 511, 10**6))
+    size = len(content) if rng.random() < 0.97 else rng.choice((0, 1, 511, 10**6))
     head = bytearray(
         name[:100].ljust(100, b"\0")
         + b"".join(number(rng, value, 8) for value in (0o644, 0, 0))
@@ -66,7 +66,7 @@ def member(rng, name, content):
         + number(rng, 0, 8) * 2
         + rng.choice((bytes(167), b"a/b".ljust(167, b"\0"), bytes([7]) * 167, HOLES))
     )
-    if rng.random() < 0.97:
+    if rng.random() < 0.99:
         head[148:156] = b"%06o\0 " % sum(head)
     return bytes(head) + content + bytes(-len(content) % 512)
 

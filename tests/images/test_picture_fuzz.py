@@ -70,21 +70,28 @@ def chunk(rng, name, content):
 
 
 def text_chunk(rng):
+    """A text under its name, in one of the ways that a PNG can have it."""
     name, text = written(rng)
-    packed = zlib.compress(text, 1)
-    if rng.random() < 0.2:
-        packed = rng.choice((zlib.compress(bytes(10**7), 1), packed[:-5], packed + packed, b""))
-    return rng.choice(
-        (
-            chunk(rng, b"tEXt", name.encode() + b"\0" + text),
-            chunk(rng, b"comf", name.encode() + b"\0" + text),
-            chunk(rng, b"zTXt", name.encode() + b"\0\0" + packed),
-            chunk(rng, b"iTXt", name.encode() + b"\0\1\0en\0\0" + packed),
-            chunk(rng, b"iTXt", name.encode() + b"\0\0\0\0\0" + text),
-            chunk(rng, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp(rng)),
-            chunk(rng, b"eXIf", tiff(rng)),
-        )
+    key = name.encode() + b"\0"
+    kinds = (
+        lambda: chunk(rng, b"tEXt", key + text),
+        lambda: chunk(rng, b"comf", key + text),
+        lambda: chunk(rng, b"zTXt", key + b"\0" + compressed(rng, text)),
+        lambda: chunk(rng, b"iTXt", key + b"\1\0en\0\0" + compressed(rng, text)),
+        lambda: chunk(rng, b"iTXt", key + b"\0\0\0\0" + text),
+        lambda: chunk(rng, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp(rng)),
+        lambda: chunk(rng, b"eXIf", tiff(rng)),
     )
+    return rng.choice(kinds)()
+
+
+LARGE = zlib.compress(bytes(10**7))
+"""Little that becomes much."""
+
+
+def compressed(rng, text):
+    packed = zlib.compress(text, 1)
+    return rng.choice((*[packed] * 9, LARGE, packed[:-5], packed + packed, b""))
 
 
 def png(rng):
@@ -162,16 +169,17 @@ def xmp(rng):
 def saved(rng):
     """A JPEG, WebP, TIFF or GIF with EXIF, XMP and a comment."""
     file, kind = io.BytesIO(), rng.choice(("JPEG", "WEBP", "TIFF", "GIF"))
+    text, about, exif = written(rng)[1], xmp(rng), b"Exif\0\0" + tiff(rng)
     packed = {
-        "JPEG": {"exif": b"Exif\0\0" + tiff(rng)[:65_000], "comment": written(rng)[1][:65_000]},
-        "WEBP": {"exif": b"Exif\0\0" + tiff(rng), "xmp": xmp(rng)},
-        "TIFF": {"tiffinfo": {270: written(rng)[1].decode("latin-1"), 700: xmp(rng)}},
-        "GIF": {"comment": written(rng)[1]},
+        "JPEG": {"exif": exif[:65_000], "comment": text[:65_000]},
+        "WEBP": {"exif": exif, "xmp": about},
+        "TIFF": {"tiffinfo": {270: text.decode("latin-1"), 700: about}},
+        "GIF": {"comment": text},
     }
     Image.new("RGB", (8, 8), (1, 2, 3)).save(file, kind, **packed[kind])
     whole = file.getvalue()
     if kind == "JPEG":
-        about = b"http://ns.adobe.com/xap/1.0/\0" + xmp(rng)[:65_000]
+        about = b"http://ns.adobe.com/xap/1.0/\0" + about[:65_000]
         whole = whole[:2] + struct.pack(">2sH", b"\xff\xe1", len(about) + 2) + about + whole[2:]
     return whole
 
