@@ -3,13 +3,14 @@
 import json
 import os
 import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzzing import attempt
+from fuzzing import SECONDS
 from tiny_models import TINY
 
 from jaxsd.bulk.config import BulkConfig
@@ -129,9 +130,14 @@ def test_what_is_wrong_is_one_line(name: str, tmp_path: Path) -> None:
 
 
 def _refused(path: Path, several: Iterator[bytes], read: Callable[[Path], object]) -> int:
-    """How many are refused, in one line each, soon."""
-    count = 0
-    for number, packed in enumerate(several):
+    errors = []
+    for packed in several:
         path.write_bytes(toml_of(packed) if path.suffix == ".toml" else packed)
-        count += attempt(lambda: read(path), number)
-    return count
+        start = time.process_time()
+        try:
+            read(path)
+        except (ValueError, OSError) as error:
+            errors.append(str(error))
+        assert time.process_time() - start < SECONDS, packed[:1000]
+    assert [error for error in errors if "\n" in error] == []
+    return len(errors)

@@ -14,6 +14,7 @@ from jaxsd.convert.names import torch_slots
 from jaxsd.convert.parameters import motion_parameters
 from jaxsd.convert.slots import fill
 from jaxsd.families import FAMILIES
+from jaxsd.terminal import printable
 
 ADAPTER = "MotionAdapter"
 KIND = "AnimateDiff's motion modules"
@@ -58,7 +59,8 @@ def open_motion(path: Path, unet: UNetConfig, family: str) -> StoredMotion:
     tensors = modern(tensors)
     _check_family(path, tensors, unet, family)
     try:
-        lengths = {t.shape[1] for name, t in tensors.items() if _POSITIONS.search(name)}
+        named = FileShapes(tensors, "")
+        lengths = {named.size(name, 1) for name in tensors if _POSITIONS.search(name)}
         if len(lengths) != 1:
             raise ValueError(f"it has positions of {sorted(lengths) or 'no'} frames, not of one")
         depth = FileShapes(tensors, _FIRST).count("transformer_blocks.")
@@ -67,7 +69,7 @@ def open_motion(path: Path, unet: UNetConfig, family: str) -> StoredMotion:
         learnt = {name: t for name, t in tensors.items() if not _POSITIONS.search(name)}
         return StoredMotion(config, fill(torch_slots(shapes), shapes, learnt, "it"))
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read as motion modules: {error}") from error
+        raise ValueError(printable(f"{path} cannot be read as motion modules: {error}")) from error
 
 
 def modern(tensors: FlatTree) -> FlatTree:
@@ -86,8 +88,7 @@ def _heads_of(folder: Path) -> int:
     """The heads that a folder's config.json states; shapes say all else."""
     where = folder / "config.json"
     fields = Fields(read_json(where), str(where))
-    if (kind := fields.get("_class_name", ADAPTER)) != ADAPTER:
-        raise ValueError(f"{folder} is a {kind}, not a {ADAPTER}")
+    fields.one_of("_class_name", (ADAPTER,), ADAPTER)
     fields.require({"conv_in_channels": None})
     return fields.number("motion_num_attention_heads", MotionConfig.heads)
 

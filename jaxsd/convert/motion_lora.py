@@ -9,6 +9,7 @@ import numpy as np
 from jaxsd.convert.files.tensors import FlatTree, LazyTensor
 from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.motion import modern
+from jaxsd.terminal import printable
 
 _KEY = re.compile(
     r"(?:unet\.)?(?P<module>\w+_blocks?(?:\.\d+)?\.motion_modules\.\d+\.transformer_blocks\.\d+"
@@ -41,14 +42,14 @@ def _pairs(path: Path, kernels: FlatTree) -> dict[str, tuple[LazyTensor, LazyTen
     found: dict[str, dict[str, LazyTensor]] = {}
     for name, tensor in modern(open_weights(path)[0]).items():
         if (match := _KEY.fullmatch(name)) is None:
-            raise ValueError(f"{path} is no LoRA of motion modules: it has {name}")
+            raise ValueError(printable(f"{path} is no LoRA of motion modules: it has {name}"))
         module = re.sub(r"\.(\d+)(?=\.)", r"_\1", match["module"]).replace(".", "/")
         kernel = match["kernel"] + "_0" * (match["kernel"] == "to_out")
         found.setdefault(f"{module}/{kernel}/kernel", {})[_ROLES[match["role"]]] = tensor
     for name, factors in found.items():
         shapes = {role: tensor.shape for role, tensor in factors.items()}
         inputs, outputs = kernels[name].shape if name in kernels else (0, 0)
-        rank = shapes.get("down", (0,))[0]
+        rank = next(iter(shapes.get("down", ())), 0)
         if shapes != {"down": (rank, inputs), "up": (outputs, rank)}:
             raise ValueError(f"{path} is a LoRA of other motion modules: {name} {shapes}")
     return {name: (factors["down"], factors["up"]) for name, factors in found.items()}

@@ -90,9 +90,12 @@ def test_wrong_files_are_one_line(tmp_path: Path) -> None:
     made = load_file(path)
     few = {name: t for name, t in made.items() if not name.endswith("ff_norm.bias")}
     save_file(few, tmp_path / "few.safetensors")
+    flat = {name: t[0, 0] if name.endswith(".pe") else t for name, t in made.items()}
+    save_file(flat, tmp_path / "flat.safetensors")
     save_file({"lora_unet_x.lora_down.weight": np.zeros((2, 2), np.float32)}, tmp_path / "lora.pt")
     for name, says in (
         ("few.safetensors", "few.safetensors cannot be read as motion modules: it does not fit"),
+        ("flat.safetensors", r"motion modules: .*pos_encoder\.pe is missing or of the wrong shape"),
         ("lora.pt", "lora.pt is a LoRA, and not AnimateDiff's motion modules"),
     ):
         with pytest.raises(ValueError, match=says) as error:
@@ -102,6 +105,12 @@ def test_wrong_files_are_one_line(tmp_path: Path) -> None:
         open_motion(path, TINY["sdxl"].unet, "sdxl")
     with pytest.raises(ValueError, match="conv_in_channels = 9 is not supported"):
         open_motion(folder_of(tmp_path / "pia", conv_in_channels=9), UNET, "sd1")
+    with pytest.raises(ValueError, match=r"_class_name = 'x\\x1b' is not one of MotionAdapter"):
+        open_motion(folder_of(tmp_path / "x", _class_name="x\x1b"), UNET, "sd1")
+    kernel = "down_blocks.0.motion_modules.0.transformer_blocks.0.attn1.to_q"
+    save_file({f"{kernel}.lora_A.weight": np.array(1, np.float32)}, tmp_path / "l.safetensors")
+    with pytest.raises(ValueError, match="is a LoRA of other motion modules: down_blocks_0"):
+        with_loras({}, [(tmp_path / "l.safetensors", 1.0)])
     with pytest.raises(ValueError, match=r"mm.safetensors is no LoRA of motion modules: it has"):
         with_loras({}, [(path, 1.0)])
     told = Settings(motion=str(path), motion_context=(32, 4))
