@@ -94,6 +94,11 @@ def test_parameters_leave_out_what_is_not_known():
     assert parse_parameters(text)["Model"] == "emoji"
 
 
+def test_lines_may_end_as_windows_ends_them():
+    text = parameters_text(made(negative_prompt="grey,\nblurry"))
+    assert parse_parameters(text.replace("\n", "\r\n") + "\r\n") == parse_parameters(text)
+
+
 def test_parameters_are_read_by_the_grammar_of_webui():
     # Written from the description of webui's reader: the last line, pairs, quoted values.
     pair = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')

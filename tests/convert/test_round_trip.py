@@ -271,7 +271,8 @@ def test_averages_in_a_single_file(tmp_path):
     lacking = averaged_name("model.diffusion_model.out.2.weight")
     rewrite(path, lambda tensors: {n: t for n, t in tensors.items() if n != lacking})
     with pytest.warns(
-        UserWarning, match="averaged U-Net lacks 1 tensors, so the other one is read"
+        UserWarning,
+        match=r"\.safetensors: its averaged U-Net lacks 1 tensors, so the other one is read",
     ):
         assert_same(convert.read(path)[1], last)
     with pytest.raises(ValueError, match="averaged U-Net lacks 1 tensors; leave out ema"):

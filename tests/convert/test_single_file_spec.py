@@ -139,6 +139,30 @@ def test_a_file_without_a_part(tmp_path, part, complaint):
         convert.read(tmp_path / "b.safetensors")
 
 
+SDXL = SMALL["sdxl"]
+NARROW = (Level(64, 1, 0, 1), Level(96, 1, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("spec", "complaint"),
+    [
+        (
+            replace(SD1, text=(replace(CLIP, width=96, heads=2),)),
+            "its text encoder is 96 wide, which is no multiple of 64, the width of a head; take a",
+        ),
+        (
+            replace(SDXL, unet=replace(SDXL.unet, levels=NARROW)),
+            r"its U-Net has attention at \[96\] channels, which are not multiples of 64",
+        ),
+    ],
+)
+def test_heads_that_nothing_tells_are_not_guessed(tmp_path, spec, complaint):
+    path = tmp_path / "a.safetensors"
+    bare_file(path, spec, random_model(spec))
+    with pytest.raises(ValueError, match=complaint):
+        convert.read(path)
+
+
 @pytest.mark.parametrize(
     "metadata", ["{}", "[]", "{", '{"family": 3}', '{"nonsense": 1}', "null"], ids=repr
 )
