@@ -99,11 +99,10 @@ def png(rng):
     depth, colour = rng.choice(((8, 2), (8, 6), (16, 0), (1, 3), (8, 6), (3, 9)))
     sides = [rng.choice((8, 8, 8, 8, 0, 2**31)) for _ in range(2)]
     head = struct.pack(">IIBBBBB", *sides, depth, colour, 0, 0, 0)
-    rows = bytes(8 * 33)
-    several = [
-        text_chunk(rng) for _ in range(rng.choice((1, 2, 2000 if rng.random() < 0.1 else 3)))
-    ]
-    several += [chunk(rng, b"PLTE", bytes(6)), chunk(rng, b"IDAT", zlib.compress(rows))]
+    several = [text_chunk(rng) for _ in range(rng.choice((1, 2, 3)))]
+    if rng.random() < 0.03:
+        several = (several * 2000)[: 2**24 // max(map(len, several))]
+    several += [chunk(rng, b"PLTE", bytes(6)), chunk(rng, b"IDAT", zlib.compress(bytes(8 * 33)))]
     rng.shuffle(several)
     end = chunk(rng, b"IEND", b"") if rng.random() < 0.9 else b""
     return b"\x89PNG\r\n\x1a\n" + chunk(rng, b"IHDR", head) + b"".join(several) + end
@@ -135,6 +134,20 @@ def tiff(rng):
     return bytes(packed + comment)
 
 
+INSIDE = (
+    "<a>" * 50_000,
+    "<a b='c'/>" * 50_000,
+    "<rdf:Description>" * 3000 + "</rdf:Description>" * 3000,
+    "<x:y/>",
+)
+ATTRIBUTES = " " + "a='b' " * 10_000
+DOCTYPES = (
+    *("", "", "", "<?xml version='1.0' encoding='utf-16'?>", "\ufeff"),
+    "<!DOCTYPE a [<!ENTITY a 'aaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;'>]>",
+    "<!DOCTYPE a SYSTEM 'file:///etc/passwd'>",
+)
+
+
 def xmp(rng):
     """XMP with a text in one of its places, and with what XML can do to a reader."""
     text = written(rng)[1].decode("latin-1").replace("<", "&lt;")[:200_000]
@@ -143,20 +156,11 @@ def xmp(rng):
         (
             f"<exif:UserComment><rdf:Alt><rdf:li>{text}</rdf:li></rdf:Alt></exif:UserComment>",
             f"<dc:description>{text}</dc:description>",
-            "<a>" * 50_000,
-            "<a b='c'/>" * 50_000,
-            "<rdf:Description>" * 3000 + "</rdf:Description>" * 3000,
-            "<x:y/>",
+            *INSIDE,
         )
     )
-    told = rng.choice(("", f' xmp:CreatorTool="{text[:300]}"', " " + "a='b' " * 10_000))
-    doctype = rng.choice(
-        (
-            *("", "", "", "<?xml version='1.0' encoding='utf-16'?>", "\ufeff"),
-            "<!DOCTYPE a [<!ENTITY a 'aaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;'>]>",
-            "<!DOCTYPE a SYSTEM 'file:///etc/passwd'>",
-        )
-    )
+    told = rng.choice(("", f' xmp:CreatorTool="{text[:300]}"', ATTRIBUTES))
+    doctype = rng.choice(DOCTYPES)
     whole = (
         f"{doctype}<x:xmpmeta xmlns:x='adobe:ns:meta/' xmlns:xmp='http://ns.adobe.com/xap/1.0/' "
         "xmlns:dc='http://purl.org/dc/elements/1.1/' xmlns:exif='http://ns.adobe.com/exif/1.0/'>"
