@@ -78,7 +78,7 @@ def test_a_setting_that_changes_the_noise_is_refused(setting: str, value: Any, w
 
 def test_a_number_that_makes_no_schedule_is_refused_wherever_it_stands() -> None:
     """Also where a file written here says it, and before anything of that size is made."""
-    assert "train_steps = 10000000000 should be 1 to 100000" in complaint(
+    assert "num_train_timesteps = 10000000000 should be 1 to 100000" in complaint(
         num_train_timesteps=10**10
     )
     table = json.loads(to_json(SD1))

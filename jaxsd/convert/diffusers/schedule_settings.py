@@ -138,7 +138,8 @@ def schedule_config(config: Config, where: str) -> tuple[ScheduleConfig, Predict
     try:
         return ScheduleConfig(**said), _PREDICTIONS[prediction]
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
+        told = str(error).replace("train_steps", "num_train_timesteps")
+        raise ValueError(f"{where}: {told}") from None
 
 
 def _number(
