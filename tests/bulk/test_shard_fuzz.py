@@ -99,7 +99,7 @@ def tar(rng):
         if rng.random() < 0.1:
             several.append(member(rng, "pax", pax(rng)))
     if rng.random() < 0.05:
-        several *= 300
+        several = (several * 300)[: 2**22 // max(map(len, several), default=1)]
     rng.shuffle(several)
     whole = b"".join(several) + bytes(rng.choice((1024, 1024, 0, 100)))
     return scrambled(rng, whole) if rng.random() < 0.2 else whole
