@@ -1,6 +1,6 @@
 """Where the files lie in a tar file that anybody may have made, such as a shard of WebDataset.
 
-The standard library's `tarfile` reads some headers of a megabyte for hours, calls itself once for
+The standard library's `tarfile` takes ten minutes for some headers of a megabyte, calls itself for
 each header that belongs to another, and fills the holes of sparse files with memory.
 """
 
