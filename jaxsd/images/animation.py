@@ -9,6 +9,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from jaxsd.images.files import exif_of
+from jaxsd.images.opening import frames_in, upright
+from jaxsd.images.pixels import bytes_of, on_white
 
 COLOURS = 256
 """Of a frame of a GIF."""
@@ -52,11 +54,14 @@ def zoomed(image: np.ndarray, zoom: float, enlarge: int) -> np.ndarray:
 
 
 def frames_of(path: Path) -> Iterator[np.ndarray]:
-    """The frames of such a file, uint8 [H, W, 3]; frames that are alike may have become one."""
-    with Image.open(path) as file:
-        for number in range(getattr(file, "n_frames", 1)):
-            file.seek(number)
-            yield np.asarray(file.convert("RGB"))
+    """The frames of such a file, uint8 [H, W, 3], as `read_image` reads pictures; frames that are
+    alike may have become one.
+
+    Raises:
+      OSError: it can not be read.
+    """
+    for image in frames_in(path):
+        yield bytes_of(upright(image), on_white)
 
 
 def times_of(path: Path, usual: float) -> list[float]:
@@ -65,13 +70,7 @@ def times_of(path: Path, usual: float) -> list[float]:
     Raises:
       OSError: it can not be read.
     """
-    seconds = []
-    with Image.open(path) as file:
-        for number in range(getattr(file, "n_frames", 1)):
-            file.seek(number)
-            file.load()  # WebP says it only then
-            seconds.append(file.info.get("duration", 0) / 1000 or usual)
-    return seconds
+    return [image.info.get("duration", 0) / 1000 or usual for image in frames_in(path)]
 
 
 def _picture(frame: np.ndarray, kind: str) -> Image.Image:

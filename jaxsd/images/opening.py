@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -83,13 +84,33 @@ def opened(path: File, *, header: bool = False) -> Iterator[Image.Image]:
                 raise OSError(f"no picture: {error}") from error
 
 
-def _read(file: BinaryIO, header: bool) -> Image.Image:
+def frames_in(path: File) -> Iterator[Image.Image]:
+    """The frames of an animated picture file in turn; it is one picture, which becomes the next.
+
+    Raises:
+      OSError: as `opened`.
+    """
+    with in_file(path) as file, _read(file, header=False, moving=True) as image:
+        yield image
+        for number in itertools.count(1):
+            try:
+                image.seek(number)
+                _check_size(*image.size)
+                image.load()
+            except EOFError:
+                return
+            except Exception as error:  # Pillow's readers let errors of every kind pass
+                raise OSError(f"no picture: frame {number}: {error}") from error
+            yield image
+
+
+def _read(file: BinaryIO, header: bool, moving: bool = False) -> Image.Image:
     try:
         file.seek(0)
         is_png = file.read(len(SIGNATURE)) == SIGNATURE
         if is_png:
             _check_size(*size_in(file))
-            file = bare(file, header=header)
+            file = bare(file, header=header, moving=moving)
         image = Image.open(file, formats=("PNG",) if is_png else _kinds())
         _check_size(*image.size)
         if not header:

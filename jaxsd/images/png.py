@@ -11,6 +11,7 @@ MAX_TEXT = 2**23
 """Bytes that all texts of a picture have, at most; those beyond are left out."""
 
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"comf")  # the last is ComfyUI's, in animated pictures
+_FRAMES = (b"acTL", b"fcTL", b"fdAT")
 XMP = "XML:com.adobe.xmp"
 """The name of the text that is XMP."""
 _XMP = XMP.encode() + b"\0\0"  # it is not compressed, and may have the orientation
@@ -45,7 +46,7 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
         place += size + 12
 
 
-def bare(file: BinaryIO, *, header: bool) -> io.BytesIO:
+def bare(file: BinaryIO, *, header: bool, moving: bool = False) -> io.BytesIO:
     """A PNG with the chunks that its pixels and its orientation need, and no others.
 
     So that no profile and no text, damaged or long, can prevent the pixels from being read. The
@@ -53,6 +54,7 @@ def bare(file: BinaryIO, *, header: bool) -> io.BytesIO:
 
     Args:
       header: True to leave out the pixels.
+      moving: True to keep the other frames of an animated PNG.
     """
     before, behind = [], [_END] * header
     for chunk in chunks(file):
@@ -63,7 +65,8 @@ def bare(file: BinaryIO, *, header: bool) -> io.BytesIO:
                 before += [packed] * about
         elif name in (b"IHDR", b"PLTE", b"tRNS"):
             before.append(_packed(file, chunk))
-        elif not header and not name[0] & 32:  # a capital: decoders must know it
+        elif not header and (not name[0] & 32 or (moving and name in _FRAMES)):
+            # A capital: decoders must know it.
             behind.append(_packed(file, chunk))
     return io.BytesIO(b"".join([SIGNATURE, *before, *behind]))
 

@@ -13,6 +13,11 @@ KEPT = 50_000
 
 _NAMES = {"mu", "sigma", "feats", "count", "weights"}
 _NO_STATISTICS = "is no .npz file of statistics, or a damaged one"
+_SMALL, _RATIO = 2**26, 20
+"""Bytes that any file may become; times its size that a larger one may. Features do not get smaller
+when they are compressed; zeros do, a thousand times.
+"""
+_SAVE = "save them with numpy.savez"
 
 
 @dataclass
@@ -106,13 +111,17 @@ def read_statistics(path: Path, dim: int) -> Statistics:
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in _NAMES & set(stored.files)}
+            size = sum(one.file_size for one in stored.zip.infolist())
+            fits = size <= max(_SMALL, _RATIO * path.stat().st_size)
+            arrays = {name: stored[name] for name in _NAMES & set(stored.files) if fits}
     except OSError as error:
         if error.errno is not None:
             raise
         raise ValueError(f"{path} {_NO_STATISTICS}") from None
     except Exception:  # NumPy lets errors of every kind pass
         raise ValueError(f"{path} {_NO_STATISTICS}") from None
+    if not fits:
+        raise ValueError(f"{path} would become {size} bytes, more than statistics do; {_SAVE}")
     if lacking := sorted({"mu", "sigma"} - set(arrays)):
         raise ValueError(f"{path} lacks {' and '.join(lacking)}, which statistics have")
     for name in {"mu", "sigma", "feats"} & set(arrays):

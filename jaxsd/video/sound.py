@@ -8,7 +8,9 @@ import numpy as np
 
 ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
 MOST_SECONDS = 3600
-"""Of a sound: it is held in memory as float32, some 1.3 GB for two channels of an hour."""
+"""Of a sound."""
+MOST_SAMPLES = 2 * 48_000 * MOST_SECONDS
+"""Of all channels: a sound is held in memory as float32, which is 1.3 GB then."""
 
 
 class Sound(NamedTuple):
@@ -51,6 +53,11 @@ def read_sound(path: str) -> Sound:
         if told.frames > MOST_SECONDS * told.samplerate:
             raise ValueError(
                 f"audio {path} has {told.duration:.0f} seconds; at most {MOST_SECONDS} are read"
+            )
+        if told.frames * told.channels > MOST_SAMPLES:
+            raise ValueError(
+                f"audio {path} has {told.frames * told.channels} samples in {told.channels} "
+                f"channels; at most {MOST_SAMPLES} are read"
             )
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:

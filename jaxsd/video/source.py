@@ -1,14 +1,16 @@
 """A clip to draw over: its frames, from a folder, an animated picture, or a file of FFmpeg's."""
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxsd.images import ENDINGS, read_image, write_picture
 from jaxsd.images.animation import frames_of, times_of
+from jaxsd.images.opening import MAX_PIXELS
 
 MOST_TIMES = 1_000_000
 """Frames of a clip that are looked at."""
@@ -48,11 +50,14 @@ def open_source(path: str, fps: float) -> Source:
     if place.is_dir():
         durations = [1 / fps] * len(_files(place))
     elif place.suffix.lower() in ENDINGS:
-        durations = times_of(place, 1 / fps)
+        with _naming(place):
+            durations = times_of(place, 1 / fps)
     else:
         durations = _durations_of(place)
     if not durations:
         raise ValueError(f"clip {path} has no pictures")
+    if len(durations) > MOST_TIMES:
+        raise ValueError(f"clip {path} has {len(durations)} frames; at most {MOST_TIMES} are read")
     ends = np.cumsum(durations)
     return Source(place, np.concatenate([[0.0], ends[:-1]]), float(ends[-1]))
 
@@ -93,14 +98,17 @@ def _files(folder: Path) -> list[Path]:
 
 def _frames_of(path: Path) -> Iterator[np.ndarray]:
     if path.is_dir():
-        yield from map(read_image, _files(path))
+        for file in _files(path):
+            with _naming(file):
+                yield read_image(file)
     elif path.suffix.lower() in ENDINGS:
-        yield from frames_of(path)
+        with _naming(path):
+            yield from frames_of(path)
     else:
-        import av
-
-        with av.open(str(path)) as file:
-            for frame in file.decode(video=0):
+        with _film(path) as film:
+            for frame in film.decode(video=0):
+                if frame.width * frame.height > MAX_PIXELS:
+                    raise OSError(f"clip {path} has frames of {frame.width} x {frame.height}")
                 yield frame.to_ndarray(format="rgb24")
 
 
@@ -111,6 +119,22 @@ def _durations_of(path: Path) -> list[float]:
       ValueError: PyAV is not installed.
       OSError: it is no film.
     """
+    with _film(path) as film:
+        stream = film.streams.video[0]
+        unit, packets = float(stream.time_base), film.demux(stream)
+        times = sorted(one.pts * unit for one in packets if one.pts is not None)
+        usual = 1 / float(stream.average_rate or 24)
+    return [*np.diff(times), usual] if times else []
+
+
+@contextlib.contextmanager
+def _film(path: Path) -> Iterator[Any]:
+    """A film, opened by PyAV.
+
+    Raises:
+      ValueError: PyAV is not installed, or the film has no pictures.
+      OSError: it is no film, or damaged.
+    """
     try:
         import av
     except ImportError:
@@ -119,12 +143,15 @@ def _durations_of(path: Path) -> list[float]:
         with av.open(str(path)) as file:
             if not file.streams.video:
                 raise ValueError(f"clip {path} has no pictures")
-            stream = file.streams.video[0]
-            unit, packets = float(stream.time_base), file.demux(stream)
-            times = sorted(one.pts * unit for one in packets if one.pts is not None)
-            usual = 1 / float(stream.average_rate or 24)
+            yield file
     except av.error.FFmpegError as error:
         raise OSError(f"clip {path} can not be read as a film: {error.strerror}") from None
-    if len(times) > MOST_TIMES:
-        raise ValueError(f"clip {path} has {len(times)} frames; at most {MOST_TIMES} are read")
-    return [*np.diff(times), usual] if times else []
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Names the file that can not be read."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"clip {path}: {error.strerror or error}") from None

@@ -11,6 +11,7 @@ from fuzzing import as_json, attempt, mutated, parts, scrambled, seeds
 from PIL import Image
 
 from jaxsd.images import read_image
+from jaxsd.images.animation import frames_of, times_of
 from jaxsd.metadata import about_picture, prompt_of
 
 pytestmark = parts
@@ -203,6 +204,29 @@ def stealth(rng):
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+def moving(rng):
+    """An animated PNG, WebP or GIF, or a TIFF of two pages."""
+    file, kind = io.BytesIO(), rng.choice(("PNG", "PNG", "WEBP", "GIF", "TIFF"))
+    mode = rng.choice(("RGB", "RGBA", "L", "P"))
+    several = [Image.new(mode, (8, 8 - rng.randrange(2) * (kind == "TIFF")), 9) for _ in range(3)]
+    several[1].putpixel((2, 3), 200)
+    several[0].save(file, kind, save_all=True, append_images=several[1:], duration=40)
+    packed = file.getvalue()
+    if kind == "PNG" and rng.random() < 0.3:
+        texts = b"".join(text_chunk(rng) for _ in range(2))
+        packed = packed[:33] + texts + packed[33:]
+    return packed
+
+
+def test_frames_of_animations(tmp_path, part):
+    path = tmp_path / "x.png"
+    for seed in seeds(part):
+        rng = random.Random(seed)
+        whole = moving(rng)
+        path.write_bytes(scrambled(rng, whole) if rng.random() < 0.7 else whole)
+        attempt(lambda: list(zip(frames_of(path), times_of(path, 0.1), strict=True)), seed)
 
 
 def test_texts_of_pictures(tmp_path, part):

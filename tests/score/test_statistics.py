@@ -84,6 +84,15 @@ def test_other_files_are_refused_in_one_line(
         read_statistics(tmp_path / "reference.npz", 6)
 
 
+def test_what_grows_beyond_its_file_is_not_read(tmp_path: Path) -> None:
+    more = {"feats": np.zeros((2**22, 6), np.float32)}  # 100 MB in a file of 100 kB
+    np.savez_compressed(tmp_path / "a.npz", mu=np.ones(6), sigma=np.eye(6), **more)
+    with pytest.raises(
+        ValueError, match=r"a\.npz would become 1006\d+ bytes, more than statistics"
+    ):
+        read_statistics(tmp_path / "a.npz", 6)
+
+
 @pytest.mark.parametrize("content", [b"PK\x03\x04 and no more", b"", b"\x93NUMPY\x01\0"])
 def test_what_is_no_file_of_arrays_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "reference.npz").write_bytes(content)

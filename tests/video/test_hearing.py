@@ -8,6 +8,7 @@ import pytest
 from beats import RATE, beat_times, beaten
 from video_cases import sound_file
 
+from jaxsd.video import sound as sound_module
 from jaxsd.video.drive import Drive, decayed, followed, per_frame, warped
 from jaxsd.video.hearing import BANDS, HOP, band, beats, loudness, mel_filters, onsets, power
 from jaxsd.video.sound import Sound, read_sound
@@ -109,6 +110,14 @@ def test_kinds_of_files(ending: str, tmp_path: Path) -> None:
     assert sound.seconds == pytest.approx(1, abs=0.06)
     assert np.abs(sound.mono[: RATE - 2000] - MONO[: RATE - 2000]).max() < 0.25
     assert np.abs(sound.mono).argmax() == pytest.approx(np.abs(MONO[:RATE]).argmax(), abs=20)
+
+
+def test_many_channels_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = sound_file(tmp_path, np.ones((100, 8)), RATE)
+    assert read_sound(path).samples.shape == (100, 8)
+    monkeypatch.setattr(sound_module, "MOST_SAMPLES", 799)
+    with pytest.raises(ValueError, match="has 800 samples in 8 channels; at most 799 are read"):
+        read_sound(path)
 
 
 def test_wrong_sounds_are_one_line(tmp_path: Path) -> None:

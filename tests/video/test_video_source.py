@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from video_cases import plan_of
 
 from jaxsd.images import read_image, write_picture
+from jaxsd.images.animation import frames_of
 from jaxsd.settings import Control
 from jaxsd.video.files import Film, write_film
 from jaxsd.video.pictures import over_clip
@@ -45,6 +48,43 @@ def test_frames_and_times(clip: Path, tmp_path: Path) -> None:
     assert write_frames(source, numbers, tmp_path / "out") == places
     assert places[0].stat().st_mtime_ns == before, "what is there stays"
     assert source_hash(source) == source_hash(open_source(str(clip), FPS))
+
+
+def test_an_animation_is_read_as_pictures_are(tmp_path: Path) -> None:
+    """On white where it is transparent, and whatever texts it has."""
+    clear = [Image.fromarray(np.full((8, 8, 4), (200, 0, 0, 255 * i), np.uint8)) for i in range(2)]
+    told = PngInfo()
+    told.add_text("x", "a" * 2_000_000, zip=True)
+    for name in ("a.png", "a.webp"):
+        more = {"pnginfo": told} if name == "a.png" else {"lossless": True}
+        path = tmp_path / name
+        clear[0].save(path, save_all=True, append_images=clear[1:], duration=500, **more)
+        assert open_source(str(path), FPS).times.tolist() == [0, 0.5]
+        found = [frame[0, 0].tolist() for frame in frames_of(path)]
+        assert found == [[255, 255, 255], [200, 0, 0]]
+
+
+@pytest.mark.parametrize("ending", [".png", ".gif", ".webp", ".mp4"])
+def test_damaged_clips_are_one_line(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"clip{ending}"
+    write_film(path, Film(frames(), COUNT, FPS, ""), lambda _: None)
+    whole, said = path.read_bytes(), []
+    for place in range(40, len(whole), max(7, len(whole) // 40)):
+        path.write_bytes(whole[:place] + bytes(20) + whole[place + 20 :])
+        try:
+            source = open_source(str(path), FPS)
+            write_frames(source, [0, len(source.times) - 1], tmp_path / f"out{place}")
+        except (OSError, ValueError) as error:
+            said.append(str(error))
+    assert said
+    assert all(one.startswith(f"clip {path}") and "\n" not in one for one in said)
+
+
+def test_pictures_of_a_clip_have_a_limit(tmp_path: Path) -> None:
+    large = Image.new("1", (8200, 8200))
+    large.save(tmp_path / "a.gif", save_all=True, append_images=[large])
+    with pytest.raises(OSError, match=r"clip .*a\.gif: no picture: 8200 x 8200 pixels, more than"):
+        open_source(str(tmp_path / "a.gif"), FPS)
 
 
 def test_each_frame_begins_from_its_own_and_edges_look_at_it(tmp_path: Path) -> None:
