@@ -62,7 +62,7 @@ def routes(place: Workspace) -> APIRouter:
         form = await _form(request)
         try:
             other = json.loads(form.get("original_ref", ""))
-        except ValueError:
+        except (ValueError, RecursionError):
             other = None
         if not isinstance(other, dict):
             raise Refused(400, "original_ref is not the JSON of a picture", param="original_ref")

@@ -52,7 +52,12 @@ async def _flags(socket: WebSocket, listener: Listener) -> None:
                 listener.flags = flags if isinstance(flags, dict) else {}
                 told = {"type": "feature_flags", "data": FEATURES}
                 listener.tell(json.dumps(told))
-    except (WebSocketDisconnect, ValueError, KeyError):  # KeyError: bytes in place of text
+    except (
+        WebSocketDisconnect,
+        ValueError,
+        RecursionError,
+        KeyError,
+    ):  # KeyError: bytes in place of text
         listener.tell(None)
 
 

@@ -46,7 +46,7 @@ def film_of(values: Mapping[str, Any], model: Served, base: Settings, folder: Pa
       ValueError: a field that is unknown, or has no such value.
     """
     values = dict(values)
-    lines = [line.strip() for line in str(values.pop("prompt", "")).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(values.pop("prompt", "")).split("\n") if line.strip()]
     if not 1 <= len(lines) <= MOST_KEYS:
         raise ValueError(f"prompt has {len(lines)} lines; a video has 1 to {MOST_KEYS} key frames")
     own = {

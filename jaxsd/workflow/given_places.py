@@ -66,4 +66,4 @@ def named_by(texts: Iterable[str]) -> dict[str, str]:
 
 
 def _lines(places: str) -> list[str]:
-    return [line.strip() for line in places.splitlines() if line.strip()]
+    return [line.strip() for line in places.split("\n") if line.strip()]

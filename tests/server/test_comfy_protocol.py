@@ -233,6 +233,7 @@ def test_pictures_come_and_go(comfy, tmp_path):
     small = comfy.get("/view", params=fields | {"preview": "webp;90"})
     assert small.headers["content-type"] == "image/webp"
     assert upload(png(0, 77, side=5), "mask", original_ref=reference).status_code == 400
+    assert upload(png(1), "mask", original_ref="[" * 100_000).status_code == 400
     assert upload(b"<script>").status_code == 400
     assert upload(png(1), name="a.html").status_code == 400
     (tmp_path / "secret.png").write_bytes(png(1))

@@ -113,6 +113,13 @@ def test_what_is_wrong_is_one_line(asked, line, tmp_path):
         film_of(values, model, Settings(), tmp_path)
 
 
+def test_key_frames_are_lines_and_nothing_else_divides_them(tmp_path):
+    model = Served("tiny", TINY["sd1"], FakeArtist, served_recipe("tiny", "float32"))
+    values = {"prompt": "a\u2028cat\x0b\r\n\n a dog", "seed": 1, "sampler": "ddim"}
+    film = film_of(values, model, Settings(), tmp_path)
+    assert [key["prompt"] for key in film.plan.config.key] == ["a\u2028cat", "a dog"]
+
+
 def test_too_many_videos_wait(client, server, monkeypatch):
     server.artist.gate.clear()
     monkeypatch.setattr("jaxsd.server.videos.MOST_UNDONE", 1)
