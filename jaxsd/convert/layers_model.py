@@ -1,6 +1,7 @@
 """Models of layers that TensorFlow.js wrote: model.json and files of weights, in 8 or 16 bits."""
 
 import math
+from os.path import isfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,6 +83,8 @@ def _weights(manifest: list[dict[str, Any]], folder: Path) -> dict[str, np.ndarr
     found: dict[str, np.ndarray] = {}
     for group in manifest:
         paths = [folder / Path(name).name for name in group["paths"]]
+        if missing := next((path.name for path in paths if not isfile(path)), None):
+            raise FileNotFoundError(printable(f"{folder} has no {missing}, which {NAME} names"))
         if sum(path.stat().st_size for path in paths) > _MOST:
             raise ValueError(f"{folder} has more than {_MOST} bytes of weights")
         content, first = b"".join(path.read_bytes() for path in paths), 0

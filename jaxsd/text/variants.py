@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from os.path import isfile
 from pathlib import Path
 
 from jaxsd.text_files import LONGEST_TEXT, lines_in
@@ -160,7 +161,7 @@ def lines_of(name: str, folder: str) -> tuple[str, ...]:
     if not Path(folder).is_dir():
         raise ValueError(f"wildcards {folder} is not a folder")
     path = Path(folder, f"{name}.txt")
-    if ".." in path.parts or Path(name).is_absolute() or not path.is_file():
+    if ".." in path.parts or Path(name).is_absolute() or not isfile(path):
         files = sorted(Path(folder).rglob("*.txt"))
         there = [one.relative_to(folder).with_suffix("").as_posix() for one in files]
         raise ValueError(f"no wildcard {name!r} in {folder}; {nearest(name, there)}")

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ class Cache:
           FileNotFoundError: one is missing.
         """
         for shard in (*index.pictures, *index.captions):
-            if shard.count and not (folder / shard.file).is_file():
+            if shard.count and not isfile(folder / shard.file):
                 raise FileNotFoundError(f"{folder / INDEX} names {shard.file}, which is not there")
         self.conditioned = index.conditioned
         pictures = [shard for shard in index.pictures if shard.count]

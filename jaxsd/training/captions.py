@@ -6,6 +6,7 @@ A table is the Hub's metadata.jsonl or metadata.csv. Texts beside pictures are k
 
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from os.path import isfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,7 +129,7 @@ def _csv_rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 def _file(folder: Path, row: Mapping[str, Any], column: str, where: str) -> str:
     name = _value(str, row, column, where)
-    if not (folder / name).is_file():
+    if not isfile(folder / name):  # also where no file can have such a name
         raise FileNotFoundError(f"{where} names {name}, which is not there")
     return name
 

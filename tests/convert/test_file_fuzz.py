@@ -6,8 +6,10 @@
 import json
 import random
 import re
+import shutil
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from convert_fakes import unread
@@ -33,6 +35,7 @@ from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.tensors import in_memory
 from jaxsd.convert.files.weight_files import open_folder, open_weights
 from jaxsd.convert.ip_adapter import open_ip_adapter
+from jaxsd.convert.layers_model import read_layers_model
 from jaxsd.convert.motion import open_motion
 from jaxsd.convert.motion_lora import with_loras
 from jaxsd.convert.original.single_file import model_of, table
@@ -147,6 +150,23 @@ def test_flax(tmp_path, part):
     for seed in seeds(part):
         path.write_bytes(scrambled(random.Random(seed), to_bytes(TREE)))
         attempt(lambda: read_file(path), seed)
+
+
+LAYERS_MODEL = Path(__file__).parents[1] / "goldens/layers_model"
+
+
+def test_layers_models(tmp_path, part):
+    shutil.copy(LAYERS_MODEL / "weights.bin", tmp_path)
+    whole = json.loads((LAYERS_MODEL / "model.json").read_text())
+    for seed in seeds(part, 2):
+        rng = random.Random(seed)
+        manifest = whole["weightsManifest"]
+        for _ in range(rng.choice((1, 1, 2))):
+            manifest = mutated(rng, manifest)
+        changed = whole | {"weightsManifest": manifest}
+        changed = changed if rng.random() < 0.5 else mutated(rng, changed)
+        (tmp_path / "model.json").write_bytes(as_json(rng, changed))
+        attempt(lambda: read_layers_model(tmp_path), seed)
 
 
 SPEC = TINY["sdxl"]

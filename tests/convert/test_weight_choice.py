@@ -79,6 +79,7 @@ def test_nothing_is_said_where_nothing_is_left_aside(tmp_path):
         ({"x": []}, "has no weight_map"),
         ({"x": "../a.safetensors"}, "which is not beside it"),
         ({"x": "b.safetensors"}, "which is not beside it"),
+        ({"x": "b" * 300}, "which is not beside it"),
         ({"x": "a.safetensors", "y": "c.safetensors"}, "'x' is in 'c.safetensors' and in another"),
     ],
 )

@@ -79,6 +79,7 @@ def test_the_seed_decides_and_the_settings_have_the_drawn_text(folder: str) -> N
     [
         ("__animl__", "no wildcard 'animl' in .*; nearest are animal"),
         ("__../secret__", "no wildcard '../secret'"),
+        (f"__{'a' * 300}__", "no wildcard 'a{300}'"),
         ("__empty__", "empty.txt has no lines"),
         ("__loop__", "more than 20 variants lie within each other"),
         ("{3$$a|b}", "a prompt asks for 3 of 2 variants: a"),

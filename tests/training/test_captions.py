@@ -108,6 +108,7 @@ ROW = '{"file_name": "0.png", "text": "a"}\n'
         ('{"file_name": "0.png", "conditioning_image": "9.png"}', "names 9.png, which is not"),
         ('{"file_name": "0.png", "text": "\\ud800"}', "text that is not Unicode"),
         ('{"file_name": "9.png", "text": "a"}', "names 9.png, which is not there"),
+        (f'{{"file_name": "{"a" * 300}"}}', "names a{300}, which is not there"),
         ('{"text": "a"}', "has no file_name; it has text"),
         ('[{"file_name": "0.png"}]', "is not a table of names and values"),
         ('{"file_name": "0.png"', "is not JSON"),

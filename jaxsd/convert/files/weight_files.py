@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Collection
+from os.path import isfile
 from pathlib import Path, PurePosixPath
 
 from jaxsd.convert.files.flax_file import ENDING, read_flax
@@ -113,7 +114,7 @@ def _open_shards(index: Path) -> FlatTree:
         raise ValueError(f"{index} has no weight_map, a table of tensors and the files they are in")
     tensors: FlatTree = {}
     for name in sorted(set(files.values())):
-        if PurePosixPath(name).name != name or not (index.parent / name).is_file():
+        if PurePosixPath(name).name != name or not isfile(index.parent / name):
             raise ValueError(printable(f"{index} names {name!r}, which is not beside it"))
         shard = open_weights(index.parent / name)[0]
         twice = next(iter(shard.keys() & tensors.keys()), None)
