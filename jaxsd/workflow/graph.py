@@ -54,8 +54,10 @@ def read_graph(path: str | Path) -> tuple[Graph, dict[str, Any]]:
         if isinstance(table.get("prompt"), dict):  # what clients send to a server
             table = table["prompt"]
         tables = {"workflow" if EDITED in table else "prompt": table}
-    graph = graph_of(tables.get("prompt") or in_api_form(tables["workflow"], fields_of), path)
-    return graph, tables
+    table = tables.get("prompt", {})
+    if not table and "workflow" in tables:
+        table = in_api_form(tables["workflow"], fields_of)
+    return graph_of(table, path), tables
 
 
 def holds_graph(path: str | Path) -> bool:
@@ -88,9 +90,11 @@ def graph_of(table: Mapping[str, Any], where: object) -> Graph:
         inputs = own.get("inputs", {})
         if not isinstance(inputs, dict):
             raise ValueError(f"{where} is no graph: inputs of node {name} are no table")
-        title = (own.get("_meta") or {}).get("title", "")
+        meta = own.get("_meta") or {}
+        if not isinstance(meta, dict):
+            raise ValueError(f"{where} is no graph: _meta of node {name} is no table")
         values = {key: _input(value) for key, value in inputs.items()}
-        graph[name] = Node(own["class_type"], values, str(title))
+        graph[name] = Node(own["class_type"], values, str(meta.get("title", "")))
     if not graph:
         raise ValueError(f"{where} is an empty graph")
     return graph

@@ -153,6 +153,13 @@ def test_files_that_hold_a_graph(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((2, 2, 3), np.uint8)).save(picture, pnginfo=chunk)
     first, *others = (read_graph(path)[0] for path in (plain, posted, picture))
     assert others == [first, first]
-    (tmp_path / "no.json").write_text('{"a": 1}')
-    with pytest.raises(ValueError, match="is no graph: 'a' has no class_type"):
-        read_graph(tmp_path / "no.json")
+    for text, says in (
+        ('{"a": 1}', "is no graph: 'a' has no class_type"),
+        ('{"a": {"class_type": "A", "inputs": []}}', "inputs of node a are no table"),
+        ('{"a": {"class_type": "A", "_meta": "A"}}', "_meta of node a is no table"),
+        ("{}", "no.json is an empty graph"),
+        ('{"prompt": {}}', "no.json is an empty graph"),
+    ):
+        (tmp_path / "no.json").write_text(text)
+        with pytest.raises(ValueError, match=says):
+            read_graph(tmp_path / "no.json")
