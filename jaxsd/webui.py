@@ -15,7 +15,7 @@ from jaxsd.schedulers.spacing import SIGMAS
 from jaxsd.schedulers.trained_sigmas import TRAINED_SIGMAS
 from jaxsd.settings import OPTIONS, Recipe, Settings, settings_from
 from jaxsd.text_files import table_of
-from jaxsd.typed import nearest, value_of
+from jaxsd.typed import built, nearest, value_of
 
 JSON = "jaxsd"
 """Name of the text that has the recipe as JSON; `PARAMETERS` is webui's."""
@@ -68,18 +68,22 @@ def recipe_from(table: Mapping[str, object]) -> Recipe:
     Raises:
       ValueError: a key that this version does not know, or a value of another type.
     """
-    known = [*OPTIONS, *Recipe.__dataclass_fields__]
+    fields = dict(Recipe.__dataclass_fields__)
+    del fields["settings"]
+    known = [*OPTIONS, *fields]
     for name in table:
         if name not in known:
             raise ValueError(f"unknown key {name!r}; {nearest(name, known)}")
+    for name in ("model", "dtype", "version"):
+        if name not in table:
+            raise ValueError(f"the key {name!r} is missing")
     settings = {name: value for name, value in table.items() if name in OPTIONS}
-    fields = Recipe.__dataclass_fields__
     rest = {
         name: value_of(fields[name].type, value, name)
         for name, value in table.items()
         if name not in OPTIONS
     }
-    Reading(**rest.get("reading", {}))  # which knows its names
+    built(Reading, rest.get("reading", {}), "reading.")  # which knows its names and types
     return Recipe(settings_from(settings), **rest)
 
 
@@ -95,7 +99,7 @@ def read_recipe(path: str | Path) -> Recipe:
         raise ValueError(f"{path} carries no settings of jaxsd")
     try:
         return recipe_from(table_of(packed, JSON))
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(
             f"{path} carries settings that this jaxsd does not know: {error}"
         ) from None

@@ -144,7 +144,17 @@ def test_a_recipe_of_a_newer_version_is_refused_by_name(tmp_path, image):
     [
         ('"batch_size": 0', '"batch_size": "many"', "batch_size is 'many', it must be of type int"),
         ('"model": "', '"model": 7, "dtype": "', "model is 7, it must be of type str"),
-        ('"reading": {}', '"reading": {"output": "/"}', "unexpected keyword argument 'output'"),
+        (
+            '"reading": {}',
+            '"reading": {"output": "/"}',
+            "unknown key 'reading.output'; nearest are",
+        ),
+        (
+            '"reading": {}',
+            '"reading": {"strict": 3}',
+            "reading.strict is 3, it must be of type bool",
+        ),
+        ('"batch_size": 0', '"settings": {}', "unknown key 'settings'"),
     ],
 )
 def test_other_fields_of_a_recipe_have_their_types(tmp_path, image, ours, theirs, message):
@@ -154,6 +164,14 @@ def test_other_fields_of_a_recipe_have_their_types(tmp_path, image, ours, theirs
         texts["jaxsd"] = texts["jaxsd"].replace('"dtype": "m", "dtype"', '"dtype"')
     write_picture(tmp_path / "a.png", image, texts)
     with pytest.raises(ValueError, match=message):
+        read_recipe(tmp_path / "a.png")
+
+
+def test_a_recipe_without_a_field_is_refused_by_name(tmp_path, image):
+    table = json.loads(texts_of(RECIPE)["jaxsd"])
+    del table["version"]
+    write_picture(tmp_path / "a.png", image, {"jaxsd": json.dumps(table)})
+    with pytest.raises(ValueError, match="the key 'version' is missing"):
         read_recipe(tmp_path / "a.png")
 
 
