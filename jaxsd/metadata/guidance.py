@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from jaxsd.typed import parsed
+
 _ANY = frozenset[str]()
 _YES = frozenset({"true", "enable"})
 _ONE = frozenset({"1", "1.0"})
@@ -25,7 +27,8 @@ class Method(NamedTuple):
 
 
 def _mimic(scale: str, percentile: str) -> dict[str, str]:
-    return {"mimic_scale": f"{scale} {float(percentile) / 100:g}"}
+    share = parsed(float, percentile, "the percentile of thresholding") / 100
+    return {"mimic_scale": f"{scale} {share:g}"}
 
 
 def _freeu(*factors: str) -> dict[str, str]:

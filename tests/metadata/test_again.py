@@ -173,6 +173,12 @@ def test_guidance_that_is_another_here_is_left_out_whole() -> None:
         assert {"Mimic scale 7", "Threshold percentile 90"} <= set(left)
 
 
+def test_numbers_of_guidance_that_are_none_are_named() -> None:
+    said = THRESHOLD | {"Threshold percentile": "most", "Sampler": "euler"}
+    with pytest.raises(ValueError, match="the percentile of thresholding 'most' is not a finite"):
+        expressed(Made("webui", "a", "", said))
+
+
 def test_a_second_pass_and_variations_of_webui() -> None:
     said = {
         "Sampler": "Euler",
