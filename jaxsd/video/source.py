@@ -15,6 +15,12 @@ from jaxsd.images.opening import MAX_PIXELS
 MOST_TIMES = 1_000_000
 """Frames of a clip that are looked at."""
 
+_ALONE = {
+    "format_whitelist": "mov,matroska,webm,avi,mpegts,mpeg,ogg,flv,asf",
+    "protocol_whitelist": "file",
+}
+"""Kinds of films. FFmpeg would also play texts, and lists of other files and of addresses."""
+
 
 class Source(NamedTuple):
     """A clip."""
@@ -140,7 +146,7 @@ def _film(path: Path) -> Iterator[Any]:
     except ImportError:
         raise ValueError(f"reading {path} needs PyAV: pip install 'jaxsd[video]'") from None
     try:
-        with av.open(str(path)) as file:
+        with av.open(str(path), options=_ALONE) as file:
             if not file.streams.video:
                 raise ValueError(f"clip {path} has no pictures")
             yield file

@@ -80,6 +80,18 @@ def test_damaged_clips_are_one_line(ending: str, tmp_path: Path) -> None:
     assert all(one.startswith(f"clip {path}") and "\n" not in one for one in said)
 
 
+def test_lists_of_films_are_none(tmp_path: Path) -> None:
+    write_film(tmp_path / "a.mp4", Film(frames(), COUNT, FPS, ""), lambda _: None)
+    for name, text in (
+        ("a.txt", "a cat " * 10_000),
+        ("a.ffconcat", "ffconcat version 1.0\nfile a.mp4\n"),
+        ("a.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\na.mp4\n#EXT-X-ENDLIST\n"),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(OSError, match=rf"clip .*{name} can not be read as a film: "):
+            open_source(str(tmp_path / name), FPS)
+
+
 def test_pictures_of_a_clip_have_a_limit(tmp_path: Path) -> None:
     Image.new("1", (8200, 8200)).save(tmp_path / "a.png")
     with pytest.raises(OSError, match=r"clip .*a\.png: no picture: 8200 x 8200 pixels, more than"):
