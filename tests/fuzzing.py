@@ -13,7 +13,8 @@ import pytest
 
 CASES = int(os.environ.get("JAXSD_FUZZ", "150"))
 SECONDS = 2
-MEGABYTES = 400
+MEGABYTES = 600
+"""A picture of as many pixels as are read takes 500."""
 DEEP = "@deep@"
 """Stands for a text that JSON cannot hold in other ways: lists within lists."""
 NUMBERS = (-1, 0, 1, 2, 3, 7, 64, 2**31, 2**40, 2**63, 2**64, 2**70, 10**399)

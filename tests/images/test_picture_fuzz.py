@@ -226,7 +226,13 @@ def test_frames_of_animations(tmp_path, part):
         rng = random.Random(seed)
         whole = moving(rng)
         path.write_bytes(scrambled(rng, whole) if rng.random() < 0.7 else whole)
-        attempt(lambda: list(zip(frames_of(path), times_of(path, 0.1), strict=True)), seed)
+
+        def read():
+            for frame, seconds in zip(frames_of(path), times_of(path, 0.1), strict=True):
+                assert frame.ndim == 3
+                assert seconds > 0
+
+        attempt(read, seed)
 
 
 def test_texts_of_pictures(tmp_path, part):
