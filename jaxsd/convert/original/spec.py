@@ -120,12 +120,12 @@ def unet_of(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool
     config, linear = encoder_config(shapes, names, pooled_dim)
     if _LABELS in shapes:
         config = _enlarging(config, shapes, names)
-    elif linear or config.added:
-        check_heads(config)
     check_groups(config)
     guidance_dim = None
     if "time_embedding.cond_proj.weight" in shapes:
         guidance_dim = shapes.size("time_embedding.cond_proj.weight", 1)
+    if (linear or config.added) and config.sees != "small":
+        check_heads(config)
     outputs = shapes.size("out.2.weight", 0)
     return replace(config, out_channels=outputs, guidance_dim=guidance_dim), linear
 
