@@ -69,7 +69,7 @@ def test_damaged_clips_are_one_line(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"clip{ending}"
     write_film(path, Film(frames(), COUNT, FPS, ""), lambda _: None)
     whole, said = path.read_bytes(), []
-    for place in range(40, len(whole), max(7, len(whole) // 40)):
+    for place in range(40, len(whole), max(7, len(whole) // 12)):
         path.write_bytes(whole[:place] + bytes(20) + whole[place + 20 :])
         try:
             source = open_source(str(path), FPS)

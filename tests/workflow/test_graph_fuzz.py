@@ -20,7 +20,7 @@ GRAPHS = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))
 
 def test_graphs(tmp_path: Path, part: int) -> None:
     path = tmp_path / "graph.json"
-    for seed in seeds(part):
+    for seed in seeds(part, 2):
         rng = random.Random(seed)
         table = rng.choice(GRAPHS)
         for _ in range(rng.choice((1, 1, 2, 4, 8))):
