@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsd.nn.cpu_convolution import convolution_of_patches
+from jaxsd.nn.cpu_convolution import convolution_as_products, convolution_of_doubled
 from jaxsd.nn.long_attention import transposed_attention
 from jaxsd.nn.plain_attention import plain_attention
-from jaxsd.nn.winograd import winograd, winograd_of_doubled
+from jaxsd.nn.winograd import winograd
 from jaxsd.types import Array
 
 LAYOUT = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
@@ -54,7 +54,7 @@ def convolution(
 
 def doubled(side: int, channels: int) -> tuple[str, Form, Form, list[tuple]]:
     """A comparison of convolutions of doubled pixels."""
-    return convolution(side, channels, channels, double_and_convolve, winograd_of_doubled)
+    return convolution(side, channels, channels, double_and_convolve, convolution_of_doubled)
 
 
 COMPARISONS = [
@@ -65,9 +65,9 @@ COMPARISONS = [
     convolution(64, 640, 320),
     convolution(32, 640, 640),
     convolution(16, 1280, 1280),
-    convolution(16, 1280, 1280, form=convolution_of_patches),
+    convolution(16, 1280, 1280, form=convolution_as_products),
     convolution(8, 1280, 1280),
-    convolution(8, 1280, 1280, form=convolution_of_patches),
+    convolution(8, 1280, 1280, form=convolution_as_products),
     convolution(128, 512, 512),
     convolution(256, 256, 256),
     doubled(8, 1280),

@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxsd.nn.cpu_convolution import fast_form
+from jaxsd.nn.cpu_convolution import convolution_of_doubled, fast_form
 from jaxsd.nn.dense import dot_general, in_dtype
 from jaxsd.nn.layers import Conv, ShapeChecked
-from jaxsd.nn.winograd import winograd_of_doubled
 from jaxsd.types import Array
 
 Padding = Sequence[tuple[int, int]]
@@ -139,4 +138,4 @@ def enlarged(odd: tuple[int, int], x: Array, kernel: Array, *rest: Any, **layout
 
     if odd != EVEN:
         return direct(x, kernel)
-    return jax.lax.platform_dependent(x, kernel, cpu=winograd_of_doubled, default=direct)
+    return jax.lax.platform_dependent(x, kernel, cpu=convolution_of_doubled, default=direct)

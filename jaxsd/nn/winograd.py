@@ -1,21 +1,17 @@
 """3x3 convolutions with fewer multiplications (Lavin and Gray 2016, arXiv 1509.09308).
 
-In float32 the results are as near to those in float64 as other forms come. In bfloat16, where the
-processor multiplies it, the sums before the products are rounded too: a layer is then 0.42% of its
-results away from float32, where rounding the results alone is 0.17%.
-
+Nothing is approximated: in float32 the results are as near to those in float64 as other forms come.
 This saves matrix products and costs additions before and after them. Large maps are therefore
 computed band by band, so that the sums are still in the cache when they are used.
 """
 
-from collections.abc import Callable, Sequence
-from functools import reduce
-from itertools import product
+from collections.abc import Sequence
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
 
-from jaxsd.nn.processor import multiplies_bfloat16
+from jaxsd.nn.bands import in_bands
 from jaxsd.types import Array
 
 INPUT = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
@@ -23,13 +19,10 @@ KERNEL = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
 OUTPUT = ((1, 1, 1, 0), (0, 1, -1, -1))
 """B', G and A' of F(2x2, 3x3), equation 7: two neighbours from 4 pixels and 4 products, not 6."""
 
-BAND, NARROW_BAND = 2**21, 2**24
-"""Numbers in a result up to which it is computed in one band: in general, and with products of
-bfloat16, which gain less from the cache than they lose by being many.
-"""
+BAND = 2**21
+"""Numbers in a result up to which it is computed in one band."""
 
 Grid = Sequence[Sequence[Array]]
-Form = Callable[[Grid, Array], Array]
 
 
 @jax.checkpoint
@@ -47,8 +40,9 @@ def winograd(x: Array, kernel: Array) -> Array:
     """
     wide, kernel = _wide(x, kernel)
     odd = ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0))
-    kernels = _narrow(_sandwiched(KERNEL, kernel), x.dtype)
-    out = _in_bands(_tiles, kernels, jnp.pad(wide, odd), kernel.shape[-1], 2)
+    kernels = _sandwiched(KERNEL, kernel)
+    tiles = partial(_tiles, kernels)
+    out = in_bands(tiles, jnp.pad(wide, odd), kernel.shape[-1], BAND, unit=2)
     return out[:, : x.shape[1], : x.shape[2]].astype(x.dtype)
 
 
@@ -68,8 +62,8 @@ def winograd_of_doubled(x: Array, kernel: Array) -> Array:
       [B, 2h, 2w, channels], dtype of `x`.
     """
     wide, kernel = _wide(x, kernel)
-    kernels = _narrow([_taps(taps) for taps in _taps(kernel)], x.dtype)
-    return _in_bands(_doubled, kernels, wide, 4 * kernel.shape[-1], 1).astype(x.dtype)
+    kernels = [_taps(taps) for taps in _taps(kernel)]
+    return in_bands(partial(_doubled, kernels), wide, 4 * kernel.shape[-1], BAND).astype(x.dtype)
 
 
 def _wide(x: Array, kernel: Array) -> tuple[Array, Array]:
@@ -77,13 +71,6 @@ def _wide(x: Array, kernel: Array) -> tuple[Array, Array]:
     x, kernel = jax.lax.optimization_barrier((x, kernel))
     dtype = jnp.promote_types(x.dtype, jnp.float32)
     return x.astype(dtype), kernel.astype(dtype)
-
-
-def _narrow(kernels: Grid, dtype: jnp.dtype) -> Grid:
-    """Kernels in the dtype of the products of an input in `dtype`."""
-    if not (dtype == jnp.bfloat16 and multiplies_bfloat16()):
-        return kernels
-    return [[kernel.astype(dtype) for kernel in row] for row in kernels]
 
 
 def _tiles(kernels: Grid, padded: Array) -> Array:
@@ -136,9 +123,7 @@ def _combined(weights: Sequence[float], arrays: Sequence[Array]) -> Array:
 
 
 def _dot(x: Array, kernel: Array) -> Array:
-    """Products in the dtype of `kernel`, sums in that of `x`."""
-    narrow = x.astype(kernel.dtype)
-    return jnp.einsum("bhwc,co->bhwo", narrow, kernel, preferred_element_type=x.dtype)
+    return jnp.einsum("bhwc,co->bhwo", x, kernel)
 
 
 def _interleaved(pixels: Grid) -> Array:
@@ -146,31 +131,3 @@ def _interleaved(pixels: Grid) -> Array:
     out = jnp.stack([jnp.stack(row, 3) for row in pixels], 2)
     batch, height, _, width, _, channels = out.shape
     return out.reshape(batch, 2 * height, 2 * width, channels)
-
-
-def _in_bands(form: Form, kernels: Grid, x: Array, channels: int, unit: int) -> Array:
-    """`form` of `x` padded by one; for large maps, a few rows of an image at a time.
-
-    Args:
-      form: kernels and [B, h + 2, w + 2, c] -> [B, n h, n w, channels / n^2].
-      kernels: for the form.
-      x: [B, h, w, c].
-      channels: numbers in the result for each pixel of `x`.
-      unit: rows of a band are a multiple of this; it divides h.
-    """
-    batch, height, width, _ = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    most = BAND if kernels[0][0].dtype == x.dtype else NARROW_BAND
-    if x[..., 0].size * channels <= most:
-        return form(kernels, padded)
-    fits = most // (width * channels)
-    rows = max(n for n in range(unit, max(unit, fits) + 1, unit) if height % n == 0)
-
-    def band(at: Array) -> Array:
-        image, row = at
-        size = (1, rows + 2, width + 2, x.shape[-1])
-        return form(kernels, jax.lax.dynamic_slice(padded, (image, row, 0, 0), size))[0]
-
-    places = product(range(batch), range(0, height, rows))
-    out = jax.lax.map(band, jnp.array(list(places)))
-    return out.reshape(batch, -1, *out.shape[2:])
