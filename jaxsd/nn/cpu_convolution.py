@@ -3,7 +3,8 @@
 XLA's own convolution is the best for few channels, and it has no form for bfloat16. Others took 0.4
 to 0.8 of its time: Winograd's for many pixels, a matrix product of patches for few pixels and a
 large kernel. Convolutions of enlarged maps are computed from the small maps, in 0.2 to 0.4 of the
-time.
+time. Processors that multiply bfloat16 take three products of rows of patches, band by band, in 0.4
+to 0.8 of the time; Winograd's sums in bfloat16 were as fast, and 2.5 times as far from float32.
 """
 
 import math
@@ -14,19 +15,25 @@ from itertools import product
 import jax
 import jax.numpy as jnp
 
+from jaxsd.nn.bands import in_bands
 from jaxsd.nn.dense import einsum32
-from jaxsd.nn.processor import multiplies_bfloat16
+from jaxsd.nn.processor import has_avx512, multiplies_bfloat16
 from jaxsd.nn.winograd import winograd, winograd_of_doubled
 from jaxsd.types import Array
 
 PATCH_MAX_PIXELS = 256
 """Pixels, all images together, up to which one product of patches is the best form."""
 
-PRODUCT_MIN_CHANNELS = 320
-"""Input channels from which products are faster for few pixels or bfloat16."""
+PRODUCT_MIN_CHANNELS, NARROW_PRODUCT_MIN_CHANNELS = 320, 128
+"""Input and output channels from which products are faster: for few pixels, and of bfloat16."""
 
-WINOGRAD_MIN_CHANNELS = 64
-"""Input and output channels from which Winograd's form is faster for more pixels."""
+BAND = 2**20
+"""Numbers in a result of bfloat16 up to which it is computed in one band."""
+
+WINOGRAD_MIN_CHANNELS, WIDE_WINOGRAD_MIN_CHANNELS = 64, 256
+"""Input and output channels from which Winograd's form is faster for more pixels: with vectors of
+up to 256 bits, and with those of 512, where the products that it saves take less of the time.
+"""
 
 WINOGRAD_MIN_WORK = 2**26
 """Pixels times input and output channels from which it is worth longer compiling and loading."""
@@ -52,14 +59,21 @@ def fast_form(shape: tuple[int, ...], out: int, dtype: jnp.dtype) -> Form | None
       dtype: dtype of the input.
     """
     *pixels, channels = shape
-    if math.prod(pixels) <= PATCH_MAX_PIXELS or (dtype == jnp.bfloat16 and multiplies_bfloat16()):
+    least = min(channels, out)
+    if dtype == jnp.bfloat16 and multiplies_bfloat16():
+        return convolution_as_products if least >= NARROW_PRODUCT_MIN_CHANNELS else None
+    if math.prod(pixels) <= PATCH_MAX_PIXELS:
         return convolution_as_products if channels >= PRODUCT_MIN_CHANNELS else None
     much = math.prod(shape) * out > WINOGRAD_MIN_WORK
-    return winograd if much and min(channels, out) >= WINOGRAD_MIN_CHANNELS else None
+    many = WIDE_WINOGRAD_MIN_CHANNELS if has_avx512() else WINOGRAD_MIN_CHANNELS
+    return winograd if much and least >= many else None
 
 
+@jax.checkpoint
 def convolution_as_products(x: Array, kernel: Array) -> Array:
     """A 3x3 convolution, padded by one, as one product of patches or three of their rows.
+
+    For a gradient only input and kernel are kept.
 
     Args:
       x: [B, h, w, c].
@@ -70,9 +84,14 @@ def convolution_as_products(x: Array, kernel: Array) -> Array:
     """
     groups = PATCHES if x.shape[1] * x.shape[2] <= PATCH_MAX_PIXELS else ROWS
     kernels = kernel.reshape(len(groups), -1, kernel.shape[-1])
-    return sum(_products(x, groups, kernels)).astype(x.dtype)
+
+    def form(padded: Array) -> Array:
+        return sum(_products(padded, groups, kernels)).astype(x.dtype)
+
+    return in_bands(form, x, kernel.shape[-1], BAND)
 
 
+@jax.checkpoint
 def convolution_of_doubled(x: Array, kernel: Array) -> Array:
     """Repeats each pixel 2 x 2 and convolves by a 3x3 kernel, padded by one, at the smaller size.
 
@@ -89,12 +108,16 @@ def convolution_of_doubled(x: Array, kernel: Array) -> Array:
     """
     if x.dtype != jnp.bfloat16 or not multiplies_bfloat16():
         return winograd_of_doubled(x, kernel)
-    batch, height, width, channels = x.shape
     kernels = [_folded(_folded(kernel, 0, i), 1, j) for i, j in product((0, 1), repeat=2)]
-    kernels = [k.reshape(4 * channels, -1) for k in kernels]
-    parts = [part.astype(x.dtype) for part in _products(x, CORNERS, kernels)]
-    pixels = jnp.stack([jnp.stack(parts[:2], 3), jnp.stack(parts[2:], 3)], 2)
-    return pixels.reshape(batch, 2 * height, 2 * width, -1)
+    kernels = [k.reshape(4 * x.shape[-1], -1) for k in kernels]
+
+    def form(padded: Array) -> Array:
+        parts = [part.astype(x.dtype) for part in _products(padded, CORNERS, kernels)]
+        pixels = jnp.stack([jnp.stack(parts[:2], 3), jnp.stack(parts[2:], 3)], 2)
+        batch, height, _, width, _, channels = pixels.shape
+        return pixels.reshape(batch, 2 * height, 2 * width, channels)
+
+    return in_bands(form, x, kernel.shape[-1], BAND)
 
 
 def _folded(kernel: Array, axis: int, half: int) -> Array:
@@ -103,20 +126,20 @@ def _folded(kernel: Array, axis: int, half: int) -> Array:
     return jnp.concatenate([first + middle, last] if half else [first, middle + last], axis)
 
 
-def _products(x: Array, groups: Groups, kernels: Sequence[Array]) -> list[Array]:
-    """For each group of neighbours its product with a kernel, [B, h, w, channels] float32."""
-    parts = zip(_beside(x, groups), kernels, strict=True)
+def _products(padded: Array, groups: Groups, kernels: Sequence[Array]) -> list[Array]:
+    """[B, h + 2, w + 2, c] -> the product of each group, [B, h, w, channels] float32."""
+    parts = zip(_beside(padded, groups), kernels, strict=True)
     return [einsum32("bhwk,ko->bhwo", part, kernel) for part, kernel in parts]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _beside(x: Array, groups: Groups) -> tuple[Array, ...]:
-    """[B, h, w, c] -> for each group the pixels at its offsets, [B, h, w, len(group) * c]."""
-    if x.dtype != jnp.bfloat16:
-        return _shifted(x, groups)
+def _beside(padded: Array, groups: Groups) -> tuple[Array, ...]:
+    """[B, h + 2, w + 2, c] -> per group the pixels at its offsets, [B, h, w, len(group) * c]."""
+    if padded.dtype != jnp.bfloat16:
+        return _shifted(padded, groups)
     # XLA would move bfloat16 as float32, with conversions before and after.
-    moved = _shifted(jax.lax.bitcast_convert_type(x, jnp.uint16), groups)
-    return tuple(jax.lax.bitcast_convert_type(part, x.dtype) for part in moved)
+    moved = _shifted(jax.lax.bitcast_convert_type(padded, jnp.uint16), groups)
+    return tuple(jax.lax.bitcast_convert_type(part, padded.dtype) for part in moved)
 
 
 @_beside.defjvp
@@ -126,9 +149,8 @@ def _beside_tangent(
     return _beside(*primals, groups), _shifted(*tangents, groups)
 
 
-def _shifted(x: Array, groups: Groups) -> tuple[Array, ...]:
-    _, height, width, _ = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+def _shifted(padded: Array, groups: Groups) -> tuple[Array, ...]:
+    height, width = padded.shape[1] - 2, padded.shape[2] - 2
     return tuple(
         jnp.concatenate([padded[:, i : i + height, j : j + width] for i, j in group], -1)
         for group in groups

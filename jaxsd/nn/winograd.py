@@ -5,13 +5,13 @@ This saves matrix products and costs additions before and after them. Large maps
 computed band by band, so that the sums are still in the cache when they are used.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial, reduce
-from itertools import product
 
 import jax
 import jax.numpy as jnp
 
+from jaxsd.nn.bands import in_bands
 from jaxsd.types import Array
 
 INPUT = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
@@ -41,7 +41,8 @@ def winograd(x: Array, kernel: Array) -> Array:
     wide, kernel = _wide(x, kernel)
     odd = ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0))
     kernels = _sandwiched(KERNEL, kernel)
-    out = _in_bands(partial(_tiles, kernels), jnp.pad(wide, odd), kernel.shape[-1], 2)
+    tiles = partial(_tiles, kernels)
+    out = in_bands(tiles, jnp.pad(wide, odd), kernel.shape[-1], BAND, unit=2)
     return out[:, : x.shape[1], : x.shape[2]].astype(x.dtype)
 
 
@@ -62,7 +63,7 @@ def winograd_of_doubled(x: Array, kernel: Array) -> Array:
     """
     wide, kernel = _wide(x, kernel)
     kernels = [_taps(taps) for taps in _taps(kernel)]
-    return _in_bands(partial(_doubled, kernels), wide, 4 * kernel.shape[-1], 1).astype(x.dtype)
+    return in_bands(partial(_doubled, kernels), wide, 4 * kernel.shape[-1], BAND).astype(x.dtype)
 
 
 def _wide(x: Array, kernel: Array) -> tuple[Array, Array]:
@@ -130,29 +131,3 @@ def _interleaved(pixels: Grid) -> Array:
     out = jnp.stack([jnp.stack(row, 3) for row in pixels], 2)
     batch, height, _, width, _, channels = out.shape
     return out.reshape(batch, 2 * height, 2 * width, channels)
-
-
-def _in_bands(form: Callable[[Array], Array], x: Array, channels: int, unit: int) -> Array:
-    """`form` of `x` padded by one; for large maps, a few rows of an image at a time.
-
-    Args:
-      form: [B, h + 2, w + 2, c] -> [B, n h, n w, channels / n^2].
-      x: [B, h, w, c].
-      channels: numbers in the result for each pixel of `x`.
-      unit: rows of a band are a multiple of this; it divides h.
-    """
-    batch, height, width, _ = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    if x[..., 0].size * channels <= BAND:
-        return form(padded)
-    fits = BAND // (width * channels)
-    rows = max(n for n in range(unit, max(unit, fits) + 1, unit) if height % n == 0)
-
-    def band(at: Array) -> Array:
-        image, row = at
-        size = (1, rows + 2, width + 2, x.shape[-1])
-        return form(jax.lax.dynamic_slice(padded, (image, row, 0, 0), size))[0]
-
-    places = product(range(batch), range(0, height, rows))
-    out = jax.lax.map(band, jnp.array(list(places)))
-    return out.reshape(batch, -1, *out.shape[2:])

@@ -45,10 +45,11 @@ class Codecs(NamedTuple):
     rate: int | None  # samples in a second; None for those of the sound, where the codec has them
 
 
+X264 = {"crf": "18", "preset": "medium", "threads": "1", "x264-params": "cpu-independent=1"}
+"""The last one: with AVX-512 x264 gave other bytes from run to run without it."""
+
 CODECS = {
-    ".mp4": Codecs(
-        "mp4", "libx264", {"crf": "18", "preset": "medium", "threads": "1"}, "aac", None
-    ),
+    ".mp4": Codecs("mp4", "libx264", X264, "aac", None),
     ".webm": Codecs(
         "webm", "libvpx-vp9", {"crf": "24", "b": "0", "threads": "1"}, "libopus", 48_000
     ),

@@ -95,12 +95,23 @@ def test_the_forms_for_many_keys_equal_the_plain_one(form: str, length: int) -> 
     assert relative_error(got, jax.jit(plain_attention)(q, k, v)) < 1e-5  # a thousand terms each
 
 
-@pytest.mark.parametrize(("keys", "queries"), [(4096, 256), (9216, 128), (16384, 64)])
+@pytest.mark.parametrize(("keys", "queries"), [(4096, 128), (9216, 128), (16384, 64)])
 def test_the_transposed_form_has_few_logits_at_a_time(keys: int, queries: int) -> None:
     tokens = jax.ShapeDtypeStruct((2, keys, 1, 8), jnp.float32)
     jaxpr = str(jax.make_jaxpr(long_attention.transposed_attention)(tokens, tokens, tokens))
     logits = {int(n) for n in re.findall(rf"f32\[2,{keys},(\d+)\] = dot_general", jaxpr)}
     assert logits == {queries}
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_transposed_form_in_bfloat16(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_attention, "multiplies_bfloat16", lambda: fast)
+    exact = qkv(LONG, LONG, 2, 40)
+    narrow = [part.astype(jnp.bfloat16) for part in exact]
+    lowered = jax.jit(lambda *args: long_attention.transposed_attention(*args)).lower(*narrow)
+    assert ("x48x1024xbf16" in lowered.as_text()) == fast  # values with eight rows of ones
+    want = plain_attention(*(part.astype(jnp.float32) for part in narrow))
+    assert relative_error(np.float32(lowered.compile()(*narrow)), want) < 2**-7
 
 
 def test_many_keys_are_attended_to_by_the_transposed_form_on_a_cpu() -> None:

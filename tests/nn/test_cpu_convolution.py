@@ -17,13 +17,22 @@ from jaxsd.nn.cpu_convolution import (
 from jaxsd.nn.winograd import winograd
 from jaxsd.types import Array
 
-SIZES = [(4, 6), (20, 18)]  # one product of patches, three products of rows
+SIZES = [(4, 6), (20, 18)]  # products of patches, and of their rows
 
 
 @pytest.fixture(params=[True, False])
 def multiplies_bfloat16(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     for module in (cpu_convolution, dense):
         monkeypatch.setattr(module, "multiplies_bfloat16", lambda: request.param)
+    jax.clear_caches()  # what was traced for another processor
+    return request.param
+
+
+@pytest.fixture(params=[True, False])
+def cut(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether maps are computed row by row."""
+    monkeypatch.setattr(cpu_convolution, "BAND", 0 if request.param else cpu_convolution.BAND)
+    jax.clear_caches()
     return request.param
 
 
@@ -38,9 +47,11 @@ def inputs(size: tuple[int, int], dtype: str = "float32") -> tuple[Array, Array]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_products_equal_the_convolution(size):
+def test_products_equal_the_convolution(size, cut):
     x, kernel = inputs(size)
-    got = jax.jit(convolution_as_products)(x, kernel)
+    lowered = jax.jit(convolution_as_products).lower(x, kernel)
+    assert ("stablehlo.while" in lowered.as_text()) == cut
+    got = lowered.compile()(x, kernel)
     assert relative_error(got, direct(x, kernel)) < 1e-6
 
 
@@ -64,7 +75,7 @@ def test_a_convolution_of_doubled_pixels_is_one_of_them():
     assert relative_error(got, doubled(x, kernel)) < 1e-6
 
 
-def test_a_convolution_of_doubled_pixels_in_bfloat16(multiplies_bfloat16):
+def test_a_convolution_of_doubled_pixels_in_bfloat16(multiplies_bfloat16, cut):
     x, kernel = inputs((4, 6), "bfloat16")
     got = jax.jit(lambda *args: convolution_of_doubled(*args))(x, kernel)
     assert got.dtype == jnp.bfloat16
@@ -89,7 +100,8 @@ def test_the_gradient_passes_the_bits_of_bfloat16(size):
         assert relative_error(np.float32(one), np.float32(other)) < 2**-5  # sums of roundings
 
 
-def test_forms_by_pixels_and_channels_and_for_fast_bfloat16(multiplies_bfloat16):
+def test_forms_by_pixels_and_channels(monkeypatch):
+    monkeypatch.setattr(cpu_convolution, "has_avx512", lambda: False)
     assert fast_form((2, 8, 8, 640), 640, jnp.float32) is convolution_as_products
     assert fast_form((2, 8, 8, 128), 128, jnp.float32) is None
     assert fast_form((2, 32, 32, 640), 640, jnp.float32) is winograd
@@ -97,15 +109,24 @@ def test_forms_by_pixels_and_channels_and_for_fast_bfloat16(multiplies_bfloat16)
     assert fast_form((2, 128, 128, 64), 64, jnp.float32) is winograd
     assert fast_form((1, 64, 64, 4), 320, jnp.float32) is None
     assert fast_form((1, 512, 512, 128), 3, jnp.float32) is None
-    wide, few = (2, 64, 64, 320), (1, 512, 512, 128)
+
+
+def test_few_channels_are_left_to_xla_where_vectors_are_wide(monkeypatch):
+    monkeypatch.setattr(cpu_convolution, "has_avx512", lambda: True)
+    assert fast_form((1, 512, 512, 128), 128, jnp.float32) is None
+    assert fast_form((1, 256, 256, 256), 256, jnp.float32) is winograd
+
+
+def test_bfloat16_is_multiplied_where_that_is_fast(multiplies_bfloat16):
     fast = convolution_as_products if multiplies_bfloat16 else winograd
-    assert fast_form(wide, 320, jnp.bfloat16) is fast
-    assert fast_form(few, 128, jnp.bfloat16) is (None if multiplies_bfloat16 else winograd)
+    assert fast_form((2, 64, 64, 320), 320, jnp.bfloat16) is fast
+    assert fast_form((1, 256, 256, 256), 256, jnp.bfloat16) is fast
+    assert fast_form((1, 512, 512, 128), 3, jnp.bfloat16) is None
 
 
 @pytest.mark.parametrize("size", [(4, 4), (64, 64)])
 def test_a_layer_chooses_on_the_cpu_alone(size):
-    layer = convolution(64, None, jnp.float32)
+    layer = convolution(256, None, jnp.float32)
     x = jnp.zeros((1, *size, cpu_convolution.PRODUCT_MIN_CHANNELS))
     params = jax.eval_shape(layer.init, jax.random.key(0), x)
     run = jax.jit(layer.apply).trace(params, x)
