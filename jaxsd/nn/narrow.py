@@ -69,7 +69,11 @@ def in_parts(
 
 
 def part_channels(shape: tuple[int, ...]) -> int:
-    """The largest divisor of a kernel's output channels of which PART holds the numbers."""
+    """The most output channels, a divisor of all, of which PART holds the numbers."""
     *inner, outputs = shape
-    fit = max(1, PART // math.prod(inner))
-    return max(n for n in range(1, outputs + 1) if outputs % n == 0 and n <= fit)
+    return largest_divisor(outputs, PART // math.prod(inner))
+
+
+def largest_divisor(number: int, limit: int) -> int:
+    """The largest divisor of a number that is no larger than a limit; 1 at least."""
+    return max(n for n in range(1, number + 1) if number % n == 0 and n <= max(1, limit))
