@@ -85,14 +85,21 @@ class Executables:
         """
         key, devices = program_key(function.__name__, static, arrays), _devices(arrays)
         ready = key, tuple(device.id for device in devices)
-        if ready not in self._ready:
+        program = self._ready.get(ready)
+        if program is None:
             name = f"{function.__name__}-{key[:32]}{_suffix(ready[1])}.jaxsd"
             own = all(device.process_index == jax.process_index() for device in devices)
             path = self.folder / name if own and self.folder is not None else None
-            self._ready[ready] = self._load(path, arrays) or self._compile(
-                path, function, static, arrays
-            )
-        return self._ready[ready]
+            program = self._load(path, arrays) or self._compile(path, function, static, arrays)
+            self._ready[ready] = program
+        return program
+
+    def forget(self) -> None:
+        """Gives up the programs in memory if they are in the folder, from which they are loaded
+        when they are needed again: those of SD 1.5 take 0.3 GB. For programs of one process.
+        """
+        if self.folder is not None:
+            self._ready.clear()
 
     def _load(self, path: Path | None, arrays: Any) -> jax.stages.Compiled | None:
         if path is None or not path.exists():
@@ -103,9 +110,11 @@ class Executables:
                 found, wanted = json.loads(file.readline()), environment_key()
                 if found == wanted:
                     payload, in_tree, out_tree = pickle.load(file)
-                    return serialize_executable.deserialize_and_load(
+                    program = serialize_executable.deserialize_and_load(
                         payload, in_tree, out_tree, execution_devices=_devices(arrays)
                     )
+                    give_back_memory()
+                    return program
             other = " and ".join(name for name in wanted if found.get(name) != wanted[name])
             self._say_once(f"compiling again; what {self.folder} has is for another {other}")
         except Exception as error:  # a damaged file can raise anything
@@ -165,7 +174,9 @@ def _write(compiled: jax.stages.Compiled, path: Path) -> None:
 
 
 def give_back_memory() -> None:
-    """Returns freed memory to the system: after compiling SD 1.5, glibc holds 1 GB of it."""
+    """Returns freed memory to the system: after compiling SD 1.5 glibc holds 1 GB of it, and after
+    loading its programs 0.3 GB.
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)

@@ -189,6 +189,18 @@ def test_without_a_folder_programs_last_as_long_as_the_process(folder):
     assert not folder.exists()
 
 
+def test_what_is_forgotten_is_loaded_from_the_folder_and_never_compiled_again(folder):
+    for kept in (folder, None):
+        programs = Executables(kept)
+        want = programs(work, {"power": 2}, **arguments())
+        ready, traced = dict(programs._ready), len(TRACED)
+        programs.forget()
+        assert programs._ready == ({} if kept else ready)
+        got = programs(work, {"power": 2}, **arguments())
+        np.testing.assert_array_equal(got["y"], want["y"])
+        assert len(TRACED) == traced
+
+
 def test_what_could_run_at_any_time_runs_late_on_a_cpu(monkeypatch):
     """Products that add up: each is made when the sum has come to it, and not all at first."""
     monkeypatch.delenv("XLA_FLAGS", raising=False)

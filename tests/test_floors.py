@@ -126,6 +126,7 @@ FENCES = {
     "sklearn": {"tools"},
     "diffusers": {"tools"},
     "openvino": {"tools"},
+    "stable_diffusion_cpp": {"tools"},
     "matplotlib": {"benchmark", "diffusion_map", "tools", "training"},
     "tensorboardX": {"training"},
     "resvg_py": {"tools"},

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jaxsd.convert.files.tensors import DTYPES
+from jaxsd.convert.files.tensors import DTYPES, INT8
 from jaxsd.convert.reading import Reading
 from jaxsd.settings import OPTIONS, Settings, in_range, with_sides
 from jaxsd.typed import read_toml
@@ -29,7 +29,7 @@ class BulkConfig(Reading, Settings):
       inputs: folder of the pictures that rows name; empty for the table's, or this file's.
       size: "WIDTHxHEIGHT", short for width and height.
       model: anything that `jaxsd.load` reads.
-      dtype: what the networks compute in.
+      dtype: what the networks compute in, or "int8", for one device.
       batch_size: images that one device draws at a time. It decides how float32 sums are ordered.
       mesh: devices of each host along data, fsdp and tensor, see `jaxsd.parallel.mesh_of`.
       format: "folder" of pictures, "webdataset" tar files, or "arrayrecord".
@@ -60,7 +60,8 @@ class BulkConfig(Reading, Settings):
         Raises:
           ValueError: a value that is not allowed.
         """
-        for name, allowed in (("format", FORMATS), ("picture", PICTURES), ("dtype", tuple(DTYPES))):
+        dtypes = (*DTYPES, INT8)
+        for name, allowed in (("format", FORMATS), ("picture", PICTURES), ("dtype", dtypes)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} {getattr(self, name)!r} is not one of {allowed}")
         for name in ("batch_size", "images_per_shard"):

@@ -3,14 +3,14 @@
 They are functions around methods of its modules, so the network knows nothing of them.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from flax import linen as nn
 
 from jaxsd.models.unet import UpBlock
-from jaxsd.nn.transformer import Attention
+from jaxsd.nn.transformer import WHOLE, Attention
 
 Path = tuple[str, ...]
 """Names of modules from the outermost to the layer, as those of its parameters."""
@@ -26,11 +26,19 @@ def joins_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
     return _intercepted(UpBlock, "join", change)
 
 
-def outputs_by(change: Callable[[Path, Any], Any]) -> AbstractContextManager[None]:
+@contextmanager
+def outputs_by(change: Callable[[Path, Any], Any]) -> Iterator[None]:
     """Within it, `change(path, output)` takes the place of what each module gives."""
-    return _intercepted(
-        nn.Module, "__call__", lambda path, run, *args, **kwargs: change(path, run(*args, **kwargs))
-    )
+
+    def changed(path: Path, run: Any, *args: Any, **kwargs: Any) -> Any:
+        return change(path, run(*args, **kwargs))
+
+    before = WHOLE.set(True)
+    try:
+        with _intercepted(nn.Module, "__call__", changed):
+            yield
+    finally:
+        WHOLE.reset(before)
 
 
 def is_self_attention_of_middle(path: Path) -> bool:

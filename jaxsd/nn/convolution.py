@@ -11,6 +11,7 @@ from flax import linen as nn
 from jaxsd.nn.cpu_convolution import convolution_of_doubled, fast_form
 from jaxsd.nn.dense import dot_general, in_dtype
 from jaxsd.nn.layers import Conv, ShapeChecked
+from jaxsd.nn.narrow import in_parts, kernel_as_stored
 from jaxsd.types import Array
 
 Padding = Sequence[tuple[int, int]]
@@ -73,8 +74,8 @@ def convolution(
         use_bias=use_bias,
         dtype=dtype,
         kernel_init=kernel_init,
-        conv_general_dilated=form or _convolve,
-        promote_dtype=in_dtype,
+        conv_general_dilated=partial(in_parts, form or _convolve),
+        promote_dtype=kernel_as_stored,
         name=name,
     )
 

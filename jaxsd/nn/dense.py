@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 
-from jaxsd.nn.int8 import Int8, widened
+from jaxsd.nn.int8 import Int8, is_narrow, widened
 from jaxsd.nn.layers import Dense
 from jaxsd.nn.processor import multiplies_bfloat16
 from jaxsd.types import Array
@@ -37,8 +37,7 @@ def in_dtype(
     A kernel in a narrower dtype is widened only when the input is ready. Otherwise XLA would widen
     the kernels of a whole network before a loop, and keep them all.
     """
-    narrow = isinstance(kernel, Int8) or kernel.dtype.itemsize < jnp.dtype(dtype).itemsize
-    if narrow:
+    if is_narrow(kernel, dtype):
         x, kernel = jax.lax.optimization_barrier((x, kernel))
     if isinstance(kernel, Int8):
         kernel = widened(kernel, dtype)

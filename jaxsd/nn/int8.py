@@ -10,6 +10,8 @@ from jaxsd.types import Array
 LARGEST = 127
 LEAST_NUMBERS = 2**14
 """Smaller kernels, such as the first and the last of a U-Net, stay as they are."""
+TOGETHER = 2**20
+"""Numbers that are rounded at a time: what they take in float32 is small beside the kernels."""
 PARTS = ("unet/", "text/")
 """Networks that may have such kernels. An autoencoder is small, and its errors are seen at once."""
 
@@ -48,10 +50,21 @@ def is_int8(path: str, shape: tuple[int, ...]) -> bool:
 
 def to_int8(kernel: np.ndarray) -> Int8:
     """The nearest kernel of 8 bits; the largest number of each output channel becomes 127."""
-    kernel = np.asarray(kernel, np.float32)
-    largest = np.abs(kernel).max(axis=tuple(range(kernel.ndim - 1)), keepdims=True)
+    rows = kernel.reshape(-1, kernel.shape[-1])
+    some = max(1, TOGETHER // rows.shape[1])
+    parts = [slice(first, first + some) for first in range(0, len(rows), some)]
+    largest = np.max([np.abs(rows[part]).max(0) for part in parts], 0).astype(np.float32)
     scale = np.where(largest > 0, largest / LARGEST, 1).astype(np.float32)
-    return Int8(np.rint(kernel / scale).astype(np.int8), scale)
+    values = np.empty(rows.shape, np.int8)
+    for part in parts:
+        values[part] = np.rint(np.float32(rows[part]) / scale)
+    ones = (1,) * (kernel.ndim - 1)
+    return Int8(values.reshape(kernel.shape), scale.reshape(*ones, -1))
+
+
+def is_narrow(kernel: Array | Int8, dtype: jnp.dtype) -> bool:
+    """Whether a kernel takes less memory than one of a dtype."""
+    return isinstance(kernel, Int8) or kernel.dtype.itemsize < jnp.dtype(dtype).itemsize
 
 
 def widened(kernel: Array | Int8, dtype: Any = jnp.float32) -> Array:

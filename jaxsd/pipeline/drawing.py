@@ -34,14 +34,17 @@ class Programs(NamedTuple):
 
     def __call__(self, function: Any, **arrays: Any) -> Any:
         """Runs one of them."""
-        params = in_memory(self.params)
-        made = self.run(function, {"networks": self.networks}, params=params, **arrays)
+        there = self.there
+        made = self.run(function, {"networks": self.networks}, params=there.params, **arrays)
         # Weights that were read stay until the program ends: nothing is read meanwhile.
-        return made if params is self.params else jax.block_until_ready(made)
+        return made if there is self else jax.block_until_ready(made)
 
     @property
     def there(self) -> "Programs":
         """The same for several calls, with weights that are in files read once."""
+        if not self.in_files:
+            return self
+        self.run.forget()  # what ran before
         return self._replace(params=in_memory(self.params))
 
     @property

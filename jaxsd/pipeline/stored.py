@@ -62,4 +62,5 @@ def in_memory(params: Params) -> Params:
         there[path] = stored[path].place(path, array)
 
     load_tensors({path: leaf.tensor for path, leaf in stored.items()}, place)
+    give_back_memory()  # what reading took: 0.2 GB for the U-Net of SD 1.5
     return tree.unflatten(there[one.path] if isinstance(one, InFile) else one for one in leaves)

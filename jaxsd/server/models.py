@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxsd.convert.files.tensors import dtype_named
+from jaxsd.convert.files.tensors import computed_in, dtype_named
 from jaxsd.convert.reading import Reading
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.drawings import with_programs
@@ -74,7 +74,7 @@ def served(
         return PipelineArtist(pipe, places[0], wanted.devices)
 
     dtype, taesd = wanted.loading["dtype"], wanted.loading["taesd"] or ""
-    shapes = jax.tree.leaves(stored.outline(dtype_named(dtype), keep_halves=True))
+    shapes = jax.tree.leaves(stored.outline(dtype_named(computed_in(dtype)), keep_halves=True))
     recipe = served_recipe(
         source,
         dtype,

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from bulk_models import SPEC, tiny_model
@@ -22,6 +23,8 @@ from jaxsd.config import ControlNetConfig, TinyVAEConfig
 from jaxsd.convert import read, write_control_lora, write_controlnet
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.images import write_picture
+from jaxsd.nn import int8
+from jaxsd.nn.int8 import Int8
 from jaxsd.pipeline import outline, with_controlnet
 from jaxsd.settings import Settings
 from jaxsd.webui import read_recipe
@@ -72,6 +75,21 @@ def test_a_row_is_drawn_as_a_pipeline_draws_it(
     assert tuple(line["guidance_interval"]) == work.config.guidance_interval
     assert line["reuse"] == work.config.reuse
     assert recipe.taesd == line["taesd"] == work.config.taesd
+
+
+@pytest.mark.slow
+def test_kernels_may_have_8_bits(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8, "LEAST_NUMBERS", 1)
+    work = work_of(tmp_path, ROWS, model=model, dtype="int8")
+    artist = artist_of(work)
+    kernels = jax.tree.leaves(artist.pipe.params["unet"], is_leaf=lambda one: isinstance(one, Int8))
+    assert any(isinstance(one, Int8) for one in kernels)
+    drawing = artist.begin(artist.ready(work.rows))
+    alone = jaxsd.load(model, "int8").draw(["a cat", "a dog"], steps=4, seed=[3, 5])
+    np.testing.assert_array_equal(drawing.images, alone.images)
+    assert artist.describe(work.rows[0], {})["dtype"] == "int8"
 
 
 def test_a_row_may_begin_from_a_picture_beside_its_table(tmp_path: Path, model: str) -> None:

@@ -1,5 +1,7 @@
 """Kernels of 8 bits: how near they are, and that layers, LoRAs and outlines know them."""
 
+import tracemalloc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -74,3 +76,12 @@ def test_which_parameters_become_so():
     assert not is_int8("vae/decoder/conv_in/kernel", (3, 3, 512, 512))
     assert not is_int8("text/0/token_embedding/embedding", (49408, 768))
     assert is_int8("text/1/layers/0/mlp/fc1/kernel", (1280, 5120))
+
+
+def test_rounding_takes_little_memory_beside_the_kernel():
+    own = RNG.integers(-99, 100, (2048, 4096), np.int8).astype(np.float16)
+    tracemalloc.start()
+    to_int8(own)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert own.size <= most < 2 * own.nbytes  # whole, float32 alone is 2 * nbytes

@@ -7,13 +7,13 @@ when they are read (`gguf_blocks.py`).
 import math
 import mmap
 import struct
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxsd.convert.files.gguf_blocks import KINDS, Blocks
+from jaxsd.convert.files.mapping import mapped
 from jaxsd.convert.files.tensors import FlatTree, LazyTensor
 from jaxsd.terminal import printable
 
@@ -101,7 +101,10 @@ def read_gguf(path: Path) -> tuple[FlatTree, dict[str, str]]:
         if entry.name in tensors:
             raise ValueError(printable(f"{path} has {entry.name!r} twice"))
         shape = _shape(table.get(_SHAPE + entry.name), entry, path)
-        tensors[entry.name] = _lazy(data, start + entry.offset, shape, entry, path)
+        if start + entry.offset + _size(entry, path) > len(data):
+            line = f"{path} is truncated: it ends before {entry.name!r} does"
+            raise ValueError(printable(line))
+        tensors[entry.name] = _lazy(path, start + entry.offset, shape, entry)
     return tensors, {name: value for name, value in table.items() if isinstance(value, str)}
 
 
@@ -128,22 +131,21 @@ def _shape(stated: Any, entry: _Entry, path: Path) -> tuple[int, ...]:
     return tuple(stated)
 
 
-def _lazy(
-    data: mmap.mmap, first: int, shape: tuple[int, ...], entry: _Entry, path: Path
-) -> LazyTensor:
+def _size(entry: _Entry, path: Path) -> int:
+    """Bytes of a tensor's blocks."""
     blocks, numbers = entry.blocks, math.prod(entry.shape)
     if numbers % blocks.numbers or (entry.shape and entry.shape[-1] % blocks.numbers):
         raise ValueError(
             printable(f"{path}: rows of {entry.name!r} are no whole blocks of {blocks.name}")
         )
-    size = numbers // blocks.numbers * blocks.bytes
-    if first + size > len(data):
-        raise ValueError(printable(f"{path} is truncated: it ends before {entry.name!r} does"))
-    return LazyTensor(shape, blocks.dtype, partial(_read, data, first, size, shape, blocks))
+    return numbers // blocks.numbers * blocks.bytes
 
 
-def _read(
-    data: mmap.mmap, first: int, size: int, shape: tuple[int, ...], blocks: Blocks
-) -> np.ndarray:
-    packed = np.frombuffer(data, np.uint8, size, first).reshape(-1, blocks.bytes)
-    return blocks.unpack(packed).reshape(shape)
+def _lazy(path: Path, first: int, shape: tuple[int, ...], entry: _Entry) -> LazyTensor:
+    """A tensor whose blocks are mapped when it is read, so that they are not resident after it."""
+    blocks, size = entry.blocks, _size(entry, path)
+
+    def read() -> np.ndarray:
+        return blocks.unpack(mapped(path, first, size).reshape(-1, blocks.bytes)).reshape(shape)
+
+    return LazyTensor(shape, blocks.dtype, read)

@@ -7,8 +7,6 @@ copy. Format: https://github.com/huggingface/safetensors#format.
 
 import json
 import math
-import mmap
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +16,7 @@ import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from jaxsd.convert.files.mapping import mapped
 from jaxsd.convert.files.tensors import MOST_AXES, FlatTree, LazyTensor
 from jaxsd.terminal import printable
 from jaxsd.writing import replacing
@@ -136,26 +135,9 @@ def _lazy(path: Path, name: str, code: str, shape: list[int], start: int) -> Laz
     dtype, length = CODES[code], math.prod(shape) * CODES[code].itemsize
 
     def read() -> np.ndarray:
-        return _mapped(path, start, length).view(dtype).reshape(shape)
+        return mapped(path, start, length).view(dtype).reshape(shape)
 
     return LazyTensor(tuple(shape), dtype, read)
-
-
-def _mapped(path: Path, start: int, length: int) -> np.ndarray:
-    """Bytes of a file, mapped into memory, read-only: reading them into new memory takes four times
-    as long.
-    """
-    if length == 0:
-        return np.empty(0, np.uint8)
-    before = start % mmap.ALLOCATIONGRANULARITY
-    with path.open("rb") as file:
-        whole = before + length
-        if os.fstat(file.fileno()).st_size < start + length:
-            raise ValueError(f"{path} became shorter while it was read")
-        pages = mmap.mmap(file.fileno(), whole, access=mmap.ACCESS_READ, offset=start - before)
-    if hasattr(mmap, "MADV_WILLNEED"):
-        pages.madvise(mmap.MADV_WILLNEED)
-    return np.frombuffer(pages, np.uint8, length, before)
 
 
 def write_safetensors(

@@ -21,6 +21,7 @@ from jaxsd.convert.files.tensors import FlatTree, in_memory, without
 from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.kinds import kind_of
 from jaxsd.convert.original.names import TEXT, UNET, VAE, single_file_slots
+from jaxsd.convert.original.sdcpp_names import renaming
 from jaxsd.convert.original.spec import spec_of
 from jaxsd.convert.original.spec_json import KEY, from_json, to_json
 from jaxsd.convert.original.stated import markers
@@ -61,7 +62,9 @@ _SGM = "conditioner.embedders.0.model."
 def _usual_names(tensors: FlatTree) -> FlatTree:
     """A file's tensors under the names of the original code, where tools have renamed them."""
     named: FlatTree = {}
+    own = renaming(tensors)
     for name, tensor in tensors.items():
+        name = own(name)
         for pattern, replacement in _ALIASES:
             name = pattern.sub(replacement, name)
         if name in named:
