@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxsd.distilled import Preset
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.diffusion import Batch, Denoiser
 from jaxsd.training.distillation import Level, consistency_errors
@@ -12,7 +13,7 @@ from jaxsd.training.finetune import opened
 from jaxsd.training.loop import Task
 from jaxsd.training.losses import stratified_timesteps
 from jaxsd.training.step import Metrics
-from jaxsd.training.students import class_of, guidance_of, mean_of, student_task
+from jaxsd.training.students import guidance_of, mean_of, roles_of, student_task
 from jaxsd.training.subtrees import Leaves
 from jaxsd.types import Array
 
@@ -32,7 +33,8 @@ def consistency_task(config: TrainConfig) -> Task:
         )
     guidance = guidance_of(config, model.spec)
     loss = partial(consistency_loss, how.original_steps, how.huber, guidance)
-    return student_task(config, model, loss)
+    steps, option = min(4, how.original_steps), f"original_steps={how.original_steps}"
+    return student_task(config, model, loss, Preset("lcm", steps, 1.0, (option,)))
 
 
 def consistency_loss(
@@ -48,12 +50,12 @@ def consistency_loss(
     """Mean of `consistency_errors` over the levels of the solver, T/original_steps apart.
 
     Args:
-      key: consumed by the levels and by `class_of`.
+      key: consumed by the levels and by `roles_of`.
     """
-    key_class, key_number = jax.random.split(key)
+    key_roles, key_number = jax.random.split(key)
     noising = denoiser.noising
-    students = class_of(guidance, denoiser, trained, frozen, batch, key_class)
-    number = stratified_timesteps(key_number, len(students.x0), noising.below, original_steps)
+    roles = roles_of(guidance, denoiser, trained, frozen, batch, key_roles)
+    number = stratified_timesteps(key_number, len(roles.x0), noising.below, original_steps)
     skip = len(noising.alpha) // original_steps
 
     def level(timestep: Array) -> Level:
@@ -61,5 +63,5 @@ def consistency_loss(
 
     # As `distillation_grid`: the last level is timestep 0.
     at, after = level(skip * (number + 1) - 1), level(jnp.maximum(skip * number - 1, 0))
-    error = consistency_errors(*students[:3], students.noised(at), at, after, huber)
+    error = consistency_errors(*roles[:3], roles.noised(at), at, after, huber)
     return mean_of(error, at.timestep, batch, len(noising.alpha))

@@ -66,7 +66,7 @@ def jump(denoise: Denoise, x: Array, at: Level) -> Array:
 
 def pseudo_huber(difference: Array, c: float) -> Array:
     """sqrt(d^2 + c^2) - c, mean over all but the first axis, [B]; near |d| where |d| is above c."""
-    distance = jnp.sqrt(difference**2 + c**2) - c
+    distance = difference**2 / (jnp.sqrt(difference**2 + c**2) + c)  # without cancellation
     return jnp.mean(distance, axis=range(1, difference.ndim))
 
 

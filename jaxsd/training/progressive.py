@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxsd.distilled import Preset
 from jaxsd.schedulers import Grid, NoiseSchedule
 from jaxsd.schedulers.grid import training_grid
 from jaxsd.training.config import TrainConfig
@@ -14,7 +15,7 @@ from jaxsd.training.finetune import opened
 from jaxsd.training.loop import Task
 from jaxsd.training.losses import stratified_timesteps
 from jaxsd.training.step import Metrics
-from jaxsd.training.students import class_of, guidance_of, mean_of, student_task
+from jaxsd.training.students import guidance_of, mean_of, roles_of, student_task
 from jaxsd.training.subtrees import Leaves
 from jaxsd.types import Array
 
@@ -34,7 +35,7 @@ def progressive_task(config: TrainConfig) -> Task:
         )
     grid = teacher_grid(NoiseSchedule.from_config(model.spec.schedule), steps)
     loss = partial(progressive_loss, grid, guidance_of(config, model.spec))
-    return student_task(config, model, loss)
+    return student_task(config, model, loss, Preset("ddim", steps, 1.0, ("spacing=trailing",)))
 
 
 def teacher_grid(schedule: NoiseSchedule, steps: int) -> Grid:
@@ -55,18 +56,16 @@ def progressive_loss(
 
     Args:
       grid: the teacher's, see `teacher_grid`.
-      key: consumed by the steps and by `class_of`.
+      key: consumed by the steps and by `roles_of`.
     """
-    key_class, key_number = jax.random.split(key)
+    key_roles, key_number = jax.random.split(key)
     noising = denoiser.noising
-    students = class_of(guidance, denoiser, trained, frozen, batch, key_class)
-    first = 2 * stratified_timesteps(key_number, len(students.x0), noising.below, grid.steps // 2)
+    roles = roles_of(guidance, denoiser, trained, frozen, batch, key_roles)
+    first = 2 * stratified_timesteps(key_number, len(roles.x0), noising.below, grid.steps // 2)
     timestep = jnp.asarray([*grid.timestep, 0], jnp.int32)  # no network is called at the end
     alpha, sigma = (jnp.asarray(level, jnp.float32) for level in (grid.alpha, grid.sigma))
     at, between, after = (
         Level(timestep[i], alpha[i], sigma[i]) for i in (first, first + 1, first + 2)
     )
-    error = progressive_errors(
-        students.student, students.teacher, students.noised(at), at, between, after
-    )
+    error = progressive_errors(roles.student, roles.teacher, roles.noised(at), at, between, after)
     return mean_of(error, at.timestep, batch, len(noising.alpha))

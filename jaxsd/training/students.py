@@ -4,6 +4,7 @@ They are one set of leaves with three values. The task's frozen leaves hold thos
 `teacher/PATH`, and each step adds those of the average as `average/PATH`.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsd.config import ModelSpec
+from jaxsd.distilled import Preset
 from jaxsd.sampling.loop import per_image
 from jaxsd.sampling.program import Networks, Texts, encoded_texts
 from jaxsd.training.config import TrainConfig
@@ -26,8 +28,8 @@ from jaxsd.training.subtrees import Leaves
 from jaxsd.types import Array, Params
 
 
-class Class(NamedTuple):
-    """Who learns what from whom, on a batch."""
+class Roles(NamedTuple):
+    """Who learns from whom, on a batch."""
 
     student: Denoise
     target: Denoise  # the student's average
@@ -46,10 +48,11 @@ def guidance_of(config: TrainConfig, spec: ModelSpec) -> tuple[float, float]:
     return min(scales), max(scales)
 
 
-def student_task(config: TrainConfig, model: Model, loss: DenoiserLoss) -> Task:
+def student_task(config: TrainConfig, model: Model, loss: DenoiserLoss, preset: Preset) -> Task:
     """A task whose student begins as its teacher.
 
     It trains low-rank additions, or with a rank of 0 the leaves that `config.trainable` matches.
+    `config.samples` are drawn with `preset`.
 
     Raises:
       ValueError: a model that is distilled already, or a LoRA of other kernels.
@@ -59,7 +62,7 @@ def student_task(config: TrainConfig, model: Model, loss: DenoiserLoss) -> Task:
             f"{config.model} is distilled already: its U-Net is told the guidance scale; give the "
             "model that it was made from"
         )
-    lora = config.lora
+    model, lora = model._replace(spec=replace(model.spec, preset=preset)), config.lora
     trained, begin, adapt = config.trainable, lambda params, key: params, lambda tree: tree
     if lora.rank:
         trained, begin, adapt = lora_parts(lora, model)
@@ -99,14 +102,14 @@ def unprompted(networks: Networks, model: Model) -> dict[str, np.ndarray]:
     return {name: np.asarray(part[:, 0]) for name, part in found.items()}
 
 
-def class_of(
+def roles_of(
     guidance: tuple[float, float],
     denoiser: Denoiser,
     trained: Leaves,
     frozen: Leaves,
     batch: Batch,
     key: Array,
-) -> Class:
+) -> Roles:
     """Student, target and teacher for the pictures and captions of a batch.
 
     Args:
@@ -153,7 +156,7 @@ def class_of(
     scale = jax.random.uniform(key_guidance, (size,), minval=low, maxval=high)
     params = denoiser.adapt(teacher)
     x0 = jax.lax.stop_gradient(denoiser.latents(params, batch.pictures, key_posterior))
-    return Class(
+    return Roles(
         student=alone(denoiser.join(trained, frozen)),
         target=alone(tree_of("average")),
         teacher=alone(teacher) if low == high == 1 else with_guidance(teacher, scale),

@@ -136,7 +136,7 @@ def test_every_second_level_of_the_teacher_is_one_of_the_student(steps: int) -> 
     np.testing.assert_array_equal(grid.sigma[::2], own.sigma)
 
 
-CENTRES = np.float32([[-1.0, 0.5], [0.2, -1.0], [1.0, 0.9]])
+CENTRES = jnp.float32([[-1.0, 0.5], [0.2, -1.0], [1.0, 0.9]])
 SPREAD = 0.15
 
 

@@ -13,6 +13,7 @@ from jaxsd.schedulers import NoiseSchedule
 from jaxsd.schedulers.lcm import boundary_scalings
 from jaxsd.training.distillation import Level, ddim_step, estimate, guided
 
+pytestmark = pytest.mark.parity
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
