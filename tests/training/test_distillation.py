@@ -244,6 +244,7 @@ BATCH = 128
 NOISE = jax.random.normal(jax.random.key(2), (512, 2))
 
 
+@pytest.mark.slow
 def test_a_progressive_student_of_two_steps_ends_where_four_of_its_teacher_do() -> None:
     grid = teacher_grid(SCHEDULE, 2)
 
@@ -277,7 +278,7 @@ def test_a_consistent_student_ends_in_one_step_where_its_teacher_does_in_many() 
     assert alone > 2 * found
     # With more steps, new noise leads to other points of the same distribution.
     of_data, told = points(jax.random.key(4), 512), {"original_steps": 10}
-    for steps in (1, 2, 4):
+    for steps in (1, 4):
         found, alone = (
             energy_distance(drawn(one, "lcm", steps, **told), of_data) for one in (own, mixture)
         )

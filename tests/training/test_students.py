@@ -43,7 +43,13 @@ def moved(leaves: dict[str, Array], by: float) -> dict[str, Array]:
     return {path: leaf + by for path, leaf in leaves.items()}
 
 
-@pytest.mark.parametrize("name", ["consistency", "progressive"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("consistency", marks=pytest.mark.slow),
+        pytest.param("progressive", marks=pytest.mark.release),
+    ],
+)
 def test_a_student_learns_from_its_teacher(config: TrainConfig, name: str) -> None:
     guided = replace(config.distillation, guidance=(2.0, 3.0))
     task = task_of(replace(config, task=name, distillation=guided))
@@ -126,7 +132,7 @@ def test_what_can_not_be_distilled_gets_one_line(config: TrainConfig) -> None:
         task_of(replace(config, task="lora", lora=LoraConfig(rank=0)))
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("name", ["consistency", "progressive"])
 def test_a_run_that_goes_on_ends_at_the_same_bits(
     config: TrainConfig, tmp_path: Path, name: str
