@@ -56,6 +56,7 @@ _NAMES = {
     r"hyper-sd(15|xl)-(?P<steps>\d+)steps-lora": "hyper-sd",
     r"hyper-sd(15|xl)-(?P<steps>\d+)steps-cfg-lora": "hyper-sd-cfg",
     r"dmd2-sdxl-(?P<steps>4)step-lora(-fp16)?": "dmd2",
+    r"emoji-lcm-(?P<steps>2)step": "dmd2",
 }
 """Whole names of published files and repositories, in small letters with hyphens -> preset.
 

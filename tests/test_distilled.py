@@ -29,6 +29,7 @@ SPEC = TINY["sdxl"]
         ("Hyper-SD15-4steps-lora.safetensors", "hyper-sd", 4),
         ("Hyper-SD15-12steps-CFG-lora.safetensors", "hyper-sd-cfg", 12),
         ("dmd2_sdxl_4step_lora_fp16.safetensors", "dmd2", 4),
+        ("emoji-lcm-2step", "dmd2", 2),
     ],
 )
 def test_published_names(source: str, preset: str, steps: int) -> None:

@@ -143,6 +143,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--composed", type=int, default=24, help="captions of each other kind")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--sampler", default="ddim")
+    parser.add_argument("--sampler-option", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--lora", action="append", default=[], metavar="FILE[:STRENGTH]")
     parser.add_argument("--guidance-scale", type=float, help="by default what suits the model")
     parser.add_argument(
         "--guidance-interval", type=float, nargs=2, default=(0.0, 1.0), metavar=("FROM", "TO")
@@ -162,6 +164,8 @@ def report(args: argparse.Namespace) -> str:
     settings = {
         "steps": args.steps,
         "sampler": args.sampler,
+        "sampler_options": tuple(args.sampler_option),
+        "lora": tuple(args.lora),
         "guidance_scale": scale,
         "guidance_interval": tuple(args.guidance_interval),
         "reuse": args.reuse,

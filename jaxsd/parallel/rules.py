@@ -25,6 +25,8 @@ PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     # LoRAs and embeddings added to a model are small; every device has them whole.
     (r"lora/.*/(down|mid|up|alpha)", ()),
     (r"embedding/\d+", ()),
+    # The empty prompt, which guided teachers of students see.
+    (r"empty/(context|pooled)", ()),
     # So are IP-Adapters, and their image encoders run once for a picture.
     (r"ip_adapter/\d+/.*", ()),
     (r"(vision|normalizer)/.*", ()),

@@ -14,8 +14,9 @@ FORM = "FILE[:UNET_WEIGHT[:TEXT_WEIGHT]]"
 BUILT_IN = {
     "emoji-neon": "emoji_neon.safetensors",
     "emoji-teal": "emoji_teal.safetensors",
+    "emoji-lcm-2step": "emoji_lcm_2step.safetensors",
 }
-"""A LoRA and an embedding inside the package, of the built-in model."""
+"""LoRAs and an embedding inside the package, of the built-in model."""
 ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 """Of files of weights."""
 

@@ -37,15 +37,38 @@ class LoraConfig:
     """Low-rank additions (Hu et al. 2021).
 
     Attributes:
-      rank: of every addition.
+      rank: of every addition; 0 trains what `trainable` matches (tasks "consistency" and
+        "progressive").
       alpha: the additions are scaled by alpha / rank; 0 stands for the rank.
       targets: regular expressions over parameter paths such as
         `unet/down_blocks_0/attentions_0/transformer_blocks_0/attn1/to_q/kernel`.
+      begin: a LoRA file of this rank, alpha and these targets to begin with; empty for additions of
+        nothing.
     """
 
     rank: int = 8
     alpha: float = 0.0
     targets: tuple[str, ...] = (r"unet/.*/attn[12]/to_(q|k|v|out_0)/kernel",)
+    begin: str = ""
+
+
+@dataclass(frozen=True)
+class DistillationConfig:
+    """A student that draws in few steps (tasks "consistency" and "progressive").
+
+    Attributes:
+      guidance: guidance scale of the teacher, or the lowest and the highest one, between which each
+        picture draws its own; empty for the model's own. The student is drawn with 1.
+      original_steps: DDIM steps of the teacher, one of which lies between the two levels that are
+        compared (Luo et al. 2023, section 4.3); option `original_steps` of the sampler "lcm".
+      huber: differences below it count squared, larger ones as they are.
+      steps: of the student; the teacher takes twice as many (task "progressive").
+    """
+
+    guidance: tuple[float, ...] = ()
+    original_steps: int = 50
+    huber: float = 0.001
+    steps: int = 4
 
 
 @dataclass(frozen=True)
@@ -86,7 +109,8 @@ class TrainConfig(Reading):
       optimizer: a name of `jaxsd.training.optimizer.OPTIMIZERS`.
       clip_norm: largest norm of a gradient.
       accumulate: batches per update.
-      ema_decay: of the averaged weights, which are exported; 0 for the last weights.
+      ema_decay: of the averaged weights, which are exported, and which are the target of task
+        "consistency"; 0 for the last weights.
       dtype: what the networks compute in; weights that are trained stay float32.
       remat: what the U-Net keeps of its forward pass for its gradient: "none" keeps all, "minimal"
         the products with weights, "full" only the inputs of its blocks, which takes the least
@@ -95,7 +119,8 @@ class TrainConfig(Reading):
       keep: how many of the latest checkpoints stay.
       log_every: steps between lines of metrics.
       mesh: devices along data, fsdp and tensor, see `jaxsd.parallel.mesh_of`.
-      trainable: regular expressions over parameter paths (task "finetune").
+      trainable: regular expressions over parameter paths (task "finetune", and students with a
+        `lora.rank` of 0).
       resolution: side in pixels of square pictures, and the area of others; 0 for the model's own.
       max_aspect: how much longer one side may be than the other; 1 crops all to squares.
       caption: for pictures that have none.
@@ -151,6 +176,7 @@ class TrainConfig(Reading):
     templates: dict[str, float] = field(default_factory=dict)
     loss: LossConfig = LossConfig()
     lora: LoraConfig = LoraConfig()
+    distillation: DistillationConfig = DistillationConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
 
     def __post_init__(self) -> None:

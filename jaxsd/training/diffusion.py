@@ -57,6 +57,10 @@ class Denoiser(NamedTuple):
     join: Callable[[Leaves, Leaves], Params]
 
 
+DenoiserLoss = Callable[[Denoiser, Leaves, Leaves, Batch, Array], tuple[Array, Metrics]]
+"""(denoiser, trained, frozen, batch, key) -> the loss, and metrics."""
+
+
 def posterior_latents(networks: Networks, params: Params, pictures: Array, key: Array) -> Array:
     """Scaled latents [B, h, w, c] of uint8 pictures, drawn from the posterior (key consumed)."""
     vae = networks.vae

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsd.adapters.embedding import with_embedding, with_token, write_embedding
-from jaxsd.adapters.lora import initial_lora, merged
+from jaxsd.adapters.lora import Lora, initial_lora, merged
+from jaxsd.adapters.lora_files import read_lora
 from jaxsd.config import ModelSpec
 from jaxsd.convert import open_model
 from jaxsd.memory import check_batch, check_trained
@@ -21,9 +22,10 @@ from jaxsd.schedulers import NoiseSchedule
 from jaxsd.text import Tokenizer
 from jaxsd.training.cached import cache_source, is_cache
 from jaxsd.training.captioned import Source, captioned_batches, folder_source
-from jaxsd.training.config import LossConfig, TrainConfig
+from jaxsd.training.config import LoraConfig, LossConfig, TrainConfig
 from jaxsd.training.diffusion import (
     Denoiser,
+    DenoiserLoss,
     Predict,
     diffusion_loss,
     latents_of_moments,
@@ -53,22 +55,53 @@ def finetune_task(config: TrainConfig) -> Task:
 def lora_task(config: TrainConfig) -> Task:
     """Trains low-rank additions to the kernels that `config.lora.targets` match."""
     model, lora = opened(config), config.lora
-    factors = partial(initial_lora, model.params, lora.targets, rank=lora.rank, alpha=1.0)
+    task = task_over(config, model, *lora_parts(lora, model))
+    exports = lora_exports(model.spec, lora.alpha or lora.rank)
+    return task._replace(exports=exports | model_exports(task.model))
+
+
+def lora_parts(lora: LoraConfig, model: Model) -> tuple[tuple[str, ...], Begin, Adapt]:
+    """What is trained of low-rank additions, how they begin, and how they are added.
+
+    Raises:
+      ValueError: they do not fit into memory, or `lora.begin` is a LoRA of another form.
+    """
+    alpha = lora.alpha or lora.rank
+    factors = partial(initial_lora, model.params, lora.targets, rank=lora.rank, alpha=alpha)
     added = jax.eval_shape(lambda key: factors(key=key), jax.random.key(0))
     check_trained(jax.tree.leaves(added), "lower lora.rank")
+    given = begun_lora(lora, model.spec, added) if lora.begin else None
 
     def begin(params: Params, key: Array) -> Params:
-        alpha = lora.alpha or lora.rank
-        factors = initial_lora(params, lora.targets, rank=lora.rank, alpha=alpha, key=key)
-        return params | {"lora": factors}
+        fresh = given or initial_lora(params, lora.targets, rank=lora.rank, alpha=alpha, key=key)
+        return params | {"lora": fresh}
 
     def adapt(tree: Params) -> Params:
         own = {name: value for name, value in tree.items() if name != "lora"}
         return merged(own, tree["lora"])
 
-    task = task_over(config, model, ("lora/.*/(down|up)",), begin, adapt)
-    alpha = lora.alpha or lora.rank
-    return task._replace(exports=lora_exports(model.spec, alpha) | model_exports(task.model))
+    return ("lora/.*/(down|up)",), begin, adapt
+
+
+def begun_lora(lora: LoraConfig, spec: ModelSpec, like: Lora) -> Lora:
+    """The factors of `lora.begin`, float32.
+
+    Raises:
+      ValueError: they are not those that `lora` asks for, whose shapes are `like`.
+    """
+    found = jax.tree.map(np.float32, read_lora(lora.begin, spec))
+    for path in like.keys() | found.keys():
+        shapes, asked = (
+            {name: np.shape(leaf) for name, leaf in tree.get(path, {}).items()}
+            for tree in (found, like)
+        )
+        if shapes != asked or found[path]["alpha"] != (lora.alpha or lora.rank):
+            raise ValueError(
+                f"{lora.begin} changes {path} in another way than a LoRA with lora.rank "
+                f"{lora.rank}, lora.alpha {lora.alpha or lora.rank} and these lora.targets; set "
+                "them as they were in its run"
+            )
+    return found
 
 
 def embedding_task(config: TrainConfig) -> Task:
@@ -195,12 +228,14 @@ def task_over(
     begin: Begin,
     adapt: Adapt,
     predict: Predict | None = None,
+    loss: DenoiserLoss = diffusion_loss,
 ) -> Task:
     """A task without exports.
 
     Args:
       trained: regular expressions over the paths of what `begin` makes.
       predict: makes predictions from noisy latents; `None` is the U-Net with the text.
+      loss: of the denoiser.
 
     Raises:
       ValueError: the run trains networks that its cached data was made with.
@@ -253,7 +288,7 @@ def task_over(
     return Task(
         start=start,
         frozen=jax.tree.map(lambda leaf: leaf.astype(config.dtype), parts.frozen),
-        loss=partial(diffusion_loss, denoiser),
+        loss=partial(loss, denoiser),
         batches=lambda: captioned_batches(config, spec, source),
         probe=lambda leaves: {},
         exports={},

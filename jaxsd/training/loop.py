@@ -30,7 +30,14 @@ from jaxsd.training.exports import Export, Model, place_of
 from jaxsd.training.optimizer import optimizer
 from jaxsd.training.record import Record
 from jaxsd.training.signals import Stop
-from jaxsd.training.step import Loss, TrainState, initial_state, make_step
+from jaxsd.training.step import (
+    Known,
+    Loss,
+    TrainState,
+    initial_state,
+    make_step,
+    without_average,
+)
 from jaxsd.training.subtrees import path_of
 from jaxsd.types import Array, Params
 
@@ -46,6 +53,7 @@ class Task(NamedTuple):
     probe: Callable[[Params], dict[str, float]]  # measures of progress
     exports: dict[str, Export]  # format -> how to write it; the first is written at the end
     model: Callable[[Params], Model] | None = None  # what was trained -> the whole model
+    known: Known = without_average  # what else the loss gets, with or without the average
 
 
 OnSave = Callable[[int, Params], None]
@@ -81,7 +89,7 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
         Stop() as stop,
     ):
         state, places = _restored_or_new(task, rule, checkpoints, key_start, mesh)
-        step = make_step(task.loss, rule, config.ema_decay, places)
+        step = make_step(task.loss, rule, config.ema_decay, places, task.known)
         done = int(state.step)
         bar = tqdm(
             total=config.steps, initial=done, unit="step", smoothing=0.05, disable=not first_host

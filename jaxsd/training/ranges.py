@@ -8,14 +8,15 @@ from typing import Any
 
 from jaxsd.convert.files.tensors import DTYPES
 
-ABOVE_ZERO = ("learning_rate", "clip_norm")
+ABOVE_ZERO = ("learning_rate", "clip_norm", "distillation.huber")
 MANY, BATCH, WIDTH = 2**31 - 1, 2**20, 2**16
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("steps", "save_every", "keep", "log_every"), (1, MANY)),
     **dict.fromkeys(("warmup_steps", "decay_steps"), (0, MANY)),
     **dict.fromkeys(("batch_size", "accumulate"), (1, BATCH)),
-    **dict.fromkeys(("crop", "tiny_channels", "lora.rank", "embedding.vectors"), (1, WIDTH)),
-    **dict.fromkeys(("resolution", "controlnet_rank"), (0, WIDTH)),
+    **dict.fromkeys(("crop", "tiny_channels", "embedding.vectors"), (1, WIDTH)),
+    **dict.fromkeys(("resolution", "controlnet_rank", "lora.rank"), (0, WIDTH)),
+    **dict.fromkeys(("distillation.steps", "distillation.original_steps"), (1, WIDTH)),
     **dict.fromkeys(("weight_decay", "prior_weight", "lora.alpha"), (0, 1e6)),
     **dict.fromkeys(("loss.min_snr_gamma", "loss.offset_noise"), (0, 1e6)),
     "seed": (0, 2**32 - 1),
@@ -86,8 +87,17 @@ def _check_lists(config: Any) -> None:
         )
     if not all(1 <= width <= WIDTH for width in config.hint_channels):
         raise ValueError(f"hint_channels is {list(config.hint_channels)}, widths are 1 to {WIDTH}")
+    _check_guidance(config.distillation.guidance)
     if config.warmup_steps + config.decay_steps > config.steps:
         raise ValueError(
             f"warmup_steps {config.warmup_steps} and decay_steps {config.decay_steps} are more "
             f"than the {config.steps} steps of the run; lower one of them"
+        )
+
+
+def _check_guidance(scales: tuple[float, ...]) -> None:
+    if len(scales) > 2 or not all(1 <= scale <= 1000 for scale in scales):
+        raise ValueError(
+            f"distillation.guidance is {list(scales)}, it must be one guidance scale of 1 to 1000, "
+            "or the lowest and the highest"
         )

@@ -39,8 +39,22 @@ def initial_state(params: Params, optimizer: optax.GradientTransformation) -> Tr
     return TrainState(jnp.zeros((), jnp.int32), params, average, optimizer.init(params))
 
 
+Known = Callable[[Params, Params], Params]
+"""(frozen, averaged weights) -> what the loss gets as `frozen`."""
+
+
+def without_average(frozen: Params, average: Params) -> Params:
+    """Frozen weights alone."""
+    del average
+    return frozen
+
+
 def make_step(
-    loss: Loss, optimizer: optax.GradientTransformation, ema_decay: float, places: Any = None
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+    places: Any = None,
+    known: Known = without_average,
 ) -> Callable[[TrainState, Params, Any, Array], tuple[TrainState, Metrics]]:
     """The update: (state, frozen, batches, key of the run) -> (state, metrics).
 
@@ -48,7 +62,7 @@ def make_step(
     of one batch in memory at a time. The key is folded with the step and then with the batch's
     number. The average's decay starts low, (1 + n) / (10 + n), so that the first weights do not
     count for long. The given state is donated; `places` has shardings of the new one, like a
-    `TrainState`.
+    `TrainState`. `known` says what the loss sees of the average.
     """
 
     def gradient_of(
@@ -78,6 +92,7 @@ def make_step(
         state: TrainState, frozen: Params, batches: Any, key: Array
     ) -> tuple[TrainState, Metrics]:
         count = len(jax.tree.leaves(batches)[0])
+        frozen = known(frozen, state.average)
         parts = (
             gradient_of(state.params, frozen, batches, key, state.step, number)
             for number in range(count)

@@ -9,11 +9,13 @@ from jaxsd.training.autoencoder import autoencoder_task
 from jaxsd.training.cached import is_cache
 from jaxsd.training.captions import check_captions, pictures_in
 from jaxsd.training.config import TrainConfig
+from jaxsd.training.consistency import consistency_task
 from jaxsd.training.controlnet import controlnet_task
 from jaxsd.training.finetune import check_word, embedding_task, finetune_task, lora_task
 from jaxsd.training.loop import Task, mesh_for
 from jaxsd.training.optimizer import OPTIMIZERS
 from jaxsd.training.packed import read_data, record_files
+from jaxsd.training.progressive import progressive_task
 from jaxsd.training.scratch import scratch_task
 from jaxsd.training.tiny_autoencoder import tiny_autoencoder_task
 
@@ -24,10 +26,12 @@ TASKS: dict[str, Callable[[TrainConfig], Task]] = {
     "lora": lora_task,
     "embedding": embedding_task,
     "controlnet": controlnet_task,
+    "consistency": consistency_task,
+    "progressive": progressive_task,
     "tiny-vae": tiny_autoencoder_task,
 }
 
-CAPTIONED = ("finetune", "lora", "embedding", "controlnet")
+CAPTIONED = ("finetune", "lora", "embedding", "controlnet", "consistency", "progressive")
 """Tasks whose pictures have captions, in folders or in records."""
 
 
