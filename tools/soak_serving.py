@@ -66,7 +66,7 @@ def served(model: str, memory: float, slots: int, folder: Path) -> Iterator[tupl
 
 def requests(count: int, loads: int) -> Iterator[tuple[dict[str, Any], float]]:
     """Bodies, and the seconds that their clients wait; so many name another model."""
-    draw, every = random.Random(0), count // loads if loads else count + 1
+    draw, every = random.Random(0), count // max(1, loads)
     for i in range(count):
         body = SMALL | {"prompt": f"{i} red apples", "seed": i, "sampler": draw.choice(SAMPLERS)}
         body |= {"steps": draw.randint(1, 3), "guidance_scale": draw.choice((1, 5)), "model": "a"}
@@ -79,7 +79,7 @@ def requests(count: int, loads: int) -> Iterator[tuple[dict[str, Any], float]]:
                     (body | {"steps": 200}, 0.05),  # given up
                 )
             )
-        elif i % every == every // 2:
+        elif loads and i % every == every // 2:
             body["model"] = "b"
         elif i % 40 == 20:
             body["prompt"] += " <lora:neon:0.7>"
