@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxsd.images import read_opaque_mask
-from jaxsd.schedulers import SAMPLERS, options_of
-from jaxsd.schedulers.names import AUTOMATIC_OF_WEBUI, SIGMAS_OF_WEBUI, resolve
+from jaxsd.schedulers import options_of
 from jaxsd.server.asking import Ask, urgency_of
 from jaxsd.server.bodies import whole
 from jaxsd.server.native import counted
 from jaxsd.server.refusals import Refused
 from jaxsd.server.service import Service
 from jaxsd.server.webui_extensions import add_extensions
-from jaxsd.server.webui_plot import SCRIPT, Plot, plot_of
+from jaxsd.server.webui_plot import SCRIPT, Names, Plot, plot_of
+from jaxsd.server.webui_samplers import sampler_of
 from jaxsd.server.wishes import Wish, wish_of, with_own_size
 from jaxsd.settings import option_value
 
@@ -107,7 +107,8 @@ def wanted_of(
     options: dict[str, Any] = {ours: values.pop(n) for n, ours in SAME.items() if n in values}
     sampler = values.pop("sampler_name", None) or values.get("sampler_index")
     values.pop("sampler_index", None)
-    if name := sampler_of(sampler, values.pop("scheduler", None)):
+    schedule = values.pop("scheduler", None)
+    if name := sampler_of(sampler, schedule):
         options["sampler"] = name
     if (eta := values.pop("eta", None)) is not None:
         if name and "eta" in options_of(name):
@@ -147,7 +148,8 @@ def wanted_of(
     if script == SCRIPT:
         spec = service.model(model).spec
         own = with_own_size(wish, spec).settings
-        plot = plot_of(body.get("script_args"), own, spec, begins, ignored)
+        names = Names(begins, schedule)
+        plot = plot_of(body.get("script_args"), own, spec, names, ignored)
         if len(plot.grid.cells) > MOST_IMAGES:
             raise Refused(
                 422,
@@ -158,35 +160,6 @@ def wanted_of(
     wishes = [wish._replace(settings=one) for one in each]
     ask = Ask(model, wishes, watched=True, **urgency)
     return Wanted(ask, body, tuple(dict.fromkeys(ignored)), task, batch_size, sends, plot)
-
-
-def sampler_of(name: str | None, schedule: str | None) -> str | None:
-    """Our name of a sampler with its grid; None where webui's default was meant.
-
-    Raises:
-      ValueError: an unknown sampler or schedule.
-    """
-    if not name:
-        return None
-    known = tuple(SAMPLERS)
-    ours, implied = resolve(str(name), known)
-    labels = {label.lower(): grid for grid, label in SIGMAS_OF_WEBUI.items()}
-    grid = str(schedule or "automatic").strip().lower()
-    grid = labels.get(grid, grid).replace(" ", "_")
-    if implied:
-        return "_".join((ours, *implied.values()))
-    if grid == "automatic":
-        grid = AUTOMATIC_OF_WEBUI.get(ours, "uniform")
-    if grid == "uniform":
-        return ours
-    try:
-        if resolve(f"{ours}_{grid}", known)[1]:
-            return f"{ours}_{grid}"
-    except ValueError:
-        pass
-    raise ValueError(
-        f"scheduler {schedule!r} is unknown; /sdapi/v1/schedulers lists those there are"
-    )
 
 
 def model_of(service: Service, title: str | None) -> str | None:

@@ -13,7 +13,7 @@ from PIL import Image
 from real_files import larger
 
 from jaxsd.images import labelled_sheet, png_bytes, read_image
-from jaxsd.server.webui_request import sampler_of
+from jaxsd.server.webui_samplers import sampler_of
 
 KEYS = {
     *("prompt", "all_prompts", "negative_prompt", "all_negative_prompts", "seed", "all_seeds"),
@@ -239,8 +239,8 @@ def test_a_plot_is_a_sheet_of_pictures_each_of_which_is_as_alone(client):
         (5, "1, 2", "hires_steps", [1, 2]),
         (6, "1-2 [3]", "guidance_scale", [1, 1.5, 2]),
         (7, "cat, dog", "prompt", ["a cat", "a dog"]),
-        ("Sampler", "Euler a, LMS", "sampler", ["euler_a", "lms"]),
-        ("Schedule type", "Karras", "sampler", ["euler_karras"]),
+        ("Sampler", "Euler a, DPM++ 2M", "sampler", ["euler_a", "dpm++_2m_karras"]),
+        ("Schedule type", "SGM Uniform, Uniform", "sampler", ["euler_sgm_uniform", "euler"]),
         ("Denoising", "0.5", "hires_strength", [0.5]),
         ("Clip skip", "1, 2", "clip_skip", [1, 2]),
         ("Size", "64x72, 72x64", "final_size", [(144, 128), (128, 144)]),
@@ -281,7 +281,8 @@ def test_wrong_fields_are_one_line(client):
         ("/txt2img", plotted(4, "1, 2", 4, "1, 2"), 422, "two axes change the same"),
         ("/txt2img", plotted("VAE", "a, b"), 422, "VAE' of x/y/z plot is not one of seed"),
         ("/txt2img", plotted(9, "1"), 422, "axis 9 of x/y/z plot is another one in each version"),
-        ("/txt2img", plotted("sampler", "/x.json"), 422, "only the server's owner"),
+        ("/txt2img", plotted("sampler", "/x.json"), 422, "/x.json"),
+        ("/txt2img", plotted("schedule type", "automatic"), 422, "name the schedule"),
         ("/txt2img", plotted(1, "1-65"), 422, "65 pictures; at most 64"),
         ("/txt2img", plotted("size", "8192x8192"), 400, "too large"),
         ("/txt2img", {"override_settings": {"sd_model_checkpoint": "v1-5"}}, 404, "v1-5"),
