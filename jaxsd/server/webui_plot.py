@@ -1,12 +1,13 @@
 """webui's script "X/Y/Z plot": pictures along up to three axes, and a sheet of them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxsd.bulk.grid import SCHEDULE, Grid, grid_of
+from jaxsd.bulk.grid import SCHEDULE, Grid, grid_of, parse_axis
 from jaxsd.config import ModelSpec
 from jaxsd.images import labelled_sheet
 from jaxsd.schedulers import SAMPLERS
@@ -42,6 +43,10 @@ OPTIONS = {
 """Names of axes, in lower case -> axes of `jaxsd.bulk.grid`, none of which names a file."""
 MOST_ARGS = 19
 """Arguments in the newest version."""
+MOST_IMAGES = 64
+"""Pictures of a request."""
+MOST_LETTERS = 20_000
+"""Of the values of an axis."""
 
 
 class Plot(NamedTuple):
@@ -94,6 +99,9 @@ def plot_of(given: Any, base: Settings, spec: ModelSpec, names: Names, ignored: 
         if base.sampler:
             base = replace(base, sampler=resolve(base.sampler, tuple(SAMPLERS))[0])
     said = dict(zip("xyz", (axis.text(names) if axis else "" for axis in axes), strict=True))
+    count = math.prod(len(parse_axis(one).values) for one in said.values() if one)
+    if count > MOST_IMAGES:
+        raise _refused(f"{SCRIPT} has {count} pictures; at most {MOST_IMAGES} are drawn")
     legend, lone, sub_grids, other_seeds = map(_is, args[3 * each : 3 * each + 4])
     for name, asked in (("include_sub_grids", sub_grids), ("no_fixed_seeds", other_seeds)):
         if asked:
@@ -134,6 +142,8 @@ def _axis(kind: Any, values: Any, *rest: Any) -> _Axis | None:
     each = [f'"{one}"' if "," in str(one) else str(one) for one in listed]
     if str(values):
         each = str(values).split(",")
+    if sum(len(one) + 1 for one in each) > MOST_LETTERS:
+        raise _refused(f"axis {kind!r} has values of more than {MOST_LETTERS} characters")
     option = "hires_strength" if name == "denoising" and not begins else OPTIONS[name]
     return _Axis(option, [one.strip() for one in each])
 

@@ -16,12 +16,11 @@ from jaxsd.server.native import counted
 from jaxsd.server.refusals import Refused
 from jaxsd.server.service import Service
 from jaxsd.server.webui_extensions import add_extensions
-from jaxsd.server.webui_plot import SCRIPT, Names, Plot, plot_of
+from jaxsd.server.webui_plot import MOST_IMAGES, SCRIPT, Names, Plot, plot_of
 from jaxsd.server.webui_samplers import sampler_of
 from jaxsd.server.wishes import Wish, wish_of, with_own_size
 from jaxsd.settings import option_value
 
-MOST_IMAGES = 64
 LIVES = 3600.0
 """Seconds that a request may take."""
 SAME = {
@@ -150,11 +149,6 @@ def wanted_of(
         own = with_own_size(wish, spec).settings
         names = Names(begins, schedule)
         plot = plot_of(body.get("script_args"), own, spec, names, ignored)
-        if len(plot.grid.cells) > MOST_IMAGES:
-            raise Refused(
-                422,
-                f"{SCRIPT} has {len(plot.grid.cells)} pictures; at most {MOST_IMAGES} are drawn",
-            )
         ignored += ["batch_size and n_iter"] * (count > 1)
     each = counted(wish.settings, count) if plot is None else plot.grid.cells
     wishes = [wish._replace(settings=one) for one in each]
