@@ -105,10 +105,10 @@ class Shelf:
                 await self._given_back.wait()
             del self._there[longest]
             self._leaving.discard(longest)
-            await asyncio.get_running_loop().run_in_executor(self._loader, collect)
+            await asyncio.get_running_loop().run_in_executor(self._loader, _collect)
 
 
-def collect() -> None:
+def _collect() -> None:
     """Frees what only garbage holds, weights among it, and returns it to the system."""
     gc.unfreeze()  # see `jaxsd.drawings.with_programs`
     gc.collect()

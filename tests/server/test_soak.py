@@ -8,17 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
-
-from jaxsd.canvases import Pictures
-from jaxsd.convert import open_model
-from jaxsd.convert.reading import Reading
-from jaxsd.executables import Executables
-from jaxsd.server.compiles import compiles
-from jaxsd.server.models import Wanted, served
-from jaxsd.server.shelf import collect
-from jaxsd.settings import Settings, checked
 
 COUNT, CLIENTS = 2000, 8
 JOB = {"size": "64x64", "steps": 2, "sampler": "euler"}
@@ -89,29 +79,3 @@ def test_nothing_is_left_of_two_thousand_requests(server):
     assert counts.pop("accepted") == sum(counts.values())
     assert sum(service.shelf._uses.values()) == 0
     assert service.shelf.loads > COUNT // 100
-
-
-@pytest.mark.release
-def test_nothing_is_left_of_models_that_make_room():
-    stored, loading = open_model("emoji"), {"dtype": "float32", "taesd": None}
-    wanted = Wanted(loading, Reading(), 1, 1, Executables(), lambda line: None)
-    model = served("emoji", "emoji", stored, wanted, {}, {})
-    settings = checked(Settings(prompt="a red apple", steps=1), stored.spec)
-
-    def drawn():
-        artist = model.load()
-        order = artist.order(settings, Pictures())
-        batch = artist.batch(order, 0)
-        place = batch.join(order)
-        batch.tick()
-        return np.asarray(batch.decoded(batch.latents(place)))
-
-    first, sizes = drawn(), []
-    compiled = compiles().count
-    for _ in range(40):
-        assert np.array_equal(drawn(), first)
-        collect()
-        sizes.append(left()[0])
-    print("\nMiB after each load:", *(size // 1024 for size in sizes))
-    assert compiles().count == compiled
-    assert sizes[-1] <= 1.05 * sizes[9]
