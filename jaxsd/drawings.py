@@ -5,7 +5,7 @@ import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from jaxsd.latent_colours import colours_for
 from jaxsd.preview_display import PreviewDisplay
 from jaxsd.settings import Settings, beside, check_kind
 from jaxsd.types import Array
+
+if TYPE_CHECKING:  # it imports jax
+    from jaxsd.executables import Executables
 
 LARGEST_BATCH = 8
 """Images drawn at a time."""
@@ -214,7 +217,11 @@ def check_models(settings: Iterable[Settings], spec: ModelSpec) -> None:
 
 
 def with_programs(
-    model: str, say: Callable[[str], None], settings: Sequence[Settings] = (), **options: Any
+    model: str,
+    say: Callable[[str], None],
+    settings: Sequence[Settings] = (),
+    programs: "Executables | None" = None,
+    **options: Any,
 ) -> "jaxsd.Pipeline":
     """A model with its ControlNets and refiners, which keeps compiled programs on disk.
 
@@ -222,6 +229,7 @@ def with_programs(
       model: as for `jaxsd.load`.
       say: called with lines about the cache and the model.
       settings: which name other models.
+      programs: that models of before have too; None for own ones.
       options: of `jaxsd.load`.
 
     Raises:
@@ -239,7 +247,7 @@ def with_programs(
     cache = writable_cache(say)
     keep_compiled(cache, announce=say)
     introduce(model, cache, say)
-    programs = Executables(cache and cache / "programs", say)
+    programs = programs or Executables(cache and cache / "programs", say)
     pipe = jaxsd.load(model, programs=programs, **options)
     pipe = with_beside(pipe, settings)
     gc.freeze()

@@ -8,7 +8,9 @@ import pickle
 import sys
 import tempfile
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from threading import Lock, Timer
@@ -45,6 +47,9 @@ SOURCES = ("config", "types.py", "upscalers.py", "models", "nn", "parallel", "sa
 PATIENCE = 1.0
 """Seconds of compiling after which it is announced."""
 
+MOST_READY = 64
+"""Programs in memory, some tens of megabytes each; of more, the one not used for longest leaves."""
+
 COMPILING = "compiling for this model and size; the next run will not"
 
 Static = Mapping[str, Any]
@@ -64,7 +69,7 @@ class Executables:
     ) -> None:
         self.folder = None if folder is None else private(folder)
         self.announce = announce
-        self._ready: dict[tuple[str, tuple[int, ...]], jax.stages.Compiled] = {}
+        self._ready: OrderedDict[tuple[str, tuple[int, ...]], jax.stages.Compiled] = OrderedDict()
         self._said: set[str] = set()
 
     def __call__(self, function: Any, static: Static, **arrays: Any) -> Any:
@@ -85,13 +90,16 @@ class Executables:
         """
         key, devices = program_key(function.__name__, static, arrays), _devices(arrays)
         ready = key, tuple(device.id for device in devices)
-        program = self._ready.get(ready)
-        if program is None:
-            name = f"{function.__name__}-{key[:32]}{_suffix(ready[1])}.jaxsd"
-            own = all(device.process_index == jax.process_index() for device in devices)
-            path = self.folder / name if own and self.folder is not None else None
-            program = self._load(path, arrays) or self._compile(path, function, static, arrays)
-            self._ready[ready] = program
+        with suppress(KeyError):
+            self._ready.move_to_end(ready)
+            return self._ready[ready]
+        name = f"{function.__name__}-{key[:32]}{_suffix(ready[1])}.jaxsd"
+        own = all(device.process_index == jax.process_index() for device in devices)
+        path = self.folder / name if own and self.folder is not None else None
+        program = self._load(path, arrays) or self._compile(path, function, static, arrays)
+        self._ready[ready] = program
+        while len(self._ready) > MOST_READY:
+            self._ready.popitem(last=False)
         return program
 
     def forget(self) -> None:

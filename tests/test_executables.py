@@ -64,6 +64,16 @@ def test_a_second_process_neither_traces_nor_compiles(folder):
     assert [path.stat().st_mode & 0o777 for path in folder.iterdir()] == [0o600]
 
 
+def test_of_too_many_programs_the_one_not_used_for_longest_is_loaded_again(folder, monkeypatch):
+    monkeypatch.setattr(executables, "MOST_READY", 2)
+    programs, loaded = Executables(folder), []
+    monkeypatch.setattr(programs, "_load", lambda path, _: loaded.append(path.name))
+    for power in (2, 3, 2, 4, 2, 3):  # 4 takes the place of 3, and then 3 that of 4
+        programs(work, {"power": power}, **arguments())
+    names = list(dict.fromkeys(loaded))
+    assert [names.index(path) for path in loaded] == [0, 1, 2, 1]
+
+
 def test_what_decides_about_a_program_is_in_its_key(folder):
     programs = Executables(folder)
     programs(work, {"power": 2}, **arguments())

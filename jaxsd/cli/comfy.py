@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from jaxsd.cli.options import reading
-from jaxsd.cli.progress import say
 from jaxsd.convert.files.tensors import INT8
 from jaxsd.convert.reading import Reading
 from jaxsd.folders import cache_folder
@@ -72,16 +71,14 @@ def comfy_of(
     extra: dict[str, list[Path]],
     sources: dict[str, str],
     shelf: Any,
+    programs: Any,
 ) -> Any:
     """What runs graphs; the models that are served are checkpoints there, by their names."""
-    from jaxsd.executables import Executables
-    from jaxsd.folders import writable_cache
     from jaxsd.server.comfy import Comfy
     from jaxsd.server.comfy_events import Events
     from jaxsd.server.comfy_queue import ComfyQueue
     from jaxsd.workflow import Workspace
 
-    cache = writable_cache(say)
     base = (Path(args.data) if args.data else cache_folder() / "served") / "comfy"
     for kind, own in (("loras", args.lora_folder), ("embeddings", args.embedding_folder)):
         extra[kind] = [*extra.get(kind, ()), *map(Path, own)]
@@ -94,7 +91,7 @@ def comfy_of(
         outputs=base / "output",
         dtype=args.dtype,
         reading=Reading(**reading(args)).stated,
-        programs=Executables(cache and cache / "programs", say),
+        programs=programs,
         closed=True,
         opened=lambda source: shelf.pipe(names.get(source)),
     )

@@ -9,7 +9,7 @@ from jaxsd.cli.options import add_dtype, add_reading, add_signing, loading, open
 from jaxsd.cli.progress import say
 from jaxsd.convert.controlnet import controlnet_place
 from jaxsd.convert.reading import Reading
-from jaxsd.folders import cache_folder, private
+from jaxsd.folders import cache_folder, private, writable_cache
 from jaxsd.provenance import Signer
 from jaxsd.settings import Settings, in_range
 
@@ -147,6 +147,7 @@ def main(args: argparse.Namespace) -> None:
     signer = Signer(*map(Path, args.c2pa)) if args.c2pa else None
     listener = listening(args.host, args.port)
     # Imported here because these import jax: wrong arguments are reported without that delay.
+    from jaxsd.executables import Executables
     from jaxsd.safety import open_checker
     from jaxsd.server.engine import Engine
     from jaxsd.server.finishing import Finishing
@@ -156,7 +157,9 @@ def main(args: argparse.Namespace) -> None:
 
     checker = None if args.safety_checker is None else open_checker(args.safety_checker)
     devices = devices_of(args.devices)
-    wanted = Wanted(loading(args), Reading(**reading(args)), args.slots, devices, say)
+    cache = writable_cache(say)
+    programs = Executables(cache and cache / "programs", say)
+    wanted = Wanted(loading(args), Reading(**reading(args)), args.slots, devices, programs, say)
     first, own = next(iter(sources)), (controls, adapters)
     check_ip_adapters(adapters, base, stored[first])
     models = [
@@ -167,7 +170,7 @@ def main(args: argparse.Namespace) -> None:
     shelf = Shelf(None if args.memory is None else int(args.memory * 1e9))
     place = Place(args.host, args.port, token, tuple(args.allowed_host), args.shutdown_timeout)
     engine = Engine(args.max_queue, devices=devices)
-    comfy = comfy_of(args, extra, sources, shelf) if args.comfy else None
+    comfy = comfy_of(args, extra, sources, shelf, programs) if args.comfy else None
     serve(
         models, base, place, store, engine, listener, say, shelf, Finishing(checker, signer), comfy
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -70,6 +71,17 @@ class Programs(NamedTuple):
         networks = self.networks._replace(text=(), ip_adapters=(), vision=None)
         params = _without(self.params, ("text", "ip_adapter", "vision", "normalizer", "vae"))
         return self._replace(networks=networks, params=params)
+
+    def ready(self, function: Any, **arrays: Any) -> Callable[..., Any]:
+        """One of them for arrays of these shapes, looked up once for many calls.
+
+        Looking it up takes as long as a few operations for each weight.
+        """
+        if self.in_files:
+            return partial(self, function)
+        static = {"networks": self.networks}
+        program = self.run.prepared(function, static, params=self.params, **arrays)
+        return partial(program, params=self.params)
 
     def placed(self, steps: Any) -> Any:
         """Rows [S, B, ...] where the programs need them: on the mesh, if there is one."""

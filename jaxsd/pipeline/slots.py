@@ -4,7 +4,7 @@ A tick runs one row of every place. What a picture is made of depends on its own
 is the same to the bit whatever stands beside it, in a batch of as many places.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ class Tick(NamedTuple):
     """What one call of the network did."""
 
     places: tuple[int, ...]  # that advanced by a row
-    finite: Array  # [B] bool, on the device
+    finite: Array  # [1, B] bool, on the device
 
 
 class _Place(NamedTuple):
@@ -57,6 +57,7 @@ class Slots:
         self._row, self._waits = [0] * size, [0] * size
         self._batch: Any = None  # (conditions, state without memory, keys), leaves [B, ...]
         self._memory: dict[Hashable, Any] = {}  # of each kind of row
+        self._ready: dict[Hashable, Callable[..., Any]] = {}  # programs, by what decides them
 
     @property
     def free(self) -> int:
@@ -102,12 +103,18 @@ class Slots:
         conditions, state, keys = self._batch
         memory = self._begun(kind[1:], mask)
         told = {"steps": rows, "conditions": conditions, "keys": keys}
-        made, finite = self.programs.of_loop(denoise, **told, state=state._replace(memory=memory))
+        told |= {"state": state._replace(memory=memory)}
+        made, finite = self._denoise((*kind[1:], bool(memory)), told)
         self._keep(kind[1:], mask, state, made)
         for i in steps:
             self._row[i] += int(mask[i])
             self._waits[i] = 0 if mask[i] else self._waits[i] + 1
-        return Tick(tuple(active), finite[0])
+        return Tick(tuple(active), finite)
+
+    def _denoise(self, decides: Hashable, told: dict[str, Any]) -> tuple[State, Array]:
+        if decides not in self._ready:
+            self._ready[decides] = self.programs.of_loop.ready(denoise, **told)
+        return self._ready[decides](**told)
 
     def _begun(self, kind: Hashable, mask: np.ndarray) -> Any:
         """What features remember, with zeros for images whose run of rows begins."""

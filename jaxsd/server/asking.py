@@ -120,10 +120,11 @@ def job_of(
     """
     wishes = [with_files(with_own_size(one, model.spec), model) for one in ask.wishes]
     settings = [checked(_bounded(one.settings), model.spec) for one in wishes]
-    height, width = settings[0].final_size
+    largest = max(settings, key=lambda one: math.prod(one.final_size))
+    height, width = largest.final_size
     if height * width > MOST_PIXELS:
         raise ValueError(f"size {width}x{height} is too large; {MOST_PIXELS} pixels are drawn")
-    check_drawing(settings[0], model.spec, images=len(settings), together=1)
+    check_drawing(largest, model.spec, images=len(settings), together=1)
     common = replace(model.recipe, batch_size=artist.places)
     recipes = [
         replace(common, settings=one, pictures=wish.hashes, adapters=adapter_hashes(one))

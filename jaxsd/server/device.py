@@ -56,6 +56,14 @@ class _Drawn(NamedTuple):
     latents: Any
 
 
+class _Decoding(NamedTuple):
+    """A picture whose decoding may still run."""
+
+    picture: Picture
+    image: Any
+    began: float
+
+
 class Device:
     """Draws pictures of a line that others may draw from too.
 
@@ -78,14 +86,15 @@ class Device:
         self.turns, self.calls, self.broken = Turns(), 0, ""
         self._groups: dict[Hashable, _Group] = {}
         self._drawn: deque[_Drawn] = deque()
-        self._call: _Call | None = None
+        self._call: _Call | _Decoding | None = None
         self._ready = time.monotonic()
         self.thread = Thread(target=self._run, name=f"device {number}", daemon=True)
 
     @property
     def load(self) -> int:
-        """Pictures that have a place here, or wait to be decoded."""
-        return sum(len(group.drawing) for group in list(self._groups.values())) + len(self._drawn)
+        """Pictures that have a place here, or are to be decoded."""
+        placed = sum(len(group.drawing) for group in list(self._groups.values()))
+        return placed + len(self._drawn) + isinstance(self._call, _Decoding)
 
     def seconds(self, picture: Picture) -> float:
         """About what drawing a picture costs here, of what its kind has cost; 0 if it is new."""
@@ -113,6 +122,7 @@ class Device:
                 busy: list[Hashable] = list(self._groups)
                 busy += [DECODING] * bool(self._drawn)
                 if not busy:
+                    self._settle()
                     continue
                 turn = self.turns.next(busy)
                 if turn == DECODING:
@@ -200,21 +210,37 @@ class Device:
                 self._advanced(key, group, place, picture)
 
     def _settle(self) -> None:
-        """Waits for the call that runs; pictures that are not finite fail alone."""
-        call, self._call = self._call, None
-        if call is None:
-            return
+        """Waits for what runs on the device, and does what follows from it."""
+        call = self._call
+        if isinstance(call, _Call):
+            self._ticked(call)
+        elif call is not None:
+            self._decoded(call)
+        self._call = None
+
+    def _ticked(self, call: _Call) -> None:
+        """Waits for a call; pictures that are not finite fail alone."""
         try:
-            finite, why = np.asarray(call.finite), "the latents were not finite"
+            finite, why = np.asarray(call.finite)[0], "the latents were not finite"
         except Exception as error:  # of the device
             finite, why = np.zeros(1 + max(call.pictures), bool), _line(error)
-        now = time.monotonic()
-        self.turns.spent(call.key, now - max(call.began, self._ready))
-        self._ready = now
+        self._spent(call.key, call.began)
         for place, picture in call.pictures.items():
+            if finite[place] or picture.over:
+                continue
+            said = f"{why} after row {picture.row} of {picture.rows}"
             group = self._groups.get(call.key)
-            if not finite[place] and group and group.drawing.get(place) is picture:
-                self._fail(call.key, [place], f"{why} after row {picture.row} of {picture.rows}")
+            if group and group.drawing.get(place) is picture:
+                self._fail(call.key, [place], said)
+            else:  # it has left its place to be decoded
+                self._drawn = deque(one for one in self._drawn if one.picture is not picture)
+                picture.become(FAILED, said)
+
+    def _spent(self, key: Hashable, began: float) -> None:
+        """What a call cost: from its beginning, or the end of the one before, until now."""
+        now = time.monotonic()
+        self.turns.spent(key, now - max(began, self._ready))
+        self._ready = now
 
     def _fail(self, key: Hashable, places: list[int], why: str) -> None:
         for place in places:
@@ -231,42 +257,59 @@ class Device:
         if picture.watched and now - picture.previewed > PREVIEW_EVERY:
             picture.previewed = now
             picture.preview = picture.artist.preview(group.batch.estimate(place))
-        if row < rows:
-            picture.on_change(picture)
-            return
-        self._settle()
-        if group.drawing.get(place) is picture:  # else it was not finite
+        if row == rows:
             self._finish(key, group, place, picture)
+        else:
+            picture.on_change(picture)
 
     def _finish(self, key: Hashable, group: _Group, place: int, picture: Picture) -> None:
+        """Gives the place of a picture to the next one, while its last row may still run."""
         later = group.batch.later(place)
         if later is None:
             self._drawn.append(_Drawn(picture, group.batch, group.batch.latents(place)))
         else:
+            self._settle()
+            if group.drawing.get(place) is not picture:
+                return  # it was not finite
             picture.begin_again(later)
             self.line.put(picture)
         self._leave(key, place)
         picture.on_change(picture)
 
     def _decode(self) -> None:
+        """Begins to decode a picture, and looks at the call before it, which may be its own."""
         picture, batch, latents = self._drawn.popleft()
-        self._settle()
-        began = time.monotonic()
+        began, image, why = time.monotonic(), None, ""
         try:
-            image = np.asarray(batch.decoded(latents))
-            picture.image = picture.artist.picture(image, picture.order)
+            image = batch.decoded(latents)
+        except Exception as error:  # such as too little memory
+            why = _line(error)
+        self._settle()
+        if picture.over:
+            return  # it was not finite
+        if why:
+            picture.become(FAILED, why)
+        else:
+            self._call = _Decoding(picture, image, began)
+
+    def _decoded(self, call: _Decoding) -> None:
+        """Waits for a picture."""
+        picture = call.picture
+        try:
+            picture.image = picture.artist.picture(np.asarray(call.image), picture.order)
         except Exception as error:
             picture.become(FAILED, _line(error))
         else:
             picture.become(DONE)
-        self._ready = time.monotonic()
-        self.turns.spent(DECODING, self._ready - began)
+        self._spent(DECODING, call.began)
 
     def _abandon(self) -> None:
         """Ends everything, since the thread ends, and what waits is drawn by nobody."""
         self.line.close()
         there = [one for group in self._groups.values() for one in group.drawing.values()]
         there += [one.picture for one in self._drawn]
+        if isinstance(self._call, _Decoding) and not self._call.picture.over:
+            there.append(self._call.picture)
         self._groups = {}
         self._drawn.clear()
         with self.line.changed:

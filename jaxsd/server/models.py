@@ -13,6 +13,7 @@ from jaxsd.convert.files.tensors import computed_in, dtype_named
 from jaxsd.convert.reading import Reading
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.drawings import with_programs
+from jaxsd.executables import Executables
 from jaxsd.outputs import model_hash
 from jaxsd.pipeline import check_adapters, with_controlnet
 from jaxsd.server.artist import PipelineArtist
@@ -28,6 +29,7 @@ class Wanted(NamedTuple):
     reading: Reading
     slots: int | None  # pictures of a call; None to measure
     devices: int
+    programs: Executables  # of all of them: a model that comes again has its programs at once
     say: Callable[[str], None]
 
 
@@ -64,7 +66,7 @@ def served(
     places = [wanted.slots] if wanted.slots else []
 
     def load() -> PipelineArtist:
-        pipe = with_programs(source, wanted.say, **wanted.loading)
+        pipe = with_programs(source, wanted.say, programs=wanted.programs, **wanted.loading)
         for own, place in controls.items():
             pipe = with_controlnet(pipe, place, own)
         if not places:

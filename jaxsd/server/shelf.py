@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from jaxsd.executables import give_back_memory
 from jaxsd.server.served import Served
 
 
@@ -108,6 +109,7 @@ class Shelf:
 
 
 def _collect() -> None:
-    """Frees what only garbage holds; weights may be among it."""
+    """Frees what only garbage holds, weights among it, and returns it to the system."""
     gc.unfreeze()  # see `jaxsd.drawings.with_programs`
     gc.collect()
+    give_back_memory()

@@ -6,10 +6,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from jaxsd.images import PARAMETERS
 from jaxsd.schedulers import SAMPLERS, is_learnt
 from jaxsd.schedulers.names import resolve
 from jaxsd.server.jobs import Job
 from jaxsd.server.picture import DONE
+from jaxsd.server.webui_plot import Plot
 from jaxsd.server.webui_request import Wanted
 from jaxsd.settings import Recipe, Settings
 from jaxsd.webui import parameters_text, parse_parameters
@@ -21,13 +23,24 @@ NO_PARAMETERS = ("Seed", "Size", "Steps", "Sampler", "CFG scale", "Prompt", "Neg
 def answer_of(job: Job, wanted: Wanted) -> dict[str, Any]:
     """The answer to txt2img and img2img, with those pictures that are done."""
     done = [i for i, one in enumerate(job.pictures) if one.state == DONE and job.files[i]]
-    images = [base64.b64encode(job.files[i] or b"").decode() for i in done]
+    files = [job.files[i] or b"" for i in done]
     said = info_of([job.recipes[i] for i in done or range(1)], job, wanted)
+    if wanted.plot is not None and len(done) == len(job.pictures):
+        files = [_sheet(job, wanted.plot), *(files if wanted.plot.lone else ())]
+        said["index_of_first_image"] = 1
+        said["infotexts"] = [said["infotexts"][0], *said["infotexts"]]
+    images = [base64.b64encode(one).decode() for one in files]
     return {
         "images": images if wanted.sends else [],
         "parameters": echoed(wanted.values),
         "info": json.dumps(said),
     }
+
+
+def _sheet(job: Job, plot: Plot) -> bytes:
+    """The file of the pictures side by side."""
+    texts = {PARAMETERS: parameters_text(job.recipes[0], plot.grid.described)}
+    return job.written.encode(plot.sheet([one.image for one in job.pictures]), texts)
 
 
 def echoed(values: Mapping[str, Any]) -> dict[str, Any]:

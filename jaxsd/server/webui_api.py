@@ -1,5 +1,6 @@
 """webui's API, /sdapi/v1, for the programs that know it."""
 
+import asyncio
 import base64
 from typing import Any
 
@@ -49,10 +50,9 @@ def routes(service: Service) -> APIRouter:
     async def drawn(request: Request, begins: bool) -> Response:
         body = await json_body(request)
         try:
-            wanted = wanted_of(service, body, begins=begins)
+            wanted = wanted_of(service, body, begins=begins, checkpoint=tasks.checkpoint)
         except ValueError as error:
             raise Refused(422, str(error)) from None
-        wanted.ask.model = wanted.ask.model or tasks.checkpoint
         job = await service.begin(wanted.ask)
         task = wanted.task or job.id
         tasks.jobs[task] = job
@@ -63,7 +63,7 @@ def routes(service: Service) -> APIRouter:
                 raise
         finally:
             tasks.jobs.pop(task, None)
-        return JSONResponse(answer_of(job, wanted))
+        return JSONResponse(await asyncio.to_thread(answer_of, job, wanted))
 
     @router.post("/sdapi/v1/txt2img")
     async def txt2img(request: Request) -> Response:

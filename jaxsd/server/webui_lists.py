@@ -16,6 +16,7 @@ from jaxsd.server.refusals import Refused
 from jaxsd.server.served import Served
 from jaxsd.server.service import Service
 from jaxsd.server.webui_extensions import MODULES
+from jaxsd.server.webui_plot import SCRIPT
 from jaxsd.server.wishes import picture_bytes
 from jaxsd.settings.adapters import files_within
 from jaxsd.webui import parse_parameters
@@ -40,7 +41,7 @@ def add_lists(router: APIRouter, service: Service) -> None:
     told("embeddings", lambda: _embeddings(service))
     told("upscalers", lambda: [_upscaler(name) for name in ("None", "Lanczos")])
     told("latent-upscale-modes", lambda: [{"name": "Latent"}])
-    told("scripts", lambda: {"txt2img": [], "img2img": []})
+    told("scripts", lambda: {"txt2img": [SCRIPT], "img2img": [SCRIPT]})
     told("cmd-flags", lambda: {})
     told("memory", lambda: {"ram": {"total": host_bytes()}, "cuda": {"error": "not told"}})
     for nothing in ("sd-vae", "hypernetworks", "face-restorers", "realesrgan-models",

@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxsd.images import read_opaque_mask
-from jaxsd.schedulers import SAMPLERS, options_of
-from jaxsd.schedulers.names import AUTOMATIC_OF_WEBUI, SIGMAS_OF_WEBUI, resolve
+from jaxsd.schedulers import options_of
 from jaxsd.server.asking import Ask, urgency_of
 from jaxsd.server.bodies import whole
 from jaxsd.server.native import counted
 from jaxsd.server.refusals import Refused
 from jaxsd.server.service import Service
 from jaxsd.server.webui_extensions import add_extensions
-from jaxsd.server.wishes import Wish, wish_of
+from jaxsd.server.webui_plot import MOST_IMAGES, SCRIPT, Names, Plot, plot_of
+from jaxsd.server.webui_samplers import sampler_of
+from jaxsd.server.wishes import Wish, wish_of, with_own_size
 from jaxsd.settings import option_value
 
-MOST_IMAGES = 64
 LIVES = 3600.0
 """Seconds that a request may take."""
 SAME = {
@@ -83,15 +83,19 @@ class Wanted(NamedTuple):
     task: str | None
     batch_size: int
     sends: bool
+    plot: Plot | None = None
 
 
-def wanted_of(service: Service, body: dict[str, Any], *, begins: bool) -> Wanted:
+def wanted_of(
+    service: Service, body: dict[str, Any], *, begins: bool, checkpoint: str | None = None
+) -> Wanted:
     """What a request asks for.
 
     Args:
       service: has the models.
       body: of the request.
       begins: whether it begins from a picture.
+      checkpoint: name of the model where it names none; None for the first one.
 
     Raises:
       Refused: a field that cannot be what it is.
@@ -102,7 +106,8 @@ def wanted_of(service: Service, body: dict[str, Any], *, begins: bool) -> Wanted
     options: dict[str, Any] = {ours: values.pop(n) for n, ours in SAME.items() if n in values}
     sampler = values.pop("sampler_name", None) or values.get("sampler_index")
     values.pop("sampler_index", None)
-    if name := sampler_of(sampler, values.pop("scheduler", None)):
+    schedule = values.pop("scheduler", None)
+    if name := sampler_of(sampler, schedule):
         options["sampler"] = name
     if (eta := values.pop("eta", None)) is not None:
         if name and "eta" in options_of(name):
@@ -112,7 +117,8 @@ def wanted_of(service: Service, body: dict[str, Any], *, begins: bool) -> Wanted
     _seeds(values, options)
     if values.pop("tiling", False):
         options["seamless"] = "xy"
-    model = _overrides(values.pop("override_settings", {}), options, ignored)
+    title = _overrides(values.pop("override_settings", {}), options, ignored)
+    model = model_of(service, title) or checkpoint
     strength = values.pop("denoising_strength", None)
     if begins:
         _begins(values, options, strength, ignored)
@@ -125,8 +131,9 @@ def wanted_of(service: Service, body: dict[str, Any], *, begins: bool) -> Wanted
         raise Refused(422, f"batch_size x n_iter is {count}; at most {MOST_IMAGES} are drawn")
     task, sends = values.pop("force_task_id", None), bool(values.pop("send_images", True))
     resize_mode, urgency = values.pop("resize_mode", 0), urgency_of(values, LIVES)
-    if (script := values.pop("script_name", "")) not in ("", "None"):
-        raise Refused(422, f"script {str(script)!r} is not here", "script_not_found", "script_name")
+    script = str(values.pop("script_name", "")).lower()
+    if script not in ("", "none", SCRIPT):
+        raise Refused(422, f"script {script!r} is not here", "script_not_found", "script_name")
     others = IMAGE_TO_IMAGE if not begins else TEXT_TO_IMAGE
     for name, value in values.items():
         harmless = UNUSED.get(name, ())
@@ -136,38 +143,17 @@ def wanted_of(service: Service, body: dict[str, Any], *, begins: bool) -> Wanted
     wish = _inverted(wish_of(options, service.base, read_opaque_mask), inverts)
     if resize_mode != 1 and _is_cut(wish):
         ignored.append("resize_mode")
-    wishes = [wish._replace(settings=one) for one in counted(wish.settings, count)]
-    ask = Ask(model_of(service, model), wishes, watched=True, **urgency)
-    return Wanted(ask, body, tuple(dict.fromkeys(ignored)), task, batch_size, sends)
-
-
-def sampler_of(name: str | None, schedule: str | None) -> str | None:
-    """Our name of a sampler with its grid; None where webui's default was meant.
-
-    Raises:
-      ValueError: an unknown sampler or schedule.
-    """
-    if not name:
-        return None
-    known = tuple(SAMPLERS)
-    ours, implied = resolve(str(name), known)
-    labels = {label.lower(): grid for grid, label in SIGMAS_OF_WEBUI.items()}
-    grid = str(schedule or "automatic").strip().lower()
-    grid = labels.get(grid, grid).replace(" ", "_")
-    if implied:
-        return "_".join((ours, *implied.values()))
-    if grid == "automatic":
-        grid = AUTOMATIC_OF_WEBUI.get(ours, "uniform")
-    if grid == "uniform":
-        return ours
-    try:
-        if resolve(f"{ours}_{grid}", known)[1]:
-            return f"{ours}_{grid}"
-    except ValueError:
-        pass
-    raise ValueError(
-        f"scheduler {schedule!r} is unknown; /sdapi/v1/schedulers lists those there are"
-    )
+    plot = None
+    if script == SCRIPT:
+        spec = service.model(model).spec
+        own = with_own_size(wish, spec).settings
+        names = Names(begins, schedule)
+        plot = plot_of(body.get("script_args"), own, spec, names, ignored)
+        ignored += ["batch_size and n_iter"] * (count > 1)
+    each = counted(wish.settings, count) if plot is None else plot.grid.cells
+    wishes = [wish._replace(settings=one) for one in each]
+    ask = Ask(model, wishes, watched=True, **urgency)
+    return Wanted(ask, body, tuple(dict.fromkeys(ignored)), task, batch_size, sends, plot)
 
 
 def model_of(service: Service, title: str | None) -> str | None:

@@ -43,10 +43,10 @@ class FakeBatch:
         self.artist.gate.wait()
         time.sleep(self.artist.pause)
         self.artist.ticks.append(tuple(one.name for one, _ in self.there.values()))
-        finite = np.ones(self.artist.places, bool)
+        finite = np.ones((1, self.artist.places), bool)
         for place, one in self.there.items():
             one[1] += 1
-            finite[place] = one[1] != one[0].nan_after
+            finite[0, place] = one[1] != one[0].nan_after
         return Tick(tuple(self.there), finite)
 
     def progress(self, place: int) -> tuple[int, int]:

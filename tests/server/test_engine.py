@@ -1,10 +1,12 @@
 import itertools
 import threading
 import time
+from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-from fake_artist import FakeArtist, FakeOrder
+from fake_artist import FakeArtist, FakeBatch, FakeOrder
 
 from jaxsd.server.engine import Draining, Engine, Full
 from jaxsd.server.line import HEAD_START
@@ -114,6 +116,44 @@ def test_cancelled_late_and_broken_pictures_end_alone(begun):
     assert late.expired
     assert "deadline" in late.error
     assert not any({"late", "unwanted"} & set(tick) for tick in artist.ticks)
+
+
+def test_a_picture_that_is_not_finite_in_the_end_fails_alone(begun):
+    artist = FakeArtist(places=1)
+    nan, good = asked(artist, "nan", 3, nan_after=3), asked(artist, "good", 2)
+    held(begun(), artist, nan, good)
+    assert (nan.state, good.state) == (FAILED, DONE)
+    assert nan.error == "the latents were not finite after row 3 of 3"
+    assert artist.ticks == [("nan",)] * 3 + [("good",)] * 2
+    assert np.unique(good.image).tolist() == [2]
+
+
+def test_the_device_goes_on_while_a_picture_is_decoded(begun):
+    said = []
+
+    class Image(NamedTuple):
+        pixels: np.ndarray
+
+        def __array__(self, dtype=None, copy=None):
+            said.append("looks")
+            return self.pixels
+
+    class Decoding(FakeBatch):
+        def tick(self):
+            said.append("ticks")
+            return super().tick()
+
+        def decoded(self, latents):
+            said.append("decodes")
+            return Image(super().decoded(latents))
+
+    artist = FakeArtist(places=1)
+    artist.batch = lambda *_: Decoding(artist)
+    pictures = [asked(artist, name, 2) for name in "ab"]
+    held(begun(), artist, *pictures)
+    assert [np.unique(one.image).tolist() for one in pictures] == [[2], [2]]
+    assert Counter(said) == {"ticks": 4, "decodes": 2, "looks": 2}
+    assert said[said.index("decodes") + 1] != "looks"
 
 
 def test_a_second_pass_goes_on_in_a_batch_of_its_kind(begun):

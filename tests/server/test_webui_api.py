@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from real_files import larger
 
-from jaxsd.images import png_bytes, read_image
-from jaxsd.server.webui_request import sampler_of
+from jaxsd.images import labelled_sheet, png_bytes, read_image
+from jaxsd.server.webui_samplers import sampler_of
 
 KEYS = {
     *("prompt", "all_prompts", "negative_prompt", "all_negative_prompts", "seed", "all_seeds"),
@@ -44,6 +44,12 @@ def drawn(client, **body):
     answer = client.post(path, json={"width": 64, "height": 64, "steps": 2} | body)
     assert answer.status_code == 200, answer.text
     return answer.json(), json.loads(answer.json()["info"])
+
+
+def plotted(x, values, y="Nothing", others="", legend="True", lone=True):
+    """Fields of webui's script."""
+    args = [x, values, "", y, others, "", 0, "", "", legend, lone, False, False, 0]
+    return {"script_name": "X/Y/Z plot", "script_args": args}
 
 
 def test_webuiapi(server, capsys):
@@ -206,6 +212,45 @@ def test_masks_mean_what_they_mean_in_webui(client, server):
         assert settings.only_masked == 32
 
 
+def test_a_plot_is_a_sheet_of_pictures_each_of_which_is_as_alone(client):
+    axes = ("Seed", "3, 5", "Steps", "1-2")
+    answer, info = drawn(client, **plotted(*axes), seed=1)
+    sheet, *each = (base64.b64decode(one) for one in answer["images"])
+    assert (info["all_seeds"], info["index_of_first_image"]) == ([3, 5, 3, 5], 1)
+    assert len(info["infotexts"]) == 5
+    alone = [drawn(client, seed=seed, steps=steps) for steps in (1, 2) for seed in (3, 5)]
+    assert each == [base64.b64decode(one["images"][0]) for one, _ in alone]
+    pixels = [read_image(io.BytesIO(one)) for one in each]
+    labels = (["seed: 3", "seed: 5"], ["steps: 1", "steps: 2"])
+    assert np.array_equal(read_image(io.BytesIO(sheet)), labelled_sheet(pixels, *labels))
+    assert "X Type: seed" in Image.open(io.BytesIO(sheet)).text["parameters"]
+    answer, _ = drawn(client, **plotted(*axes, legend="False", lone=False))
+    (sheet,) = (read_image(io.BytesIO(base64.b64decode(one))) for one in answer["images"])
+    assert np.array_equal(sheet, labelled_sheet(pixels, ["", ""], ["", ""]))
+
+
+def test_axes_of_plots(client, server):
+    more = {"prompt": "a cat", "sampler_name": "Euler", "enable_hr": True, "subseed_strength": 0.1}
+    for axis, values, name, drawn_with in (
+        (1, "4, 6", "seed", [4, 6]),
+        (2, "7, 8", "variation_seed", [7, 8]),
+        (3, "0, 0.5", "variation_strength", [0, 0.5]),
+        (4, "1-3", "steps", [1, 2, 3]),
+        (5, "1, 2", "hires_steps", [1, 2]),
+        (6, "1-2 [3]", "guidance_scale", [1, 1.5, 2]),
+        (7, "cat, dog", "prompt", ["a cat", "a dog"]),
+        ("Sampler", "Euler a, DPM++ 2M", "sampler", ["euler_a", "dpm++_2m_karras"]),
+        ("Schedule type", "SGM Uniform, Uniform", "sampler", ["euler_sgm_uniform", "euler"]),
+        ("Denoising", "0.5", "hires_strength", [0.5]),
+        ("Clip skip", "1, 2", "clip_skip", [1, 2]),
+        ("Size", "64x72, 72x64", "final_size", [(144, 128), (128, 144)]),
+    ):
+        server.artist.asked.clear()
+        drawn(client, **plotted(axis, values), **more)
+        asked = [getattr(settings, name) for settings, _ in server.artist.asked]
+        assert asked == drawn_with, axis
+
+
 @pytest.mark.parametrize(
     ("name", "schedule", "ours"),
     [
@@ -229,7 +274,16 @@ def test_wrong_fields_are_one_line(client):
     for path, body, status, text in (
         ("/txt2img", {"sampler_name": "Eulr"}, 422, "Eulr"),
         ("/txt2img", {"sampler_name": "Euler", "scheduler": "Karas"}, 422, "Karas"),
-        ("/txt2img", {"script_name": "x/y/z plot"}, 422, "x/y/z plot"),
+        ("/txt2img", {"script_name": "loopback"}, 422, "loopback"),
+        ("/txt2img", {"script_name": "X/Y/Z plot", "script_args": [4]}, 422, "three axes"),
+        ("/txt2img", plotted(4, "1, 2", 4, "1, 2"), 422, "two axes change the same"),
+        ("/txt2img", plotted("VAE", "a, b"), 422, "VAE' of x/y/z plot is not one of seed"),
+        ("/txt2img", plotted(9, "1"), 422, "axis 9 of x/y/z plot is another one in each version"),
+        ("/txt2img", plotted("sampler", "/x.json"), 422, "/x.json"),
+        ("/txt2img", plotted("schedule type", "automatic"), 422, "name the schedule"),
+        ("/txt2img", plotted(1, "1-1000", 4, "1-900"), 422, "900000 pictures; at most 64"),
+        ("/txt2img", plotted("Prompt S/R", "a," * 20_000), 422, "more than 20000 characters"),
+        ("/txt2img", plotted("size", "8192x8192"), 400, "too large"),
         ("/txt2img", {"override_settings": {"sd_model_checkpoint": "v1-5"}}, 404, "v1-5"),
         ("/txt2img", {"override_settings": []}, 422, "override_settings"),
         ("/txt2img", {"batch_size": 9, "n_iter": 9}, 422, "at most 64"),
