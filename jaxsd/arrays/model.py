@@ -3,7 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from jaxsd.types import Array, Params
 from jaxsd.writing import replacing
 
 SPEC, WEIGHTS = "arrays.json", "weights"
+SAMPLER, STEPS = "dpm++_2m", 20
 TOGETHER = 256
 """Rows that one call of the network sees."""
 
@@ -64,7 +65,7 @@ def read_arrays(folder: str | Path) -> ArrayModel:
 
 
 def draw(
-    model: ArrayModel, count: int, *, seed: int = 0, sampler: str = "dpm++_2m", steps: int = 20
+    model: ArrayModel, count: int, *, seed: int = 0, sampler: str = SAMPLER, steps: int = STEPS
 ) -> np.ndarray:
     """New rows [count, *shape] float32, in the units of the data.
 
@@ -83,21 +84,52 @@ def draw(
     return spec.restored(_drawn(model, nothing, nothing, seed, sampler, steps))
 
 
-def forecast(
+def forecast(model: ArrayModel, past: np.ndarray, count: int, **options: Any) -> np.ndarray:
+    """Continues beginnings: `complete` with a known part that ends at some time.
+
+    Args:
+      model: as `read_arrays` gives it.
+      past: [N, *shape] but shorter along the model's time axis, finite, in the units of the data.
+      count: of futures of each row.
+      **options: of `complete`.
+
+    Returns:
+      [count, N, *shape] float32, the past included.
+
+    Raises:
+      ValueError: as `complete`, or nothing is left to forecast.
+    """
+    spec, axis = model.spec, model.spec.time_axis
+    known = past.shape[axis] if axis < past.ndim else 0
+    if past.shape[1:] != (*spec.shape[: axis - 1], known, *spec.shape[axis:]):
+        raise ValueError(
+            f"the past has the shape {list(past.shape)}, and data of the model {['N', *spec.shape]}"
+        )
+    if not 1 <= known < spec.times:
+        raise ValueError(
+            f"the past has {known} times on axis {axis}; the model has {spec.times}, so it can be "
+            f"1 to {spec.times - 1}"
+        )
+    after = [(0, spec.times - known if i == axis else 0) for i in range(past.ndim)]
+    mask = spec.past(np.array([known]))[0]
+    return complete(model, np.pad(past, after), mask, count, **options)
+
+
+def complete(
     model: ArrayModel,
     rows: np.ndarray,
     known: np.ndarray,
     count: int,
     *,
     seed: int = 0,
-    sampler: str = "dpm++_2m",
-    steps: int = 20,
+    sampler: str = SAMPLER,
+    steps: int = STEPS,
 ) -> np.ndarray:
-    """Completes rows of which some numbers are known: what is known stays, to the bit.
+    """Completes rows of which some numbers are known (inpainting); these stay, to the bit.
 
-    Lugmayr et al. 2022 ("RePaint", equation 8): after each row of the sampler's table the known
-    numbers take the places of their own, at the same noise level. A network that was trained with
-    `arrays.told` is told them as well.
+    After each row of the sampler's table the known numbers are put back at the same noise level
+    (Lugmayr et al. 2022, "RePaint", equation 8). A network that was trained with `arrays.told` is
+    told them as well; it has learnt beginnings, and no other masks.
 
     Args:
       model: as `read_arrays` gives it.
@@ -115,22 +147,17 @@ def forecast(
       ValueError: shapes that do not fit, known numbers that are not finite, no such sampler, or
         steps that it does not take.
     """
-    spec = model.spec
-    rows = np.asarray(rows, np.float32)
-    if rows.shape[1:] != spec.shape:
+    spec, rows = model.spec, np.asarray(rows, np.float32)
+    if rows.shape[1:] != spec.shape or np.shape(known) not in (spec.shape, rows.shape):
         raise ValueError(
-            f"rows have the shape {list(rows.shape[1:])}, and those of the model {list(spec.shape)}"
-        )
-    if np.shape(known) not in (spec.shape, rows.shape):
-        raise ValueError(
-            f"known has the shape {list(np.shape(known))}; it is {list(spec.shape)} or "
-            f"{list(rows.shape)}"
+            f"rows have the shape {list(rows.shape)} and known {list(np.shape(known))}; the model "
+            f"has rows {['N', *spec.shape]}, and known may be of one or of all"
         )
     mask = np.broadcast_to(np.asarray(known, bool), rows.shape)
     if not np.isfinite(rows[mask]).all():
         raise ValueError("rows have known numbers that are not finite")
-    rows = np.where(mask, rows, np.float32(spec.mean))
-    seen, told = spec.standardised(rows), mask.astype(np.float32).reshape(len(rows), *spec.sides, -1)
+    seen = spec.standardised(np.where(mask, rows, np.float32(spec.mean)))
+    told = mask.astype(np.float32).reshape(seen.shape)
     several = (np.tile(array, (count, 1, 1, 1)) for array in (seen, told))
     drawn = spec.restored(_drawn(model, *several, seed, sampler, steps))
     return np.where(mask[None], rows[None], drawn.reshape(count, *rows.shape))

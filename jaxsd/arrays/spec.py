@@ -23,6 +23,7 @@ class ArraySpec:
       channels: widths of the U-Net's levels; each but the first halves the sides.
       resnets: of a level on the way down.
       heads: of the attention in the middle.
+      time_axis: of data [N, *shape], along which the beginning may be known: 1 to the last.
       told: whether the network is told which numbers of a row are known, and these.
       prediction: what the network gives: "epsilon", "v" or "sample".
       zero_terminal_snr: whether the noise schedule ends without any signal.
@@ -34,11 +35,30 @@ class ArraySpec:
     channels: tuple[int, ...]
     resnets: int
     heads: int
+    time_axis: int
     told: bool
     prediction: Prediction
     zero_terminal_snr: bool
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Checks the numbers.
+
+        Raises:
+          ValueError: no such axis, or numbers that make no network.
+        """
+        if not 1 <= self.time_axis <= len(self.shape):
+            raise ValueError(
+                f"time_axis is {self.time_axis}, and data {['N', *self.shape]} have 1 to "
+                f"{len(self.shape)}"
+            )
+        _ = self.unet
+
+    @property
+    def times(self) -> int:
+        """Length of the time axis."""
+        return self.shape[self.time_axis - 1]
 
     @property
     def unet(self) -> UNetConfig:
@@ -68,6 +88,13 @@ class ArraySpec:
         """The reverse of `standardised`."""
         rows = seen * np.float32(self.deviation) + np.float32(self.mean)
         return rows.reshape(len(rows), *self.shape)
+
+    def past(self, ends: np.ndarray) -> np.ndarray:
+        """True before the time `ends` [N] of each row, [N, *shape] bool."""
+        before = np.arange(self.times) < ends[:, None]
+        around = [1] * len(self.shape)
+        around[self.time_axis - 1] = self.times
+        return np.broadcast_to(before.reshape(-1, *around), (len(ends), *self.shape))
 
     def table(self) -> dict[str, Any]:
         """The numbers, as `jaxsd.typed.built` takes them."""

@@ -55,7 +55,6 @@ def arrays_task(config: TrainConfig) -> Task:
     """
     rows = read_array(config.data)
     spec = begun_spec(config, rows) or new_spec(config, rows)
-    check_time_axis(config, spec)
     unet, noise = network_of(spec, config.dtype, config.remat), noising_of(config, spec)
     new = jax.eval_shape(partial(new_params, unet, spec), jax.random.key(0))
     check_trained(jax.tree.leaves(new), "lower arrays.channels")
@@ -92,18 +91,22 @@ def new_spec(config: TrainConfig, rows: np.ndarray) -> ArraySpec:
     if len(rows) < 2:
         raise ValueError(f"{config.data}: one row is held out, so two or more are needed")
     own = config.arrays
-    spec = ArraySpec(
+    if own.told and rows.shape[min(own.time_axis, rows.ndim - 1)] < 2:
+        raise ValueError(
+            f"{config.data} has one time along axis {own.time_axis}, so no beginning; give another "
+            "arrays.time_axis, or arrays.told=0"
+        )
+    return ArraySpec(
         rows.shape[1:],
         own.channels,
         own.resnets,
         own.heads,
+        own.time_axis,
         own.told > 0,
         config.loss.prediction or "v",
         config.loss.zero_terminal_snr,
         *moments(rows, config.data),
     )
-    _ = spec.unet  # checks its numbers
-    return spec
 
 
 def begun_spec(config: TrainConfig, rows: np.ndarray) -> ArraySpec | None:
@@ -123,20 +126,6 @@ def begun_spec(config: TrainConfig, rows: np.ndarray) -> ArraySpec | None:
             f"{config.output} began with {list(spec.shape)}; begin anew with another output"
         )
     return spec
-
-
-def check_time_axis(config: TrainConfig, spec: ArraySpec) -> None:
-    """Refuses a time axis that the rows do not have, or that has no beginning and end.
-
-    Raises:
-      ValueError: so it is.
-    """
-    axis, shape = config.arrays.time_axis, spec.shape
-    if config.arrays.told and (axis > len(shape) or shape[axis - 1] < 2):
-        raise ValueError(
-            f"arrays.time_axis {axis} is no axis of two or more in {config.data}, whose shape is "
-            f"{['N', *shape]}; give another, or arrays.told=0"
-        )
 
 
 def noising_of(config: TrainConfig, spec: ArraySpec) -> Noising:
@@ -160,14 +149,9 @@ def masks(config: TrainConfig, spec: ArraySpec, count: int, rng: np.random.Gener
     A share `arrays.told` of the rows is known from the beginning to a random time; of the others
     nothing is known.
     """
-    axis = config.arrays.time_axis
-    length = spec.shape[axis - 1] if config.arrays.told else 1
-    ends = rng.integers(1, max(length, 2), size=count)
+    ends = rng.integers(1, max(spec.times, 2), size=count)
     ends = np.where(rng.random(count) < config.arrays.told, ends, 0)
-    before = np.arange(length) < ends[:, None]  # [count, length]
-    around = [length if i == axis else 1 for i in range(1, len(spec.shape) + 1)]
-    known = np.broadcast_to(before.reshape(count, *around), (count, *spec.shape))
-    return known.astype(np.float32).reshape(count, *spec.sides, spec.shape[-1])
+    return spec.past(ends).astype(np.float32).reshape(count, *spec.sides, spec.shape[-1])
 
 
 def arrays_loss(

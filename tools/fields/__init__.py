@@ -1,4 +1,4 @@
-"""Simulators of four fields, whose future is forecast: rows of numbers, and what is known of them."""
+"""Simulators of four fields, whose future is forecast."""
 
 from fields import epidemic, prices, spread, traffic
 from fields.field import Field

@@ -17,24 +17,22 @@ class Field(NamedTuple):
       known: how many times are known.
       times: of a row.
       time_axis: of the rows, as `arrays.time_axis` counts.
-      seen: rows [..., *shape] -> the numbers that are scored, [..., T, K] in `unit`.
+      allowed: rows [..., *shape] -> the nearest that the field can have.
+      seen: allowed rows -> the numbers that are scored, [..., T, K] in `unit`.
       continued: (rows, hidden, members, generator) -> how the simulator goes on from what is known,
         [members, N, *shape].
       unit: of what is scored.
       title: of its picture.
+      changes: whether a number of a row is a change since the time before.
     """
 
     simulate: Callable[[int, np.random.Generator], tuple[np.ndarray, Hidden]]
     known: int
     times: int
     time_axis: int
+    allowed: Callable[[np.ndarray], np.ndarray]
     seen: Callable[[np.ndarray], np.ndarray]
     continued: Callable[[np.ndarray, Hidden, int, np.random.Generator], np.ndarray]
     unit: str
     title: str
-
-    @property
-    def mask(self) -> np.ndarray:
-        """What is known of a row, bool; it is broadcast to the shape of a row."""
-        past = np.arange(self.times) < self.known
-        return past[:, None] if self.time_axis == 1 else past
+    changes: bool = False

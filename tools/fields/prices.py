@@ -6,6 +6,7 @@ z has variance 1 and six degrees of freedom. A row has 64 daily returns in perce
 """
 
 import numpy as np
+
 from fields.field import Field, Hidden
 
 TIMES, KNOWN = 64, 32
@@ -58,10 +59,48 @@ def continued(
     return np.concatenate([past, np.stack(futures, axis=1)[..., None]], axis=2)
 
 
+def allowed(rows: np.ndarray) -> np.ndarray:
+    """The rows: a return may be any number."""
+    return rows
+
+
 def seen(rows: np.ndarray) -> np.ndarray:
     """The logarithm of the price since the last known day, in percent, [..., T, 1]."""
     path = rows.astype(np.float64).cumsum(-2)
     return path - path[..., KNOWN - 1 : KNOWN, :]
 
 
-FIELD = Field(simulate, KNOWN, TIMES, 1, seen, continued, "%", "Log price since the last known day, %")
+def facts(paths: np.ndarray) -> dict[str, float]:
+    """Stylised facts of returns [N, T] (Cont 2001), over all paths at once.
+
+    Kurtosis (3 of Gaussians); correlation of |r| with itself 1, 5 and 20 days later; and of r with
+    r^2 of the next day, which is negative where falls make the market nervous (leverage).
+    """
+    size = np.abs(paths)
+    later = {f"|r| after {lag}": _correlation(size[:, :-lag], size[:, lag:]) for lag in (1, 5, 20)}
+    centred = paths - paths.mean()
+    return {
+        "deviation": float(paths.std()),
+        "kurtosis": float((centred**4).mean() / paths.var() ** 2),
+        "r after 1": _correlation(paths[:, :-1], paths[:, 1:]),
+        **later,
+        "leverage": _correlation(paths[:, :-1], paths[:, 1:] ** 2),
+    }
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
+FIELD = Field(
+    simulate,
+    KNOWN,
+    TIMES,
+    1,
+    allowed,
+    seen,
+    continued,
+    unit="%",
+    title="Log price since the last known day, %",
+    changes=True,
+)

@@ -5,6 +5,7 @@ Kleinberg and Tardos 2003, section 2). A row has who knows at each time, [12, 32
 """
 
 import numpy as np
+
 from fields.field import Field, Hidden
 
 PEOPLE, TIMES, KNOWN = 32, 12, 4
@@ -60,11 +61,16 @@ def _run(knows: np.ndarray, new: np.ndarray, steps: int, rng: np.random.Generato
     return np.stack(kept, axis=1).astype(np.float32)
 
 
+def allowed(rows: np.ndarray) -> np.ndarray:
+    """Rows of 0 and 1."""
+    return (rows > 0.5).astype(np.float32)
+
+
 def seen(rows: np.ndarray) -> np.ndarray:
     """How many people know, [..., T, 1]."""
-    return (rows > 0.5).sum(-1, keepdims=True).astype(np.float64)
+    return rows.sum(-1, keepdims=True, dtype=np.float64)
 
 
 FIELD = Field(
-    simulate, KNOWN, TIMES, 1, seen, continued, "people", "People who know, of 32"
+    simulate, KNOWN, TIMES, 1, allowed, seen, continued, "people", "People who know, of 32"
 )

@@ -8,6 +8,7 @@ one crossing an accident lets few pass. A row has the square root of the cars th
 """
 
 import numpy as np
+
 from fields.field import Field, Hidden
 
 SIDE, TIMES, KNOWN = 6, 12, 6
@@ -67,10 +68,17 @@ def _next(passing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return moved[:, 1:-1, 1:-1]
 
 
+def allowed(rows: np.ndarray) -> np.ndarray:
+    """Roots of 0 or more."""
+    return np.maximum(rows, 0)
+
+
 def seen(rows: np.ndarray) -> np.ndarray:
     """Cars that wait at each crossing, [..., T, SIDE * SIDE]."""
-    queues = np.maximum(rows.astype(np.float64), 0) ** 2
+    queues = rows.astype(np.float64) ** 2
     return np.moveaxis(queues.reshape(*rows.shape[:-3], SIDE * SIDE, rows.shape[-1]), -1, -2)
 
 
-FIELD = Field(simulate, KNOWN, TIMES, 3, seen, continued, "cars", "Cars that wait, all crossings")
+FIELD = Field(
+    simulate, KNOWN, TIMES, 3, allowed, seen, continued, "cars", "Cars that wait, all crossings"
+)
