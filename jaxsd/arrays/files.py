@@ -1,6 +1,7 @@
 """Arrays that people bring, `.npy` or `.npz`, checked when they are read."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def read_array(path: str | Path) -> np.ndarray:
     try:
         opened = np.load(path, mmap_mode="r", allow_pickle=False)
         array = opened if isinstance(opened, np.ndarray) else _only(opened, path)
-    except (ValueError, EOFError, zipfile.BadZipFile, OSError) as error:
+    except (ValueError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         if str(path) in str(error):
             raise
         raise ValueError(f"{path} is not a whole .npy or .npz file of numbers: {error}") from None
@@ -65,4 +66,7 @@ def _only(opened: np.lib.npyio.NpzFile, path: Path) -> np.ndarray:
         if len(opened.files) != 1:
             names = ", ".join(opened.files) or "none"
             raise ValueError(f"{path} should hold one array, and holds {names}")
-        return opened[opened.files[0]]
+        array = opened[opened.files[0]]
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{opened.files[0]} in it is no array")
+    return array

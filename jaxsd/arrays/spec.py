@@ -8,8 +8,8 @@ import numpy as np
 
 from jaxsd.config import Level, ScheduleConfig, UNetConfig
 from jaxsd.schedulers import NoiseSchedule
-from jaxsd.types import Prediction
 
+PREDICTIONS = ("v", "sample")
 GROUPS = 8
 """Groups of norms, where they divide the widths."""
 
@@ -25,8 +25,7 @@ class ArraySpec:
       heads: of the attention in the middle.
       time_axis: of data [N, *shape], along which the beginning may be known: 1 to the last.
       told: whether the network is told which numbers of a row are known, and these.
-      prediction: what the network gives: "epsilon", "v" or "sample".
-      zero_terminal_snr: whether the noise schedule ends without any signal.
+      prediction: what the network gives: "v" or "sample".
       mean: [C], of the data; the network sees (x - mean) / deviation.
       deviation: [C], above 0.
     """
@@ -37,8 +36,7 @@ class ArraySpec:
     heads: int
     time_axis: int
     told: bool
-    prediction: Prediction
-    zero_terminal_snr: bool
+    prediction: str
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
 
@@ -46,8 +44,13 @@ class ArraySpec:
         """Checks the numbers.
 
         Raises:
-          ValueError: no such axis, or numbers that make no network.
+          ValueError: no such axis or prediction, or numbers that make no network.
         """
+        if self.prediction not in PREDICTIONS:
+            raise ValueError(
+                f"prediction is {self.prediction!r}; for arrays, whose noise ends without any "
+                f"signal, it is one of {', '.join(PREDICTIONS)}"
+            )
         if not 1 <= self.time_axis <= len(self.shape):
             raise ValueError(
                 f"time_axis is {self.time_axis}, and data {['N', *self.shape]} have 1 to "
@@ -76,8 +79,12 @@ class ArraySpec:
 
     @property
     def schedule(self) -> NoiseSchedule:
-        """The noise, Stable Diffusion's."""
-        return NoiseSchedule.from_config(ScheduleConfig(zero_terminal_snr=self.zero_terminal_snr))
+        """The noise: Stable Diffusion's, changed to end without any signal.
+
+        Else forecasts, which begin with noise alone, would be drawn towards the mean of all data
+        (Lin et al. 2023, section 3.1).
+        """
+        return NoiseSchedule.from_config(ScheduleConfig(zero_terminal_snr=True))
 
     def standardised(self, rows: np.ndarray) -> np.ndarray:
         """Rows [N, *shape] -> what the network sees, [N, h, w, C] float32."""

@@ -104,7 +104,6 @@ def new_spec(config: TrainConfig, rows: np.ndarray) -> ArraySpec:
         own.time_axis,
         own.told > 0,
         config.loss.prediction or "v",
-        config.loss.zero_terminal_snr,
         *moments(rows, config.data),
     )
 

@@ -1,5 +1,6 @@
 """Files of arrays, and what is wrong with them, in one line."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -53,10 +54,16 @@ def test_wrong_files_are_one_line(tmp_path: Path) -> None:
     np.savez(tmp_path / "two.npz", a=np.ones((2, 2, 2)), b=np.ones((2, 2, 2)))
     with pytest.raises(ValueError, match=r"two\.npz should hold one array, and holds a, b"):
         read_array(tmp_path / "two.npz")
-    broken = bytearray((tmp_path / "two.npz").read_bytes())
-    broken[60:200] = bytes(140)
-    (tmp_path / "broken.npz").write_bytes(broken)
-    with pytest.raises(ValueError, match=r"broken.npz"):
-        read_array(tmp_path / "broken.npz")
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "broken.npz", np.random.default_rng(0).random((9, 9, 9)))
+        broken = bytearray((tmp_path / "broken.npz").read_bytes())
+        broken[900:1_000] = bytes(100)
+        (tmp_path / "broken.npz").write_bytes(broken)
+        with pytest.raises(ValueError, match=r"broken\.npz is not a whole"):
+            read_array(tmp_path / "broken.npz")
+    with zipfile.ZipFile(tmp_path / "text.npz", "w") as file:
+        file.writestr("notes.txt", "no array")
+    with pytest.raises(ValueError, match=r"text\.npz is not a whole .* in it is no array"):
+        read_array(tmp_path / "text.npz")
     with pytest.raises(FileNotFoundError, match="no file"):
         read_array(tmp_path / "none.npy")

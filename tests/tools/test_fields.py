@@ -57,7 +57,7 @@ def test_cars_leave_beyond_the_edge_alone() -> None:
     assert (moved.sum((1, 2)) <= 8).all()
     hidden = {"demand": np.zeros((50, 4)), "blocked": np.zeros(50, int)}
     left = traffic._run(inside, hidden, range(40), rng)[..., -1]
-    assert (left**2).sum() < 0.05 * 50 * 36
+    assert (left**2).sum() < 0.15 * 50 * 36
 
 
 @pytest.mark.parametrize("name", FIELDS)
