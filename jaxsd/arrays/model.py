@@ -185,6 +185,10 @@ def completed(
 ) -> Array:
     """Draws rows [B, h, w, C] of which the numbers under the mask are known.
 
+    The last noise level of most schedules still has some signal. A drawing that begins with noise
+    alone lacks it, and is drawn towards the mean of all data (Lin et al. 2023, section 3.1): a bias
+    of forecasts. Here the signal is the network's own first estimate, for one more call.
+
     Args:
       unet: as `network_of` makes it.
       params: its weights.
@@ -202,8 +206,13 @@ def completed(
     def fixed(z: Array, step: Step) -> Array:
         return mask * at(step.row.next_level) + (1 - mask) * z
 
-    # The first sample is at the first level as well; `sample` scales what it is given.
-    first = jnp.stack([table.alpha[0], table.sigma[0]]) / table.start[1]
-    begun = mask * at(jnp.broadcast_to(first, (len(known), 2))) + (1 - mask) * noise
+    def first(x0: Array) -> Array:
+        """The first sample for an estimate of x0."""
+        x0 = mask * known + (1 - mask) * x0
+        return table.alpha[0] * x0 + table.sigma[0] * noise
+
     network = partial(predicted, unet, params, known=known, mask=mask)
-    return sample(table, network, begun, keys, on_sample=fixed)
+    z = first(jnp.zeros_like(known))
+    x0 = table.c_skip[0] * z + table.c_out[0] * network(table.c_in[0] * z, table.timestep[0])
+    # `sample` multiplies what it is given by the weight of noise.
+    return sample(table, network, first(x0) / table.start[1], keys, on_sample=fixed)

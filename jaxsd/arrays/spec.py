@@ -9,7 +9,7 @@ import numpy as np
 from jaxsd.config import Level, ScheduleConfig, UNetConfig
 from jaxsd.schedulers import NoiseSchedule
 
-PREDICTIONS = ("v", "sample")
+PREDICTIONS = ("epsilon", "v", "sample")
 GROUPS = 8
 """Groups of norms, where they divide the widths."""
 
@@ -25,7 +25,8 @@ class ArraySpec:
       heads: of the attention in the middle.
       time_axis: of data [N, *shape], along which the beginning may be known: 1 to the last.
       told: whether the network is told which numbers of a row are known, and these.
-      prediction: what the network gives: "v" or "sample".
+      prediction: what the network gives: "epsilon", "v" or "sample".
+      zero_terminal_snr: whether the noise schedule ends without any signal.
       mean: [C], of the data; the network sees (x - mean) / deviation.
       deviation: [C], above 0.
     """
@@ -37,6 +38,7 @@ class ArraySpec:
     time_axis: int
     told: bool
     prediction: str
+    zero_terminal_snr: bool
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
 
@@ -48,8 +50,7 @@ class ArraySpec:
         """
         if self.prediction not in PREDICTIONS:
             raise ValueError(
-                f"prediction is {self.prediction!r}; for arrays, whose noise ends without any "
-                f"signal, it is one of {', '.join(PREDICTIONS)}"
+                f"prediction is {self.prediction!r}, it must be one of {', '.join(PREDICTIONS)}"
             )
         if not 1 <= self.time_axis <= len(self.shape):
             raise ValueError(
@@ -79,12 +80,8 @@ class ArraySpec:
 
     @property
     def schedule(self) -> NoiseSchedule:
-        """The noise: Stable Diffusion's, changed to end without any signal.
-
-        Else forecasts, which begin with noise alone, would be drawn towards the mean of all data
-        (Lin et al. 2023, section 3.1).
-        """
-        return NoiseSchedule.from_config(ScheduleConfig(zero_terminal_snr=True))
+        """The noise, Stable Diffusion's."""
+        return NoiseSchedule.from_config(ScheduleConfig(zero_terminal_snr=self.zero_terminal_snr))
 
     def standardised(self, rows: np.ndarray) -> np.ndarray:
         """Rows [N, *shape] -> what the network sees, [N, h, w, C] float32."""

@@ -27,6 +27,7 @@ from jaxsd.training.losses import (
     stratified_timesteps,
     target,
 )
+from jaxsd.training.resuming import steps_done
 from jaxsd.training.step import Metrics
 from jaxsd.typed import built
 from jaxsd.types import Array, Params
@@ -49,12 +50,12 @@ def arrays_task(config: TrainConfig) -> Task:
     Mean and deviation of the channels are those of the data that the run began with.
 
     Raises:
-      ValueError: the file is not what `read_array` allows, its rows are not those that the run
-        began with, or the network does not fit them.
+      ValueError: the file is not what `read_array` allows, the network does not fit its rows, or,
+        when they are read, these are not such as the run began with.
       FileNotFoundError: no such file.
     """
-    rows = read_array(config.data)
-    spec = begun_spec(config, rows) or new_spec(config, rows)
+    read = cache(partial(read_array, config.data))
+    spec = begun_spec(config) or new_spec(config, read())
     unet, noise = network_of(spec, config.dtype, config.remat), noising_of(config, spec)
     new = jax.eval_shape(partial(new_params, unet, spec), jax.random.key(0))
     check_trained(jax.tree.leaves(new), "lower arrays.channels")
@@ -62,6 +63,12 @@ def arrays_task(config: TrainConfig) -> Task:
 
     @cache
     def split() -> tuple[np.ndarray, np.ndarray]:
+        rows = read()
+        if rows.shape[1:] != spec.shape:
+            raise ValueError(
+                f"rows of {config.data} have the shape {list(rows.shape[1:])}, and those that "
+                f"{config.output} began with {list(spec.shape)}; begin anew with another output"
+            )
         seen = np.arange(len(rows)) % HELD_OUT_EVERY != 0
         return spec.standardised(rows[seen]), spec.standardised(rows[~seen][:256])
 
@@ -104,27 +111,24 @@ def new_spec(config: TrainConfig, rows: np.ndarray) -> ArraySpec:
         own.time_axis,
         own.told > 0,
         config.loss.prediction or "v",
+        config.loss.zero_terminal_snr,
         *moments(rows, config.data),
     )
 
 
-def begun_spec(config: TrainConfig, rows: np.ndarray) -> ArraySpec | None:
-    """The model that a run in this folder began with; None if there is none.
+def begun_spec(config: TrainConfig) -> ArraySpec | None:
+    """The model of a run that goes on; None where nothing was saved.
 
     Raises:
-      ValueError: its rows had another shape, or run.json is damaged.
+      ValueError: run.json is damaged.
     """
     path = Path(config.output) / "run.json"
-    table = read_json(path).get(KEY) if path.is_file() else None
-    if table is None:
+    if not path.is_file() or not steps_done(path.with_name("checkpoints")):
         return None
-    spec = built(ArraySpec, table, f"{path}: {KEY}.")
-    if spec.shape != rows.shape[1:]:
-        raise ValueError(
-            f"rows of {config.data} have the shape {list(rows.shape[1:])}, and those that "
-            f"{config.output} began with {list(spec.shape)}; begin anew with another output"
-        )
-    return spec
+    try:
+        return built(ArraySpec, read_json(path)[KEY])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {KEY}: {error}") from None
 
 
 def noising_of(config: TrainConfig, spec: ArraySpec) -> Noising:

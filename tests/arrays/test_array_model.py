@@ -17,7 +17,7 @@ from jaxsd.arrays.network import network_of, new_params
 from jaxsd.arrays.spec import ArraySpec, moments
 from jaxsd.types import Array
 
-SPEC = ArraySpec((4, 1), (8,), 1, 2, 1, True, "sample", (5.0,), (2.0,))
+SPEC = ArraySpec((4, 1), (8,), 1, 2, 1, True, "sample", False, (5.0,), (2.0,))
 CORRELATION = 0.8 ** np.abs(np.subtract.outer(np.arange(4), np.arange(4)))
 COUNT = 4_000
 
@@ -152,7 +152,7 @@ def test_the_past_is_along_the_time_axis() -> None:
         (lambda m: complete(m, np.ones((1, 4, 1)), np.ones(3), 1), r"and known \[3\]"),
         (lambda m: draw(m, 1, sampler="eulr"), "eulr"),
         (lambda m: replace(m.spec, time_axis=3), "time_axis is 3"),
-        (lambda m: replace(m.spec, prediction="epsilon"), "prediction is 'epsilon'; for arrays"),
+        (lambda m: replace(m.spec, prediction="eps"), "prediction is 'eps', it must be one"),
     ],
 )
 def test_what_does_not_fit_is_one_line(call: Any, line: str) -> None:

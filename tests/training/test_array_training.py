@@ -151,8 +151,11 @@ def test_what_can_not_be_trained_is_one_line(
 
 def test_rows_of_another_shape_do_not_go_on(config: TrainConfig, tmp_path: Path) -> None:
     task = arrays_task(config)
-    (tmp_path / "run").mkdir()
+    (tmp_path / "run/checkpoints/5").mkdir(parents=True)
     (tmp_path / "run/run.json").write_text(json.dumps(dict(task.about)))
     np.save(tmp_path / "waves.npy", np.random.default_rng(0).random((9, 7, 2)))
     with pytest.raises(ValueError, match=r"have the shape \[7, 2\], and those that .* \[6, 2\]"):
+        arrays_task(config).batches()
+    (tmp_path / "run/run.json").write_text('{"arrays": {"shape": 3}}')
+    with pytest.raises(ValueError, match=r"run\.json is damaged: arrays: "):
         arrays_task(config)
