@@ -56,4 +56,3 @@ def test_intervals_of_the_true_distribution_cover_their_share() -> None:
         error = math.sqrt(share * (1 - share) / 20_000)
         assert abs(coverage(own, truth, share) - share) < 4 * error
     assert coverage(0.5 * own, truth, 0.9) < 0.8
-    assert coverage(own, own[0], 0.9) < 1

@@ -12,7 +12,7 @@ from fields.field import Field, Hidden
 PEOPLE, TIMES, KNOWN = 10_000, 32, 12
 CHANCE, R0 = (0.25, 0.6), (1.5, 4.0)
 """Ranges of p and q, and of beta over the rate of recovery, -log(1 - q)."""
-CHANCES, BETAS = np.linspace(*CHANCE, 300), np.linspace(0.43, 3.67, 1_500)
+CHANCES, BETAS = np.linspace(*CHANCE, 300), np.linspace(0.43, 3.67, 800)
 """The grid of rates that a forecast looks at."""
 
 

@@ -74,7 +74,7 @@ def facts(paths: np.ndarray) -> dict[str, float]:
     """Stylised facts of returns [N, T] (Cont 2001), over all paths at once.
 
     Kurtosis (3 of Gaussians); correlation of |r| with itself 1, 5 and 20 days later; and of r with
-    r^2 of the next day, which is negative where falls make the market nervous (leverage).
+    |r| of the next day, which is negative where falls make the market nervous (leverage).
     """
     size = np.abs(paths)
     later = {f"|r| after {lag}": _correlation(size[:, :-lag], size[:, lag:]) for lag in (1, 5, 20)}
@@ -84,7 +84,7 @@ def facts(paths: np.ndarray) -> dict[str, float]:
         "kurtosis": float((centred**4).mean() / paths.var() ** 2),
         "r after 1": _correlation(paths[:, :-1], paths[:, 1:]),
         **later,
-        "leverage": _correlation(paths[:, :-1], paths[:, 1:] ** 2),
+        "leverage": _correlation(paths[:, :-1], size[:, 1:]),
     }
 
 
