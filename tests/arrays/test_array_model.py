@@ -45,7 +45,7 @@ class Exact(NamedTuple):
         rest, gain, left = (np.asarray(a) for a in conditional([*self.told]))
         spread, basis = (a.astype(np.float32) for a in np.linalg.eigh(left))
         x, known = seen[:, :, 0, 0], seen[:, :, 0, 1]
-        mean = known[:, list(self.told)] @ gain.T.astype(np.float32)
+        mean = known[:, np.array(self.told, int)] @ gain.T.astype(np.float32)
         share = alpha * spread / (alpha**2 * spread + sigma**2)
         x0 = mean + ((x[:, rest] - alpha * mean) @ basis * share[None]) @ basis.T
         return known.at[:, rest].set(x0)[:, :, None, None]
@@ -81,21 +81,27 @@ def test_a_forecast_is_the_conditional_distribution(exact: Callable[..., ArrayMo
     _, gain, left = conditional([0, 1])
     # An autoregression: only the last known number counts, (9 - 5) / 2 = 2 above the mean.
     np.testing.assert_allclose(gain @ [1, 2], [1.6, 1.28], atol=1e-12)
-    np.testing.assert_allclose(future.mean(0), 5 + 2 * np.array([1.6, 1.28]), atol=0.13)
+    # Begun with noise alone, the means would be 0.16 too low: the signal of the last level.
+    np.testing.assert_allclose(future.mean(0), 5 + 2 * np.array([1.6, 1.28]), atol=0.08)
     np.testing.assert_allclose(np.cov(future.T), 4 * left, atol=0.25)
 
 
-@pytest.mark.parametrize(("told", "error"), [((0, 3), 0.13), ((), 0.6)])
-def test_any_mask_is_completed_and_blending_alone_comes_near(
-    exact: Callable[..., ArrayModel], told: tuple[int, ...], error: float
+def test_any_mask_is_completed_and_blending_alone_falls_short(
+    exact: Callable[..., ArrayModel],
 ) -> None:
     """A network that is told nothing sees the known numbers only where they are put back."""
     row = np.array([[[7.0], [np.nan], [np.nan], [7.0]]], np.float32)
     known = np.array([[True], [False], [False], [True]])
-    rows = complete(exact(*told), row, known, COUNT, steps=30)
+    _, gain, left = conditional([0, 3])
+    wanted = 5 + 2 * gain @ [1, 1]  # 6.9
+    rows = complete(exact(0, 3), row, known, COUNT, steps=30)
     assert (rows[:, 0, [0, 3]] == 7).all()
-    wanted = 5 + 2 * conditional([0, 3])[1] @ [1, 1]
-    np.testing.assert_allclose(rows[:, 0, 1:3, 0].mean(0), wanted, atol=error)
+    np.testing.assert_allclose(rows[:, 0, 1:3, 0].mean(0), wanted, atol=0.1)
+    np.testing.assert_allclose(np.cov(rows[:, 0, 1:3, 0].T), 4 * left, atol=0.25)
+    rows = complete(exact(), row, known, COUNT, steps=30)
+    assert (rows[:, 0, [0, 3]] == 7).all()
+    # A loop in NumPy gives 5.89 as well, and a variance of 2.5 where 1.3 is right.
+    np.testing.assert_allclose(rows[:, 0, 1:3, 0].mean(0), 5.89, atol=0.1)
 
 
 def test_a_row_depends_on_its_seed_and_number_alone(
