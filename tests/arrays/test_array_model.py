@@ -100,7 +100,7 @@ def test_any_mask_is_completed_and_blending_alone_falls_short(
     np.testing.assert_allclose(np.cov(rows[:, 0, 1:3, 0].T), 4 * left, atol=0.25)
     rows = complete(exact(), row, known, COUNT, steps=30)
     assert (rows[:, 0, [0, 3]] == 7).all()
-    # A loop in NumPy gives 5.89 as well, and a variance of 2.5 where 1.3 is right.
+    # A loop in NumPy gives 5.89 as well, and a variance of 2.3 where 1.15 is right.
     np.testing.assert_allclose(rows[:, 0, 1:3, 0].mean(0), 5.89, atol=0.1)
 
 
