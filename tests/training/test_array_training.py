@@ -136,8 +136,8 @@ def test_the_example_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ("changes", "line"),
     [
         ({"data": "none.npy"}, "no file none.npy"),
-        ({"arrays": replace(TINY, channels=(8, 9))}, "norm_groups|channels"),
-        ({"arrays": replace(TINY, heads=3)}, "heads = 3 should divide"),
+        ({"arrays": replace(TINY, channels=(8, 9))}, "heads = 2 does not divide channels = 9"),
+        ({"arrays": replace(TINY, heads=3)}, "heads = 3 does not divide channels = 8"),
         ({"arrays": replace(TINY, time_axis=3)}, r"time_axis is 3, and data \['N', 6, 2\]"),
     ],
 )
