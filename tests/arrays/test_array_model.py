@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_models import random_params
 
 from jaxsd.arrays import model as module
 from jaxsd.arrays.model import ArrayModel, complete, draw, forecast, read_arrays, write_arrays
@@ -63,6 +65,7 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ArrayModel]:
     return of
 
 
+@pytest.mark.release
 def test_what_is_drawn_has_the_mean_and_covariance_of_the_data(
     exact: Callable[..., ArrayModel],
 ) -> None:
@@ -86,6 +89,7 @@ def test_a_forecast_is_the_conditional_distribution(exact: Callable[..., ArrayMo
     np.testing.assert_allclose(np.cov(future.T), 4 * left, atol=0.25)
 
 
+@pytest.mark.slow
 def test_any_mask_is_completed_and_blending_alone_falls_short(
     exact: Callable[..., ArrayModel],
 ) -> None:
@@ -104,6 +108,7 @@ def test_any_mask_is_completed_and_blending_alone_falls_short(
     np.testing.assert_allclose(rows[:, 0, 1:3, 0].mean(0), 5.89, atol=0.1)
 
 
+@pytest.mark.release
 def test_a_row_depends_on_its_seed_and_number_alone(
     exact: Callable[..., ArrayModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +121,8 @@ def test_a_row_depends_on_its_seed_and_number_alone(
 
 def test_a_folder_holds_the_whole_model(tmp_path: Path) -> None:
     spec = replace(SPEC, shape=(2, 3, 2), time_axis=3, mean=(0.1, 1e7), deviation=(1 / 3, 2.5))
-    params = new_params(network_of(spec), spec, jax.random.key(0))
+    like = jax.eval_shape(partial(new_params, network_of(spec), spec), jax.random.key(0))
+    params = random_params(like)
     write_arrays(tmp_path, ArrayModel(spec, params))
     read = read_arrays(tmp_path)
     assert read.spec == spec
