@@ -89,7 +89,6 @@ def test_a_forecast_is_the_conditional_distribution(exact: Callable[..., ArrayMo
     np.testing.assert_allclose(np.cov(future.T), 4 * left, atol=0.25)
 
 
-@pytest.mark.slow
 def test_any_mask_is_completed_and_blending_alone_falls_short(
     exact: Callable[..., ArrayModel],
 ) -> None:
