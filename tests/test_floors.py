@@ -52,6 +52,7 @@ FLOORS = {
     "preview_display": 4,
     "metadata": 4,
     "pipeline": 4,
+    "arrays": 4,
     "training": 5,
     "bulk": 5,
     "video": 5,

@@ -13,6 +13,7 @@ from jaxsd.terminal import printable
 
 COMMANDS = {
     "animate": "a face in a picture, from expression to expression",
+    "arrays": "arrays of a trained model: new ones, or how given ones go on",
     "bench": "how long the parts of models take here",
     "bulk": "the images of a table of rows, on many devices",
     "cache-latents": "pictures and captions as a training run's networks see them",

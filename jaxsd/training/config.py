@@ -87,6 +87,26 @@ class EmbeddingConfig:
 
 
 @dataclass(frozen=True)
+class ArraysConfig:
+    """A network of arrays [N, T, C] or [N, H, W, C].
+
+    Attributes:
+      channels: widths of its levels; each but the first halves the sides.
+      resnets: of a level on the way down; the way up has one more.
+      heads: of the attention in the middle; they divide the last width.
+      told: share of the rows that the network is told the beginning of, up to a random time, as
+        forecasts ask for; with 0 it has no inputs for what is known.
+      time_axis: of the data, 1 for T or H; 3 where the channels of a grid are times.
+    """
+
+    channels: tuple[int, ...] = (32, 64)
+    resnets: int = 1
+    heads: int = 4
+    told: float = 0.9
+    time_axis: int = 1
+
+
+@dataclass(frozen=True)
 class TrainConfig(Reading):
     """One run. Options of `Reading` say how `model` is read.
 
@@ -94,7 +114,7 @@ class TrainConfig(Reading):
       task: a name of `jaxsd.training.tasks.TASKS`.
       output: folder of the run.
       data: image folder with captions as `jaxsd.training.captions` finds them, ArrayRecord files,
-        or what `jaxsd cache-latents` made of one of these.
+        or what `jaxsd cache-latents` made of one of these. For task "arrays" a .npy or .npz file.
       steps: parameter updates in all.
       batch_size: pictures per batch; an update takes `accumulate` batches.
       learning_rate: peak; reached after `warmup_steps`, held, then lowered linearly to zero over
@@ -178,6 +198,7 @@ class TrainConfig(Reading):
     lora: LoraConfig = LoraConfig()
     distillation: DistillationConfig = DistillationConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
+    arrays: ArraysConfig = ArraysConfig()
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is read.

@@ -2,10 +2,11 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import grain
@@ -54,6 +55,7 @@ class Task(NamedTuple):
     exports: dict[str, Export]  # format -> how to write it; the first is written at the end
     model: Callable[[Params], Model] | None = None  # what was trained -> the whole model
     known: Known = without_average  # what else the loss gets, with or without the average
+    about: Mapping[str, Any] = MappingProxyType({})  # what run.json says beside the settings
 
 
 OnSave = Callable[[int, Params], None]
@@ -76,7 +78,7 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
     rule, batch_of = optimizer(config), task.batches()
     shared = NamedSharding(mesh, IMAGES_SECOND)
     first_host = jax.process_index() == 0
-    record = Record(Path(config.output), config)
+    record = Record(Path(config.output), config, task.about)
     key_start, _ = jax.random.split(jax.random.key(config.seed))
     key_steps = jax.jit(
         lambda: jax.random.split(jax.random.key(config.seed))[1],

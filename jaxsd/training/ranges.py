@@ -19,6 +19,9 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("distillation.steps", "distillation.original_steps"), (1, WIDTH)),
     **dict.fromkeys(("weight_decay", "prior_weight", "lora.alpha"), (0, 1e6)),
     **dict.fromkeys(("loss.min_snr_gamma", "loss.offset_noise"), (0, 1e6)),
+    **dict.fromkeys(("arrays.resnets", "arrays.heads"), (1, WIDTH)),
+    "arrays.told": (0, 1),
+    "arrays.time_axis": (1, 3),
     "seed": (0, 2**32 - 1),
     "max_aspect": (1, 100),
 }

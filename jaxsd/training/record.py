@@ -4,6 +4,7 @@ import json
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -26,18 +27,24 @@ class Record:
 
     Of several hosts only the first writes; on the others it only has the folder's name.
 
+    Args:
+      folder: of the run.
+      config: its settings.
+      about: what else run.json says.
+
     Raises:
       ValueError: the folder holds another run.
     """
 
-    def __init__(self, folder: Path, config: TrainConfig) -> None:
+    def __init__(self, folder: Path, config: TrainConfig, about: Mapping[str, Any]) -> None:
         refuse_other_run(config)
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self._board = folder, None
         if jax.process_index() > 0:
             return
         with replacing(folder / "run.json") as part:
-            part.write_text(json.dumps(description(config), indent=2) + "\n", encoding="utf-8")
+            text = json.dumps(description(config) | dict(about), indent=2)
+            part.write_text(text + "\n", encoding="utf-8")
         self._board = _Board(folder / "tensorboard")
 
     def log(self, step: int, numbers: dict[str, Any]) -> None:

@@ -54,7 +54,7 @@ def refuse_other_run(config: TrainConfig) -> None:
         asked for.
     """
     folder = Path(config.output)
-    done = _steps_done(folder / "checkpoints")
+    done = steps_done(folder / "checkpoints")
     if not (folder / "run.json").is_file() or not done:
         return
     before, known = read_run(folder), read_json(folder / "run.json").get("places")
@@ -102,7 +102,7 @@ def contents(place: str) -> str:
     return digest.hexdigest() if any_read else ""
 
 
-def _steps_done(checkpoints: Path) -> int:
+def steps_done(checkpoints: Path) -> int:
     """The step of the latest checkpoint; 0 if there is none."""
     places = checkpoints.iterdir() if checkpoints.is_dir() else ()
     return max((int(place.name) for place in places if place.name.isdigit()), default=0)

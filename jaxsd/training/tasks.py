@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jaxsd.families import EMOJI
 from jaxsd.models.remat import REMAT
+from jaxsd.training.arrays import arrays_task
 from jaxsd.training.autoencoder import autoencoder_task
 from jaxsd.training.cached import is_cache
 from jaxsd.training.captions import check_captions, pictures_in
@@ -29,6 +30,7 @@ TASKS: dict[str, Callable[[TrainConfig], Task]] = {
     "consistency": consistency_task,
     "progressive": progressive_task,
     "tiny-vae": tiny_autoencoder_task,
+    "arrays": arrays_task,
 }
 
 CAPTIONED = ("finetune", "lora", "embedding", "controlnet", "consistency", "progressive")
@@ -45,7 +47,9 @@ def check_run(config: TrainConfig) -> None:
     """
     mesh_for(config)
     if not config.data:
-        raise ValueError("data is empty; give a folder of pictures")
+        raise ValueError("data is empty; give a folder of pictures, or a file of arrays")
+    if config.task == "arrays":
+        return  # its file is read for the network, and checked then
     if config.task not in CAPTIONED:
         rows = pictures_in(Path(config.data))
         if config.task == "unet":

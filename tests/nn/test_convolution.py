@@ -26,8 +26,9 @@ def pad(x: Array, before: int, after: int) -> Array:
     return np.pad(x, ((0, 0), (before, after), (before, after), (0, 0)))
 
 
-def test_convolution_pads_one_on_every_side() -> None:
-    x = uniform("x", (2, 5, 4, 2))
+@pytest.mark.parametrize("width", [4, 1])
+def test_convolution_pads_one_on_every_side(width: int) -> None:
+    x = uniform("x", (2, 5, width, 2))
     got = apply(convolution(4, None, jnp.float32), PARAMS, inputs=x)
     assert relative_error(got, slide(pad(x, 1, 1))) < 1e-6
 
@@ -37,6 +38,7 @@ def test_convolution_pads_one_on_every_side() -> None:
     [
         ((6, 8), (1, 1), (3, 4)),
         ((7, 5), (1, 1), (4, 3)),
+        ((7, 1), (1, 1), (4, 1)),
         ((6, 8), (0, 1), (3, 4)),
         ((7, 5), (0, 1), (3, 2)),
     ],

@@ -13,7 +13,7 @@ from jaxsd.training.record import Record, read_metrics
 
 
 def test_what_is_not_a_number_is_no_number(tmp_path: Path) -> None:
-    record = Record(tmp_path, TrainConfig("lora", str(tmp_path), "", 1, 1, 1.0, warmup_steps=0))
+    record = Record(tmp_path, TrainConfig("lora", str(tmp_path), "", 1, 1, 1.0, warmup_steps=0), {})
     record.log(3, {"loss": np.float32(0.25), "loss_t000": np.float32("nan")})
     record.log(4, {"loss_t000": np.float32("nan")})
     record.close()
@@ -30,7 +30,7 @@ def test_a_full_disk_is_an_error_that_names_the_file(full, tmp_path, monkeypatch
         monkeypatch.setattr(record_writer, "open_file", opened)
     else:
         (tmp_path / full).symlink_to("/dev/full")
-    record = Record(tmp_path, TrainConfig("lora", str(tmp_path), "", 1, 1, 1.0, warmup_steps=0))
+    record = Record(tmp_path, TrainConfig("lora", str(tmp_path), "", 1, 1, 1.0, warmup_steps=0), {})
     with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/{full}'"):
         record.log(1, {"loss": 1.0})
 
