@@ -1,4 +1,4 @@
-"""The report of tools/parity.py: tables in Markdown, and a plot."""
+"""The report of `jaxsd parity`: tables in Markdown, and a plot."""
 
 import platform
 from collections.abc import Iterable, Sequence
@@ -11,10 +11,10 @@ import numpy as np
 import torch
 import transformers
 from matplotlib.figure import Figure
-from module_parity import ModuleError
-from pipeline_parity import Request, SamplerErrors
 
 import jaxsd
+from jaxsd.parity.modules import ModuleError
+from jaxsd.parity.pipelines import Request, SamplerErrors
 
 
 class Report(NamedTuple):
@@ -89,9 +89,10 @@ def _versions() -> str:
 
 def _asked(request: Request) -> str:
     prompts = ", ".join(f"“{prompt}”" for prompt in request.prompts)
+    begun = "the same noise" if request.seed is None else f"seed {request.seed} and those after it"
     return (
         f"{request.steps} steps at {request.width} x {request.height}, guidance scale "
-        f"{request.guidance_scale:g}, both from the same initial noise. Prompts: {prompts}."
+        f"{request.guidance_scale:g}, both from {begun}. Prompts: {prompts}."
     )
 
 

@@ -14,10 +14,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from pipeline_parity import SCHEDULERS
 from tiny_models import CLIP_L, SMALL_UNET, TINY, VAE_TINY, pipeline_params
 
 from jaxsd.convert import write_diffusers
+from jaxsd.parity.pipelines import SCHEDULERS
 from jaxsd.training.subtrees import path_of
 
 pytestmark = pytest.mark.release

@@ -1,6 +1,6 @@
 """Runs a network in jaxsd and its twin in PyTorch on one input and compares every module.
 
-Used by tools/parity.py and by the tests marked parity; needs the extra [parity].
+For `jaxsd parity` and the tests marked parity; needs the extra [parity].
 """
 
 from collections.abc import Callable, Iterator
@@ -129,6 +129,7 @@ def run_unet(
         nchw(inputs["x"]),
         tensors["timestep"],
         tensors["context"],
+        class_labels=tensors.get("label"),
         added_cond_kwargs=_added(tensors),
         timestep_cond=guidance,
         **extra,
@@ -169,9 +170,9 @@ def run_text(
 
 
 def tree_path(name: str) -> str:
-    """`down_blocks.0.conv` -> `down_blocks_0/conv`; text encoders lose their `text_model.`."""
+    """`down_blocks.0.conv` -> `down_blocks_0/conv`; CLIP's towers lose their `text_model.`."""
     parts: list[str] = []
-    for part in name.removeprefix("text_model").lstrip(".").split("."):
+    for part in name.removeprefix("text_model").removeprefix("vision_model").lstrip(".").split("."):
         if part.isdigit():
             parts[-1] += f"_{part}"
         else:
