@@ -2,9 +2,11 @@
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxsd
 from jaxsd.cli.progress import say
 from jaxsd.convert import open_model
 from jaxsd.convert.conversion import open_conversion
@@ -22,14 +24,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--against",
-        choices=("diffusers",),
+        choices=("diffusers", "ldm"),
         default="diffusers",
-        help="whose code runs beside ours, in PyTorch on the CPU (diffusers)",
+        help="whose code runs beside ours, in PyTorch on the CPU; ldm, that of CompVis and "
+        "Stability, has networks of SD 1 and 2 alone (diffusers)",
     )
     parser.add_argument(
         "--theirs",
-        metavar="FOLDER",
-        help="a diffusers folder that the other side reads (the same model)",
+        metavar="MODEL",
+        help="a model that the other side reads (the same one)",
     )
     parser.add_argument(
         "--bisect",
@@ -75,17 +78,45 @@ def main(args: argparse.Namespace) -> None:
     size = _size(args)
     if not args.bisect:
         check_place(Path(args.output).parent)
-    if args.theirs and not (Path(args.theirs) / "model_index.json").is_file():
-        raise ValueError(f"--theirs {args.theirs} is not a diffusers folder")
-    from jaxsd.parity.pipelines import open_both  # where PyTorch is missing, this says so
+    theirs = args.theirs or args.model
+    if args.against == "ldm":
+        from jaxsd.parity import ldm  # where PyTorch is missing, this says so
+
+        networks = ldm.compare(jaxsd.load(args.model), open_model(theirs), size)
+        _compare(args, networks, _request(args, size))
+        return
+    from jaxsd.parity.pipelines import compare_networks, open_both
 
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(args.model)
-        if not (folder / "model_index.json").is_file():
-            # diffusers needs the hub to read a single file, but not to read a folder from jaxsd.
-            folder = Path(scratch) / "model"
-            open_conversion(args.model, str(folder)).run(lambda count: None)
-        _compare(args, open_both(folder, Path(args.theirs or folder)), size)
+        folder = _diffusers_folder(args.model, Path(scratch) / "ours")
+        other = _diffusers_folder(theirs, Path(scratch) / "theirs") if args.theirs else folder
+        both = open_both(folder, other)
+        request = _request(args, size)
+        _compare(args, compare_networks(*both, request), request, both)
+
+
+def _request(args: argparse.Namespace, size: int) -> Any:
+    """What is drawn in both, a `Request`."""
+    from jaxsd.parity.pipelines import Request
+
+    prompts = args.prompt or ["a red apple", "a boat on a lake"]
+    return Request(
+        prompts=prompts,
+        negatives=[args.negative_prompt] * len(prompts),
+        guidance_scale=args.guidance_scale,
+        steps=args.steps,
+        height=size,
+        width=size,
+        seed=args.seed if args.noise == "torch" else None,
+    )
+
+
+def _diffusers_folder(model: str, scratch: Path) -> Path:
+    """A model as diffusers reads it without the hub: a folder, which may have to be written."""
+    if (Path(model) / "model_index.json").is_file():
+        return Path(model)
+    open_conversion(model, str(scratch)).run(lambda count: None)
+    return scratch
 
 
 def _size(args: argparse.Namespace) -> int:
@@ -111,23 +142,19 @@ def _size(args: argparse.Namespace) -> int:
     return size
 
 
-def _compare(args: argparse.Namespace, both: tuple[Any, Any], size: int) -> None:
+def _compare(
+    args: argparse.Namespace,
+    networks: Iterator[tuple[str, list[Any]]],
+    request: Any,
+    both: tuple[Any, Any] | None = None,
+) -> None:
+    """Compares networks, and drawings of `both` pipelines, and says or writes what was found."""
     from jaxsd.parity.modules import first_apart
-    from jaxsd.parity.pipelines import Request, compare_networks, compare_samplers
+    from jaxsd.parity.pipelines import compare_samplers
     from jaxsd.parity.report import Report, write
 
-    prompts = args.prompt or ["a red apple", "a boat on a lake"]
-    request = Request(
-        prompts=prompts,
-        negatives=[args.negative_prompt] * len(prompts),
-        guidance_scale=args.guidance_scale,
-        steps=args.steps,
-        height=size,
-        width=size,
-        seed=args.seed if args.noise == "torch" else None,
-    )
     modules = {}
-    for name, errors in compare_networks(*both, request):
+    for name, errors in networks:
         modules[name] = errors
         if not args.bisect:
             say(f"{name}: {len(errors)} modules, {max(e.error for e in errors):.1e} apart")
@@ -137,6 +164,9 @@ def _compare(args: argparse.Namespace, both: tuple[Any, Any], size: int) -> None
     if args.bisect:
         print(f"no module of {', '.join(modules)} differs by more than {args.tolerance:g}")
         return
-    samplers, left_out = compare_samplers(*both, args.samplers, request, say)
-    write(Report(Path(args.model).stem, request, modules, samplers, left_out), Path(args.output))
-    print(Path(args.output) / "report.md")
+    samplers, left_out = [], {}
+    if both is not None:
+        samplers, left_out = compare_samplers(*both, args.samplers, request, say)
+    model, output = Path(args.model).stem, Path(args.output)
+    write(Report(model, args.against, request, modules, samplers, left_out), output)
+    print(output / "report.md")

@@ -21,6 +21,7 @@ class Report(NamedTuple):
     """Everything that was compared."""
 
     model: str
+    against: str  # whose code ran beside ours
     request: Request
     modules: dict[str, list[ModuleError]]  # of each network
     samplers: list[SamplerErrors]
@@ -41,7 +42,7 @@ def markdown(report: Report) -> str:
         for name, errors in report.modules.items()
     ]
     parts = [
-        f"# {report.model}: jaxsd beside PyTorch",
+        f"# {report.model}: jaxsd beside {report.against}",
         _versions(),
         "Float32 on the CPU. An error is the largest difference over the largest value.",
         "## Networks",
@@ -76,7 +77,7 @@ def plot(report: Report) -> Figure:
         axes.set_ylim(1e-8, max(1e-2, axes.get_ylim()[1]))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-    figure.suptitle(f"{report.model}: jaxsd beside PyTorch, float32")
+    figure.suptitle(f"{report.model}: jaxsd beside {report.against}, float32")
     return figure
 
 
