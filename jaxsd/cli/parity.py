@@ -55,7 +55,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="with --noise torch (0)")
     parser.add_argument(
-        "--prompt", action="append", help="what to draw; several times (a red apple, a boat on a lake)"
+        "--prompt",
+        action="append",
+        help="what to draw; several times (a red apple, a boat on a lake)",
     )
     parser.add_argument(
         "--negative-prompt", default="blurry", help="what guidance leads away from (blurry)"
