@@ -81,6 +81,9 @@ def main(args: argparse.Namespace) -> None:
     if not args.bisect:
         check_place(Path(args.output).parent)
     theirs = args.theirs or args.model
+    ours, other = (open_model(model).spec for model in (args.model, theirs))
+    if (ours.unet, ours.vae) != (other.unet, other.vae):
+        raise ValueError(f"--theirs {theirs} has networks of other sizes than {args.model}")
     if args.against == "ldm":
         from jaxsd.parity import ldm  # where PyTorch is missing, this says so
 
@@ -91,8 +94,8 @@ def main(args: argparse.Namespace) -> None:
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = _diffusers_folder(args.model, Path(scratch) / "ours")
-        other = _diffusers_folder(theirs, Path(scratch) / "theirs") if args.theirs else folder
-        both = open_both(folder, other)
+        beside = _diffusers_folder(theirs, Path(scratch) / "theirs") if args.theirs else folder
+        both = open_both(folder, beside)
         request = _request(args, size)
         _compare(args, compare_networks(*both, request), request, both)
 

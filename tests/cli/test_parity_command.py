@@ -16,6 +16,8 @@ from jaxsd.cli.main import run
         (["--samplers", "euler_z"], "invalid choice: 'euler_z'"),
         (["--against", "peers"], "invalid choice: 'peers'"),
         (["--tolerance", "-1"], "--tolerance -1 is out of range"),
+        (["--theirs", "emoji"], "--theirs emoji has networks of other sizes than "),
+        (["--theirs", "nothing"], "no model at nothing"),
         ([], "this needs the package torch: pip install 'jaxsd[parity]'"),
         (["--against", "ldm"], "this needs the package torch: pip install 'jaxsd[parity]'"),
     ],
