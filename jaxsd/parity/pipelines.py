@@ -240,7 +240,8 @@ def their_latents(
     theirs.scheduler = kind.from_config(own.config, **settings)
     theirs(
         request.prompts,
-        negative_prompt=request.negatives,
+        # XL's pipelines replace an empty text by zeros, as we do, only where none is given.
+        negative_prompt=request.negatives if any(request.negatives) else None,
         num_inference_steps=request.steps,
         guidance_scale=request.guidance_scale,
         height=request.height,
