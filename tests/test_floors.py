@@ -121,7 +121,6 @@ FENCES = {
     "ml_dtypes": set(FLOORS),
     "torch": {"parity", "tools"},
     "ldm": {"parity"},
-    "omegaconf": {"parity"},
     "cv2": {"tools"},
     "lycoris": {"tools"},
     "pydiffmap": {"tools"},
