@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
-from module_parity import nchw, nhwc, relative_error
 from PIL import Image
-from pipeline_parity import psnr
 from tiny_models import TINY, pipeline_params, uniform
 
 import jaxsd
 from jaxsd import families
 from jaxsd.config import ModelSpec, ScheduleConfig, SightConfig, VisionConfig
 from jaxsd.convert import write_diffusers
+from jaxsd.parity.modules import nchw, nhwc, relative_error
+from jaxsd.parity.pipelines import psnr
 from jaxsd.pipeline import Order, Pipeline
 from jaxsd.pipeline.batches import image_keys
 from jaxsd.sampling.latents import noise_of

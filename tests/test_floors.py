@@ -60,12 +60,13 @@ FLOORS = {
     "benchmark": 5,
     "workflow": 5,
     "drawings": 5,
+    "parity": 5,
     "server": 6,
     "cli": 7,
     "tools": 7,
 }
-# Third party -> boxes that may import it, lazily or not. Anything else is refused by name. Tools
-# that compare with PyTorch take both sides apart, so more is open to them.
+# Third party -> boxes that may import it, lazily or not. Anything else is refused by name. Parity
+# and tools take PyTorch's side and ours apart, so more is open to them.
 FENCES = {
     "jaxlib": {"benchmark", "executables"},
     "jax": set(FLOORS)
@@ -101,11 +102,11 @@ FENCES = {
         "provenance",
         "video",
     },
-    "flax": {"nn", "models", "tools"},
+    "flax": {"nn", "models", "parity", "tools"},
     "orbax": {"checkpoint"},
     "optax": {"training"},
     "grain": {"training"},
-    "transformers": {"tools"},
+    "transformers": {"parity", "tools"},
     "tokenizers": {"text"},
     "safetensors": {"convert", "adapters"},
     "tensorstore": {"convert"},
@@ -121,14 +122,16 @@ FENCES = {
     "scipy": {"diffusion_map", "hints", "tools", "workflow"},
     "yaml": {"workflow"},
     "ml_dtypes": set(FLOORS),
-    "torch": {"tools"},
+    "torch": {"parity", "tools"},
+    "ldm": {"parity"},
+    "cv2": {"tools"},
     "lycoris": {"tools"},
     "pydiffmap": {"tools"},
     "sklearn": {"tools"},
-    "diffusers": {"tools"},
+    "diffusers": {"parity", "tools"},
     "openvino": {"tools"},
     "stable_diffusion_cpp": {"tools"},
-    "matplotlib": {"benchmark", "diffusion_map", "tools", "training"},
+    "matplotlib": {"benchmark", "diffusion_map", "parity", "tools", "training"},
     "tensorboardX": {"training"},
     "resvg_py": {"tools"},
     "playwright": {"tools"},

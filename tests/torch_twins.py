@@ -6,10 +6,10 @@ from unittest import mock
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
-from module_parity import tree_path
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from jaxsd.config import ControlNetConfig, TextConfig, UNetConfig, VAEConfig
+from jaxsd.parity.modules import tree_path
 from jaxsd.types import Array, Params
 
 torch.set_num_threads(1)

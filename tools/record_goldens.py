@@ -16,7 +16,6 @@ import numpy as np
 import torch
 import transformers
 from absl import app, flags
-from module_parity import nchw, nhwc, run_controlnet, run_text, run_unet
 from tiny_models import (
     CLIP_L,
     CONTROLNETS,
@@ -36,6 +35,7 @@ from tiny_models import (
 )
 from torch_twins import controlnet_twin, load, text_twin, unet_twin, vae_twin
 
+from jaxsd.parity.modules import nchw, nhwc, run_controlnet, run_text, run_unet
 from jaxsd.types import Array
 
 OUTPUT = flags.DEFINE_string("output", "tests/goldens/models.npz", "File to write.")

@@ -4,6 +4,7 @@ import os
 import sys
 
 EXTRAS = {
+    "parity": ("diffusers", "torch", "transformers"),
     "train": ("grain", "matplotlib", "tensorboardX"),
     "server": ("fastapi", "prometheus_client", "python_multipart", "sse_starlette", "uvicorn"),
 }

@@ -21,7 +21,7 @@ class WordMaps(NamedTuple):
     """A drawing, and where it looked at each word."""
 
     images: np.ndarray  # [B, H, W, 3] float32, about [-1, 1]
-    maps: dict[str, np.ndarray]  # [B, h, w] float32, share of attention; of the latents' size
+    maps: dict[str, np.ndarray]  # [B, h, w] float32, share of words; of the latents' size
 
 
 class Inside(NamedTuple):
@@ -49,7 +49,8 @@ def words_looked_at(
     for word in places if words else ():
         if not all(places[word]):
             raise ValueError(f"the prompt has no word {word!r}")
-    images, seen = _drawn(programs, order, attention_to_tokens)
+    among = np.stack([is_of_words(ids, tokenizer) for ids in own])
+    images, seen = _drawn(programs, order, partial(attention_to_tokens, words=among))
     mean = np.mean([np.asarray(maps) for maps in seen], axis=0)
     maps = {
         word: np.stack([one[..., own].mean(-1) for one, own in zip(mean, each, strict=True)])
@@ -82,6 +83,12 @@ def tokens_of(word: str, ids: np.ndarray, tokenizer: Tokenizer) -> list[int]:
     [own] = tokenizer.encode([word])
     starts = [i for i in range(len(ids)) if own and ids[i : i + len(own)].tolist() == own]
     return [i + j for i in starts for j in range(len(own))]
+
+
+def is_of_words(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
+    """Which of ids [L] are of a text itself, not what is put around it: bool [L]."""
+    around = tokenizer([""])
+    return ~np.isin(ids, around)
 
 
 def _drawn(

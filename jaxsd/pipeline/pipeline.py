@@ -90,8 +90,9 @@ class Pipeline(Drawer):
           **options: see `draw`.
 
         Returns:
-          Unrounded images, and a map [B, h, w] for each word: the share of cross-attention that
-          its tokens have, the mean over rows, layers, heads and its tokens.
+          Unrounded images, and a map [B, h, w] for each word, in [0, 1]: its tokens' share of the
+          cross-attention to all words, the mean over rows, layers of the up blocks but the deepest,
+          heads and tokens.
 
         Raises:
           ValueError: see `draw`; and for a word that the prompt does not have.

@@ -3,7 +3,7 @@
 One row of a table at a time: the network runs outside of the scan, which takes its answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -70,28 +70,53 @@ def attention_to_tokens(
     conditions: Conditions,
     state: State,
     keys: Array,
+    words: Array,
 ) -> tuple[State, Array]:
     """A row of `denoise`, and how much pixels look at tokens in its last branch: [B, h, w, L].
 
-    The mean over heads and cross-attention layers, each enlarged to the latents' size (Tang et al.
-    2022, "What the DAAM", equations 4 and 5, but the mean). Arguments are those of `features`.
+    The mean over heads and over the cross-attentions of `upper`, each enlarged to the latents' size
+    (Tang et al. 2022, "What the DAAM", equations 4 and 5, but the mean, and of fewer layers).
+
+    Args:
+      networks: static.
+      params: of all networks.
+      steps: one row, leaves [1, B, ...].
+      conditions: of the drawing.
+      state: before the row.
+      keys: of the images.
+      words: bool [B, L], tokens that share the attention; that of the others is 0.
     """
-    size, maps = state.samples.shape[2:4], []
+    size, maps = state.samples.shape[2:4], {}
 
     def looked(path: Path, attend: Any, q: Array, k: Array, v: Array) -> Array:
         if path[-1] == "attn2":
             own = [a.reshape(len(keys), -1, *a.shape[1:])[:, -1] for a in (q, k)]
-            maps.append(enlarged(shares(*own), size))
+            maps[path] = enlarged(shares(*own, words), size)
         return attend(q, k, v)
 
     state = _row(networks, params, steps, conditions, state, keys, attention_by(looked))
-    return state, jnp.stack(maps).mean(0)
+    return state, jnp.stack([maps[path] for path in upper(list(maps))]).mean(0)
 
 
-def shares(q: Array, k: Array) -> Array:
-    """The mean over heads of attention from q to k, [B, P, heads, d] each: [B, P, L]."""
+def upper(paths: Sequence[Path]) -> list[Path]:
+    """Of cross-attentions, in the order of their calls, those that say where a word is.
+
+    They are those of the up blocks, without the deepest of these blocks. In the blocks below, what
+    a noun tells goes to all pixels (docs/inside.md has figures). All, where none are above.
+    """
+    blocks = [path[0] for path in paths if path[0].startswith("up_blocks")]
+    return [path for path in paths if path[0] in blocks and path[0] != blocks[0]] or list(paths)
+
+
+def shares(q: Array, k: Array, words: Array) -> Array:
+    """The mean over heads of attention from q to k, [B, P, heads, d] each: [B, P, L].
+
+    Tokens that are not among `words`, bool [B, L], have none of it: a text's beginning and its end
+    take most of it, more or less by the pixel.
+    """
     logits = jnp.einsum("blhd,bmhd->bhlm", q, k, preferred_element_type=jnp.float32)
-    return jax.nn.softmax(logits * q.shape[-1] ** -0.5, axis=-1).mean(1)
+    among = words[:, None, None]
+    return jax.nn.softmax(logits * q.shape[-1] ** -0.5, axis=-1, where=among).mean(1)
 
 
 def enlarged(shares: Array, size: tuple[int, int]) -> Array:

@@ -9,13 +9,13 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
 
-from module_parity import run_text
 from safetensors.torch import load_file
 from tiny_models import TINY, abstract_text, apply, random_params, relative_error, uniform
 from torch_twins import load, text_twin
 
 from jaxsd.adapters.embedding import read_embedding, with_embedding, with_token, write_embedding
 from jaxsd.models import TextEncoder
+from jaxsd.parity.modules import run_text
 from jaxsd.text import Tokenizer, clip_vocabulary, vocabulary_of, write_tokenizer
 
 pytestmark = pytest.mark.parity

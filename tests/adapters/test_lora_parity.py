@@ -11,7 +11,6 @@ diffusers = pytest.importorskip("diffusers")
 pytest.importorskip("peft")
 
 from lora_fakes import random_lora
-from module_parity import run_text, run_unet
 from tiny_models import (
     TINY,
     apply,
@@ -29,6 +28,7 @@ from jaxsd.adapters.lora_writing import write_lora_kohya, write_lora_peft
 from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.tensors import in_memory
 from jaxsd.models import TextEncoder, UNet
+from jaxsd.parity.modules import run_text, run_unet
 
 pytestmark = pytest.mark.parity
 

@@ -8,11 +8,11 @@ import pytest
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
 
-from module_parity import relative_error
 from tiny_models import TINY, uniform
 
 from jaxsd.adapters.kinds import changed
 from jaxsd.adapters.lora_files import read_lora
+from jaxsd.parity.modules import relative_error
 
 pytestmark = pytest.mark.parity
 

@@ -6,14 +6,6 @@ torch = pytest.importorskip("torch")
 
 import numpy as np
 from diffusers import ControlNetModel
-from module_parity import (
-    compare_modules,
-    flax_outputs,
-    relative_error,
-    run_controlnet,
-    run_unet,
-    torch_outputs,
-)
 from tiny_models import (
     CONTROLNETS,
     TINY,
@@ -30,6 +22,14 @@ from jaxsd import families
 from jaxsd.config import ControlNetConfig
 from jaxsd.convert.parameters import controlnet_parameters
 from jaxsd.models import ControlNet, UNet
+from jaxsd.parity.modules import (
+    compare_modules,
+    flax_outputs,
+    relative_error,
+    run_controlnet,
+    run_unet,
+    torch_outputs,
+)
 
 pytestmark = pytest.mark.parity
 

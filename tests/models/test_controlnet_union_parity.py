@@ -11,12 +11,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from diffusers import ControlNetUnionModel
-from module_parity import nchw, nhwc, relative_error
 from tiny_models import CONTROLNETS, TINY, controlnet_inputs
 
 from jaxsd.convert import read_controlnet
 from jaxsd.models import ControlNet
 from jaxsd.models.controlnet import Hint
+from jaxsd.parity.modules import nchw, nhwc, relative_error
 
 pytestmark = pytest.mark.parity
 

@@ -11,17 +11,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from module_parity import (
-    ModuleError,
-    compare_modules,
-    flax_outputs,
-    nchw,
-    nhwc,
-    relative_error,
-    run_text,
-    run_unet,
-    torch_outputs,
-)
 from tiny_models import (
     CLIP_L,
     OPENCLIP_BIGG,
@@ -42,6 +31,17 @@ from torch_twins import UNFILLED, load, text_twin, unet_twin, vae_twin
 from jaxsd import families
 from jaxsd.config import TextConfig, UNetConfig
 from jaxsd.models import VAE, TextEncoder, UNet
+from jaxsd.parity.modules import (
+    ModuleError,
+    compare_modules,
+    flax_outputs,
+    nchw,
+    nhwc,
+    relative_error,
+    run_text,
+    run_unet,
+    torch_outputs,
+)
 from jaxsd.types import Array
 
 pytestmark = pytest.mark.parity

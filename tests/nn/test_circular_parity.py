@@ -16,12 +16,12 @@ from tiny_models import (
 torch = pytest.importorskip("torch")
 
 import jax
-from module_parity import nchw, nhwc, run_unet
 from torch_twins import load, unet_twin, vae_twin
 
 from jaxsd.models import VAE, UNet
 from jaxsd.nn.circular import Circular
 from jaxsd.nn.convolution import Downsample
+from jaxsd.parity.modules import nchw, nhwc, run_unet
 
 pytestmark = pytest.mark.parity
 

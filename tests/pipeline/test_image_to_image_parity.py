@@ -29,9 +29,9 @@ from diffusers_pairs import (
     rarely,
 )
 from diffusers_runs import scheduler
-from module_parity import nchw, relative_error
 from tiny_models import uniform
 
+from jaxsd.parity.modules import nchw, relative_error
 from jaxsd.sampling.latents import SOURCE
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarning")]

@@ -33,8 +33,8 @@ from diffusers_pairs import (
     pil,
     rarely,
 )
-from module_parity import nchw
 
+from jaxsd.parity.modules import nchw
 from jaxsd.sampling.latents import MASKED, SOURCE
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarning")]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 from diffusers_pairs import pair_of, pictures
-from module_parity import nchw, nhwc, relative_error
 from safetensors.torch import load_file, save_file
 from tiny_models import uniform
 
 from jaxsd.convert.files.latents import read_latents, write_latents
 from jaxsd.images import from_uint8, to_uint8
+from jaxsd.parity.modules import nchw, nhwc, relative_error
 from jaxsd.pipeline.noise import slerp
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarning")]

@@ -18,12 +18,12 @@ import diffusers
 import numpy as np
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers_pairs import SAMPLERS, SPECS, Pair, pair_of, pictures, pil
-from module_parity import nchw, relative_error
 from motion_fakes import FRAMES, motion_tensors, write_original
-from pipeline_parity import psnr
 from tiny_models import TINY, uniform
 
 from jaxsd.config import Level, ModelSpec
+from jaxsd.parity.modules import nchw, relative_error
+from jaxsd.parity.pipelines import psnr
 from jaxsd.pipeline import Order
 from jaxsd.pipeline.batches import image_keys
 from jaxsd.sampling.latents import SOURCE, noise_of

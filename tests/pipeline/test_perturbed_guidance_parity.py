@@ -18,12 +18,12 @@ from diffusers.hooks.smoothed_energy_guidance_utils import SmoothedEnergyGuidanc
 from diffusers.models.unets import unet_2d_blocks
 from diffusers.utils.torch_utils import apply_freeu, fourier_filter
 from diffusers_pairs import Pair, assert_same_pictures, draw_theirs, drawn, order_of, pair_of
-from module_parity import relative_error, run_unet
 from tiny_models import SD1_UNET, abstract_unet, random_params, unet_inputs
 from torch_twins import load, unet_twin
 
 from jaxsd.config import Level
 from jaxsd.models import UNet
+from jaxsd.parity.modules import relative_error, run_unet
 from jaxsd.sampling.call import Answer, Call, Networks
 from jaxsd.sampling.features import FEATURES
 from jaxsd.sampling.loop import Step

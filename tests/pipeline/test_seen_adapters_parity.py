@@ -31,12 +31,12 @@ from diffusers_pairs import (
     pil,
 )
 from ip_adapter_fakes import Tensors, face, full, lora_within, plain, plus, write_adapter
-from module_parity import nchw
 from PIL import Image
 from safetensors.torch import save_file
 from tiny_models import TINY, uniform
 
 from jaxsd.config import Level, ModelSpec
+from jaxsd.parity.modules import nchw
 from jaxsd.pipeline import with_controlnet
 from jaxsd.settings import Control, ImagePrompt
 

@@ -29,8 +29,8 @@ from diffusers_pairs import (
     pictures,
     pil,
 )
-from module_parity import nchw, relative_error
 
+from jaxsd.parity.modules import nchw, relative_error
 from jaxsd.pipeline.batches import image_keys
 from jaxsd.sampling.features.feature import Beginning
 from jaxsd.sampling.features.sight import FEATURE

@@ -19,9 +19,9 @@ from diffusers_pairs import (
     order_of,
     pair_of,
 )
-from module_parity import nchw
 from tiny_models import uniform
 
+from jaxsd.parity.modules import nchw
 from jaxsd.sampling.features.windows import Windows
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarning")]

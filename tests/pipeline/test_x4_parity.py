@@ -22,9 +22,9 @@ from diffusers_pairs import (
     pictures,
     pil,
 )
-from module_parity import nchw
 
 from jaxsd.convert import write_diffusers, write_single_file
+from jaxsd.parity.modules import nchw
 from jaxsd.pipeline.batches import image_keys
 from jaxsd.sampling.latents import SMALL, noise_of
 

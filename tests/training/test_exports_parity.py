@@ -11,14 +11,14 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 pytest.importorskip("peft")
 
-from module_parity import nchw, nhwc, relative_error, run_controlnet, torch_outputs
-from pipeline_parity import psnr
 from tiny_models import apply, controlnet_inputs, uniform
 from tiny_runs import TINY_VAE, small_model, tiny_model, tiny_pictures
 
 from jaxsd.config import Level
 from jaxsd.convert import read_controlnet
 from jaxsd.models import ControlNet
+from jaxsd.parity.modules import nchw, nhwc, relative_error, run_controlnet, torch_outputs
+from jaxsd.parity.pipelines import psnr
 from jaxsd.pipeline import Pipeline
 from jaxsd.training.config import EmbeddingConfig, LoraConfig, TrainConfig
 from jaxsd.training.loop import Task

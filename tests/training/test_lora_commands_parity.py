@@ -9,7 +9,6 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 pytest.importorskip("peft")
 
-from pipeline_parity import psnr
 from test_exports_parity import DECIBELS, NOISE, draw_theirs
 from tiny_runs import curve, jaxsd, tiny_pictures, tiny_sd15
 
@@ -17,6 +16,7 @@ from jaxsd.adapters.lora import merged
 from jaxsd.adapters.lora_files import read_lora
 from jaxsd.convert import open_model
 from jaxsd.images import read_image
+from jaxsd.parity.pipelines import psnr
 from jaxsd.pipeline import Pipeline
 
 pytestmark = [pytest.mark.release, pytest.mark.filterwarnings("ignore::FutureWarning")]

@@ -25,11 +25,11 @@ from comfy_twin import (
 from diffusers_pairs import SPECS
 from graphs import GRAPH, changed
 from PIL import Image
-from pipeline_parity import psnr
 from safetensors.torch import save_file
 from tiny_models import pipeline_params
 
 from jaxsd.convert import write_diffusers
+from jaxsd.parity.pipelines import psnr
 from jaxsd.workflow import Workspace, graph_of, run_graph
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarning")]

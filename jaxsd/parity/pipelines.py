@@ -1,16 +1,20 @@
 """Compares a whole model with its twin in diffusers: every module, every step, every image.
 
-Used by tools/parity.py; needs the extra [parity].
+For `jaxsd parity`; needs the extra [parity].
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import diffusers
 import numpy as np
 import torch
-from module_parity import (
+
+import jaxsd
+from jaxsd.config import UNetConfig
+from jaxsd.images import to_uint8
+from jaxsd.parity.modules import (
     ModuleError,
     compare_modules,
     flax_outputs,
@@ -21,10 +25,6 @@ from module_parity import (
     run_unet,
     torch_outputs,
 )
-
-import jaxsd
-from jaxsd.config import UNetConfig
-from jaxsd.images import to_uint8
 from jaxsd.pipeline import Pipeline
 from jaxsd.sampling.program import decode
 from jaxsd.types import Array
@@ -39,8 +39,18 @@ SCHEDULERS: dict[str, tuple[type, dict[str, Any]]] = {
 }
 """Samplers that add no noise, and that have a row for each of diffusers' steps."""
 
+OF_EDM: dict[str, tuple[type, dict[str, Any]]] = {
+    "euler": (diffusers.EDMEulerScheduler, {}),
+    "dpm++_2m": (diffusers.EDMDPMSolverMultistepScheduler, {}),
+}
+"""The same for models with continuous noise (CosXL, Playground 2.5)."""
+
 DRAWS = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
-"""Pipelines that need only texts, so that steps and images can be compared."""
+"""Pipelines that draw from texts alone, so that steps and images can be compared."""
+
+
+ABSENT = ("safety_checker", "feature_extractor", "depth_estimator")
+"""Of diffusers' pipelines, what is not compared."""
 
 
 class Request(NamedTuple):
@@ -52,6 +62,7 @@ class Request(NamedTuple):
     steps: int
     height: int
     width: int
+    seed: int | None = None  # of the first image; None for noise that is given to both
 
 
 class SamplerErrors(NamedTuple):
@@ -66,8 +77,11 @@ class SamplerErrors(NamedTuple):
 
 def open_both(folder: Path, against: Path) -> tuple[Pipeline, Any]:
     """A diffusers folder in jaxsd, and one in diffusers, both in float32."""
+    diffusers.logging.set_verbosity_error()
+    diffusers.logging.disable_progress_bar()
+    absent = dict.fromkeys(ABSENT)
     theirs = diffusers.DiffusionPipeline.from_pretrained(
-        against, torch_dtype=torch.float32, safety_checker=None, local_files_only=True
+        against, torch_dtype=torch.float32, local_files_only=True, **absent
     )
     theirs.set_progress_bar_config(disable=True)
     return jaxsd.load(folder), theirs
@@ -89,7 +103,16 @@ def compare_networks(
         contexts.append(context)
         yield name, compare_modules(flax_outputs(encoder, tree, {"ids": ids})[1], outputs)
 
+    if networks.vision is not None:
+        seen = normal((1, *[spec.sight.vision.image_size] * 2, 3))
+        twin = theirs.image_encoder
+        _, outputs = torch_outputs(twin, lambda: twin(nchw(seen)))
+        _, own = flax_outputs(networks.vision, params["vision"], {"images": seen})
+        yield "image_encoder", compare_modules(own, outputs)
+
     size = (request.height // spec.vae.downscale, request.width // spec.vae.downscale)
+    if not contexts:  # a model that sees a picture in place of a text
+        contexts = [normal((1, 1, spec.unet.context_dim))]
     inputs = unet_inputs(spec.unet, np.concatenate(contexts, axis=-1), size)
     _, outputs = torch_outputs(theirs.unet, lambda: run_unet(theirs.unet, inputs))
     _, own = flax_outputs(networks.unet, params["unet"], inputs)
@@ -117,23 +140,52 @@ def unet_inputs(config: UNetConfig, context: Array, size: tuple[int, int]) -> di
         inputs["time_ids"] = np.float32([ids[: config.added.time_ids]])
     if config.guidance_dim is not None:
         inputs["guidance"] = np.float32([1.5])
+    if config.noise_levels is not None:
+        inputs["label"] = np.int32([config.noise_levels // 2])
+    if config.label_dim is not None:
+        inputs["label"] = normal((1, config.label_dim))
     return inputs
 
 
+def compare_samplers(
+    ours: Pipeline,
+    theirs: Any,
+    samplers: Sequence[str],
+    request: Request,
+    say: Callable[[str], None],
+) -> tuple[list[SamplerErrors], dict[str, str]]:
+    """What samplers' runs differ by, and why others cannot draw with this model."""
+    runs, left_out = [], {}
+    if type(theirs).__name__ not in DRAWS:
+        return runs, dict.fromkeys(samplers, f"{type(theirs).__name__} draws from more than texts")
+    for sampler in samplers:
+        try:
+            runs.append(compare_sampler(ours, theirs, sampler, request))
+        except ValueError as error:  # such as pndm at zero terminal SNR
+            left_out[sampler] = str(error)
+        else:
+            say(f"{sampler}: {min(runs[-1].psnr):.1f} dB")
+    return runs, left_out
+
+
 def compare_sampler(ours: Pipeline, theirs: Any, sampler: str, request: Request) -> SamplerErrors:
-    """Runs a sampler in both from the same noise and compares every step and the images.
+    """Runs a sampler in both from the same noise, or seed, and compares every step and the images.
 
     Raises:
       ValueError: the sampler can not draw with this model.
     """
+    kinds = SCHEDULERS if ours.spec.schedule.edm is None else OF_EDM
+    if sampler not in kinds:
+        raise ValueError(f"diffusers has no {sampler} for continuous noise")
     scale = ours.spec.vae.downscale
     size = (request.height // scale, request.width // scale)
-    noise = normal((len(request.prompts), *size, ours.spec.vae.latent_channels))
+    noise = None
+    if request.seed is None:
+        noise = normal((len(request.prompts), *size, ours.spec.vae.latent_channels))
     got, images = our_latents(ours, sampler, request, noise)
-    want = their_latents(theirs, sampler, request, noise)
+    want = their_latents(theirs, kinds[sampler], request, noise)
     with torch.no_grad():
-        unscaled = nchw(want[-1]) / theirs.vae.config.scaling_factor
-        expected = nhwc(theirs.vae.decode(unscaled).sample)
+        expected = nhwc(_decoded(theirs.vae, nchw(want[-1])))
     apart = np.abs(to_uint8(images).astype(int) - to_uint8(expected))
     return SamplerErrors(
         sampler,
@@ -145,27 +197,39 @@ def compare_sampler(ours: Pipeline, theirs: Any, sampler: str, request: Request)
 
 
 def our_latents(
-    pipe: Pipeline, sampler: str, request: Request, noise: Array
+    pipe: Pipeline, sampler: str, request: Request, noise: Array | None
 ) -> tuple[list[Array], Array]:
     """Latents after each step, and the decoded images."""
     count = len(request.prompts)
+    begun = {"latents": noise}
+    if request.seed is not None:
+        begun = {"seed": [request.seed + i for i in range(count)], "noise": "torch"}
     order = pipe.order(
         request.prompts,
         request.negatives,
         sampler=sampler,
         steps=request.steps,
         guidance_scale=request.guidance_scale,
-        latents=noise,
+        height=request.height,
+        width=request.width,
+        **begun,
         prompt_weights="none",  # diffusers takes a prompt as plain text
     )
     latents = [np.asarray(shown.state.samples[:count, 0]) for shown in pipe.steps(order)]
     return latents, np.asarray(decode(pipe.networks, pipe.params, latents[-1]))
 
 
-def their_latents(theirs: Any, sampler: str, request: Request, noise: Array) -> list[Array]:
+def their_latents(
+    theirs: Any, scheduler: tuple[type, dict[str, Any]], request: Request, noise: Array | None
+) -> list[Array]:
     """Latents after each step of diffusers' pipeline."""
-    kind, settings = SCHEDULERS[sampler]
+    kind, settings = scheduler
     latents = []
+    if noise is not None:
+        begun = {"latents": nchw(noise)}
+    else:
+        seeds = [request.seed + i for i in range(len(request.prompts))]
+        begun = {"generator": [torch.Generator().manual_seed(seed) for seed in seeds]}
 
     def keep(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         del pipe, step, timestep
@@ -176,17 +240,27 @@ def their_latents(theirs: Any, sampler: str, request: Request, noise: Array) -> 
     theirs.scheduler = kind.from_config(own.config, **settings)
     theirs(
         request.prompts,
-        negative_prompt=request.negatives,
+        # XL's pipelines replace an empty text by zeros, as we do, only where none is given.
+        negative_prompt=request.negatives if any(request.negatives) else None,
         num_inference_steps=request.steps,
         guidance_scale=request.guidance_scale,
         height=request.height,
         width=request.width,
-        latents=nchw(noise),
+        **begun,
         output_type="latent",
         callback_on_step_end=keep,
     )
     theirs.scheduler = own
     return latents
+
+
+def _decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """What the end of diffusers' pipelines makes of latents [B, c, h, w]."""
+    config, own = vae.config, latents / vae.config.scaling_factor
+    if config.latents_std is not None:
+        mean, std = torch.tensor([config.latents_mean, config.latents_std])
+        own = own * std.view(1, -1, 1, 1) + mean.view(1, -1, 1, 1)
+    return vae.decode(own).sample
 
 
 def psnr(got: Array, want: Array) -> float:

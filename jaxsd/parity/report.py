@@ -1,4 +1,4 @@
-"""The report of tools/parity.py: tables in Markdown, and a plot."""
+"""The report of `jaxsd parity`: tables in Markdown, and a plot."""
 
 import platform
 from collections.abc import Iterable, Sequence
@@ -11,16 +11,17 @@ import numpy as np
 import torch
 import transformers
 from matplotlib.figure import Figure
-from module_parity import ModuleError
-from pipeline_parity import Request, SamplerErrors
 
 import jaxsd
+from jaxsd.parity.modules import ModuleError
+from jaxsd.parity.pipelines import Request, SamplerErrors
 
 
 class Report(NamedTuple):
     """Everything that was compared."""
 
     model: str
+    against: str  # whose code ran beside ours
     request: Request
     modules: dict[str, list[ModuleError]]  # of each network
     samplers: list[SamplerErrors]
@@ -41,7 +42,7 @@ def markdown(report: Report) -> str:
         for name, errors in report.modules.items()
     ]
     parts = [
-        f"# {report.model}: jaxsd beside PyTorch",
+        f"# {report.model}: jaxsd beside {report.against}",
         _versions(),
         "Float32 on the CPU. An error is the largest difference over the largest value.",
         "## Networks",
@@ -76,7 +77,7 @@ def plot(report: Report) -> Figure:
         axes.set_ylim(1e-8, max(1e-2, axes.get_ylim()[1]))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-    figure.suptitle(f"{report.model}: jaxsd beside PyTorch, float32")
+    figure.suptitle(f"{report.model}: jaxsd beside {report.against}, float32")
     return figure
 
 
@@ -89,9 +90,10 @@ def _versions() -> str:
 
 def _asked(request: Request) -> str:
     prompts = ", ".join(f"“{prompt}”" for prompt in request.prompts)
+    begun = "the same noise" if request.seed is None else f"seed {request.seed} and those after it"
     return (
         f"{request.steps} steps at {request.width} x {request.height}, guidance scale "
-        f"{request.guidance_scale:g}, both from the same initial noise. Prompts: {prompts}."
+        f"{request.guidance_scale:g}, both from {begun}. Prompts: {prompts}."
     )
 
 

@@ -1,6 +1,6 @@
 """Runs a network in jaxsd and its twin in PyTorch on one input and compares every module.
 
-Used by tools/parity.py and by the tests marked parity; needs the extra [parity].
+For `jaxsd parity` and the tests marked parity; needs the extra [parity].
 """
 
 from collections.abc import Callable, Iterator
@@ -85,8 +85,26 @@ def flax_outputs(
     return result, dict(_calls(state["intermediates"], ""))
 
 
-def torch_outputs(module: torch.nn.Module, run: Callable[[], Any]) -> tuple[Any, dict[str, Array]]:
-    """The result of `run`, and each called module's first output, in jaxsd's paths and axes."""
+def tree_path(name: str) -> str:
+    """`down_blocks.0.conv` -> `down_blocks_0/conv`; CLIP's towers lose their `text_model.`."""
+    parts: list[str] = []
+    for part in name.removeprefix("text_model").removeprefix("vision_model").lstrip(".").split("."):
+        if part.isdigit():
+            parts[-1] += f"_{part}"
+        else:
+            parts.append(part)
+    return "/".join(parts)
+
+
+def torch_outputs(
+    module: torch.nn.Module,
+    run: Callable[[], Any],
+    path_of: Callable[[str], str | None] = tree_path,
+) -> tuple[Any, dict[str, Array]]:
+    """The result of `run`, and each called module's first output, in jaxsd's paths and axes.
+
+    Those for whose name `path_of` has no path are left out.
+    """
     outputs: dict[str, Array] = {}
 
     def keep(path: str) -> Callable[[torch.nn.Module, Any, Any], None]:
@@ -98,9 +116,9 @@ def torch_outputs(module: torch.nn.Module, run: Callable[[], Any]) -> tuple[Any,
         return hook
 
     hooks = [
-        part.register_forward_hook(keep(tree_path(name)))
+        part.register_forward_hook(keep(path))
         for name, part in module.named_modules()
-        if tree_path(name)
+        if (path := path_of(name))
     ]
     try:
         with torch.no_grad():
@@ -129,6 +147,7 @@ def run_unet(
         nchw(inputs["x"]),
         tensors["timestep"],
         tensors["context"],
+        class_labels=tensors.get("label"),
         added_cond_kwargs=_added(tensors),
         timestep_cond=guidance,
         **extra,
@@ -166,17 +185,6 @@ def run_text(
     context = out.last_hidden_state if last else out.hidden_states[config.hidden_layer]
     pooled = out.pooler_output if config.projection_dim is None else out.text_embeds
     return context.numpy(force=True), pooled.numpy(force=True)
-
-
-def tree_path(name: str) -> str:
-    """`down_blocks.0.conv` -> `down_blocks_0/conv`; text encoders lose their `text_model.`."""
-    parts: list[str] = []
-    for part in name.removeprefix("text_model").lstrip(".").split("."):
-        if part.isdigit():
-            parts[-1] += f"_{part}"
-        else:
-            parts.append(part)
-    return "/".join(parts)
 
 
 def nchw(images: Array) -> torch.Tensor:
