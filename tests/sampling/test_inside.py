@@ -82,7 +82,7 @@ THINGS = {
     "a carrot": "gray",
     "a butterfly": "green",
 }
-"""With grounds. How maps are made was chosen by others: an apple, a banana, a guitar and more."""
+"""With grounds. How maps are made was found on others: an apple, a banana, a guitar and more."""
 
 
 @pytest.fixture(scope="module")
