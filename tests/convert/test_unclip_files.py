@@ -1,4 +1,4 @@
-"""Single files of unCLIP: read by names and shapes alone, with the tower and the statistics inside."""
+"""Single files of unCLIP: read by names and shapes, with tower and statistics inside."""
 
 import warnings
 from dataclasses import replace
@@ -12,13 +12,14 @@ from test_single_file_spec import OPENCLIP, SD2, VAE, bare_file
 from jaxsd import convert, families
 from jaxsd.config import SightConfig
 from jaxsd.convert.files.safetensors_file import read_safetensors, write_safetensors
+from jaxsd.convert.original import sight
 from jaxsd.convert.original.names import NORMALIZER, VISION
 from jaxsd.convert.original.single_file import table
 from jaxsd.convert.original.spec import spec_of
 from jaxsd.convert.slots import lay_out
 from jaxsd.families import UNCLIP_NOISE, VISION_L
 
-SEES = replace(VISION_L, layers=1, mlp_width=16, image_size=8, patch_size=4)
+SEES = replace(VISION_L, width=32, layers=1, mlp_width=16, image_size=8, patch_size=4)
 SPEC = replace(
     families.FAMILIES["sd2-unclip-l"],
     family="custom",
@@ -39,14 +40,20 @@ BESIDE = [  # CLIP's other half, and tables of noise
 
 @pytest.fixture(scope="module")
 def model() -> dict:
-    return random_model(SPEC, dtype="float16")
+    return random_model(SPEC)
 
 
-def without(path: Path, part: str, *, metadata: bool = False) -> Path:
-    """The file again, without the tensors of a part, and in silence of what it is."""
-    tensors, facts = read_safetensors(path)
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if CLIP-L were as small as the tests' tower."""
+    monkeypatch.setattr(sight, "_TOWERS", {SEES.width: SEES})
+
+
+def without(path: Path, part: str) -> Path:
+    """The file again, without the tensors of a part."""
+    tensors, _ = read_safetensors(path)
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(part)}
-    write_safetensors(again := path.with_stem("less"), kept, facts if metadata else {})
+    write_safetensors(again := path.with_stem("less"), kept, {})
     return again
 
 
@@ -62,6 +69,7 @@ def test_published_numbers_are_told_from_shapes(name: str) -> None:
     assert spec_of(tensors, {}, None) == spec
 
 
+@pytest.mark.usefixtures("small")
 def test_a_file_is_read_whole(tmp_path: Path, model: dict) -> None:
     bare_file(path := tmp_path / "a.safetensors", SPEC, model, BESIDE)
     with warnings.catch_warnings():
@@ -78,17 +86,17 @@ def test_what_is_written_says_what_it_is(tmp_path: Path, model: dict) -> None:
     assert_same(params, model)
 
 
+@pytest.mark.usefixtures("small")
 def test_a_file_without_statistics(tmp_path: Path, model: dict) -> None:
     """As published: CLIP-L's are in another file, which a line says."""
     bare_file(path := tmp_path / "a.safetensors", SPEC, model)
     with pytest.warns(UserWarning, match=r"less\.safetensors: it lacks the mean .* 0 and 1 are"):
         _, params = convert.read(without(path, NORMALIZER))
-    assert_same(params["normalizer"], {n: np.full((1, 768), v, np.float32) for n, v in STATISTICS})
+    usual = {"mean": np.zeros((1, 768), np.float32), "std": np.ones((1, 768), np.float32)}
+    assert_same(params["normalizer"], usual)
 
 
-STATISTICS = (("mean", 0), ("std", 1))
-
-
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
     ("part", "complaint"),
     [
