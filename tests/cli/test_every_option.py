@@ -42,9 +42,9 @@ COMMANDS = {
     "--wildcards {lists} --lora-folder {loras} --embedding-folder {words} --lora {lora}:0.2 "
     "--embedding {word} --noise torch --batch-place 1 4 --sampler ddim --sampler-options eta=0.5 "
     "--freeu 1.1 1.2 0.9 0.8 --freeu-version 1 --guidance-rescale 0.5 "
-    "--dynamic-thresholding 0.9 3 --vae-tile 16",
+    "--dynamic-thresholding 0.9 3 --vae-tile 16 --pag 3",
     "twice": "generate cat --hires 4 --hires-strength 0.5 --hires-steps 1 "
-    "--hires-upscaler lanczos --pag 3 --watermark tiny",
+    "--hires-upscaler lanczos --watermark tiny",
     "parts": "generate cat --windows 16 8 --region 0,0,0.5,1:dog --apg 0 15 -0.5 --mimic-scale 2 1",
     "picture": "generate cat --image {cat} --strength 0.9 --mask {mask} --mask-blur 1 "
     "--no-composite --cfg-pp --sampler euler --guidance-scale 0.6 --variation-seed 7 "
