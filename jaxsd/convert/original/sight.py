@@ -32,7 +32,7 @@ def sight_of(tensors: FlatTree) -> SightConfig | None:
     if width not in _TOWERS:
         known = " or ".join(map(str, _TOWERS))
         raise ValueError(f"its vision tower is {width} wide, and that of unCLIP {known}")
-    side = round((shapes.size("positional_embedding", 0) - 1) ** 0.5)
+    side = round(max(0, shapes.size("positional_embedding", 0) - 1) ** 0.5)
     vision = replace(
         _TOWERS[width],
         layers=shapes.count("transformer.resblocks."),

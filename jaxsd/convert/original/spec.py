@@ -40,7 +40,7 @@ from jaxsd.types import Prediction
 
 _LIKE = {"v1": SD1, "v2": SD2, "xl": SDXL, "refiner": SDXL_REFINER}
 """Naming -> family whose noise schedule and size a model of no family gets."""
-_LABEL = "label_emb.0.0"
+_LABEL_LAYER = "label_emb.0.0"
 """The first layer of what is added to the time: of unCLIP's label, or of XL's conditions."""
 _LABELS = "label_emb.weight"
 """A tensor of U-Nets that are told of the noise in a small picture."""
@@ -130,7 +130,7 @@ def unet_of(
     if _LABELS in shapes:
         config = _enlarging(config, shapes, names)
     if labelled:
-        config = replace(config, label_dim=shapes.size(f"{_LABEL}.weight", 1))
+        config = replace(config, label_dim=shapes.size(f"{_LABEL_LAYER}.weight", 1))
     check_groups(config)
     guidance_dim = None
     if "time_embedding.cond_proj.weight" in shapes:
