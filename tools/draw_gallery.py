@@ -137,6 +137,18 @@ PICTURES = (
         'generate "a red apple" --reuse 3',
         "Two of three steps compute the outermost level of the U-Net alone.",
     ),
+    Picture(
+        "pag",
+        "Perturbed attention guidance",
+        'generate "a cat face" --pag 3 --seed 2',
+        "Away from a branch whose pixels look at themselves alone.",
+    ),
+    Picture(
+        "detail",
+        "A part alone",
+        'generate "a green apple" --image docs/gallery/text.png --mask docs/mask.png --only-masked 16 --differential',
+        "The part around the mask, drawn larger and put back; the mask's grey says how much changes.",
+    ),
 )
 
 
