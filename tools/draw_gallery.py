@@ -146,8 +146,9 @@ PICTURES = (
     Picture(
         "detail",
         "A part alone",
-        'generate "a green apple" --image docs/gallery/text.png --mask docs/mask.png --only-masked 16 --differential',
-        "The part around the mask, drawn larger and put back; the mask's grey says how much changes.",
+        'generate "a green apple" --image docs/gallery/text.png --mask docs/mask.png '
+        "--only-masked 16 --differential",
+        "The part around the mask, drawn larger and put back; grey changes less.",
     ),
 )
 
