@@ -108,9 +108,10 @@ def files(tmp_path_factory: pytest.TempPathFactory, model: Path) -> dict[str, Pa
         made[name].mkdir()
     (made["lists"] / "animal.txt").write_text("fox\nhen\n")
     rng = np.random.default_rng(0)
-    for name in ("cat", "mask"):
+    for name, channels in (("cat", 3), ("mask", 1)):
         made[name] = folder / f"{name}.png"
-        write_picture(made[name], rng.integers(0, 256, (32, 32, 3), np.uint8))
+        picture = rng.integers(0, 256, (32, 32, channels), np.uint8)
+        write_picture(made[name], np.repeat(picture, 3 // channels, axis=-1))
     attention = "unet/mid_block/attentions_0/transformer_blocks_0/attn1/to_q/kernel"
     down, up = np.float32(rng.normal(size=(2, 32, 2)))
     factors = {"down": down, "up": up.T, "alpha": np.float32(2)}
