@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxsd.images import (
     Box,
+    box_mask,
     cut,
     feathered,
     fitted,
@@ -22,7 +23,7 @@ from jaxsd.images import (
 from jaxsd.images.faces import ENDING as FACE
 from jaxsd.images.faces import read_face
 from jaxsd.images.watermark import check_room, marked, payload
-from jaxsd.settings import Settings
+from jaxsd.settings import Settings, box_of
 from jaxsd.text_files import bytes_in
 
 MOST_COLOUR = 8
@@ -87,7 +88,9 @@ def read_pictures(settings: Settings, folder: Path = Path()) -> tuple[Pictures, 
         image = mask = None
         if name := settings.image:
             image = read_image(packed(name))
-        if name := settings.mask:
+        if box := box_of(settings.mask):
+            mask = box_mask(box, *image.shape[:2])
+        elif name := settings.mask:
             mask = read_mask(packed(name))
         depth = reference = None
         if name := settings.depth:

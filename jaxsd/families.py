@@ -202,6 +202,8 @@ X4 = replace(
 """Stability's x4 upscaler."""
 
 
+UNCLIP_NOISE = ScheduleConfig("squaredcos_cap_v2", 0.0001, 0.02)
+"""Levels of the noise in a picture's embedding."""
 VISION_L = VisionConfig(1024, 24, 16, 4096, "quick_gelu", 224, 14, projection_dim=768)
 VISION_H = VisionConfig(1280, 32, 16, 5120, "gelu", 224, 14, projection_dim=1024)
 """The vision towers of CLIP-L and OpenCLIP-H."""
@@ -213,7 +215,7 @@ def unclip(spec: ModelSpec, vision: VisionConfig, name: str) -> ModelSpec:
         spec,
         family=f"{spec.family.removesuffix('-v')}-unclip-{name}",
         unet=replace(spec.unet, label_dim=2 * vision.projection_dim),
-        sight=SightConfig(vision, ScheduleConfig("squaredcos_cap_v2", 0.0001, 0.02)),
+        sight=SightConfig(vision, UNCLIP_NOISE),
         guidance_scale=10.0,
     )
 

@@ -24,7 +24,9 @@ def drawn_of_nothing(self: Pipeline, order: Order) -> Drawing:
     return Drawing(np.zeros((count, height, width, 3)), order.given.noise[:count], None)
 
 
-def test_each_block_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.release)])
+def test_each_block_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
+    """The networks run for the first picture, and, as `whole`, for all of them."""
     folder = tmp_path / "stable-diffusion-v1-4-flax"
     zipfile.ZipFile(ROOT / "tests/data/flax_pipeline.zip").extractall(folder)
     (folder / "controlnet").rename(tmp_path / "controlnet-canny-flax")
@@ -40,7 +42,8 @@ def test_each_block_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             picture = np.asarray(names["images"][0])
             assert picture.shape == (8, 8, 3)
             assert picture.std() > 0
-            monkeypatch.setattr(Pipeline, "drawn", drawn_of_nothing)
+            if not whole:
+                monkeypatch.setattr(Pipeline, "drawn", drawn_of_nothing)
     assert names["images"].shape == (1, 8, 8, 3)
 
 

@@ -4,11 +4,19 @@ import datetime
 import io
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bulk_models import tiny_model
 
+from jaxsd.bulk.artist import PipelineArtist
+from jaxsd.bulk.config import BulkConfig
+from jaxsd.bulk.drawing import written_end
+from jaxsd.bulk.store import Store
+from jaxsd.bulk.work import checked_work, described
+from jaxsd.executables import IN_MEMORY
 from jaxsd.images import picture_texts, png_bytes, read_image
 from jaxsd.metadata import about_picture
 from jaxsd.outputs import saved
@@ -166,3 +174,34 @@ def test_without_the_package_the_line_says_what_to_install(files, monkeypatch):
     monkeypatch.setitem(sys.modules, "c2pa", None)
     with pytest.raises(ValueError, match=r"pip install 'jaxsd\[c2pa\]'"):
         Signer(*files)
+
+
+def test_a_bulk_run_signs_every_picture_and_the_sheet(tmp_path, files):
+    """Its artist encodes in threads; what it drew does not matter here."""
+    (tmp_path / "rows.txt").write_text("a cat\na dog\n")
+    said = {"model": str(tiny_model(tmp_path / "model")), "rows": str(tmp_path / "rows.txt")}
+    config = BulkConfig(output=str(tmp_path / "out"), c2pa=tuple(map(str, files)), **said)
+    work = checked_work(config, skip_bad_rows=False, say=print)
+    assert described(work)["signed"]
+    artist = PipelineArtist(work, "hash", IN_MEMORY)
+    with ThreadPoolExecutor(2) as pool:
+        packed = list(pool.map(lambda row: artist.encode(row, {}, IMAGE), work.rows))
+    size = {"status": "drawn", "width": 40, "height": 24}
+    records = [artist.describe(row, {}) | size for row in work.rows]
+    store = Store(tmp_path / "out", "folder", "png", work.units)
+    ids = [row.id for row in work.rows]
+    store.commit(work.units[0], records, dict(zip(ids, packed, strict=True)))
+    store.finish(0)
+    assert written_end(store, work) == tmp_path / "out/manifest.jsonl"
+    pictures = sorted((tmp_path / "out/images/00000").iterdir())
+    assert len(pictures) == 2
+    for path in (*pictures, tmp_path / "out/contact_sheet.png"):
+        assert checked(path, files[0].with_name("root.pem"))["validation_state"] == "Trusted"
+        assert read_image(path).shape[2] == 3
+    np.testing.assert_array_equal(read_image(pictures[0]), IMAGE)
+    assert read_recipe(pictures[1]).settings == work.rows[1].settings
+
+
+def test_a_bulk_run_is_given_both_files():
+    with pytest.raises(ValueError, match=r"c2pa is 1 files; give two, .* \[\"chain.pem\", \"key"):
+        BulkConfig(output="out", rows="rows.txt", c2pa=("chain.pem",))

@@ -137,6 +137,57 @@ PICTURES = (
         'generate "a red apple" --reuse 3',
         "Two of three steps compute the outermost level of the U-Net alone.",
     ),
+    Picture(
+        "pag",
+        "Perturbed attention guidance",
+        'generate "a cat face" --pag 3 --seed 2',
+        "Away from a branch whose pixels look at themselves alone.",
+    ),
+    Picture(
+        "detail",
+        "A part alone",
+        'generate "a green apple" --image docs/gallery/text.png --mask docs/mask.png '
+        "--only-masked 16 --differential",
+        "The part around the mask, drawn larger and put back; grey changes less.",
+    ),
+    Picture(
+        "cfgpp",
+        "CFG++",
+        'generate "a cat face" --cfg-pp --sampler euler --seed 2',
+        "Each step takes the negative prompt's noise; the scale is 0.6.",
+    ),
+    Picture(
+        "mode",
+        "A ControlNet, the prompt first",
+        'generate "a cookie" --control docs/gallery/text.png:emoji-edges --preprocessor canny '
+        "--control-mode prompt",
+        "The edges count less than above, and the cookie is round.",
+    ),
+    Picture(
+        "inversion",
+        "With a picture's own noise",
+        'generate "a green apple" --image docs/gallery/text.png --source-prompt "a red apple" '
+        "--sampler bdia",
+        "From the noise that leads to the first picture.",
+    ),
+    Picture(
+        "blend",
+        "Two prompts in one",
+        'generate "a red apple" --blend-prompt "a green pear" --blend-strength 0.5',
+        "The mean of what the two prompts became.",
+    ),
+    Picture(
+        "two",
+        "By two models, in eight steps",
+        'generate "a red apple" --preset tcd --steps 8 --guidance-scale 2.5 --refiner emoji',
+        "The second takes over after four fifths of the way; here it is the same one.",
+    ),
+    Picture(
+        "grid",
+        "A labelled sheet",
+        'grid "a red apple" --x "steps: 4, 8, 20" --y "sampler: euler_a, dpm++_2m_karras"',
+        "Six pictures, drawn together.",
+    ),
 )
 
 

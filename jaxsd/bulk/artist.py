@@ -22,6 +22,7 @@ from jaxsd.images.faces import ENDING as FACE
 from jaxsd.outputs import adapter_hashes, model_hash
 from jaxsd.parallel import images_per_step, mesh_of
 from jaxsd.pipeline import check_adapters, load, with_beside
+from jaxsd.provenance import MADE, MADE_OF
 from jaxsd.safety import open_checker
 from jaxsd.sampling.program import Drawing
 from jaxsd.settings import Recipe, Settings, without_tags
@@ -54,7 +55,7 @@ class PipelineArtist:
         # One device runs the programs that `jaxsd compile` makes, which have no mesh.
         self.mesh = None if mesh.size == 1 else mesh
         self._file_hash = model_hash(Path(self.config.model))
-        self._rows, self._spec = work.rows, work.model.spec
+        self._rows, self._spec, self._signer = work.rows, work.model.spec, work.signer
         place = self.config.safety_checker
         self._checker = open_checker(place) if place else None
         self._read = lru_cache(PICTURES_KEPT)(self._pictures)
@@ -111,8 +112,13 @@ class PipelineArtist:
         return said | {"batch_size": self.batch_size}
 
     def encode(self, row: Row, hashes: dict[str, str], picture: np.ndarray) -> bytes:
-        """The picture file, with the recipe in it."""
-        return ENCODERS[self.config.picture](picture, texts_of(self._recipe(row, hashes)))
+        """The picture file, with the recipe in it, signed if there is a signer."""
+        kind = self.config.picture
+        packed = ENCODERS[kind](picture, texts_of(self._recipe(row, hashes)))
+        if self._signer is None:
+            return packed
+        source = MADE_OF if row.settings.image else MADE
+        return self._signer.signed(packed, f"{row.id}.{kind}", source)
 
     def _recipe(self, row: Row, hashes: dict[str, str]) -> Recipe:
         return Recipe(

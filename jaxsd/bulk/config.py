@@ -37,6 +37,8 @@ class BulkConfig(Reading, Settings):
       images_per_shard: about how many images a folder or a file has.
       taesd: tiny autoencoder to decode with, as for `jaxsd.load`; empty for the model's own.
       safety_checker: folder of a network whose unfit pictures are not written; empty for none.
+      c2pa: files of the certificates and of the key that every picture is signed with; empty for
+        none. Signatures have random numbers: two runs then have the same pixels, and other bytes.
     """
 
     output: str
@@ -53,6 +55,7 @@ class BulkConfig(Reading, Settings):
     images_per_shard: int = 1000
     taesd: str = ""
     safety_checker: str = ""
+    c2pa: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is read.
@@ -67,6 +70,11 @@ class BulkConfig(Reading, Settings):
         for name in ("batch_size", "images_per_shard"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be more than 0")
+        if len(self.c2pa) not in (0, 2):
+            raise ValueError(
+                f"c2pa is {len(self.c2pa)} files; give two, the certificates and the key, as in "
+                '["chain.pem", "key.pem"]'
+            )
         if bool(self.rows) == bool(self.axes):
             raise ValueError("give either rows, a file, or [axes] with a prompt to fill in")
         in_range(self.settings)

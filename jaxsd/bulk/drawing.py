@@ -12,10 +12,11 @@ from typing import Any
 from jaxsd.bulk.artist import PipelineArtist
 from jaxsd.bulk.plan import first_units
 from jaxsd.bulk.run import Summary, run
-from jaxsd.bulk.store import Records, Store, write_whole
+from jaxsd.bulk.store import Store, write_whole
 from jaxsd.bulk.work import Work, described
 from jaxsd.executables import Executables
-from jaxsd.images import contact_sheet, decoded, write_picture
+from jaxsd.images import contact_sheet, decoded
+from jaxsd.outputs import write_signed
 
 SHEET = 64
 """Pictures on the contact sheet, at most."""
@@ -76,7 +77,7 @@ def draw(
             packed = (json.dumps(numbers, indent=2) + "\n").encode()
             write_whole(store.folder / f"summary-host-{host}.json", packed)
             say(who + line_of(numbers))
-            return written_end(store, work.skipped)
+            return written_end(store, work)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
@@ -109,9 +110,9 @@ def line_of(numbers: dict[str, Any]) -> str:
     ).format(**numbers) + ("; stopped, the same command goes on" if numbers["stopped"] else "")
 
 
-def written_end(store: Store, skipped: Records) -> Path | None:
+def written_end(store: Store, work: Work) -> Path | None:
     """Writes the manifest and a contact sheet once every host is done; else returns None."""
-    records = store.finish_all(skipped)
+    records = store.finish_all(work.skipped)
     if records is None:
         return None
     drawn = [record for record in records if record["status"] == "drawn"]
@@ -119,7 +120,8 @@ def written_end(store: Store, skipped: Records) -> Path | None:
         size = sizes.most_common(1)[0][0]
         alike = [record for record in drawn if _size(record) == size]
         sheet = contact_sheet(decoded(store.pictures(alike[:: -(-len(alike) // SHEET)])))
-        write_picture(store.folder / "contact_sheet.png", sheet)
+        begun = any(row.settings.image for row in work.rows)
+        write_signed(store.folder / "contact_sheet.png", sheet, {}, work.signer, begun=begun)
     return store.folder / "manifest.jsonl"
 
 

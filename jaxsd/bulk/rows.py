@@ -11,7 +11,7 @@ from jaxsd.bulk.config import BulkConfig
 from jaxsd.bulk.tables import records
 from jaxsd.canvases import masks_of
 from jaxsd.config import ModelSpec
-from jaxsd.settings import OPTIONS, SIZE, Settings, checked, settings_from
+from jaxsd.settings import OPTIONS, SIZE, Settings, box_of, checked, settings_from
 from jaxsd.typed import is_whole, nearest
 
 COLUMNS = ("id", *OPTIONS, SIZE)
@@ -75,7 +75,8 @@ def rows_from(
 
 def pictures_of(settings: Settings) -> tuple[str, ...]:
     """The names of the pictures that an image is made from."""
-    files = (settings.image, settings.mask, settings.depth, settings.reference)
+    mask = "" if box_of(settings.mask) else settings.mask
+    files = (settings.image, mask, settings.depth, settings.reference)
     seen = (one.image for one in (*settings.control, *settings.ip_adapter))
     return (*filter(None, files), *seen, *settings.ip_adapter_mask, *masks_of(settings))
 

@@ -22,6 +22,7 @@ from jaxsd.convert.stored_model import StoredModel
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.memory import check_drawing
 from jaxsd.outputs import adapter_hashes
+from jaxsd.provenance import Signer
 from jaxsd.settings import beside
 
 
@@ -33,6 +34,7 @@ class Work(NamedTuple):
     rows: list[Row]
     units: list[Unit]
     skipped: Records  # lines of the manifest for rows that cannot be drawn
+    signer: Signer | None
 
 
 def checked_work(config: BulkConfig, *, skip_bad_rows: bool, say: Callable[[str], None]) -> Work:
@@ -44,7 +46,8 @@ def checked_work(config: BulkConfig, *, skip_bad_rows: bool, say: Callable[[str]
       say: called with a line about each refused row, up to a limit.
 
     Raises:
-      ValueError: a model or a table that cannot be used, or rows that cannot be drawn.
+      ValueError: a model or a table that cannot be used, rows that cannot be drawn, or files that
+        cannot sign.
       FileNotFoundError: no such model or table.
     """
     model = open_model(config.model, **config.reading)
@@ -52,6 +55,7 @@ def checked_work(config: BulkConfig, *, skip_bad_rows: bool, say: Callable[[str]
         model = with_tiny_vae(model, config.taesd)
     if config.safety_checker:
         check_checker(Path(config.safety_checker))
+    signer = Signer(*map(Path, config.c2pa)) if config.c2pa else None
     rows, bad = read_rows(config, model.spec)
     if bad and not skip_bad_rows:
         refuse(bad, len(rows) + len(bad), say)
@@ -65,7 +69,7 @@ def checked_work(config: BulkConfig, *, skip_bad_rows: bool, say: Callable[[str]
     units = plan(rows, model.spec, model.tokenizers, **sizes)
     check_clips([row.settings for row in rows], model.spec)
     check_whole_clips(units, config.batch_size)
-    return Work(config, model, rows, units, skipped)
+    return Work(config, model, rows, units, skipped, signer)
 
 
 def check_whole_clips(units: Sequence[Unit], batch_size: int) -> None:
@@ -115,6 +119,7 @@ def described(work: Work) -> dict[str, object]:
         "rows": len(work.rows),
         "rows_hash": digest.hexdigest(),
         **{name: getattr(config, name) for name in names},
+        "signed": bool(config.c2pa),
     }
 
 

@@ -4,11 +4,13 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from jaxsd.bulk.config import one_image_a_call, read_config
 from jaxsd.bulk.work import Work, checked_work
 from jaxsd.cli.hosts import WEEK, add_hosts, join_hosts
+from jaxsd.cli.options import add_signing
 from jaxsd.terminal import printable
 from jaxsd.writing import check_place
 
@@ -27,12 +29,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the same bits whatever batch_size says: one image a call on each device",
     )
+    add_signing(parser, "the pictures")
     add_hosts(parser)
 
 
 def main(args: argparse.Namespace) -> None:
     """Checks all rows, draws those that are not there yet, and prints a summary."""
     config = read_config(args.config, args.overrides)
+    if args.c2pa:
+        config = replace(config, c2pa=tuple(args.c2pa))
     if args.batch_invariant:
         config = one_image_a_call(config)
     check_place(Path(config.output))

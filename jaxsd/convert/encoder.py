@@ -25,14 +25,14 @@ class EncoderNames(NamedTuple):
 
     Attributes:
       conv_in: the first convolution.
-      added: the first layer of XL's added conditions.
+      added: the first layer of XL's added conditions; None where it is of something else.
       middle: the attention in the middle.
       conv1: the first convolution of a resnet, relative to the resnet's name.
       levels: of each level, its resnets.
     """
 
     conv_in: str
-    added: str
+    added: str | None
     middle: str
     conv1: str
     levels: list[Resnets]
@@ -54,7 +54,7 @@ def encoder_config(
         raise ValueError("its U-Net has no cross-attention, which every Stable Diffusion has")
     linear = shapes.rank(f"{key.split('.transformer_blocks.')[0]}.proj_in.weight") == 2
     added = None
-    if f"{names.added}.weight" in shapes:
+    if names.added and f"{names.added}.weight" in shapes:
         features, where = shapes.size(f"{names.added}.weight", 1), f"its {names.added}"
         if pooled is None:
             pooled = pooled_dim(features, _TIME_ID_WIDTH, where)

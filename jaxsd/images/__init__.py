@@ -18,6 +18,7 @@ from jaxsd.images.files import (
 from jaxsd.images.labels import labelled_sheet
 from jaxsd.images.masks import (
     binary,
+    box_mask,
     feathered,
     latent_mask,
     middles,
@@ -41,6 +42,7 @@ __all__ = [
     "File",
     "as_pillow",
     "binary",
+    "box_mask",
     "check_uint8",
     "clean_resize",
     "clip_resize",

@@ -5,6 +5,7 @@ where it is partly painted. As floats it is 1, 0 and between.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -48,6 +49,22 @@ def _read_mask(path: File) -> tuple[np.ndarray, np.ndarray | None]:
         alpha = bytes_of(image, lambda band: band.convert("RGBA").getchannel("A"))
         grey = bytes_of(image, lambda band: band.convert("RGBA").convert("L"))
         return grey, alpha if alpha.min() < 255 else None
+
+
+def box_mask(box: Sequence[float], height: int, width: int) -> np.ndarray:
+    """The mask uint8 [H, W] of a box: 255 inside, at least one pixel.
+
+    Args:
+      box: its left and top side, its width and height, in shares of the sides, [0, 1].
+      height: of the mask, in pixels.
+      width: likewise.
+    """
+    mask = np.zeros((height, width), np.uint8)
+    x, y, wide, tall = box
+    left, top = min(round(x * width), width - 1), min(round(y * height), height - 1)
+    right, bottom = round((x + wide) * width), round((y + tall) * height)
+    mask[top : max(bottom, top + 1), left : max(right, left + 1)] = 255
+    return mask
 
 
 def feathered(mask: np.ndarray, radius: float) -> np.ndarray:

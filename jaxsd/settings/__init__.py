@@ -19,7 +19,7 @@ from jaxsd.settings.plans import (
 )
 from jaxsd.settings.ranges import image_count, in_range
 from jaxsd.settings.recipe import Recipe
-from jaxsd.settings.regions import Region
+from jaxsd.settings.regions import Region, box_of
 from jaxsd.settings.values import SIZE, option_value, settings_from, with_sides
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "Settings",
     "adapters_of",
     "beside",
+    "box_of",
     "bucket_of",
     "calls_of",
     "check_kind",

@@ -15,6 +15,7 @@ from jaxsd.settings.options import NOT_IN_MOTION, NOT_IN_WINDOWS, OPTIONS, Setti
 from jaxsd.settings.plans import adapters_of, passes_of, tableau_of, usual_layer
 from jaxsd.settings.presets import with_preset
 from jaxsd.settings.ranges import LARGEST_WEIGHT, in_range
+from jaxsd.settings.regions import box_of
 from jaxsd.text.variants import drawn
 
 LEAST_TILE = 8
@@ -132,6 +133,7 @@ def _check_pictures(settings: Settings) -> None:
             raise ValueError(f"{name} needs a mask")
     if settings.only_masked and any(settings.outpaint):
         raise ValueError("only_masked draws a part of the picture, and outpaint more; give one")
+    box_of(settings.mask)
     if settings.image:
         if settings.strength == 0:
             raise ValueError("strength 0 draws nothing; give more than 0, up to 1")

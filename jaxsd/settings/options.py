@@ -343,8 +343,9 @@ class Settings:
     )
     mask: str = option(
         "",
-        "picture of what to paint anew: white is painted, black is kept; any size, as --image",
-        metavar="FILE",
+        "picture of what to paint anew: white is painted, black is kept; any size, as --image; or "
+        "a box X,Y,WIDTH,HEIGHT in shares of the sides of --image",
+        metavar="FILE|BOX",
     )
     mask_blur: float = option(
         4.0, "radius of the mask's soft edge, in pixels", low=0, high=1000, metavar="PIXELS"

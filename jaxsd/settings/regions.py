@@ -61,6 +61,24 @@ class Region:
         return f"{','.join(map(str, (*place, self.strength)))}:{self.text}"
 
 
+def box_of(mask: str) -> tuple[float, float, float, float] | None:
+    """A mask that is a box, X,Y,WIDTH,HEIGHT in shares of a picture's sides; None for a file.
+
+    Raises:
+      ValueError: a box without area, or one that is not within the picture.
+    """
+    parts = mask.split(",")
+    if len(parts) != 4 or not all(map(_is_number, parts)):
+        return None
+    x, y, width, height = map(float, parts)
+    if not (min(x, y) >= 0 and min(width, height) > 0 and max(x + width, y + height) <= 1 + 1e-9):
+        raise ValueError(
+            f"mask {mask!r} is no box within the picture; X,Y,WIDTH,HEIGHT are shares of its sides "
+            "from 0 to 1, such as 0.25,0,0.5,0.4"
+        )
+    return x, y, width, height
+
+
 def _is_number(text: str) -> bool:
     try:
         return math.isfinite(float(text))

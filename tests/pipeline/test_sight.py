@@ -105,12 +105,12 @@ def test_folders(tmp_path: Path) -> None:
     write_diffusers(tmp_path / "variation", VARIATION, zeros(VARIATION))
     read = open_model(tmp_path / "variation").spec
     assert (read.sight, read.text, read.unet) == (VARIATION.sight, (), VARIATION.unet)
+    with pytest.raises(ValueError, match="is written as a folder alone"):
+        write_single_file(tmp_path / "variation.safetensors", VARIATION, zeros(VARIATION))
     text = (replace(UNCLIP.text[0], vocab_size=49408),)
     spec = replace(UNCLIP, text=text)
     write_diffusers(folder := tmp_path / "unclip", spec, zeros(spec))
     assert open_model(folder).spec.sight == spec.sight
-    with pytest.raises(ValueError, match="is written as a folder alone"):
-        write_single_file(tmp_path / "unclip.safetensors", spec, zeros(spec))
     normalizer = folder / "image_normalizer" / "config.json"
     normalizer.write_text(json.dumps({"embedding_dim": 5}))
     with pytest.raises(ValueError, match=r"mean .* instead of"):

@@ -71,6 +71,8 @@ def _encoder_modules(config: UNetConfig) -> Modules:
         "time_embedding.linear_1": "time_embed.0",
         "time_embedding.linear_2": "time_embed.2",
         "class_embedding": "label_emb",
+        "class_embedding.linear_1": "label_emb.0.0",
+        "class_embedding.linear_2": "label_emb.0.2",
         "add_embedding.linear_1": "label_emb.0.0",
         "add_embedding.linear_2": "label_emb.0.2",
         "mid_block.resnets.0": "middle_block.0",

@@ -4,7 +4,7 @@ They are generated from a model's numbers, module by module, as pairs with diffu
 a resnet, an attention or a text layer a few more words differ.
 """
 
-from jaxsd.config import ModelSpec, TextConfig, VAEConfig
+from jaxsd.config import ModelSpec, TextConfig, VAEConfig, VisionConfig
 from jaxsd.convert.names import torch_name, torch_slots
 from jaxsd.convert.original.modules import RESNET, Modules, renamed, renamed_slots, unet_modules
 from jaxsd.convert.parameters import Shapes
@@ -12,6 +12,9 @@ from jaxsd.convert.slots import Slot, leaf_kind
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
+VISION = "embedder.model.visual."
+"""Where unCLIP's vision tower is, in OpenCLIP's names."""
+NORMALIZER = "noise_augmentor.data_"
 TEXT: dict[str, tuple[str, ...]] = {
     "v1": ("cond_stage_model.transformer.text_model.",),
     "v2": ("cond_stage_model.model.",),
@@ -35,6 +38,13 @@ _OPENCLIP = {
     "mlp.fc2": "mlp.c_proj",
     "self_attn.out_proj": "attn.out_proj",
 }
+_BARE = {
+    "embeddings/position_embedding/embedding": "positional_embedding",
+    "embeddings/class_embedding": "class_embedding",
+    "text_projection/kernel": "text_projection",
+    "visual_projection/kernel": "proj",
+}
+"""Path -> OpenCLIP's name of what lies in no layer. Projections are x @ matrix."""
 _FUSED = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
 
 
@@ -60,11 +70,14 @@ def _vae_modules(config: VAEConfig) -> Modules:
     return modules
 
 
-def _openclip_modules(config: TextConfig) -> Modules:
+def _openclip_modules(config: TextConfig | VisionConfig) -> Modules:
     layers = {f"encoder.layers.{k}": f"transformer.resblocks.{k}" for k in range(config.layers)}
     return layers | {
         "embeddings.token_embedding": "token_embedding",
         "final_layer_norm": "ln_final",
+        "embeddings.patch_embedding": "conv1",
+        "pre_layrnorm": "ln_pre",
+        "post_layernorm": "ln_post",
     }
 
 
@@ -78,10 +91,8 @@ def _vae_slots(config: VAEConfig, shapes: Shapes) -> list[Slot]:
 
 
 def _openclip_slot(path: str, shapes: Shapes, modules: Modules, prefix: str) -> Slot:
-    if path == "text_projection/kernel":
-        return Slot(path, f"{prefix}text_projection", "same")  # a matrix, not a layer: x @ it
-    if path == "embeddings/position_embedding/embedding":
-        return Slot(path, f"{prefix}positional_embedding", "same")
+    if path in _BARE:
+        return Slot(path, f"{prefix}{_BARE[path]}", "same")
     name, kind = torch_name(path), leaf_kind(path, shapes[path])
     module, leaf = name.rsplit(".", 1)
     for third, projection in enumerate(_FUSED):
@@ -94,17 +105,25 @@ def _openclip_slot(path: str, shapes: Shapes, modules: Modules, prefix: str) -> 
 def _text_slots(config: TextConfig, shapes: Shapes, prefix: str) -> list[Slot]:
     if prefix.endswith(".text_model."):
         return [slot._replace(name=prefix + slot.name) for slot in torch_slots(shapes)]
+    return _openclip_slots(config, shapes, prefix)
+
+
+def _openclip_slots(config: TextConfig | VisionConfig, shapes: Shapes, prefix: str) -> list[Slot]:
     modules = _openclip_modules(config)
     return [_openclip_slot(path, shapes, modules, prefix) for path in shapes]
 
 
 def single_file_slots(part: str, spec: ModelSpec, shapes: Shapes) -> list[Slot]:
-    """Slots of one part (`unet`, `vae`, `text_0`, `text_1`) in a single file."""
+    """Slots of one part of `parameters` in a single file."""
     if part == "unet":
         slots = torch_slots(shapes, linear=spec.layout.linear_projection)
         return renamed_slots(slots, unet_modules(spec.unet), RESNET, UNET)
     if part == "vae":
         return _vae_slots(spec.vae, shapes)
+    if part == "vision":
+        return _openclip_slots(spec.sight.vision, shapes, VISION)
+    if part == "normalizer":
+        return [Slot(path, NORMALIZER + path, "same") for path in shapes]
     number = int(part.removeprefix("text_"))
     prefix = TEXT[spec.layout.single_file][number]
     return _text_slots(spec.text[number], shapes, prefix)

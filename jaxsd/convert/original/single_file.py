@@ -1,4 +1,4 @@
-"""Reading and laying out single files (`.safetensors`, `.ckpt`) of SD 1, 2, XL and the refiner.
+"""Reading and laying out single files (`.safetensors`, `.ckpt`) of SD 1, 2, XL, refiner, unCLIP.
 
 These parts of a file are not the model, and are neither kept nor written back: the noise schedule's
 tables, the other set of U-Net weights where there are two, loss networks, `logit_scale`, SD 2's
@@ -20,8 +20,9 @@ from jaxsd.convert.files.safetensors_file import Progress, write_safetensors
 from jaxsd.convert.files.tensors import FlatTree, in_memory, without
 from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.kinds import kind_of
-from jaxsd.convert.original.names import TEXT, UNET, VAE, single_file_slots
+from jaxsd.convert.original.names import NORMALIZER, TEXT, UNET, VAE, VISION, single_file_slots
 from jaxsd.convert.original.sdcpp_names import renaming
+from jaxsd.convert.original.sight import with_statistics
 from jaxsd.convert.original.spec import spec_of
 from jaxsd.convert.original.spec_json import KEY, from_json, to_json
 from jaxsd.convert.original.stated import markers
@@ -40,11 +41,13 @@ _NO_PARAMETER = re.compile(
     # Buffers of text encoders, and CLIP's other half, which no image depends on.
     rf"|{_CONDITIONER}.*(position_ids|attn_mask)$"
     rf"|{_CONDITIONER}(.*\.)?(vision_model|visual|visual_projection)\."
-    rf"|{_CONDITIONER}(.*\.)?(logit_scale|text_projection(\.weight)?)$)"
+    rf"|{_CONDITIONER}(.*\.)?(logit_scale|text_projection(\.weight)?)$"
+    # unCLIP: the rest of the CLIP that sees, and tables of noise.
+    rf"|embedder\.(?!model\.visual\.)|noise_augmentor\.(?!data_))"
 )
 """Tensors of real files that are no parameters; they are not kept."""
 
-_PARTS = (UNET, VAE, "cond_stage_model.", "conditioner.")
+_PARTS = (UNET, VAE, "cond_stage_model.", "conditioner.", VISION, NORMALIZER)
 """What the names of a model's parts begin with."""
 
 _ALIASES = (
@@ -144,6 +147,8 @@ def open_single_file(
     try:
         tensors, files = _choose_ema(path, _usual_names(stored), ema)
         spec = _spec(tensors, facts, prediction)
+        if spec.sight is not None:
+            tensors = with_statistics(tensors, spec.sight, str(path))
         model = model_of(tensors, spec, str(path), strict=strict)
         check_together(model.spec)
     except ValueError as error:
@@ -214,10 +219,10 @@ def single_file_tensors(model: StoredModel) -> tuple[FlatTree, dict[str, str]]:
       ValueError: if the parameters are not those of the spec.
     """
     spec = model.spec
-    if spec.sight is not None:
+    if not spec.text:
         raise ValueError(
-            "a model that draws variations of a picture is written as a folder alone; give a name "
-            "without .safetensors"
+            "a model that sees a picture in place of a text is written as a folder alone; give a "
+            "name without .safetensors"
         )
     slots, shapes = table(spec)
     tree = {

@@ -20,6 +20,7 @@ from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.original.modules import encoder_names
 from jaxsd.convert.original.names import TEXT, UNET, VAE
+from jaxsd.convert.original.sight import sight_of
 from jaxsd.convert.original.stated import (
     stated_edm,
     stated_prediction,
@@ -34,6 +35,7 @@ from jaxsd.families import (
     OPENCLIP_H,
     SD1,
     SD2,
+    SD2_V,
     SDXL,
     SDXL_REFINER,
     VAE_SD,
@@ -44,6 +46,8 @@ from jaxsd.types import Prediction
 
 _LIKE = {"v1": SD1, "v2": SD2, "xl": SDXL, "refiner": SDXL_REFINER}
 """Naming -> family whose noise schedule and size a model of no family gets."""
+_LABEL_LAYER = "label_emb.0.0"
+"""The first layer of what is added to the time: of unCLIP's label, or of XL's conditions."""
 _LABELS = "label_emb.weight"
 """A tensor of U-Nets that are told of the noise in a small picture."""
 
@@ -59,7 +63,8 @@ def spec_of(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | N
     """
     edm = stated_edm(tensors)
     texts = _texts(tensors)
-    unet, linear = unet_of(tensors, texts[-1].projection_dim)
+    sight = sight_of(tensors)
+    unet, linear = unet_of(tensors, texts[-1].projection_dim, labelled=sight is not None)
     usual = X4.vae if unet.sees == "small" else VAE_XL if unet.added else VAE_SD
     vae = vae_of(tensors, usual, stated_statistics(tensors))
     layout = layout_of(unet, texts, linear=linear)
@@ -77,6 +82,7 @@ def spec_of(tensors: FlatTree, facts: dict[str, str], prediction: Prediction | N
         prediction=prediction,
         layout=layout,
         guidance_scale=usual_guidance(unet, family),
+        sight=sight,
     )
 
 
@@ -93,6 +99,8 @@ def prediction_of(
         return stated
     if unet.sees == "small":
         return X4.prediction
+    if unet.label_dim is not None:
+        return SD2_V.prediction
     if naming == "v2" and unet.sees not in ("mask", "depth"):
         raise ValueError(
             "SD 2 came in two kinds that look alike, and the file does not say which it is; set "
@@ -113,13 +121,22 @@ def schedule_of(tensors: FlatTree, facts: dict[str, str], usual: ScheduleConfig)
     return replace(usual, zero_terminal_snr=True, timestep_spacing="trailing")
 
 
-def unet_of(tensors: FlatTree, pooled_dim: int | None) -> tuple[UNetConfig, bool]:
-    """The U-Net, and whether its transformers begin and end with dense layers."""
+def unet_of(
+    tensors: FlatTree, pooled_dim: int | None, *, labelled: bool = False
+) -> tuple[UNetConfig, bool]:
+    """The U-Net, and whether its transformers begin and end with dense layers.
+
+    `labelled` is whether it is unCLIP's, told of what is seen of a picture.
+    """
     shapes = FileShapes(tensors, UNET)
     names = encoder_names(shapes)
+    if labelled:
+        names = names._replace(added=None)
     config, linear = encoder_config(shapes, names, pooled_dim)
     if _LABELS in shapes:
         config = _enlarging(config, shapes, names)
+    if labelled:
+        config = replace(config, label_dim=shapes.size(f"{_LABEL_LAYER}.weight", 1))
     check_groups(config)
     guidance_dim = None
     if "time_embedding.cond_proj.weight" in shapes:
