@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +32,9 @@ from jaxsd.training.diffusion import (
     text_prediction,
 )
 from jaxsd.training.exports import Model, lora_exports, model_exports
-from jaxsd.training.loop import Task
+from jaxsd.training.loop import MakeStep, Task
 from jaxsd.training.losses import noising
+from jaxsd.training.step import Metrics, make_step
 from jaxsd.training.subtrees import Leaves, split
 from jaxsd.types import Array, Params
 
@@ -41,6 +43,12 @@ Begin = Callable[[Params, Array], Params]
 
 Adapt = Callable[[Params], Params]
 """A task's tree -> the model's own tree."""
+
+ModelLoss = Callable[[Denoiser, Leaves, Leaves, Any, Array], tuple[Array, Metrics]]
+"""(model in training, trained, frozen, batch, key) -> the loss, and metrics."""
+
+StepOf = Callable[[Denoiser], MakeStep]
+"""Makes the step of a task that is not `make_step`'s."""
 
 
 def finetune_task(config: TrainConfig) -> Task:
@@ -52,7 +60,18 @@ def finetune_task(config: TrainConfig) -> Task:
 
 def lora_task(config: TrainConfig) -> Task:
     """Trains low-rank additions to the kernels that `config.lora.targets` match."""
-    model, lora = opened(config), config.lora
+    return lora_over(config, opened(config), diffusion_loss)
+
+
+def lora_over(
+    config: TrainConfig, model: Model, loss: ModelLoss, step: StepOf | None = None
+) -> Task:
+    """The same with another loss or step, of the model that `opened` gave.
+
+    Raises:
+      ValueError: see `task_over`.
+    """
+    lora = config.lora
     factors = partial(initial_lora, model.params, lora.targets, rank=lora.rank, alpha=1.0)
     added = jax.eval_shape(lambda key: factors(key=key), jax.random.key(0))
     check_trained(jax.tree.leaves(added), "lower lora.rank")
@@ -66,7 +85,8 @@ def lora_task(config: TrainConfig) -> Task:
         own = {name: value for name, value in tree.items() if name != "lora"}
         return merged(own, tree["lora"])
 
-    task = task_over(config, model, ("lora/.*/(down|up)",), begin, adapt)
+    trained = ("lora/.*/(down|up)",)
+    task = task_over(config, model, trained, begin, adapt, loss=loss, step=step)
     alpha = lora.alpha or lora.rank
     return task._replace(exports=lora_exports(model.spec, alpha) | model_exports(task.model))
 
@@ -195,12 +215,16 @@ def task_over(
     begin: Begin,
     adapt: Adapt,
     predict: Predict | None = None,
+    loss: ModelLoss = diffusion_loss,
+    step: StepOf | None = None,
 ) -> Task:
     """A task without exports.
 
     Args:
       trained: regular expressions over the paths of what `begin` makes.
       predict: makes predictions from noisy latents; `None` is the U-Net with the text.
+      loss: of the model.
+      step: makes the task's step; `None` is `make_step`.
 
     Raises:
       ValueError: the run trains networks that its cached data was made with.
@@ -253,11 +277,12 @@ def task_over(
     return Task(
         start=start,
         frozen=jax.tree.map(lambda leaf: leaf.astype(config.dtype), parts.frozen),
-        loss=partial(diffusion_loss, denoiser),
+        loss=partial(loss, denoiser),
         batches=lambda: captioned_batches(config, spec, source),
         probe=lambda leaves: {},
         exports={},
         model=whole,
+        step=make_step if step is None else step(denoiser),
     )
 
 
