@@ -28,9 +28,7 @@ PROMPTS = flags.DEFINE_string("prompts", "configs/train/emoji-prompts.txt", "a p
 SHEET = flags.DEFINE_string("sheet", None, "where to write the pictures of the first seed")
 
 
-def drawn(
-    pipe: Pipeline, config: TrainConfig, prompts: Sequence[str], seeds: range
-) -> np.ndarray:
+def drawn(pipe: Pipeline, config: TrainConfig, prompts: Sequence[str], seeds: range) -> np.ndarray:
     """Pictures of prompts as a run draws them, uint8 [prompts * seeds, H, W, 3].
 
     All seeds of the first prompt come first.
@@ -51,7 +49,10 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) != 2:
         raise app.UsageError("give the folder of one run")
     config = read_run(Path(argv[1]))
-    prompts, seeds = lines_of(PROMPTS.value), range(FIRST_SEED.value, FIRST_SEED.value + SEEDS.value)
+    prompts, seeds = (
+        lines_of(PROMPTS.value),
+        range(FIRST_SEED.value, FIRST_SEED.value + SEEDS.value),
+    )
     reward = reward_of(config.reward, differentiable=False)
     pipe = jaxsd.load(config.model)
     learnt = pipe.with_adapters(lora=[str(Path(argv[1]) / "model.safetensors")])
