@@ -55,8 +55,7 @@ def ddpo_task(config: TrainConfig) -> Task:
     if jax.process_count() > 1:
         raise ValueError("task 'ddpo' runs on one host, which looks at all pictures")
     reward, model = reward_of(config.reward, differentiable=False), opened(config)
-    prompts = prompts_in(config)
-    first, *_ = settings_of(config, model.spec, prompts[:1])
+    first, *_ = settings_of(config, model.spec, [""])
     if not acts(tableau_of(first, model.spec)):
         raise ValueError(
             f"drawing.sampler {config.drawing.sampler!r} adds no noise, or its rows look at "
@@ -67,10 +66,11 @@ def ddpo_task(config: TrainConfig) -> Task:
         shape = latent_shape(config, model.spec)
         draw = jax.jit(partial(drawn, denoiser, shape))
 
-        def played(trained: Params, frozen: Params, batches: Any, key: Array) -> Any:
-            return experience(draw, reward, config, prompts, trained, frozen, batches, key)
+        def made(*args: Any) -> Any:
+            play = partial(experience, draw, reward, config, prompts_in(config))
+            return make_rounds(play, config.policy.updates, *args)
 
-        return partial(make_rounds, played, config.policy.updates)
+        return made
 
     task = lora_over(config, model, partial(policy_loss, config.policy.clip), step)
     each = config.policy.pictures

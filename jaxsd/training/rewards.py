@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,13 +101,26 @@ def _function(name: str) -> Callable[..., Any]:
     sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), function, None)
-    except ImportError as error:
-        raise ValueError(f"reward.name {name!r}: {error}") from None
+    except Exception as error:  # whatever a user's module raises
+        raise ValueError(f"reward.name {name!r}: {error}") from error
     finally:
         sys.path.pop(0)
     if not callable(found):
         raise ValueError(f"reward.name {name!r}: {module} has no function {function!r}")
     return found
+
+
+def _of_user(function: Callable[..., Any], name: str, images: Any, *others: Any) -> Any:
+    """What a user's function gives.
+
+    Raises:
+      ValueError: whatever it raises, in one line.
+    """
+    try:
+        return function(images, *others)
+    except Exception as error:
+        line = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"reward {name!r} fails on {list(images.shape)}: {line[0]}") from error
 
 
 def check_reward(config: RewardConfig, *, differentiable: bool) -> None:
@@ -136,11 +150,8 @@ def check_differentiable(reward: Reward, name: str, shape: tuple[int, ...]) -> N
     """
     images = jax.ShapeDtypeStruct(shape, jnp.float32)
     params = jax.eval_shape(lambda: reward.params)
-    try:
-        found = jax.eval_shape(reward.differentiable, params, images)
-    except Exception as error:  # whatever a user's function raises
-        line = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"reward {name!r} fails on images {list(shape)}: {line[0]}") from error
+    traced = partial(jax.eval_shape, reward.differentiable, params)
+    found = _of_user(traced, name, images)
     wanted = (shape[0],)
     if getattr(found, "shape", None) != wanted or not jnp.issubdtype(found.dtype, jnp.floating):
         raise ValueError(
@@ -158,7 +169,7 @@ def measured(reward: Reward, name: str, pictures: np.ndarray, prompts: Sequence[
     if reward.measured is None:
         found = jax.jit(reward.differentiable)(reward.params, np.float32(pictures) / 255)
     else:
-        found = reward.measured(pictures, list(prompts))
+        found = _of_user(reward.measured, name, pictures, list(prompts))
     try:
         numbers = np.asarray(found, np.float64)
     except (TypeError, ValueError):

@@ -55,7 +55,8 @@ def check_run(config: TrainConfig) -> None:
         raise ValueError("data is empty; give a folder of pictures")
     if config.task in PROMPTED:
         prompts_in(config)
-        return check_reward(config.reward, differentiable=config.task == "draft")
+        check_reward(config.reward, differentiable=config.task == "draft")
+        return
     if config.task not in CAPTIONED:
         rows = pictures_in(Path(config.data))
         if config.task == "unet":

@@ -62,7 +62,7 @@ def test_a_users_function_is_a_reward(tmp_path: Path, monkeypatch: pytest.Monkey
     check_reward(RewardConfig("my_rewards:red"), differentiable=True)
     for name, differentiable, wrong in (
         ("my_rewards:wrong", False, "'my_rewards:wrong' must be 2 finite numbers for as many"),
-        ("my_rewards:failing", True, "'my_rewards:failing' fails on images"),
+        ("my_rewards:failing", True, "'my_rewards:failing' fails on [2, 64, 64, 3]: 'no red'"),
         ("my_rewards:green", True, "my_rewards has no function 'green'"),
         ("no_module:red", True, "No module named 'no_module'"),
         ("beauty", True, "'beauty' is unknown: choose one of colour, brightness, compress"),
