@@ -83,7 +83,8 @@ def test_draft_trains_a_lora_that_files_hold(config: TrainConfig) -> None:
     train(config, task_of(config))
     lines = curve(Path(config.output))
     assert [line["reward"] for line in lines] == [-line["loss"] for line in lines]
-    assert len(load_file(Path(config.output) / "model.safetensors")) == 16
+    factors = load_file(Path(config.output) / "model.safetensors")
+    assert any(np.abs(value).max() > 1e-3 for name, value in factors.items() if "lora_B" in name)
 
 
 @pytest.mark.slow
