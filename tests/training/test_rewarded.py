@@ -115,11 +115,11 @@ def test_policy_gradients_are_unbiased_and_lead_to_the_optimum(name: str) -> Non
     # A row without noise is no action: what theta does there counts for nothing.
     acting = slice(None) if table.noise[-1, 0] else slice(-1)
     wanted = slope(table, theta, acting)
-    assert abs(wanted - slope(table, theta, slice(1, None))) > 0.05 * abs(wanted)
     error = gradients.std() / np.sqrt(COUNT)
-    assert error < 0.06 * abs(wanted)
     assert abs(gradients.mean() - wanted) < 4 * error
-    for update in range(1, 101):
+    least = min(abs(wanted), abs(slope(table, theta, slice(None)) - slope(table, theta, slice(-1))))
+    assert 4 * error < least  # so another derivative would be seen
+    for update in range(1, 61):
         theta = theta + 0.1 * float(estimates(table, theta, update)[1].mean())
     assert mean_and_variance(table, np.full(5, theta))[0] == pytest.approx(TARGET, abs=0.05)
 
