@@ -63,6 +63,14 @@ def begun(config: TrainConfig, moved: float = 0.0) -> tuple:
 
 
 @pytest.mark.slow
+def test_losses_of_pictures_that_are_drawn_are_numbers(config: TrainConfig) -> None:
+    """Traced alone; what they are is compared below."""
+    for loss, trained in (begun(config), begun(replace(config, dtype="bfloat16"))):
+        slopes = jax.eval_shape(jax.grad(loss), trained)
+        assert {leaf.dtype for leaf in slopes.values()} == {jnp.dtype("float32")}
+
+
+@pytest.mark.release
 def test_the_gradient_of_a_reward_agrees_with_finite_differences(config: TrainConfig) -> None:
     config = replace(config, drawing=replace(config.drawing, last=0))
     loss, trained = begun(config, moved=0.05)
@@ -77,7 +85,7 @@ def test_the_gradient_of_a_reward_agrees_with_finite_differences(config: TrainCo
     assert -1 < float(value) < 0
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_draft_trains_a_lora_that_files_hold(config: TrainConfig) -> None:
     check_run(config)
     train(config, task_of(config))
@@ -87,7 +95,7 @@ def test_draft_trains_a_lora_that_files_hold(config: TrainConfig) -> None:
     assert any(np.abs(value).max() > 1e-3 for name, value in factors.items() if "lora_B" in name)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_rounds_draw_first_and_go_on_to_the_same_bits(config: TrainConfig) -> None:
     config = replace(
         config,
@@ -138,7 +146,8 @@ def test_preferences_begin_at_the_logarithm_of_two(config: TrainConfig, tmp_path
     loss, trained = begun(config)
     climb = jax.jit(jax.value_and_grad(loss))
     value, slope = climb(trained)
-    assert float(value) == pytest.approx(math.log(2), abs=1e-6)  # a LoRA that changes nothing
+    # A LoRA that changes nothing; errors are rounded, and beta is large.
+    assert float(value) == pytest.approx(math.log(2), abs=1e-3)
     moved = {path: leaf - 0.01 * np.sign(slope[path]) for path, leaf in trained.items()}
     assert float(climb(moved)[0]) < float(value)
 

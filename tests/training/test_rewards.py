@@ -42,7 +42,7 @@ def test_colour_brightness_and_bytes_are_what_they_say() -> None:
         Image.fromarray(picture).save(file := io.BytesIO(), "JPEG", quality=95, subsampling=0)
         sizes.append(-len(file.getvalue()) / 1000)
     got = found(RewardConfig("compressibility"), plain)
-    np.testing.assert_allclose(got, sizes)
+    np.testing.assert_allclose(got, sizes, atol=0.05)  # ours have a segment of Exif
     assert got[1] > got[0]
 
 
@@ -83,7 +83,10 @@ def predictor(path: Path, widths: tuple[int, ...]) -> tuple[Path, list[np.ndarra
 
 
 def test_ratings_are_linear_layers_over_what_clip_sees(tmp_path: Path) -> None:
-    clip, (file, weights) = tiny_clip(tmp_path), predictor(tmp_path / "p.safetensors", (24, 8, 1))
+    clip, (file, weights) = (
+        tiny_clip(tmp_path / "clip"),
+        predictor(tmp_path / "p.safetensors", (24, 8, 1)),
+    )
     got = found(RewardConfig("aesthetic", predictor=str(file), clip=str(clip)))
     pixels = np.stack([clip_pixels(picture, VISION.image_size) for picture in PICTURES])
     params = read_clip(clip).params["vision"]
