@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -20,6 +21,7 @@ from jaxsd.training.config import (
     TrainConfig,
 )
 from jaxsd.training.loop import train
+from jaxsd.training.policy import drawn
 from jaxsd.training.tasks import check_run, task_of
 
 
@@ -62,12 +64,35 @@ def begun(config: TrainConfig, moved: float = 0.0) -> tuple:
     return lambda leaves: task.loss(leaves, task.frozen, batch, key)[0], trained
 
 
+def rounds(config: TrainConfig) -> TrainConfig:
+    """A run of task "ddpo"."""
+    return replace(
+        config,
+        task="ddpo",
+        batch_size=4,
+        drawing=DrawingConfig("euler_a", rows=3, guidance_scale=1.0),
+        reward=RewardConfig("compressibility"),
+        policy=PolicyConfig(pictures=2, updates=2),
+    )
+
+
 @pytest.mark.slow
-def test_losses_of_pictures_that_are_drawn_are_numbers(config: TrainConfig) -> None:
+def test_what_tasks_draw_and_their_gradients_have_the_right_shapes(config: TrainConfig) -> None:
     """Traced alone; what they are is compared below."""
-    for loss, trained in (begun(config), begun(replace(config, dtype="bfloat16"))):
-        slopes = jax.eval_shape(jax.grad(loss), trained)
-        assert {leaf.dtype for leaf in slopes.values()} == {jnp.dtype("float32")}
+    loss, trained = begun(config)
+    shapes = jax.eval_shape(jax.grad(loss), trained)
+    assert {path: leaf.shape for path, leaf in shapes.items()} == {
+        path: leaf.shape for path, leaf in trained.items()
+    }
+    task = task_of(rounds(config))
+    _, denoiser = task.loss.args
+    batch, key = task.batches()(0, slice(0, 4)), jax.random.key(0)
+    assert batch.number[0] == batch.number[1] != batch.number[2] == batch.number[3]
+    draw = partial(drawn, denoiser, (8, 8, 4))
+    played, images = jax.eval_shape(draw, trained, task.frozen, batch, key)
+    assert (played.samples.shape, images.shape) == ((4, 4, 8, 8, 4), (4, 16, 16, 3))
+    found, _ = jax.eval_shape(task.loss, trained, task.frozen, played, key)
+    assert found.shape == ()
 
 
 @pytest.mark.release
@@ -97,15 +122,7 @@ def test_draft_trains_a_lora_that_files_hold(config: TrainConfig) -> None:
 
 @pytest.mark.release
 def test_rounds_draw_first_and_go_on_to_the_same_bits(config: TrainConfig) -> None:
-    config = replace(
-        config,
-        task="ddpo",
-        batch_size=4,
-        accumulate=2,
-        drawing=DrawingConfig("euler_a", rows=3, guidance_scale=1.0),
-        reward=RewardConfig("compressibility"),
-        policy=PolicyConfig(pictures=2, updates=2),
-    )
+    config = replace(rounds(config), accumulate=2)
     whole = replace(config, output=f"{config.output}-whole")
     check_run(config)
     train(whole, task_of(whole))
