@@ -125,9 +125,8 @@ def test_a_derivative_with_remat_keeps_the_states_between_rows_alone() -> None:
 
 @pytest.mark.release
 def test_the_page_changes_noise_and_prompts_as_it_says() -> None:
-    _, code, *_ = re.findall(
-        r"```python\n(.*?)```", Path("docs/gradients.md").read_text(), re.DOTALL
-    )
+    text = Path("docs/gradients.md").read_text()
+    _, code, *_ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     page: dict[str, Any] = {}
     exec(code, page)
     pipe, colour = pipeline(SMALLEST), jnp.float32([0.9, 0.5, 0.1])
