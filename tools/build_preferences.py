@@ -7,22 +7,23 @@ and so on. They are written into the `data` folder of the run; the reward, and h
 are its tables `reward` and `drawing`.
 """
 
+import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import app
+from absl.flags import argparse_flags
 from measure_reward import PROMPTS, drawn
 
 import jaxsd
 from jaxsd.images import write_picture
 from jaxsd.training.captions import REJECTED
-from jaxsd.training.config import read_config
+from jaxsd.training.config import TrainConfig, read_config
 from jaxsd.training.prompted import lines_of
 from jaxsd.training.rewards import measured, reward_of
-
-PICTURES = flags.DEFINE_integer("pictures", 16, "of each prompt", lower_bound=2)
 
 
 def pairs(rewards: np.ndarray) -> list[tuple[int, int]]:
@@ -31,28 +32,46 @@ def pairs(rewards: np.ndarray) -> list[tuple[int, int]]:
     return [(int(order[i]), int(order[-1 - i])) for i in range(len(order) // 2)]
 
 
-def main(argv: Sequence[str]) -> None:
-    """Draws, measures, writes."""
-    if len(argv) != 2:
-        raise app.UsageError("give the configuration of one run")
-    config = read_config(argv[1])
+def build(config: TrainConfig, prompts: Sequence[str], count: int) -> int:
+    """Draws, measures, writes; returns how many pairs there are."""
     reward = reward_of(config.reward, differentiable=False)
+    pipe = jaxsd.load(config.model)
+    pictures = np.split(drawn(pipe, config, prompts, range(count)), len(prompts))
     folder, lines = Path(config.data), []
     folder.mkdir(parents=True, exist_ok=True)
-    prompts, pipe = lines_of(PROMPTS.value), jaxsd.load(config.model)
-    pictures = drawn(pipe, config, prompts, range(PICTURES.value))
-    for number, (prompt, own) in enumerate(
-        zip(prompts, np.split(pictures, len(prompts)), strict=True)
-    ):
-        rewards = measured(reward, config.reward.name, own, [prompt] * len(own))
-        for i, picture in enumerate(own):
-            write_picture(folder / f"{number}-{i}.png", picture)
+    for number, (prompt, own) in enumerate(zip(prompts, pictures, strict=True)):
+        names = [f"{number}-{i}.png" for i in range(count)]
+        for name, picture in zip(names, own, strict=True):
+            write_picture(folder / name, picture)
+        rewards = measured(reward, config.reward.name, own, [prompt] * count)
         for best, worst in pairs(rewards):
-            names = {"file_name": f"{number}-{best}.png", REJECTED: f"{number}-{worst}.png"}
-            lines.append(json.dumps(names | {"text": prompt}, ensure_ascii=False))
+            row = {"file_name": names[best], REJECTED: names[worst], "text": prompt}
+            lines.append(json.dumps(row, ensure_ascii=False))
     (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{folder}: {len(lines)} pairs")
+    return len(lines)
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse_flags.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("config", help="the configuration of a run")
+    parser.add_argument("--prompts", default=PROMPTS, help="a text file, a prompt in each line")
+    parser.add_argument("--pictures", type=int, default=16, help="of each prompt, 2 or more")
+    return parser.parse_args(argv[1:])
+
+
+def main(args: argparse.Namespace) -> None:
+    """Builds what the command line asks for; a wrong one gives one line and exit code 2."""
+    try:
+        if args.pictures < 2:
+            raise ValueError(f"--pictures {args.pictures} makes no pair; give 2 or more")
+        config = read_config(args.config)
+        count = build(config, lines_of(args.prompts), args.pictures)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    print(f"{config.data}: {count} pairs")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=arguments)
