@@ -78,15 +78,13 @@ def predictor(path: Path, widths: tuple[int, ...]) -> tuple[Path, list[np.ndarra
     weights = [RNG.standard_normal((o, i), np.float32) for i, o in pairwise(widths)]
     tensors = {f"layers.{2 * i}.weight": weight for i, weight in enumerate(weights)}
     tensors |= {f"layers.{2 * i}.bias": weight[:, 0] for i, weight in enumerate(weights)}
-    write_safetensors(path, {name: in_memory(tensor) for name, tensor in tensors.items()})
+    write_safetensors(path, {name: in_memory(tensor) for name, tensor in tensors.items()}, {})
     return path, weights
 
 
 def test_ratings_are_linear_layers_over_what_clip_sees(tmp_path: Path) -> None:
-    clip, (file, weights) = (
-        tiny_clip(tmp_path / "clip"),
-        predictor(tmp_path / "p.safetensors", (24, 8, 1)),
-    )
+    clip = tiny_clip(tmp_path / "clip")
+    file, weights = predictor(tmp_path / "p.safetensors", (24, 8, 1))
     got = found(RewardConfig("aesthetic", predictor=str(file), clip=str(clip)))
     pixels = np.stack([clip_pixels(picture, VISION.image_size) for picture in PICTURES])
     params = read_clip(clip).params["vision"]
