@@ -40,10 +40,11 @@ def aesthetic(predictor: str, clip: str) -> tuple[Callable[[Params, Array], Arra
             "give the CLIP it was trained on"
         )
     see = VisionEncoder(model.vision)
+    mean, deviation = (np.float32(own)[None, None, None] for own in (MEAN, DEVIATION))
 
     def rated(params: Params, images: Array) -> Array:
         seen = jax.image.resize(images, (len(images), side, side, 3), "cubic", antialias=True)
-        seen = (jnp.clip(seen, 0, 1) - np.float32(MEAN)) / np.float32(DEVIATION)
+        seen = (jnp.clip(seen, 0, 1) - mean) / deviation
         x = see.apply({"params": params["vision"]}, seen).embedding
         x = x / jnp.linalg.norm(x, axis=-1, keepdims=True)
         for kernel, bias in params["layers"]:

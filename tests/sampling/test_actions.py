@@ -24,7 +24,7 @@ def network(x: Array, timestep: Array) -> Array:
 
 @pytest.mark.parametrize(
     ("sampler", "options"),
-    [("euler_a", {}), ("ddim", {"eta": 1.0}), ("ddpm", {}), ("lcm", {})],
+    [("euler_a", {}), ("ddim", {"eta": 1.0}), ("ddpm", {})],
 )
 def test_playing_is_sampling_and_rows_have_the_densities_of_normals(
     sampler: str, options: dict[str, float]
