@@ -167,6 +167,7 @@ STEPS = {
     "alone": 5,
     "controlnet_union": 5,
     "image_encoder": 5,
+    "aesthetic": 5,
     "inception": 5,
     "ip_adapter": 5,
     "t2i_adapter": 5,

@@ -73,3 +73,42 @@ def differentiable(
             row += 1
     latents = state.samples[:, 0]
     return Drawing(decode(networks, params, latents), latents, jnp.concatenate(finite))
+
+
+def drawn_within(
+    networks: Networks,
+    params: Params,
+    given: Given,
+    steps: Step,
+    *,
+    remat: bool = True,
+    last: int | None = None,
+) -> Drawing:
+    """What `differentiable` makes of a single run, as one loop, for the inside of `jax.jit`.
+
+    Args:
+      networks: of one device.
+      params: of all networks.
+      given: the request.
+      steps: the rows, leaves [S, B, ...].
+      remat: see `differentiable_rows`.
+      last: see `differentiable`.
+
+    Raises:
+      ValueError: `last` is not 1 to the number of rows.
+    """
+    constant = constant_rows(last, len(steps.row.number))
+    early, late = (
+        jax.tree.map(lambda field, part=part: field[part], steps)
+        for part in (slice(constant), slice(constant, None))
+    )
+    conditions, state = encode(networks, params, given)
+    finite = []
+    if constant:
+        still = jax.lax.stop_gradient((params, early, conditions, state))
+        state, ok = rows_run(networks, *still, given.keys)
+        state = jax.lax.stop_gradient(state)._replace(memory={})
+        finite.append(ok)
+    state, ok = rows_run(networks, params, late, conditions, state, given.keys, remat)
+    latents = state.samples[:, 0]
+    return Drawing(decode(networks, params, latents), latents, jnp.concatenate([*finite, ok]))

@@ -22,7 +22,8 @@ OTHER_TABLES = (".jsonl", ".csv", ".tsv", ".json", ".parquet")
 FILE = ("file_name", "filename", "file", "image", "image_path", "path")
 TEXT = ("text", "caption", "prompt")
 TEXTS = ("texts", "captions")
-CONDITION = ("conditioning_image_file_name", "conditioning_image")
+REJECTED = "rejected_file_name"
+CONDITION = ("conditioning_image_file_name", "conditioning_image", REJECTED)
 TEMPLATE = ("template",)
 """Columns of a table, by what they are; of several that are the same, the first counts."""
 BESIDE = (".txt", ".caption")
@@ -35,7 +36,7 @@ class Listed(NamedTuple):
 
     name: str  # path in the folder
     texts: tuple[str, ...] = ()  # its own captions
-    condition: str | None = None  # path of the image for a ControlNet
+    condition: str | None = None  # path of the image for a ControlNet, or of the rejected one
     template: str = ""
 
 

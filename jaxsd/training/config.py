@@ -23,6 +23,8 @@ class LossConfig:
         that the model learns to move the mean of a picture (0.05 to 0.1 is usual); 0 is none.
       timestep_density: relative densities of timesteps, one for each equal part of 0..T; one number
         is uniform, `[1, 1, 2, 2]` draws the noisy half twice as often.
+      dpo_beta: how strongly a model is held to the one that it began as (task "dpo"); 2,000 to
+        5,000 in the paper's section 5.
     """
 
     prediction: str = ""
@@ -30,6 +32,7 @@ class LossConfig:
     min_snr_gamma: float = 0.0
     offset_noise: float = 0.0
     timestep_density: tuple[float, ...] = (1.0,)
+    dpo_beta: float = 2500.0
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,57 @@ class ArraysConfig:
 
 
 @dataclass(frozen=True)
+class DrawingConfig:
+    """How a run draws the pictures that it learns from (tasks "draft" and "ddpo").
+
+    Attributes:
+      sampler: a name of `jaxsd.schedulers.SAMPLERS`.
+      rows: steps of it.
+      eta: share of fresh noise, of samplers that take it; 0 for the sampler's own.
+      guidance_scale: 1 is none, and takes half of the time; 0 for the model's own.
+      last: rows at the end that the derivative reaches; 0 for all (task "draft").
+    """
+
+    sampler: str = "ddim"
+    rows: int = 8
+    eta: float = 0.0
+    guidance_scale: float = 0.0
+    last: int = 1
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """What makes a picture good (tasks "draft" and "ddpo").
+
+    Attributes:
+      name: of `jaxsd.training.rewards.REWARDS`, or `module:function`, a function of the user.
+      colour: red, green and blue, 0 to 255 (reward "colour").
+      predictor: a file of LAION's (reward "aesthetic").
+      clip: folder of the CLIP that the predictor was trained on (reward "aesthetic").
+    """
+
+    name: str = ""
+    colour: tuple[float, ...] = (0.0, 128.0, 128.0)
+    predictor: str = ""
+    clip: str = ""
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Policy gradients (task "ddpo").
+
+    Attributes:
+      pictures: of each prompt in a batch; their rewards are compared with each other.
+      updates: on the pictures of a step.
+      clip: how far from 1 the ratio of a row's densities counts.
+    """
+
+    pictures: int = 4
+    updates: int = 1
+    clip: float = 0.2
+
+
+@dataclass(frozen=True)
 class TrainConfig(Reading):
     """One run. Options of `Reading` say how `model` is read.
 
@@ -114,7 +168,8 @@ class TrainConfig(Reading):
       task: a name of `jaxsd.training.tasks.TASKS`.
       output: folder of the run.
       data: image folder with captions as `jaxsd.training.captions` finds them, ArrayRecord files,
-        or what `jaxsd cache-latents` made of one of these. For task "arrays" a .npy or .npz file.
+        or what `jaxsd cache-latents` made of one of these; a text file with a prompt in each line
+        (tasks "draft" and "ddpo"); for task "arrays" a .npy or .npz file.
       steps: parameter updates in all.
       batch_size: pictures per batch; an update takes `accumulate` batches.
       learning_rate: peak; reached after `warmup_steps`, held, then lowered linearly to zero over
@@ -199,6 +254,14 @@ class TrainConfig(Reading):
     distillation: DistillationConfig = DistillationConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
     arrays: ArraysConfig = ArraysConfig()
+    drawing: DrawingConfig = DrawingConfig()
+    reward: RewardConfig = RewardConfig()
+    policy: PolicyConfig = PolicyConfig()
+
+    @property
+    def updates_per_step(self) -> int:
+        """Updates of the weights in a step."""
+        return self.policy.updates if self.task == "ddpo" else 1
 
     def __post_init__(self) -> None:
         """Checks what can be checked before anything is read.

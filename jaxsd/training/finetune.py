@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,8 +34,9 @@ from jaxsd.training.diffusion import (
     text_prediction,
 )
 from jaxsd.training.exports import Model, lora_exports, model_exports
-from jaxsd.training.loop import Task
+from jaxsd.training.loop import MakeStep, Task
 from jaxsd.training.losses import noising
+from jaxsd.training.step import Metrics, make_step
 from jaxsd.training.subtrees import Leaves, split
 from jaxsd.types import Array, Params
 
@@ -43,6 +45,9 @@ Begin = Callable[[Params, Array], Params]
 
 Adapt = Callable[[Params], Params]
 """A task's tree -> the model's own tree."""
+
+StepOf = Callable[[Denoiser], MakeStep]
+"""Makes the step of a task that is not `make_step`'s."""
 
 
 def finetune_task(config: TrainConfig) -> Task:
@@ -54,8 +59,19 @@ def finetune_task(config: TrainConfig) -> Task:
 
 def lora_task(config: TrainConfig) -> Task:
     """Trains low-rank additions to the kernels that `config.lora.targets` match."""
-    model, lora = opened(config), config.lora
-    task = task_over(config, model, *lora_parts(lora, model))
+    return lora_over(config, opened(config), diffusion_loss)
+
+
+def lora_over(
+    config: TrainConfig, model: Model, loss: DenoiserLoss, step: StepOf | None = None
+) -> Task:
+    """The same with another loss or step, of the model that `opened` gave.
+
+    Raises:
+      ValueError: see `lora_parts` and `task_over`.
+    """
+    lora = config.lora
+    task = task_over(config, model, *lora_parts(lora, model), loss=loss, step=step)
     exports = lora_exports(model.spec, lora.alpha or lora.rank)
     return task._replace(exports=exports | model_exports(task.model))
 
@@ -229,6 +245,7 @@ def task_over(
     adapt: Adapt,
     predict: Predict | None = None,
     loss: DenoiserLoss = diffusion_loss,
+    step: StepOf | None = None,
 ) -> Task:
     """A task without exports.
 
@@ -236,6 +253,7 @@ def task_over(
       trained: regular expressions over the paths of what `begin` makes.
       predict: makes predictions from noisy latents; `None` is the U-Net with the text.
       loss: of the denoiser.
+      step: makes the task's step; `None` is `make_step`.
 
     Raises:
       ValueError: the run trains networks that its cached data was made with.
@@ -293,6 +311,7 @@ def task_over(
         probe=lambda leaves: {},
         exports={},
         model=whole,
+        step=make_step if step is None else step(denoiser),
     )
 
 

@@ -31,14 +31,7 @@ from jaxsd.training.exports import Export, Model, place_of
 from jaxsd.training.optimizer import optimizer
 from jaxsd.training.record import Record
 from jaxsd.training.signals import Stop
-from jaxsd.training.step import (
-    Known,
-    Loss,
-    TrainState,
-    initial_state,
-    make_step,
-    without_average,
-)
+from jaxsd.training.step import Loss, Metrics, TrainState, initial_state, make_step
 from jaxsd.training.subtrees import path_of
 from jaxsd.types import Array, Params
 
@@ -54,9 +47,12 @@ class Task(NamedTuple):
     probe: Callable[[Params], dict[str, float]]  # measures of progress
     exports: dict[str, Export]  # format -> how to write it; the first is written at the end
     model: Callable[[Params], Model] | None = None  # what was trained -> the whole model
-    known: Known = without_average  # what else the loss gets, with or without the average
+    step: "MakeStep" = make_step
     about: Mapping[str, Any] = MappingProxyType({})  # what run.json says beside the settings
 
+
+MakeStep = Callable[..., Callable[[TrainState, Params, Any, Array], tuple[TrainState, Metrics]]]
+"""What makes the step of a task: takes and gives what `make_step` does."""
 
 OnSave = Callable[[int, Params], None]
 """(step, averaged weights), after each checkpoint."""
@@ -91,7 +87,7 @@ def train(config: TrainConfig, task: Task, on_save: OnSave | None = None) -> Non
         Stop() as stop,
     ):
         state, places = _restored_or_new(task, rule, checkpoints, key_start, mesh)
-        step = make_step(task.loss, rule, config.ema_decay, places, task.known)
+        step = task.step(task.loss, rule, config.ema_decay, places)
         done = int(state.step)
         bar = tqdm(
             total=config.steps, initial=done, unit="step", smoothing=0.05, disable=not first_host

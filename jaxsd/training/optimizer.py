@@ -16,7 +16,7 @@ _NEWTON_SCHULZ = ((3.4445, -4.7750, 2.0315),) * 5
 def learning_rate(config: TrainConfig) -> optax.Schedule:
     """Rises linearly, stays, falls linearly to zero (Hu et al. 2024, "MiniCPM", section 4.3)."""
     start = config.steps - config.decay_steps
-    return optax.join_schedules(
+    of_step = optax.join_schedules(
         [
             optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps),
             optax.constant_schedule(config.learning_rate),
@@ -24,6 +24,7 @@ def learning_rate(config: TrainConfig) -> optax.Schedule:
         ],
         [config.warmup_steps, start],
     )
+    return lambda update: of_step(update // config.updates_per_step)
 
 
 def adamw(config: TrainConfig) -> optax.GradientTransformation:

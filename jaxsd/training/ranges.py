@@ -22,6 +22,12 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("arrays.resnets", "arrays.heads"), (1, WIDTH)),
     "arrays.told": (0, 1),
     "arrays.time_axis": (1, 3),
+    **dict.fromkeys(("drawing.rows", "policy.updates"), (1, 1000)),
+    **dict.fromkeys(("drawing.eta", "policy.clip"), (0, 1)),
+    "drawing.guidance_scale": (0, 100),
+    "drawing.last": (0, 1000),
+    "policy.pictures": (2, BATCH),
+    "loss.dpo_beta": (0, 1e6),
     "seed": (0, 2**32 - 1),
     "max_aspect": (1, 100),
 }
@@ -91,6 +97,9 @@ def _check_lists(config: Any) -> None:
     if not all(1 <= width <= WIDTH for width in config.hint_channels):
         raise ValueError(f"hint_channels is {list(config.hint_channels)}, widths are 1 to {WIDTH}")
     _check_guidance(config.distillation.guidance)
+    colour = config.reward.colour
+    if len(colour) != 3 or not all(0 <= value <= 255 for value in colour):
+        raise ValueError(f"reward.colour is {list(colour)}, it must be three numbers from 0 to 255")
     if config.warmup_steps + config.decay_steps > config.steps:
         raise ValueError(
             f"warmup_steps {config.warmup_steps} and decay_steps {config.decay_steps} are more "

@@ -166,7 +166,9 @@ def draw_curves(folder: Path) -> None:
         )
         if width > 1:
             axes.plot(steps, losses, color=line.get_color(), alpha=0.2, linewidth=0.7)
-    axes.set(xlabel="step", ylabel="loss", yscale="log")
+    # A loss that is minus a reward has no logarithm.
+    below_zero = any(line.get(name, 0) < 0 for line in lines for name in names)
+    axes.set(xlabel="step", ylabel="loss", yscale="linear" if below_zero else "log")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     with replacing(folder / "loss.png") as part:

@@ -23,7 +23,7 @@ from jaxsd.training.exports import Model, lora_exports, model_exports
 from jaxsd.training.finetune import lora_parts, networks_of, task_over
 from jaxsd.training.loop import Task
 from jaxsd.training.losses import losses_by_noise, noise_like
-from jaxsd.training.step import Metrics
+from jaxsd.training.step import Metrics, make_step
 from jaxsd.training.subtrees import Leaves
 from jaxsd.types import Array, Params
 
@@ -82,9 +82,14 @@ def student_task(config: TrainConfig, model: Model, loss: DenoiserLoss, preset: 
         exports = lora_exports(model.spec, lora.alpha or lora.rank) | exports
     return task._replace(
         frozen=task.frozen | frozen,
-        known=lambda frozen, average: frozen | under("average", average),
+        step=partial(make_step, known=with_average),
         exports=exports,
     )
+
+
+def with_average(frozen: Leaves, average: Leaves) -> Leaves:
+    """What the loss of a student gets as `frozen`: its average is its target."""
+    return frozen | under("average", average)
 
 
 def under(name: str, leaves: Leaves) -> Leaves:

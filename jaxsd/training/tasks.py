@@ -12,11 +12,16 @@ from jaxsd.training.captions import check_captions, pictures_in
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.consistency import consistency_task
 from jaxsd.training.controlnet import controlnet_task
+from jaxsd.training.draft import draft_task
 from jaxsd.training.finetune import check_word, embedding_task, finetune_task, lora_task
 from jaxsd.training.loop import Task, mesh_for
 from jaxsd.training.optimizer import OPTIMIZERS
 from jaxsd.training.packed import read_data, record_files
+from jaxsd.training.policy import ddpo_task
+from jaxsd.training.preferences import dpo_task
 from jaxsd.training.progressive import progressive_task
+from jaxsd.training.prompted import prompts_in
+from jaxsd.training.rewards import check_reward
 from jaxsd.training.scratch import scratch_task
 from jaxsd.training.tiny_autoencoder import tiny_autoencoder_task
 
@@ -30,11 +35,17 @@ TASKS: dict[str, Callable[[TrainConfig], Task]] = {
     "consistency": consistency_task,
     "progressive": progressive_task,
     "tiny-vae": tiny_autoencoder_task,
+    "draft": draft_task,
+    "ddpo": ddpo_task,
+    "dpo": dpo_task,
     "arrays": arrays_task,
 }
 
-CAPTIONED = ("finetune", "lora", "embedding", "controlnet", "consistency", "progressive")
+CAPTIONED = ("finetune", "lora", "embedding", "controlnet", "consistency", "progressive", "dpo")
 """Tasks whose pictures have captions, in folders or in records."""
+
+PROMPTED = ("draft", "ddpo")
+"""Tasks whose data is a file of prompts."""
 
 
 def check_run(config: TrainConfig) -> None:
@@ -47,9 +58,13 @@ def check_run(config: TrainConfig) -> None:
     """
     mesh_for(config)
     if not config.data:
-        raise ValueError("data is empty; give a folder of pictures, or a file of arrays")
+        raise ValueError("data is empty; give a folder of pictures, or a file of arrays or prompts")
     if config.task == "arrays":
         return  # its file is read for the network, and checked then
+    if config.task in PROMPTED:
+        prompts_in(config)
+        check_reward(config.reward, differentiable=config.task == "draft")
+        return
     if config.task not in CAPTIONED:
         rows = pictures_in(Path(config.data))
         if config.task == "unet":

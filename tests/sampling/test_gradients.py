@@ -1,5 +1,7 @@
 """Derivatives through the loop agree with finite differences, and keep little."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -119,6 +121,30 @@ def test_a_derivative_with_remat_keeps_the_states_between_rows_alone() -> None:
 
     state = count * SIZE * 4 * 8  # 2 samples, 5 predictions, x0
     assert kept(True) < 1.5 * state < kept(False)
+
+
+@pytest.mark.release
+def test_the_page_changes_noise_and_prompts_as_it_says() -> None:
+    text = Path("docs/gradients.md").read_text()
+    _, code, *_ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    page: dict[str, Any] = {}
+    exec(code, page)
+    pipe, colour = pipeline(SMALLEST), jnp.float32([0.9, 0.5, 0.1])
+
+    def apart(updates: int) -> float:
+        noise = page["coloured"](pipe, "a red apple", colour, updates)
+        _, context, pictures = page["made_from"](pipe, pipe.order("a red apple", **page["HOW"]))
+        return float(jnp.square(pictures(noise, context).mean((1, 2)) - colour).mean())
+
+    assert apart(4) < 0.95 * apart(0)
+    noise, context, pictures = page["made_from"](pipe, pipe.order("a red apple", **page["HOW"]))
+    wanted = pictures(noise, context)
+    noise, _, pictures = page["made_from"](pipe, pipe.order("", seed=1, **page["HOW"]))
+    errors = [
+        float(jnp.square(pictures(noise, page["inverted"](pipe, wanted, updates)) - wanted).mean())
+        for updates in (0, 4)
+    ]
+    assert errors[1] < 0.95 * errors[0]
 
 
 @pytest.mark.release

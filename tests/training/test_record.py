@@ -2,6 +2,7 @@
 
 import io
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from tensorboardX import record_writer
 
 from jaxsd.training.config import TrainConfig
-from jaxsd.training.record import Record, read_metrics
+from jaxsd.training.record import Record, draw_curves, read_metrics
 
 
 def test_what_is_not_a_number_is_no_number(tmp_path: Path) -> None:
@@ -18,6 +19,15 @@ def test_what_is_not_a_number_is_no_number(tmp_path: Path) -> None:
     record.log(4, {"loss_t000": np.float32("nan")})
     record.close()
     assert read_metrics(tmp_path) == [{"step": 3, "loss": 0.25}]
+    assert (tmp_path / "loss.png").is_file()
+
+
+def test_losses_below_zero_are_drawn(tmp_path: Path) -> None:
+    lines = [{"step": step, "loss": -step} for step in range(3)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no logarithm of what has none
+        draw_curves(tmp_path)
     assert (tmp_path / "loss.png").is_file()
 
 

@@ -13,6 +13,7 @@ from jaxsd.adapters.lora_files import read_lora
 from jaxsd.convert import open_model
 from jaxsd.training.config import DistillationConfig, LoraConfig, TrainConfig, read_config
 from jaxsd.training.loop import Task
+from jaxsd.training.students import with_average
 from jaxsd.training.tasks import task_of
 from jaxsd.types import Array
 
@@ -63,7 +64,7 @@ def test_a_student_learns_from_its_teacher(config: TrainConfig, name: str) -> No
     @jax.value_and_grad
     def slopes(student: dict, average: dict, teacher: dict) -> Array:
         frozen = task.frozen | {f"teacher/{path}": leaf for path, leaf in teacher.items()}
-        return task.loss(student, task.known(frozen, average), batch, jax.random.key(1))[0]
+        return task.loss(student, with_average(frozen, average), batch, jax.random.key(1))[0]
 
     loss, of_student = slopes(own, own, own)
     for path, slope in of_student.items():
