@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +35,7 @@ from jaxsd.training.diffusion import (
 from jaxsd.training.exports import Model, lora_exports, model_exports
 from jaxsd.training.loop import MakeStep, Task
 from jaxsd.training.losses import noising
-from jaxsd.training.step import Metrics, make_step
+from jaxsd.training.step import make_step
 from jaxsd.training.subtrees import Leaves, split
 from jaxsd.types import Array, Params
 

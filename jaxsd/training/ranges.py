@@ -42,6 +42,9 @@ WORDS: dict[str, tuple[str, ...]] = {
 EXPRESSIONS = ("trainable", "lora.targets")
 """Keys of regular expressions."""
 
+WHOLE = ("consistency", "progressive")
+"""Tasks that train leaves of the model in place of a LoRA of rank 0."""
+
 
 def check(config: Any) -> None:
     """Checks a `TrainConfig`.
@@ -97,6 +100,11 @@ def _check_lists(config: Any) -> None:
     if not all(1 <= width <= WIDTH for width in config.hint_channels):
         raise ValueError(f"hint_channels is {list(config.hint_channels)}, widths are 1 to {WIDTH}")
     _check_guidance(config.distillation.guidance)
+    if config.lora.rank == 0 and config.task not in WHOLE:
+        raise ValueError(
+            f"lora.rank is 0, which trains students whole (task {' or '.join(WHOLE)}); "
+            "set 1 or more"
+        )
     colour = config.reward.colour
     if len(colour) != 3 or not all(0 <= value <= 255 for value in colour):
         raise ValueError(f"reward.colour is {list(colour)}, it must be three numbers from 0 to 255")
