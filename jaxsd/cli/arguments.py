@@ -29,7 +29,7 @@ COMMANDS = {
     "map": "pictures laid out by likeness, and which are nearly the same",
     "merge": "a model with LoRAs merged, or made of other models",
     "pack": "an image folder as ArrayRecord files, to train on",
-    "parity": "a model's numbers beside PyTorch's: modules, steps and pictures",
+    "parity": "a model's numbers beside PyTorch's",
     "score": "numbers of quality over a folder of pictures",
     "serve": "pictures over HTTP, for other programs and in a browser",
     "train": "run or resume a training run",

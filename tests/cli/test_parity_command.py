@@ -18,7 +18,7 @@ from jaxsd.cli.main import run
         (["--tolerance", "-1"], "--tolerance -1 is out of range"),
         (["--theirs", "emoji"], "--theirs emoji has networks of other sizes than "),
         (["--theirs", "nothing"], "no model at nothing"),
-        ([], "this needs the package torch: pip install 'jaxsd[parity]'"),
+        ([], "pip install 'jaxsd[parity]'"),
         (["--against", "ldm"], "this needs the package torch: pip install 'jaxsd[parity]'"),
     ],
 )

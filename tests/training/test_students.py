@@ -129,8 +129,8 @@ def test_what_can_not_be_distilled_gets_one_line(config: TrainConfig) -> None:
     for guidance in ((0.5,), (1.0, 2.0, 3.0), (float("nan"),)):
         with pytest.raises(ValueError, match=r"distillation.guidance is .* 1 to 1000"):
             replace(config, distillation=DistillationConfig(guidance=guidance))
-    with pytest.raises(ValueError, match="LoRA rank 0 is below 1"):
-        task_of(replace(config, task="lora", lora=LoraConfig(rank=0)))
+    with pytest.raises(ValueError, match=r"lora.rank is 0, which trains students whole"):
+        replace(config, task="lora", lora=LoraConfig(rank=0))
 
 
 @pytest.mark.release
