@@ -138,15 +138,8 @@ def files(tmp_path_factory: pytest.TempPathFactory, model: Path) -> dict[str, Pa
     return made
 
 
-RARELY = ("twice", "sag", "seg", "source", "seen", "clip", "depth", "changed", "varied")
-"""Commands whose features other tests in CI draw with, through Python."""
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(one, marks=[pytest.mark.release] if one in RARELY else []) for one in COMMANDS],
-)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_makes_a_picture_that_says_what_was_given(
     name: str,
     files: dict[str, Path],
