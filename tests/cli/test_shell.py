@@ -116,8 +116,12 @@ def test_ctrl_c_where_exceptions_are_lost(program, status, printed, tmp_path):
         "import contextlib, signal\n"
         "with contextlib.suppress(KeyboardInterrupt): signal.raise_signal(signal.SIGINT)\n"
     )
+    begun = (  # a shell's & ignores it
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from jaxsd.cli.start import listen; listen()\n"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", f"from jaxsd.cli.start import listen; listen()\n{program}"],
+        [sys.executable, "-c", begun + program],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
         capture_output=True,
         timeout=50,
