@@ -51,6 +51,7 @@ from jaxsd.sampling.features.areas import Area, Areas
 from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.features.ip_adapter import ImagePrompts
 from jaxsd.sampling.features.motion import Clip
+from jaxsd.sampling.features.sag import blur_of
 from jaxsd.sampling.features.sight import Noising, Sight
 from jaxsd.sampling.features.windows import Windows
 from jaxsd.sampling.program import Given, Networks, Texts
@@ -292,7 +293,8 @@ def perturbing(count: int, scale: float = 2.0, of: int = 1) -> Asked:
 
 
 def blurring(count: int, *, rows: tuple[bool, ...] = (True, True, True)) -> Asked:
-    column = np.tile(np.array(rows)[:, None], count)
+    column = np.float32(rows)[:, None, None] * blur_of(1.0)
+    column = np.repeat(column, count, axis=1)
     return with_feature(perturbing(count, of=0), "sag", column=column)
 
 

@@ -450,6 +450,7 @@ def test_what_changes_the_program_changes_the_bucket(changes: dict[str, Any]) ->
         {"composite": False},
         {"preprocessor": "canny"},
         {"reference_strength": 0.9},
+        {"sag_sigma": 2.0},
     ],
     ids=str,
 )

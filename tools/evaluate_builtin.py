@@ -151,6 +151,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--reuse", type=int, default=1, metavar="N")
     parser.add_argument("--taesd", metavar="FOLDER", help="a tiny autoencoder to decode with")
+    parser.add_argument("--dtype", default="float32", help="as jaxsd generate has it, also int8")
+    parser.add_argument("--vae-tile", type=int, default=0, metavar="PIXELS", help="0: no tiles")
     parser.add_argument("--controlnet", help="for edges, such as emoji-edges: does it obey?")
     parser.add_argument("--edges", type=int, default=32, help="pictures of each kind for it")
     parser.add_argument("--batch-size", type=int, default=8)
@@ -159,7 +161,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def report(args: argparse.Namespace) -> str:
     """Asks, scores and writes the report; returns its table."""
-    pipe = jaxsd.load(args.model, taesd=args.taesd)
+    pipe = jaxsd.load(args.model, args.dtype, taesd=args.taesd)
     scale = pipe.spec.guidance_scale if args.guidance_scale is None else args.guidance_scale
     settings = {
         "steps": args.steps,
@@ -169,6 +171,7 @@ def report(args: argparse.Namespace) -> str:
         "guidance_scale": scale,
         "guidance_interval": tuple(args.guidance_interval),
         "reuse": args.reuse,
+        "vae_tile": args.vae_tile,
     }
     generate = generator(pipe, args.batch_size, **settings)
     scores = evaluate(generate, args.dataset, concepts=args.concepts, composed=args.composed)
@@ -183,6 +186,7 @@ def report(args: argparse.Namespace) -> str:
     summary = {
         "model": args.model,
         "taesd": args.taesd,
+        "dtype": args.dtype,
         "controlnet": args.controlnet,
         "settings": settings,
         "scores": [score._asdict() for score in scores],

@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxsd.config import ModelSpec
 from jaxsd.convert.ip_adapter import cross_attentions
+from jaxsd.sampling.features.sag import blur_of
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import plus_plus
 from jaxsd.settings import OPTIONS, Control, Settings, of_drawing, scale_of
@@ -178,6 +179,12 @@ def columns_of(
             ]
             found[name] = np.stack(images, axis=1)
     return found
+
+
+def perturbed_column(name: str, settings: Sequence[Settings], rows: int) -> np.ndarray:
+    """The column of "pag" or "seg", True [S, B], or of "sag", weights of its blur [S, B, n]."""
+    own = [blur_of(one.sag_sigma) if name == "sag" else np.True_ for one in settings]
+    return np.stack([own] * rows)
 
 
 def _preceded(rows: np.ndarray, count: int, mode: str) -> np.ndarray:

@@ -8,7 +8,13 @@ import numpy as np
 
 from jaxsd.canvases import Canvas
 from jaxsd.config import ModelSpec
-from jaxsd.pipeline.columns import GUIDED, columns_of, encodes_picture, lengthened
+from jaxsd.pipeline.columns import (
+    GUIDED,
+    columns_of,
+    encodes_picture,
+    lengthened,
+    perturbed_column,
+)
 from jaxsd.pipeline.draws import first_draws, fresh_noise
 from jaxsd.pipeline.given_features import (
     channels_of,
@@ -124,7 +130,7 @@ def runs_of(spec: ModelSpec, settings: Sequence[Settings]) -> tuple[Step, ...]:
             own = {name: column for name, column in own.items() if name not in GUIDED}
         own |= live(branches, run)._asdict()
         if away is not None and run.live[-1] == branches.which.shape[-1] - 1:
-            own[away] = np.ones((run.end - run.first, len(settings)), bool)
+            own[away] = perturbed_column(away, settings, run.end - run.first)
         if settings[0].reuse > 1:
             refresh = refreshed_rows(settings[0].reuse, run.end - run.first)
             own["reuse"] = np.tile(refresh[:, None], len(settings))

@@ -197,6 +197,13 @@ class Settings:
         shared=True,
         metavar="SCALE",
     )
+    sag_sigma: float = option(
+        1.0,
+        "standard deviation of that blur, in pixels of the latents; ComfyUI has 2",
+        low=0.1,
+        high=10,
+        metavar="PIXELS",
+    )
     freeu: tuple[float, ...] = option(
         (1.0, 1.0, 1.0, 1.0),
         "FreeU: factors of the U-Net's deepest features and of the skips beside them, such as 1.3 "

@@ -8,13 +8,14 @@ import numpy as np
 
 from jaxsd.config.autoencoders import scaled, unscaled
 from jaxsd.pipeline.batches import image_keys
-from jaxsd.pipeline.columns import columns_of
+from jaxsd.pipeline.columns import columns_of, perturbed_column
 from jaxsd.pipeline.drawing import Programs, steps
 from jaxsd.pipeline.order import Order
 from jaxsd.sampling import Row, Step, first_non_finite, rows_of
 from jaxsd.sampling.program import Given
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import Guidance, live, perturbed, plus_plus, runs, together
+from jaxsd.settings import perturbation
 from jaxsd.workflow import arrays
 from jaxsd.workflow.dividing import areas_of
 from jaxsd.workflow.levels import is_plus_plus, table_of, trained_levels
@@ -85,7 +86,8 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     batch, height, width, _ = samples.shape
     unit = model.spec.vae.downscale
     size = (height * unit, width * unit)
-    sides = arrays.sides_of(positive, negative, cfg, plus_plus=cfg_pp)
+    keeps = cfg_pp or perturbation(model.settings) == "sag"
+    sides = arrays.sides_of(positive, negative, cfg, plus_plus=keeps)
     if asked.guider.weights is not None:
         sides = arrays.three_sides_of(asked.guider)
     hints = arrays.hints_of(sides)
@@ -140,7 +142,10 @@ def _parts(guider: Guider) -> tuple[Any, ...]:
 def _check_together(
     model: Model, sides: arrays.Sides, hints: Sequence[Any], *, divided: bool, cfg_pp: bool
 ) -> None:
-    pag = model.settings.pag > 0
+    away = perturbation(model.settings)
+    pag, sag = away == "pag", away == "sag"
+    if sag and len(sides.negative) != 1:
+        raise ValueError("SelfAttentionGuidance needs one negative text; take KSampler or CFGGuider")
     three = sides.weights is not None
     cropped = any(one.area is not None or one.bounds for one in sides.branches)
     for is_one, one, is_other, other in (
@@ -152,6 +157,10 @@ def _check_together(
         (three, "DualCFGGuider", divided, "areas, masks or ranges of texts"),
         (three, "DualCFGGuider", cfg_pp, "a sampler of CFG++"),
         (three, "DualCFGGuider", pag, "PerturbedAttentionGuidance"),
+        (sag, "SelfAttentionGuidance", divided, "areas, masks or ranges of texts"),
+        (sag, "SelfAttentionGuidance", cfg_pp, "a sampler of CFG++"),
+        (sag, "SelfAttentionGuidance", three, "DualCFGGuider"),
+        (sag, "SelfAttentionGuidance", model.settings.pag > 0, "PerturbedAttentionGuidance"),
         (three, "DualCFGGuider", model.settings.guidance_rescale > 0, "RescaleCFG"),
     ):
         if is_one and is_other:
@@ -207,19 +216,21 @@ def _runs(
     batch: int,
 ) -> tuple[Step, ...]:
     """The rows in runs without branches that count in none of their rows."""
-    pag = model.settings.pag
-    if pag:
-        guidance = perturbed(guidance, pag, len(sides.negative), (0, table.rows))
-    branches = together([guidance] * batch, last=int(pag > 0))
+    away, of = perturbation(model.settings), len(sides.negative)
+    if away is not None:
+        of = 0 if away == "sag" else of
+        scale = getattr(model.settings, away)
+        guidance = perturbed(guidance, scale, of, (0, table.rows))
+    branches = together([guidance] * batch, last=int(away is not None))
     rows, parts = rows_of([table] * batch), []
-    for run in runs(branches):
+    for run in runs(branches, last_needs_first=away == "sag"):
         part = slice(run.first, run.end)
         own = {name: column[part] for name, column in columns.items()}
         if "controlnet" in own:
-            sources = [min(k, len(sides.branches) - 1) for k in run.live]
+            sources = [k if k < len(sides.branches) else of for k in run.live]
             own["controlnet"] = own["controlnet"][..., sources]
-        if pag and run.live[-1] == branches.which.shape[-1] - 1:
-            own["pag"] = np.ones((run.end - run.first, batch), bool)
+        if away is not None and run.live[-1] == branches.which.shape[-1] - 1:
+            own[away] = perturbed_column(away, [model.settings] * batch, run.end - run.first)
         if sides.negative and 0 not in run.live:
             own.pop("momentum", None)
         parts.append(_step(Row(*(one[part] for one in rows)), own, live(branches, run)))

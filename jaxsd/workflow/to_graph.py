@@ -14,6 +14,7 @@ EXPRESSED = (
     *("prompt", "negative_prompt", "seed", "sampler", "steps", "guidance_scale", "width"),
     *("height", "image", "strength", "mask", "lora", "control", "clip_skip", "hires"),
     *("hires_strength", "hires_steps", "hires_upscaler", "freeu", "freeu_version", "pag"),
+    *("sag", "sag_sigma"),
     *("batch_place", "noise", "prompt_weights", "preset", "image_guidance_scale", "vae_tile"),
 )
 """Options that a graph has, or that change nothing where it is drawn."""
@@ -109,6 +110,9 @@ def _with_features(made: Made, settings: Settings, model: list[Any]) -> list[Any
         model = [made.add(kind, model=model, **factors), 0]
     if settings.pag:
         model = [made.add("PerturbedAttentionGuidance", model=model, scale=settings.pag), 0]
+    if settings.sag:
+        blur = {"scale": settings.sag, "blur_sigma": settings.sag_sigma}
+        model = [made.add("SelfAttentionGuidance", model=model, **blur), 0]
     return model
 
 

@@ -49,7 +49,7 @@ COMMANDS = {
     "picture": "generate cat --image {cat} --strength 0.9 --mask {mask} --mask-blur 1 "
     "--no-composite --cfg-pp --sampler euler --guidance-scale 0.6 --variation-seed 7 "
     "--variation-strength 0.5 --seed-resize 16 16 --seamless x",
-    "sag": "generate cat --sag 0.75 --refiner {model} --refiner-start 0.5",
+    "sag": "generate cat --sag 0.75 --sag-sigma 2 --refiner {model} --refiner-start 0.5",
     "seg": "generate cat --seg 3 --reference {cat} --reference-strength 0.4",
     "source": 'generate cat --image {cat} --source-prompt "a dog" --sampler bdia '
     "--control {cat}:{net}:0.5 --control-mode prompt",

@@ -476,3 +476,43 @@ def test_guidance_between_three_texts(place: Workspace, twin: Twin) -> None:
     noise = noise_of(SEED, (1, 4, 8, 9))
     x, _ = twin.begun(noise, torch.zeros_like(noise), sigmas[0])
     same(images, euler(run, x, sigmas), twin)
+
+
+def test_guidance_away_from_a_blurred_picture(place: Workspace, twin: Twin) -> None:
+    """`SelfAttentionGuidance`: x0 of the negative text, blurred where its pixels are looked at."""
+    nodes = {
+        "5": {"batch_size": 1},
+        "20": {
+            "class_type": "SelfAttentionGuidance",
+            "model": ["4", 0],
+            "scale": 0.8,
+            "blur_sigma": 1.7,
+        },
+        "3": {"model": ["20", 0]},
+    }
+    images = drawn(place, **nodes)
+    red, blue = twin.text(RED), twin.text(BLUE)
+    layer = twin.pipe.unet.mid_block.attentions[0].transformer_blocks[0].attn1
+    ramp = torch.exp(-0.5 * (torch.arange(-4, 5) / 1.7) ** 2)
+    kernel = torch.outer(ramp, ramp) / ramp.sum() ** 2
+    seen = []
+    hook = layer.register_forward_pre_hook(lambda _, given, also: seen.append(given[0]), with_kwargs=True)
+
+    def run(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        cond, uncond = twin.x0(x, sigma, red), twin.x0(x, sigma, blue)
+        q, k = (layer.head_to_batch_dim(one(seen[-1])) for one in (layer.to_q, layer.to_k))
+        looked_at = layer.get_attention_scores(q, k).mean(0).sum(0) > 1
+        size = [one // 2 ** (len(twin.pipe.unet.config.block_out_channels) - 1) for one in x.shape[2:]]
+        size = [-(-one // 1) for one in size]
+        mask = sized(looked_at.reshape(1, 1, *size).float(), *x.shape[2:], "nearest")
+        wide = torch.nn.functional.pad(uncond, (4, 4, 4, 4), mode="reflect")
+        blurred = torch.nn.functional.conv2d(wide, kernel.expand(4, 1, 9, 9), groups=4)
+        worse = blurred * mask + uncond * (1 - mask)
+        return uncond + CFG * (cond - uncond) + 0.8 * (worse - twin.x0(worse + x - uncond, sigma, blue))
+
+    sigmas = twin.karras(4)
+    noise = noise_of(SEED, (1, 4, 8, 9))
+    x, _ = twin.begun(noise, torch.zeros_like(noise), sigmas[0])
+    made = euler(run, x, sigmas)
+    hook.remove()
+    same(images, made, twin)

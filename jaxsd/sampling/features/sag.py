@@ -19,21 +19,31 @@ from jaxsd.sampling.loop import Memory, Row, Step, denoised, per_image
 from jaxsd.types import Array, Params
 
 RADIUS = 4
-"""Of the blur, whose standard deviation is 1 pixel of the latents."""
+"""Of the blur, in pixels of the latents."""
+
+
+def blur_of(sigma: float) -> np.ndarray:
+    """The weights [9] float32 of a Gaussian blur with a standard deviation of `sigma` pixels."""
+    kernel = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / sigma) ** 2)
+    return np.float32(kernel / kernel.sum())
 
 
 def wrap(networks: Networks, params: Params, held: None, unet: UNetCall) -> UNetCall:
-    """Blurs what the last branch of each image sees, in rows that the column `sag` [B] names."""
+    """Blurs what the last branch of each image sees, by the weights in the column `sag` [B, 9].
+
+    Rows whose weights are 0 are not changed.
+    """
     halvings = len(networks.unet.config.levels) - 1
 
     def changed(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
-        rows, kept = step.columns["sag"], {}
+        kernels, kept = step.columns["sag"], {}
+        rows = kernels.any(axis=-1)
         first, last = _split(call, len(rows))
         with attention_by(partial(_kept, kept)):
             answer, memory = unet(first, _seen(step, slice(None, -1)), memory)
         output = _images(answer.output, len(rows))[:, 0]
         looked_at = _looked_at(*(_images(a, len(rows))[:, 0] for a in kept["q, k"]))
-        blurred = _degraded(last.x, output, looked_at, step.row, halvings)
+        blurred = _degraded(last.x, output, looked_at, step.row, halvings, kernels)
         x = jnp.where(rows[:, None, None, None], blurred, last.x)
         more, memory = unet(last._replace(x=x), _seen(step, slice(-1, None)), memory)
         return jax.tree.map(partial(_together, len(rows)), answer, more), memory
@@ -42,9 +52,11 @@ def wrap(networks: Networks, params: Params, held: None, unet: UNetCall) -> UNet
 
 
 def _seen(step: Step, branches: slice) -> Step:
-    """The step of some branches: features ask which texts a call sees."""
-    which = step.columns["which"][:, branches]
-    return step._replace(columns=step.columns | {"which": which})
+    """The step of some branches: features ask which texts a call sees, and weights of each."""
+    columns = step.columns | {"which": step.columns["which"][:, branches]}
+    if "controlnet" in columns and columns["controlnet"].ndim > 2:
+        columns["controlnet"] = columns["controlnet"][..., branches]
+    return step._replace(columns=columns)
 
 
 def _kept(
@@ -63,7 +75,9 @@ def _looked_at(q: Array, k: Array) -> Array:
     return weights.mean(axis=1).sum(axis=1) > 1
 
 
-def _degraded(x: Array, output: Array, looked_at: Array, row: Row, halvings: int) -> Array:
+def _degraded(
+    x: Array, output: Array, looked_at: Array, row: Row, halvings: int, kernels: Array
+) -> Array:
     """Network inputs [B, h, w, c] whose x0 is blurred where it is looked at (equation 13)."""
     height, width = x.shape[1:3]
     low, wide = (-(-side // 2**halvings) for side in (height, width))
@@ -72,19 +86,17 @@ def _degraded(x: Array, output: Array, looked_at: Array, row: Row, halvings: int
     alpha, sigma = per_image(row.c_in, row.level).T
     x0 = denoised(x, output, row)
     noise = per_image(1 / sigma, x - per_image(alpha, x0))
-    return per_image(alpha, jnp.where(mask, _blurred(x0), x0)) + per_image(sigma, noise)
+    return per_image(alpha, jnp.where(mask, _blurred(x0, kernels), x0)) + per_image(sigma, noise)
 
 
-def _blurred(x: Array) -> Array:
-    """A Gaussian blur of nine pixels along each side, mirrored at the borders."""
-    kernel = np.exp(-0.5 * np.arange(-RADIUS, RADIUS + 1) ** 2)
-    kernel = np.float32(kernel / kernel.sum())
+def _blurred(x: Array, kernels: Array) -> Array:
+    """A blur by weights [B, 9] along each side, mirrored at the borders."""
     for axis in (1, 2):
         sides = [(RADIUS, RADIUS) if i == axis else (0, 0) for i in range(4)]
         wide, count = jnp.pad(x, sides, mode="reflect"), x.shape[axis]
         x = sum(
-            weight * jax.lax.slice_in_dim(wide, i, i + count, axis=axis)
-            for i, weight in enumerate(kernel)
+            per_image(kernels[:, i], jax.lax.slice_in_dim(wide, i, i + count, axis=axis))
+            for i in range(2 * RADIUS + 1)
         )
     return x
 

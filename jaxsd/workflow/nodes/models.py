@@ -50,6 +50,23 @@ def perturbed_attention_guidance(
     return model.changed(pag=scale)
 
 
+@node("SelfAttentionGuidance", "MODEL")
+def self_attention_guidance(
+    *,
+    model: MODEL,
+    scale: Annotated[float, Range(-2, 5)] = 0.5,
+    blur_sigma: Annotated[float, Range(0.1, 10)] = 2.0,
+) -> Model:
+    """Guidance away from a picture that is blurred where its pixels are looked at.
+
+    Raises:
+      ValueError: a model that does not predict the noise.
+    """
+    if model.spec.prediction != "epsilon" or model.distilled:
+        raise ValueError("SelfAttentionGuidance is here for models that predict the noise; bypass it")
+    return model.changed(sag=scale, sag_sigma=blur_sigma)
+
+
 @node("RescaleCFG", "MODEL")
 def rescale_cfg(*, model: MODEL, multiplier: Percent = 0.7) -> Model:
     """Guided pictures get the text's own contrast back, measured by v as in ComfyUI.
