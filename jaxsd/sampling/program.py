@@ -169,6 +169,12 @@ def encode_images(networks: Networks, params: Params, images: Array) -> Array:
     return per_device(networks.mesh, partial(mean_of, networks), in_specs, IMAGES)(params, images)
 
 
+@partial(jax.jit, static_argnames="networks")
+def seen(networks: Networks, params: Params, images: Array) -> Array:
+    """Pictures [B, s, s, 3], preprocessed as for CLIP, to embeddings [B, d]; on one device."""
+    return networks.vision.apply({"params": params["vision"]}, images).embedding
+
+
 def _encode(networks: Networks, params: Params, given: Given) -> tuple[Conditions, State]:
     texts = given.texts
     if isinstance(texts, Texts):

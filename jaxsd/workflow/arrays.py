@@ -17,6 +17,7 @@ from jaxsd.sampling.features.channels import Channels
 from jaxsd.sampling.texts import Encoded
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import Guidance
+from jaxsd.types import Array
 from jaxsd.workflow.levels import sigma_at
 from jaxsd.workflow.resizing import nearest_centred, resized
 from jaxsd.workflow.values import Conditions, Guider, Hint, Model
@@ -66,8 +67,8 @@ def three_sides_of(guider: Guider) -> Sides:
     return sides._replace(negative=sides.negative[:first], middle=middle, weights=guider.weights)
 
 
-def texts_of(sides: Sides, batch: int) -> Encoded:
-    """Contexts [B, M, L, d] and pooled texts, [B, M, p] or None, of all branches.
+def texts_of(sides: Sides, batch: int, pooled: Sequence[Array | None]) -> Encoded:
+    """Contexts [B, M, L, d] and `pooled` texts, [B, M, p] or None, of all branches.
 
     Texts of different lengths are repeated up to a common one, which leaves attention as it was.
     """
@@ -76,10 +77,10 @@ def texts_of(sides: Sides, batch: int) -> Encoded:
     contexts = [
         np.tile(np.asarray(one.context), (1, length // one.context.shape[1], 1)) for one in branches
     ]
-    pooled = None
-    if all(one.pooled is not None for one in branches):
-        pooled = _batched([np.asarray(one.pooled) for one in branches], batch)
-    return Encoded(_batched(contexts, batch), pooled)
+    whole = None
+    if all(one is not None for one in pooled):
+        whole = _batched([np.asarray(one) for one in pooled], batch)
+    return Encoded(_batched(contexts, batch), whole)
 
 
 def _batched(arrays: Sequence[np.ndarray], batch: int) -> np.ndarray:

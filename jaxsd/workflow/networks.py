@@ -14,18 +14,19 @@ from jaxsd.convert.files.tensors import load as load_tensors
 from jaxsd.executables import Executables
 from jaxsd.memory import check_drawing
 from jaxsd.models import ControlNet as ControlNetwork
+from jaxsd.models.clip_vision import VisionEncoder
 from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.parallel import placing
 from jaxsd.pipeline import Pipeline, load, with_controlnet
 from jaxsd.pipeline.batches import image_keys
 from jaxsd.pipeline.drawing import Programs
 from jaxsd.pipeline.forms import changed
-from jaxsd.sampling.program import Given, decode, encode, encode_images
+from jaxsd.sampling.program import Given, Networks, decode, encode, encode_images, seen
 from jaxsd.sampling.texts import Interpolated, Texts
 from jaxsd.settings import Settings
 from jaxsd.types import Params
 from jaxsd.workflow.prompts import chunks
-from jaxsd.workflow.values import Clip, Condition, ControlNet, Hint, Model, Vae
+from jaxsd.workflow.values import Clip, ClipVision, Condition, ControlNet, Hint, Model, Vae
 
 PLAIN = Settings()
 
@@ -54,11 +55,37 @@ def read_model(
 def parts_of(pipe: Pipeline) -> tuple[Model, Clip, Vae]:
     """The three parts of a model that is in memory."""
     spec, run, dtype = pipe.spec, pipe.programs, pipe.dtype
+    normalizer = pipe.params.get("normalizer")
     return (
-        Model(spec, pipe.params["unet"], run, dtype),
+        Model(spec, pipe.params["unet"], run, dtype, normalizer=normalizer),
         Clip(spec, {"text": pipe.params["text"]}, pipe.tokenizers, run, dtype),
         Vae(spec, pipe.params["vae"], run, dtype),
     )
+
+
+def read_sighted(
+    source: str, dtype: str, run: Executables, reading: Mapping[str, Any]
+) -> tuple[Model, Clip, Vae, ClipVision]:
+    """The three parts of an unCLIP model, and its vision tower; otherwise as `read_model`.
+
+    Raises:
+      ValueError: another model.
+    """
+    spec = open_model(source, **reading).spec
+    check_kind(spec, source)
+    if spec.sight is None:
+        raise ValueError(f"{source} is no unCLIP model; take CheckpointLoaderSimple")
+    pipe = load(source, dtype, programs=run, **reading)
+    vision = ClipVision(spec.sight.vision, pipe.params["vision"], run, pipe.dtype)
+    return *parts_of(pipe), vision
+
+
+def embedded(vision: ClipVision, pixels: np.ndarray) -> np.ndarray:
+    """The embeddings [B, d] of pictures [B, s, s, 3] that are prepared for a CLIP."""
+    network = VisionEncoder(vision.config, jnp.dtype(vision.dtype))
+    networks = Networks(None, None, (), vision=network)
+    programs = Programs(networks, {"vision": vision.params}, vision.run)
+    return np.asarray(programs(seen, images=jnp.float32(pixels)))
 
 
 def check_kind(spec: ModelSpec, source: str) -> None:
@@ -67,8 +94,8 @@ def check_kind(spec: ModelSpec, source: str) -> None:
         kind = "a model of continuous noise (EDM)"
     elif spec.unet.sees in ("small", "depth"):
         kind = f"{spec.family}, which sees another picture beside the latents"
-    elif spec.sight is not None:
-        kind = "a model that draws variations of a picture"
+    elif spec.sight is not None and spec.sight.noise is None:
+        kind = "a model that draws variations of a picture without a text"
     elif spec.unet.guidance_dim is not None:
         kind = "an LCM that takes the guidance scale as an input"
     else:

@@ -22,6 +22,7 @@ from jaxsd.workflow.levels import is_plus_plus, table_of, trained_levels
 from jaxsd.workflow.networks import programs_of, with_hints
 from jaxsd.workflow.noises import later_noises
 from jaxsd.workflow.resizing import resized
+from jaxsd.workflow.sights import check_shows, labels_of, pooled_of
 from jaxsd.workflow.values import Guider, Latent, Model, Sampler
 from jaxsd.workflow.workspace import Workspace
 
@@ -99,7 +100,10 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     if latent.mask is not None:
         mask = arrays.repeated(resized(latent.mask[..., None], height, width, "bilinear"), batch)
     _check_together(model, sides, hints, divided=divided, cfg_pp=cfg_pp)
+    check_shows(model.spec, sides)
     features: dict[str, Any] = arrays.channels_of(model.spec, sides, samples, mask)
+    if model.spec.sight is not None:
+        features["sight"] = labels_of(model, sides, asked.seed, batch)
     columns = _columns(model, cfg, table, batch)
     if hints:
         features["controlnet"] = arrays.hint_images(hints, batch, *size)
@@ -115,7 +119,7 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     if table.noise.any():
         columns["fresh"] = _fresh(workspace.noise, asked.seed, table, samples.shape)
     given = Given(
-        texts=arrays.texts_of(sides, batch),
+        texts=arrays.texts_of(sides, batch, [pooled_of(one, asked.seed) for one in sides.branches]),
         time_ids=arrays.time_ids(model.spec, sides, batch, size),
         guidance=np.full(batch, cfg, np.float32),
         start=np.tile(table.start, (batch, 1)),
@@ -145,7 +149,7 @@ def _check_together(
     away = perturbation(model.settings)
     pag, sag = away == "pag", away == "sag"
     if sag and len(sides.negative) != 1:
-        raise ValueError("SelfAttentionGuidance needs one negative text; take KSampler or CFGGuider")
+        raise ValueError("SelfAttentionGuidance needs one negative text, as KSampler has it")
     three = sides.weights is not None
     cropped = any(one.area is not None or one.bounds for one in sides.branches)
     for is_one, one, is_other, other in (

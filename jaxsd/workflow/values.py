@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from jaxsd.config import ModelSpec
+from jaxsd.config import ModelSpec, VisionConfig
 from jaxsd.executables import Executables
 from jaxsd.settings import Settings
 from jaxsd.text import Tokenizer
@@ -24,6 +24,7 @@ class Model:
       settings: the options of features, such as FreeU.
       distilled: whether its levels and outputs are those of an LCM.
       differential: whether a mask says how much changes.
+      normalizer: mean and deviation of the embeddings that an unCLIP is told; None for others.
     """
 
     spec: ModelSpec
@@ -33,6 +34,7 @@ class Model:
     settings: Settings = field(default_factory=Settings)
     distilled: bool = False
     differential: bool = False
+    normalizer: Params | None = None
 
     def changed(self, **options: Any) -> "Model":
         """The model with other options of features."""
@@ -59,6 +61,31 @@ class Vae:
     params: Params
     run: Executables
     dtype: str
+
+
+@dataclass(frozen=True, eq=False)
+class ClipVision:
+    """The vision tower of a CLIP."""
+
+    config: VisionConfig
+    params: Params
+    run: Executables
+    dtype: str
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a CLIP sees in pictures.
+
+    Attributes:
+      embeds: [B, d] float32; what they tell is added up.
+      strength: factor.
+      noise: share of all levels of noise that is added, 0 to 1.
+    """
+
+    embeds: np.ndarray
+    strength: float
+    noise: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +131,7 @@ class Condition:
       end: and at which it ends.
       sizes: numbers beside XL's text, by ComfyUI's names.
       concat: latents and mask that the U-Net sees behind its input, by name.
+      seen: pictures that an unCLIP is told of, or XL in place of the pooled text.
     """
 
     context: Array
@@ -119,6 +147,7 @@ class Condition:
     end: float = 1.0
     sizes: Mapping[str, float] = field(default_factory=dict)
     concat: Mapping[str, np.ndarray] = field(default_factory=dict)
+    seen: tuple[Seen, ...] = ()
 
 
 Conditions = tuple[Condition, ...]
@@ -181,6 +210,9 @@ IMAGE = Annotated[np.ndarray, Kind("IMAGE")]
 MASK = Annotated[np.ndarray, Kind("MASK")]
 """[B, H, W] float32 in [0, 1], 1 where to draw."""
 CONTROL_NET = Annotated[ControlNet, Kind("CONTROL_NET")]
+CLIP_VISION = Annotated[ClipVision, Kind("CLIP_VISION")]
+CLIP_VISION_OUTPUT = Annotated[np.ndarray, Kind("CLIP_VISION_OUTPUT")]
+"""[B, d] float32, embeddings of pictures."""
 UPSCALE_MODEL = Annotated[Any, Kind("UPSCALE_MODEL")]
 SAMPLER = Annotated[Sampler, Kind("SAMPLER")]
 SIGMAS = Annotated[np.ndarray, Kind("SIGMAS")]

@@ -22,6 +22,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "embeddings": ("embeddings",),
     "controlnet": ("controlnet", "t2i_adapter"),
     "upscale_models": ("upscale_models",),
+    "clip_vision": ("clip_vision",),
     "hypernetworks": ("hypernetworks",),
     "diffusers": ("diffusers",),
 }

@@ -24,8 +24,6 @@ NOT_HERE = {
     "cog_photomaker_api": "PhotoMakerEncode, PhotoMakerLoader",
     "hypernetwork_example": "HypernetworkLoader",
     "gligen_textbox_example": "GLIGENLoader, GLIGENTextBoxApply",
-    "sdxl_revision_text_prompts": "CLIPVisionEncode, CLIPVisionLoader, unCLIPConditioning",
-    "unclip_example": "CLIPVisionEncode, unCLIPCheckpointLoader, unCLIPConditioning",
 }
 """Files with core nodes whose networks are not here."""
 SMALLER = {

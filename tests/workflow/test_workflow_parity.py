@@ -478,6 +478,7 @@ def test_guidance_between_three_texts(place: Workspace, twin: Twin) -> None:
     same(images, euler(run, x, sigmas), twin)
 
 
+@pytest.mark.release
 def test_guidance_away_from_a_blurred_picture(place: Workspace, twin: Twin) -> None:
     """`SelfAttentionGuidance`: x0 of the negative text, blurred where its pixels are looked at."""
     nodes = {
@@ -496,19 +497,20 @@ def test_guidance_away_from_a_blurred_picture(place: Workspace, twin: Twin) -> N
     ramp = torch.exp(-0.5 * (torch.arange(-4, 5) / 1.7) ** 2)
     kernel = torch.outer(ramp, ramp) / ramp.sum() ** 2
     seen = []
-    hook = layer.register_forward_pre_hook(lambda _, given, also: seen.append(given[0]), with_kwargs=True)
+    hook = layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    halvings = len(twin.pipe.unet.config.block_out_channels) - 1
 
     def run(x: torch.Tensor, sigma: float) -> torch.Tensor:
         cond, uncond = twin.x0(x, sigma, red), twin.x0(x, sigma, blue)
         q, k = (layer.head_to_batch_dim(one(seen[-1])) for one in (layer.to_q, layer.to_k))
         looked_at = layer.get_attention_scores(q, k).mean(0).sum(0) > 1
-        size = [one // 2 ** (len(twin.pipe.unet.config.block_out_channels) - 1) for one in x.shape[2:]]
-        size = [-(-one // 1) for one in size]
-        mask = sized(looked_at.reshape(1, 1, *size).float(), *x.shape[2:], "nearest")
+        small = [-(-side // 2**halvings) for side in x.shape[2:]]
+        mask = sized(looked_at.reshape(1, 1, *small).float(), *x.shape[2:], "nearest")
         wide = torch.nn.functional.pad(uncond, (4, 4, 4, 4), mode="reflect")
         blurred = torch.nn.functional.conv2d(wide, kernel.expand(4, 1, 9, 9), groups=4)
         worse = blurred * mask + uncond * (1 - mask)
-        return uncond + CFG * (cond - uncond) + 0.8 * (worse - twin.x0(worse + x - uncond, sigma, blue))
+        away = worse - twin.x0(worse + x - uncond, sigma, blue)
+        return uncond + CFG * (cond - uncond) + 0.8 * away
 
     sigmas = twin.karras(4)
     noise = noise_of(SEED, (1, 4, 8, 9))

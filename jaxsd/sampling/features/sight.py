@@ -32,8 +32,18 @@ class Sight(NamedTuple):
     noising: Noising | None  # None where the embedding takes the place of a text
 
 
-def hold(networks: Networks, params: Params, given: Sight, beginning: Beginning) -> Sight:
+class Labels(NamedTuple):
+    """What the U-Net is told beside each text, made elsewhere."""
+
+    labels: Array  # [B, M, 2d] float32
+
+
+def hold(
+    networks: Networks, params: Params, given: Sight | Labels, beginning: Beginning
+) -> Sight | Labels:
     """The embeddings [B, d] as contexts [B, 2, 1, d], or noised and with their level [B, 2, 2d]."""
+    if isinstance(given, Labels):
+        return given
     tree = gather(params["vision"], "vision", networks.mesh)
     told = networks.vision.apply({"params": tree}, given.seen).embedding
     if given.noising is None:
@@ -47,13 +57,22 @@ def hold(networks: Networks, params: Params, given: Sight, beginning: Beginning)
     return given._replace(seen=jnp.stack([jnp.zeros_like(told), told], axis=1))
 
 
-def wrap(networks: Networks, params: Params, held: Sight, unet: UNetCall) -> UNetCall:
+def wrap(networks: Networks, params: Params, held: Sight | Labels, unet: UNetCall) -> UNetCall:
     """Tells the branches of the prompt what is seen, and those of negative prompts zeros."""
+    if isinstance(held, Labels):
+        return _labelled(held.labels, unet)
     name = "context" if held.noising is None else "label"
 
     def changed(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
         shows = (step.columns["which"] >= held.negatives[:, None]).astype(jnp.int32)
         return unet(call._replace(**{name: chosen(held.seen, shows)}), step, memory)
+
+    return changed
+
+
+def _labelled(labels: Array, unet: UNetCall) -> UNetCall:
+    def changed(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
+        return unet(call._replace(label=chosen(labels, step.columns["which"])), step, memory)
 
     return changed
 

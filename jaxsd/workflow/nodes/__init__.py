@@ -12,3 +12,4 @@ from jaxsd.workflow.nodes.samplers import *  # noqa: F403
 from jaxsd.workflow.nodes.saving import *  # noqa: F403
 from jaxsd.workflow.nodes.schedules import *  # noqa: F403
 from jaxsd.workflow.nodes.texts import *  # noqa: F403
+from jaxsd.workflow.nodes.visions import *  # noqa: F403

@@ -63,7 +63,7 @@ def self_attention_guidance(
       ValueError: a model that does not predict the noise.
     """
     if model.spec.prediction != "epsilon" or model.distilled:
-        raise ValueError("SelfAttentionGuidance is here for models that predict the noise; bypass it")
+        raise ValueError("SelfAttentionGuidance is for models that predict the noise; bypass it")
     return model.changed(sag=scale, sag_sigma=blur_sigma)
 
 
