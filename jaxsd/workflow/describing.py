@@ -3,7 +3,17 @@
 import inspect
 from typing import Any
 
-from jaxsd.workflow.schema import CLASSES, SEED, Choice, InFolder, Input, NodeClass, Picture, Range
+from jaxsd.workflow.schema import (
+    CLASSES,
+    NUMBER,
+    SEED,
+    Choice,
+    InFolder,
+    Input,
+    NodeClass,
+    Picture,
+    Range,
+)
 from jaxsd.workflow.workspace import Workspace
 
 _STEP = 0.01
@@ -67,7 +77,7 @@ def _field(one: Input, workspace: Workspace) -> list[Any]:
         return [workspace.pictures(), options | {"image_upload": True}]
     if isinstance(one.rule, Range):
         options |= {"min": one.kind(one.rule.low), "max": one.kind(one.rule.high)}
-    if one.rule == SEED:
+    if one.rule in (SEED, NUMBER):
         options["control_after_generate"] = True
     if one.kind is float:
         options["step"] = _STEP

@@ -55,6 +55,8 @@ class Wrong(ValueError):
 
 
 SEED = Range(0, 2**64 - 1)
+NUMBER = Range(-(2**63 - 1), 2**63 - 1)
+"""Of PrimitiveInt."""
 Seed = Annotated[int, SEED]
 Pixels = Annotated[int, Range(0, MAX_RESOLUTION)]
 Percent = Annotated[float, Range(0, 1)]
@@ -143,15 +145,15 @@ CLASSES: dict[str, NodeClass] = {}
 def fields_of(kind: str) -> list[str] | None:
     """The names of a class's fields in the editor's order; None for a class that is not here.
 
-    Behind a seed the editor stores what becomes of it after a run, and behind a picture its kind:
-    these have the name "".
+    Behind a seed, or PrimitiveInt's number, the editor stores what becomes of it after a run, and
+    behind a picture its kind: these have the name "".
     """
     if kind not in CLASSES:
         return None
     names: list[str] = []
     for one in CLASSES[kind].inputs.values():
         if one.is_value:
-            names += [one.name, ""] if one.rule in (SEED, Picture()) else [one.name]
+            names += [one.name, ""] if one.rule in (SEED, NUMBER, Picture()) else [one.name]
     return names
 
 

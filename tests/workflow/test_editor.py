@@ -45,7 +45,10 @@ def test_real_pairs_agree() -> None:
             known = CLASSES.get(got[name]["class_type"])
             for key in want[name]["inputs"]:
                 if known is not None and key in known.inputs:
-                    assert got[name]["inputs"][key] == want[name]["inputs"][key], (editor, name)
+                    one = want[name]["inputs"][key]
+                    if isinstance(one, float):  # some files round it
+                        one = pytest.approx(one, rel=1e-12)
+                    assert got[name]["inputs"][key] == one, (editor, name)
                     compared += 1
     assert compared > 500
 

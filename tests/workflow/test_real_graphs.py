@@ -9,15 +9,23 @@ import numpy as np
 import pytest
 from PIL import Image
 from real_files import DATA, larger
-from tiny_models import TINY, controlnet_params, pipeline_params
+from tiny_models import TINY, controlnet_params, pipeline_params, random_params, tree_of
 
 from jaxsd.adapters.lora import initial_lora
 from jaxsd.adapters.lora_writing import write_lora_kohya
-from jaxsd.config import ControlNetConfig
+from jaxsd.config import (
+    ControlNetConfig,
+    ModelSpec,
+    ScheduleConfig,
+    SightConfig,
+    VisionConfig,
+)
 from jaxsd.convert import write_diffusers
 from jaxsd.convert.controlnet import write_controlnet
+from jaxsd.convert.diffusers.parts import PROJECTED_VISION, save_part
 from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.tensors import in_memory
+from jaxsd.convert.parameters import vision_parameters
 from jaxsd.workflow import Graph, Workspace, check_graph, read_graph, run_graph
 
 NOT_HERE = {
@@ -76,15 +84,29 @@ def test_graphs_with_other_nodes_get_one_line() -> None:
         assert NOT_HERE.get(name, "") in line
 
 
+def told_of_pictures(vision: VisionConfig) -> dict[str, ModelSpec]:
+    """Tiny models that are told what such a tower sees."""
+    unclip = replace(
+        TINY["sd2-v"],
+        unet=replace(TINY["sd2-v"].unet, label_dim=2 * vision.projection_dim),
+        sight=SightConfig(vision, ScheduleConfig(beta_schedule="squaredcos_cap_v2")),
+    )
+    return {"unclip": with_vocabulary(unclip), "xl": with_vocabulary(TINY["sdxl"])}
+
+
+def with_vocabulary(spec: ModelSpec) -> ModelSpec:
+    """The model with CLIP's words."""
+    text = tuple(
+        replace(one, vocab_size=49408, pad_token=one.pad_token and 49407) for one in spec.text
+    )
+    return replace(spec, text=text)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """ComfyUI's folders with a tiny model, and with what else graphs name."""
     base = tmp_path_factory.mktemp("comfy")
-    tiny = TINY["sd1"]
-    spec = replace(
-        tiny,
-        text=tuple(replace(one, vocab_size=49408, pad_token=49407) for one in tiny.text),
-    )
+    spec = with_vocabulary(TINY["sd1"])
     params = pipeline_params(spec)
     write_diffusers(base / "tiny", spec, params)
     lora = initial_lora(params, ["attn"], rank=2, alpha=2.0, key=jax.random.key(1))
@@ -94,6 +116,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     write_controlnet(base / "net", net, controlnet_params(net))
     width = spec.text[0].width
     vectors = np.linspace(-1, 1, 2 * width, dtype=np.float32).reshape(2, width)
+    vision = VisionConfig(16, 1, 2, 16, "gelu", image_size=8, patch_size=4, projection_dim=24)
+    tower = random_params(tree_of(vision_parameters(vision)))
+    save_part(base / "vision", PROJECTED_VISION, vision, tower, overwrite=False)
+    for name, own in told_of_pictures(vision).items():
+        write_diffusers(base / name, own, pipeline_params(own))
     (base / "models/embeddings").mkdir(parents=True)
     file = base / "models/embeddings/any.safetensors"
     write_safetensors(file, {"emb_params": in_memory(vectors)}, {})
@@ -106,6 +133,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             "loras": str(base / "lora.safetensors"),
             "upscale_models": str(DATA / "esrgan_slim_x4.safetensors"),
             "controlnet": str(base / "net"),
+            "clip_vision": str(base / "vision"),
+            "sd21-unclip-h.ckpt": str(base / "unclip"),
             "SDA768.pt": str(base / "models/embeddings/any.safetensors"),
         },
         inputs=base / "input",
@@ -119,6 +148,9 @@ def test_core_graphs_draw(path: Path, place: Workspace) -> None:
     if not is_core(path) or path.stem in NOT_HERE:
         pytest.skip("nodes that are not here")
     graph = smaller(read_graph(path)[0])
+    if path.stem == "sdxl_revision_text_prompts":
+        xl = Path(place.named["clip_vision"]).parent / "xl"
+        place = replace(place, named={**place.named, "checkpoints": str(xl)})
     rng = np.random.default_rng(1)
     place.inputs.mkdir(exist_ok=True)
     for node in graph.values():

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 import numpy as np
 
 from jaxsd.workflow.arrays import repeated
+from jaxsd.workflow.nodes.images import image_composite_masked
 from jaxsd.workflow.nodes.latents import UNIT
 from jaxsd.workflow.resizing import common_upscale
 from jaxsd.workflow.schema import MAX_RESOLUTION, Pixels, Range, node
-from jaxsd.workflow.values import LATENT, Latent
+from jaxsd.workflow.values import LATENT, MASK, Latent
 
 Count = Annotated[int, Range(1, 64)]
 
@@ -42,6 +43,22 @@ def latent_composite(
     share = share[: part.shape[1], : part.shape[2]]
     part[...] = own * share + part * (1 - share)
     return replace(samples_to, samples=to)
+
+
+@node("LatentCompositeMasked", "LATENT")
+def latent_composite_masked(
+    *,
+    destination: LATENT,
+    source: LATENT,
+    x: Pixels = 0,
+    y: Pixels = 0,
+    resize_source: bool = False,
+    mask: MASK | None = None,
+) -> Latent:
+    """Latents put over others, where a mask is white."""
+    place = {"x": x // UNIT, "y": y // UNIT, "resize_source": resize_source, "mask": mask}
+    made = image_composite_masked(destination=destination.samples, source=source.samples, **place)
+    return replace(destination, samples=made)
 
 
 @node("LatentBlend", "LATENT")

@@ -102,3 +102,9 @@ def crop_mask(
 ) -> np.ndarray:
     """A part of a mask."""
     return mask[:, y : y + height, x : x + width]
+
+
+@node("ThresholdMask", "MASK")
+def threshold_mask(*, mask: MASK, value: Percent = 0.5) -> np.ndarray:
+    """White where a mask is more than a number, black elsewhere."""
+    return np.float32(mask > value)

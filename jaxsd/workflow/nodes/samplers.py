@@ -1,9 +1,11 @@
 """Nodes that draw latents."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
 
+from jaxsd.config.autoencoders import scaled, unscaled
 from jaxsd.workflow.levels import NAMED, SAMPLER_NAMES, SCHEDULER_NAMES, levels_for
 from jaxsd.workflow.noises import first_noise
 from jaxsd.workflow.sampling import Asked, sampled
@@ -163,6 +165,19 @@ def dual_cfg_guider(
     if style == "nested":
         weights = (1 - second, second * (1 - first), second * first)
     return Guider(model, cond1, negative, first, cond2, weights)
+
+
+@node("AddNoise", "LATENT")
+def add_noise(*, model: MODEL, noise: NOISE, sigmas: SIGMAS, latent_image: LATENT) -> Latent:
+    """Latents with the noise between the first and the last level, or of the only one."""
+    if not len(sigmas):
+        return latent_image
+    level = abs(sigmas[0] - sigmas[-1]) if len(sigmas) > 1 else sigmas[0]
+    vae = model.spec.vae
+    whole = latent_image.samples
+    whole = scaled(vae, whole) if whole.any() else whole
+    noised = whole + np.float32(level) * _noise(noise, latent_image)
+    return replace(latent_image, samples=np.asarray(unscaled(vae, noised), np.float32))
 
 
 def _noise(noise: Noise, latent: Latent) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Nodes of levels and of samplers by themselves."""
+"""Nodes of levels."""
 
 from typing import Annotated, Literal
 
@@ -6,19 +6,14 @@ import numpy as np
 
 from jaxsd.schedulers.spacing import exponential_sigmas, karras_sigmas
 from jaxsd.schedulers.trained_sigmas import ALIGNED, ALIGNED_XL
-from jaxsd.workflow.levels import NAMED, SAMPLER_NAMES, SCHEDULER_NAMES, scheduled, trained_levels
+from jaxsd.workflow.levels import SCHEDULER_NAMES, scheduled, trained_levels
 from jaxsd.workflow.schema import Choice, Percent, Range, node
-from jaxsd.workflow.values import MODEL, SIGMAS, Sampler
+from jaxsd.workflow.values import MODEL, SIGMAS
 
 Steps = Annotated[int, Range(1, 10_000)]
 Level = Annotated[float, Range(0, 5000)]
+Shape = Annotated[float, Range(0.01, 50)]
 Scheduler = Annotated[str, Choice(SCHEDULER_NAMES)]
-
-
-@node("KSamplerSelect", "SAMPLER")
-def k_sampler_select(*, sampler_name: Annotated[str, Choice(SAMPLER_NAMES)]) -> Sampler:
-    """A sampler by its name."""
-    return NAMED[sampler_name]
 
 
 @node("BasicScheduler", "SIGMAS")
@@ -47,6 +42,59 @@ def exponential_scheduler(
 ) -> np.ndarray:
     """Equally spaced in log sigma."""
     return np.append(exponential_sigmas(sigma_max, sigma_min, steps), 0.0)
+
+
+@node("PolyexponentialScheduler", "SIGMAS")
+def polyexponential_scheduler(
+    *,
+    steps: Steps = 20,
+    sigma_max: Level = 14.614642,
+    sigma_min: Level = 0.0291675,
+    rho: Annotated[float, Range(0, 100)] = 1.0,
+) -> np.ndarray:
+    """A power of log sigma's way."""
+    share = np.linspace(1, 0, steps) ** rho
+    return np.append(sigma_min * (sigma_max / sigma_min) ** share, 0.0)
+
+
+@node("LaplaceScheduler", "SIGMAS")
+def laplace_scheduler(
+    *,
+    steps: Steps = 20,
+    sigma_max: Level = 14.614642,
+    sigma_min: Level = 0.0291675,
+    mu: Annotated[float, Range(-10, 10)] = 0.0,
+    beta: Annotated[float, Range(0, 10)] = 0.5,
+) -> np.ndarray:
+    """Quantiles of Laplace's distribution of log sigma; the last level is not 0."""
+    away = 0.5 - np.linspace(0, 1, steps)
+    logs = mu - beta * np.sign(away) * np.log(1 - 2 * np.abs(away) + 1e-5)
+    return np.clip(np.exp(logs), sigma_min, sigma_max)
+
+
+@node("VPScheduler", "SIGMAS")
+def vp_scheduler(
+    *,
+    steps: Steps = 20,
+    beta_d: Level = 19.9,
+    beta_min: Level = 0.1,
+    eps_s: Percent = 0.001,
+) -> np.ndarray:
+    """Equally spaced times of a continuous process that keeps variance (Song et al. 2021)."""
+    t = np.linspace(1, eps_s, steps)
+    return np.append(np.sqrt(np.expm1(beta_d * t**2 / 2 + beta_min * t)), 0.0)
+
+
+@node("BetaSamplingScheduler", "SIGMAS")
+def beta_sampling_scheduler(
+    *, model: MODEL, steps: Steps = 20, alpha: Shape = 0.6, beta: Shape = 0.6
+) -> np.ndarray:
+    """Trained levels at quantiles of a beta distribution, each once (Lee et al. 2024)."""
+    from scipy.special import betaincinv  # takes half a second
+
+    _, trained = trained_levels(model)
+    places = betaincinv(alpha, beta, 1 - np.arange(steps) / steps) * (len(trained) - 1)
+    return np.append(trained[list(dict.fromkeys(np.rint(places).astype(int)))], 0.0)
 
 
 @node("SDTurboScheduler", "SIGMAS")
