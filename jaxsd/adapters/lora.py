@@ -184,8 +184,15 @@ def merged_kernel(
     if not own:
         return kernel
     if isinstance(kernel, Int8):
-        return jax.tree.map(jax.device_put, to_int8(np.asarray(changed_by_all(kernel, own))))
+        packed = to_int8(_whole(name, changed_by_all(kernel, own)))
+        return jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), packed, kernel)
     return placed_as(changed_by_all(kernel, own), kernel)
+
+
+def _whole(name: str, array: Array) -> np.ndarray:
+    if not array.is_fully_addressable:
+        raise ValueError(f"{name} lies on several hosts in 8 bits; take another dtype with LoRAs")
+    return np.asarray(array)
 
 
 def placed_as(array: Array, other: Array) -> Array:

@@ -29,7 +29,7 @@ class BulkConfig(Reading, Settings):
       inputs: folder of the pictures that rows name; empty for the table's, or this file's.
       size: "WIDTHxHEIGHT", short for width and height.
       model: anything that `jaxsd.load` reads.
-      dtype: what the networks compute in, or "int8", for one device.
+      dtype: what the networks compute in, or "int8".
       batch_size: images that one device draws at a time. It decides how float32 sums are ordered.
       mesh: devices of each host along data, fsdp and tensor, see `jaxsd.parallel.mesh_of`.
       format: "folder" of pictures, "webdataset" tar files, or "arrayrecord".

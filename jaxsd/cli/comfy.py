@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from jaxsd.cli.options import reading
-from jaxsd.convert.files.tensors import INT8
 from jaxsd.convert.reading import Reading
 from jaxsd.folders import cache_folder
 
@@ -48,8 +47,6 @@ def check_comfy(args: argparse.Namespace) -> None:
             "--safety-checker and --c2pa do not reach pictures of --comfy's graphs; serve these by "
             "a server of their own"
         )
-    if args.comfy and args.dtype == INT8:
-        raise ValueError("--comfy and --dtype int8 do not go together; leave out one of them")
     if args.comfy_frontend and not (Path(args.comfy_frontend) / "index.html").is_file():
         raise ValueError(
             f"--comfy-frontend {args.comfy_frontend} has no index.html; give the folder static of "

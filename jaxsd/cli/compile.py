@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
     if args.mesh and args.target is None:
         raise ValueError("--mesh belongs to --for; give both, or neither")
     if args.target is not None and args.dtype == INT8:
-        raise ValueError("dtype int8 is for one device; with --for take bfloat16 or float32")
+        raise ValueError("--dtype int8 and --for do not go together; take bfloat16 or float32")
     known = None if args.target is None else MODELS.get(args.model)
     spec = known or opened(args).spec
     given = given_settings(args)

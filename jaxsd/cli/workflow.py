@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jaxsd.cli.options import add_reading, reading
+from jaxsd.cli.options import add_dtype, add_reading, reading
 from jaxsd.cli.progress import StepBar, say
-from jaxsd.convert.files.tensors import dtype_named
+from jaxsd.convert.files.tensors import computed_in
 from jaxsd.convert.reading import Reading
 from jaxsd.terminal import printable
 from jaxsd.writing import replacing
@@ -74,7 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("cuda", "torch"),
         help="where the noise of later steps was drawn: an NVIDIA GPU, or torch on a CPU (cuda)",
     )
-    parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (float32)")
+    add_dtype(parser)
     add_reading(parser)
 
 
@@ -84,7 +84,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    dtype_named(args.dtype)
+    computed_in(args.dtype)
     if args.count < 1:
         raise ValueError(f"--count {args.count} is not 1 or more")
     from jaxsd.workflow import check_graph, overridden, read_graph, run_graph, seeded

@@ -19,6 +19,8 @@ AXIS_RULES: dict[str, str | None] = {
 }
 """Axis of a parameter -> axis of the mesh."""
 
+_INT8 = ("/kernel/values", "/kernel/scale")
+"""Ends of paths of a kernel of 8 bits: its numbers, and a scale for each output channel."""
 _IN_OUT = (None, None, "embed", "channels")
 
 PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
@@ -71,9 +73,18 @@ PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
 def param_spec(path: str, shape: tuple[int, ...], rules: Mapping[str, str | None]) -> PartitionSpec:
     """The axes of the mesh that a parameter's axes are split over; `()` where none is.
 
+    The numbers of a kernel of 8 bits lie as the kernel would, its scales [1, ..., 1, outputs] as
+    the kernel's outputs.
+
     Raises:
       ValueError: no pattern matches.
     """
+    if path.endswith(_INT8):
+        kernel, _, part = path.rpartition("/")
+        spec = param_spec(kernel, shape, rules)
+        if part == "values" or not spec:
+            return spec
+        return PartitionSpec(*[None] * (len(spec) - 1), spec[-1])
     matches = (names for end, names in PARAM_AXES if re.fullmatch(f"(?:.*/)?{end}", path))
     if (names := next(matches, None)) is None:
         raise ValueError(f"no rule for parameter {path} {list(shape)}; add one to PARAM_AXES")

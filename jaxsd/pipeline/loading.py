@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def load(
       dtype: "float32", "bfloat16" or "float16", which the networks compute in. Weights have it in
         memory too, but with "float32", weights that the files store in 16 bits stay so: it takes
         half the memory, and the pictures are the same. Or "int8": "float32", with kernels of
-        U-Net and text encoders in 8 bits, see `jaxsd.nn.int8`; not on a mesh.
+        U-Net and text encoders in 8 bits, see `jaxsd.nn.int8`.
       mesh: devices that share the work, from `jaxsd.parallel.mesh_of`. Each device gets its
         piece of a tensor as it is read.
       programs: see `Pipeline`.
@@ -70,11 +71,10 @@ def load(
     model = _opened(source, taesd, reading)
     unread = _unread(model, dtype, programs)
     place = placing(mesh)
-    for name, given in (("dtype int8", dtype == INT8), ("low_memory", low_memory)):
-        if given and mesh is not None:
-            raise ValueError(f"{name} is for one device, not for a mesh; leave it out")
+    if low_memory and mesh is not None:
+        raise ValueError("low_memory is for one device, not for a mesh; leave it out")
     if dtype == INT8:
-        place = _placed_as_int8
+        place = partial(placed_as_int8, place)
     if low_memory:
         ahead(unread)
         return replace(unread, params=_in_files(model, unread.dtype, place))
@@ -163,11 +163,12 @@ def _in_files(model: StoredModel, dtype: str, place: Place) -> Params:
     )
 
 
-def _placed_as_int8(path: str, array: np.ndarray) -> Array | Int8:
-    """A parameter on JAX's default device, kernels in 8 bits."""
+def placed_as_int8(place: Place, path: str, array: np.ndarray) -> Array | Int8:
+    """A parameter where `place` puts it, kernels in 8 bits."""
     if not is_int8(path, array.shape):
-        return placing(None)(path, array)
-    return Int8(*(placing(None)(path, one) for one in to_int8(array)))
+        return place(path, array)
+    packed = to_int8(array)._asdict()
+    return Int8(**{name: place(f"{path}/{name}", one) for name, one in packed.items()})
 
 
 def check_adapters(settings: Sequence[Settings], spec: ModelSpec) -> None:

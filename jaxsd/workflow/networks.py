@@ -1,6 +1,7 @@
 """The programs of the nodes' networks: texts to conditions, pictures to latents and back."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 from jaxsd.config import ModelSpec, T2IAdapterConfig
 from jaxsd.config.autoencoders import scaled, unscaled
 from jaxsd.convert import open_model
-from jaxsd.convert.files.tensors import FlatTree, dtype_named, unwidened
+from jaxsd.convert.files.tensors import INT8, FlatTree, computed_in, dtype_named, unwidened
 from jaxsd.convert.files.tensors import load as load_tensors
 from jaxsd.executables import Executables
 from jaxsd.memory import check_drawing
@@ -21,6 +22,7 @@ from jaxsd.pipeline import Pipeline, load, with_controlnet
 from jaxsd.pipeline.batches import image_keys
 from jaxsd.pipeline.drawing import Programs
 from jaxsd.pipeline.forms import changed
+from jaxsd.pipeline.loading import placed_as_int8
 from jaxsd.sampling.program import Given, Networks, decode, encode, encode_images, seen
 from jaxsd.sampling.texts import Interpolated, Texts
 from jaxsd.settings import Settings
@@ -103,11 +105,20 @@ def check_kind(spec: ModelSpec, source: str) -> None:
     raise ValueError(f"{source} is {kind}; graphs do not draw with it, jaxsd generate does")
 
 
-def loaded(tensors: FlatTree, dtype: str) -> Params:
-    """A network's tensors on the device; those of 16 bits in the file stay so for "float32"."""
+def loaded(tensors: FlatTree, dtype: str, part: str) -> Params:
+    """A network's tensors on the device; those of 16 bits in the file stay so for "float32".
+
+    Args:
+      tensors: by their paths.
+      dtype: of the workspace.
+      part: the network's place in a model, such as "unet" or "text/0".
+    """
+    own, place = dtype_named(computed_in(dtype)), placing(None)
+    if dtype == INT8:
+        place = partial(placed_as_int8, place)
     return load_tensors(
-        {path: unwidened(one, dtype_named(dtype), path) for path, one in tensors.items()},
-        placing(None),
+        {path: unwidened(one, own, path) for path, one in tensors.items()},
+        lambda path, array: place(f"{part}/{path}", array),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsd.config import ModelSpec
+from jaxsd.convert.files.tensors import computed_in
 from jaxsd.executables import IN_MEMORY, Executables
 from jaxsd.terminal import printable
 from jaxsd.typed import nearest
@@ -64,7 +65,7 @@ class Workspace:
         name or hub id.
       inputs: the folder of pictures to load.
       outputs: the folder of pictures that are saved.
-      dtype: what networks compute in.
+      dtype: what networks compute in, or "int8": float32, with kernels in 8 bits.
       reading: options of `open_model`, for files that do not say what they are.
       noise: "cuda" or "torch": where ComfyUI drew the noise that samplers add after the first, on
         an NVIDIA GPU or on a CPU. The first noise is always a CPU's.
@@ -95,6 +96,11 @@ class Workspace:
     @cached_property
     def _found(self) -> dict[str, dict[str, Path]]:
         return {}
+
+    @property
+    def computes_in(self) -> str:
+        """What networks compute in."""
+        return computed_in(self.dtype)
 
     def anew(self) -> "Workspace":
         """The same, with files that are new since it last looked."""

@@ -17,7 +17,7 @@ from jaxsd.executables import Executables
         (["--sizes", "64"], "size '64' is not WIDTHxHEIGHT in pixels, such as 512x768"),
         (["--sizes", "65x64"], "width 65 is not a multiple of 8 pixels"),
         (["--dtype", "int4"], "dtype 'int4' is not one of"),
-        (["--dtype", "int8", "--for", "v5e:2x2"], "dtype int8 is for one device; with --for"),
+        (["--dtype", "int8", "--for", "v5e:2x2"], "--dtype int8 and --for do not go together"),
         (["--samplers", "dimm"], "sampler 'dimm' is unknown"),
         (["--steps", "0"], "steps"),
         (["--mesh", "4", "1", "1"], "--mesh belongs to --for"),

@@ -1,9 +1,13 @@
-"""Draws the same eight pictures on meshes of eight devices; prints what came of it as JSON."""
+"""Draws the same eight pictures on meshes of eight devices; prints what came of it as JSON.
+
+With a second argument, "int8", kernels have 8 bits, and only the pictures are kept.
+"""
 
 import json
 import re
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -13,26 +17,31 @@ from tiny_pipelines import SMALL, SMALLEST, LetterTokenizer
 
 from jaxsd.config import ModelSpec
 from jaxsd.executables import Executables
-from jaxsd.parallel import mesh_of, place_param
+from jaxsd.nn import int8
+from jaxsd.parallel import mesh_of, placing
 from jaxsd.parallel.sharing import path_name
 from jaxsd.pipeline import Pipeline
+from jaxsd.pipeline.loading import placed_as_int8
 
 MESHES = {"one": (1, 1, 1), "data": (8, 1, 1), "fsdp": (1, 8, 1), "all": (2, 2, 2)}
 COLLECTIVE = r"\b(all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)\w*\("
 
 
-def pipeline_on(shape: tuple[int, ...], first: int = 0, spec: ModelSpec = SMALLEST) -> Pipeline:
+def pipeline_on(
+    shape: tuple[int, ...], first: int = 0, spec: ModelSpec = SMALLEST, *, packs: bool = False
+) -> Pipeline:
     mesh = mesh_of(shape, jax.devices()[first : first + int(np.prod(shape))])
+    place = partial(placed_as_int8, placing(mesh)) if packs else placing(mesh)
     params = jax.tree_util.tree_map_with_path(
-        lambda path, array: place_param(mesh, path_name(path), array), pipeline_params(spec)
+        lambda path, array: place(path_name(path), array), pipeline_params(spec)
     )
     tokenizers = tuple(LetterTokenizer(text) for text in spec.text)
     return Pipeline(spec, params, tokenizers, mesh=mesh)
 
 
-def run(shape: tuple[int, ...], folder: str) -> dict[str, object]:
+def run(shape: tuple[int, ...], folder: str, *, packs: bool = False) -> dict[str, object]:
     programs = Executables()
-    pipe = replace(pipeline_on(shape, spec=SMALL), programs=programs)
+    pipe = replace(pipeline_on(shape, spec=SMALL, packs=packs), programs=programs)
     drawing = pipe.draw(
         [f"picture {i}" for i in range(8)],
         "a dog",
@@ -80,6 +89,10 @@ def beside_each_other(folder: str) -> list[list[int]]:
 
 
 if __name__ == "__main__":
+    if sys.argv[2:] == ["int8"]:
+        int8.LEAST_NUMBERS = 1
+        print(json.dumps([run(shape, sys.argv[1], packs=True) for shape in MESHES.values()]))
+        sys.exit()
     found = {name: run(shape, sys.argv[1]) for name, shape in MESHES.items()}
     few = {"-".join(map(str, shape)): too_few(shape) for shape in ((1, 1, 1), (4, 2, 1))}
     np.savez(f"{sys.argv[1]}/few.npz", **few)

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from tiny_models import relative_error
 
-from jaxsd.parallel import images_per_step, mesh_of, param_specs, place_param
+from jaxsd.parallel import (
+    images_per_step,
+    mesh_of,
+    param_sharding,
+    param_specs,
+    place_param,
+    placing,
+)
+from jaxsd.pipeline.loading import placed_as_int8
 
 HERE = Path(__file__).parent
 PATHS = os.pathsep.join(map(str, (HERE.parent, HERE.parents[1])))
@@ -65,6 +73,28 @@ def test_meshes_draw_the_same_and_share_images_and_weights(tmp_path: Path) -> No
 
 
 @pytest.mark.release
+def test_kernels_of_8_bits_draw_the_same_on_meshes(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, HERE / "mesh_runs.py", tmp_path, "int8"],
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": "8", "PYTHONPATH": PATHS},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    one, data, fsdp, whole = json.loads(done.stdout.splitlines()[-1])
+    want = np.load(tmp_path / "1-1-1.npy")
+    for mesh in ("8-1-1", "1-8-1", "2-2-2"):
+        assert relative_error(np.load(tmp_path / f"{mesh}.npy"), want) < 2e-5
+    assert data["collectives"] == []
+    for part in ("unet", "text"):
+        assert data["bytes"][part] == one["bytes"][part]
+        # Scales are whole, unless outputs are split.
+        assert fsdp["bytes"][part] < 0.3 * one["bytes"][part]
+        assert whole["bytes"][part] < 0.5 * one["bytes"][part]
+
+
+@pytest.mark.release
 def test_two_hosts_draw_their_own_halves_on_one_mesh(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -96,6 +126,12 @@ def test_a_parameter_lies_where_the_rules_say() -> None:
     assert tuple(placed.sharding.spec) == ("fsdp", "tensor")
     with pytest.raises(ValueError, match="no rule for parameter unet/new"):
         place_param(mesh, "unet/new", array)
+    packed = placed_as_int8(placing(mesh), "unet/proj_in/kernel", np.ones((128, 256), np.float32))
+    np.testing.assert_array_equal(packed, np.ones((128, 256)))
+    assert tuple(packed.values.sharding.spec) == ("fsdp", "tensor")
+    assert tuple(packed.scale.sharding.spec) == (None, "tensor")
+    path = "unet/conv_in/kernel/scale"
+    assert tuple(param_sharding(path, (1, 1, 1, 8), mesh).spec) == (None, None, None, "tensor")
     assert images_per_step(mesh) == 1
     assert param_specs({"unet": {"conv_in": {"bias": array}}}, mesh)["unet"]["conv_in"]["bias"] == (
         jax.sharding.PartitionSpec()

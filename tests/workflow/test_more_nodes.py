@@ -3,17 +3,21 @@
 from dataclasses import replace
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny_models import TINY, pipeline_params
 
 from jaxsd.convert import open_model
 from jaxsd.executables import Executables
+from jaxsd.nn.int8 import Int8, to_int8
 from jaxsd.workflow import Workspace, arrays
 from jaxsd.workflow.nodes import (
     checkpoint_save,
     dual_cfg_guider,
     model_merge_blocks,
+    model_merge_simple,
     set_union_control_net_type,
 )
 from jaxsd.workflow.values import Clip, Condition, ControlNet, Hint, Model, Vae
@@ -65,6 +69,19 @@ def test_merging_by_blocks() -> None:
     assert found == dict(zip(names, (1.5, 1.5, 1.5, 2.0, 3.0, 3.0), strict=True))
     with pytest.raises(ValueError, match="not of one family"):
         model_merge_blocks(model1=model, model2=replace(model, params={}))
+
+
+def test_merging_kernels_of_8_bits() -> None:
+    kernels = RNG.normal(size=(2, 128, 128)).astype(np.float32)
+    packed = [jax.tree.map(jnp.asarray, to_int8(one)) for one in kernels]
+    models = [Model(SPEC, {"a": {"kernel": one}}, RUN, "float32") for one in packed]
+    truth = 0.25 * np.asarray(packed[0]) + 0.75 * np.asarray(packed[1])
+    made = model_merge_simple(model1=models[0], model2=models[1], ratio=0.25).params["a"]["kernel"]
+    assert isinstance(made, Int8)
+    assert (np.abs(np.asarray(made) - truth) <= 0.5001 * np.asarray(made.scale)).all()
+    plain = Model(SPEC, {"a": {"kernel": jnp.asarray(kernels[1])}}, RUN, "float32")
+    made = model_merge_simple(model1=plain, model2=models[0], ratio=0.0).params["a"]["kernel"]
+    np.testing.assert_array_equal(made, np.asarray(packed[0]))
 
 
 def test_a_saved_model_is_read_again(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def unet_loader(
         return read_model(source, place.dtype, place.programs, place.reading)[0]
     spec, tensors = found
     check_kind(spec, source)
-    return Model(spec, loaded(tensors, place.dtype), place.programs, place.dtype)
+    return Model(spec, loaded(tensors, place.dtype, "unet"), place.programs, place.computes_in)
 
 
 @node("VAELoader", "VAE")
@@ -74,7 +74,7 @@ def vae_loader(place: Workspace, *, vae_name: Annotated[str, InFolder("vae")]) -
     if not Path(source).is_file() or (found := open_vae(Path(source))) is None:
         return read_model(source, place.dtype, place.programs, place.reading)[2]
     spec, tensors = found
-    return Vae(spec, loaded(tensors, place.dtype), place.programs, place.dtype)
+    return Vae(spec, loaded(tensors, place.dtype, "vae"), place.programs, place.computes_in)
 
 
 @node("CLIPLoader", "CLIP")
@@ -105,9 +105,10 @@ def dual_clip_loader(
 def _clip(place: Workspace, names: Sequence[str]) -> Clip:
     files = [Path(place.model("text_encoders", name)) for name in names]
     spec, trees = open_texts(files)
-    params = {"text": [loaded(tree, place.dtype) for tree in trees]}
+    named = ((f"text/{i}", tree) for i, tree in enumerate(trees))
+    params = {"text": [loaded(tree, place.dtype, part) for part, tree in named]}
     tokenizers = tuple(clip_tokenizer(text) for text in spec.text)
-    return Clip(spec, params, tokenizers, place.programs, place.dtype)
+    return Clip(spec, params, tokenizers, place.programs, place.computes_in)
 
 
 @node("LoraLoader", "MODEL", "CLIP")
@@ -193,4 +194,6 @@ def upscale_model_loader(
     place: Workspace, *, model_name: Annotated[str, InFolder("upscale_models")]
 ) -> Upscaler:
     """A network that enlarges pictures."""
-    return load_upscaler(place.model("upscale_models", model_name), place.dtype, run=place.programs)
+    return load_upscaler(
+        place.model("upscale_models", model_name), place.computes_in, run=place.programs
+    )

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jaxsd.nn.int8 import Int8, to_int8, widened
 from jaxsd.types import Params
 from jaxsd.workflow.schema import Percent, Range, node
 from jaxsd.workflow.values import CLIP, MODEL, Clip, Model
@@ -141,7 +143,7 @@ def _merged(model: Model, other: Model, formula: Callable[[Any, Any], Any]) -> M
 
 
 def _sum(params: Params, others: Params, formula: Callable[[Any, Any], Any]) -> Params:
-    """A formula of two trees in float32; kernels keep the dtype of the first.
+    """A formula of two trees in float32; kernels keep the dtype of the first, or its 8 bits.
 
     Raises:
       ValueError: trees of other networks.
@@ -150,10 +152,13 @@ def _sum(params: Params, others: Params, formula: Callable[[Any, Any], Any]) -> 
     def mixed(a: Any, b: Any) -> Any:
         if a.shape != b.shape:
             raise ValueError(f"shapes {a.shape} and {b.shape} differ")
-        return formula(jnp.float32(a), jnp.float32(b)).astype(a.dtype)
+        made = formula(widened(a), widened(b))
+        if isinstance(a, Int8):
+            return jax.tree.map(jnp.asarray, to_int8(np.asarray(made)))
+        return made.astype(a.dtype)
 
     try:
-        return jax.tree.map(mixed, params, others)
+        return jax.tree.map(mixed, params, others, is_leaf=lambda one: isinstance(one, Int8))
     except ValueError as error:
         raise ValueError(
             f"the two models are not of one family: {str(error).splitlines()[0][:120]}"

@@ -41,7 +41,8 @@ def clip_vision_loader(
 ) -> ClipVision:
     """The vision tower of a CLIP by itself: a file, or a folder of transformers."""
     config, tensors = open_image_encoder(Path(place.model("clip_vision", clip_name)))
-    return ClipVision(config, loaded(tensors, place.dtype), place.programs, place.dtype)
+    params = loaded(tensors, place.dtype, "vision")
+    return ClipVision(config, params, place.programs, place.computes_in)
 
 
 @node("CLIPVisionEncode", "CLIP_VISION_OUTPUT")
