@@ -1,11 +1,13 @@
 """Programs of other people that speak ComfyUI's protocol, as they are, with the built-in model."""
 
+import base64
 import importlib.util
 import io
 import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -155,3 +157,113 @@ def test_the_editor_loads_a_graph_and_runs_it(begun):
         assert made == 1
         assert errors == []
         browser.close()
+
+
+class Agent:
+    """Speaks to a server of the Model Context Protocol over its standard streams, in JSON-RPC."""
+
+    def __init__(self, command, **environment):
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | environment,
+        )
+        self.number = 0
+        about = {"clientInfo": {"name": "test", "version": "1"}, "capabilities": {}}
+        self._ask("initialize", protocolVersion="2024-11-05", **about)
+        self._send(method="notifications/initialized")
+
+    def call(self, name, **arguments):
+        """What a tool gives: its texts, and its pictures as bytes."""
+        told = self._ask("tools/call", name=name, arguments=arguments)["result"]["content"]
+        texts = [one["text"] for one in told if one["type"] == "text"]
+        return texts, [base64.b64decode(one["data"]) for one in told if one["type"] == "image"]
+
+    def end(self):
+        self.process.kill()
+        self.process.communicate()
+
+    def _ask(self, method, **params):
+        self.number += 1
+        self._send(id=self.number, method=method, params=params)
+        for line in self.process.stdout:
+            answer = json.loads(line)
+            if answer.get("id") == self.number and "method" not in answer:
+                return answer
+        raise AssertionError(f"it ended at {method}")
+
+    def _send(self, **message):
+        self.process.stdin.write(json.dumps({"jsonrpc": "2.0"} | message) + "\n")
+        self.process.stdin.flush()
+
+
+@pytest.fixture
+def agent():
+    begun = []
+
+    def begin(command, **environment):
+        begun.append(Agent(command, **environment))
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        one.end()
+
+
+def test_comfyui_mcp_of_npm(begun, agent, tmp_path):
+    """It makes a graph of its own, waits for it, and shows the picture."""
+    program = modules() / "comfyui-mcp/dist/index.js"
+    if not program.is_file():
+        pytest.skip("npm install comfyui-mcp")
+    home = {"HOME": str(tmp_path), "COMFYUI_MCP_FORCE_REMOTE": "1"}
+    own = agent(["node", str(program)], COMFYUI_URL=begun(), **home)
+    asked = {"width": 64, "height": 64, "steps": 2, "seed": 7, "cfg": 3}
+    [said], _ = own.call("generate_image", action="image", prompt="a red apple", **asked)
+    told = json.loads(said)
+    assert (told["status"], told["checkpoint"]) == ("enqueued", "emoji")
+    late, found = time.monotonic() + 300, {}
+    while not found.get("done"):
+        assert time.monotonic() < late
+        time.sleep(0.5)
+        [said], _ = own.call("queue", action="status", prompt_id=told["prompt_id"])
+        found = json.loads(said)
+    assert found["status_str"] == "success"
+    _, [picture] = own.call(
+        "get_image", action="get", filename="ComfyUI_00001_.png", save_dir=str(tmp_path)
+    )
+    assert Image.open(io.BytesIO(picture)).size == (64, 64)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    [said], _ = own.call("upload_image", action="image", source_path=str(tmp_path / "a.png"))
+    assert 'verifies that "a.png" is selectable' in said
+    [said], _ = own.call("list_local_models", action="list", model_type="checkpoints")
+    assert "- emoji" in said
+    [said], _ = own.call("get_system_stats", action="stats")
+    assert json.loads(said)["devices"]
+
+
+def test_comfy_mcp_server(begun, small, agent, tmp_path):
+    """It needs versions of its own: it was written for the ones of its year."""
+    folder = tmp_path / "packages"
+    command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder)]
+    packages = ("comfy-mcp-server", "mcp==1.9.4", "pydantic==2.11.7")
+    done = subprocess.run([*command, *packages], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"pip install {' '.join(packages)}: {done.stderr[-200:]}")
+    own = agent(
+        [sys.executable, "-c", "import comfy_mcp_server; comfy_mcp_server.run_server()"],
+        PYTHONPATH=str(folder),
+        COMFY_URL=begun(),
+        COMFY_WORKFLOW_JSON_FILE=str(small),
+        PROMPT_NODE_ID="6",
+        OUTPUT_NODE_ID="9",
+    )
+    # It asks for 20 seconds, which may not be enough for the first time.
+    for _ in range(5):
+        texts, pictures = own.call("generate_image", prompt="a red apple")
+        if pictures:
+            break
+    assert texts == []
+    assert Image.open(io.BytesIO(pictures[0])).size == (64, 64)
