@@ -69,7 +69,7 @@ def load(
         the mesh.
     """
     model = _opened(source, taesd, reading)
-    unread = replace(_unread(model, dtype, programs), low_memory=low_memory)
+    unread = _unread(model, dtype, programs)
     place = placing(mesh)
     if low_memory and mesh is not None:
         raise ValueError("low_memory is for one device, not for a mesh; leave it out")

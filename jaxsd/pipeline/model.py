@@ -21,7 +21,7 @@ from jaxsd.pipeline import clips
 from jaxsd.pipeline.adapting import Adapted, Last, with_weights, with_words
 from jaxsd.pipeline.batches import batch_size
 from jaxsd.pipeline.drawing import Programs
-from jaxsd.pipeline.forms import changed, one_by_one
+from jaxsd.pipeline.forms import changed
 from jaxsd.pipeline.image_prompts import Loaded, Reader, Source, encoders_of, with_faces
 from jaxsd.pipeline.order import Order
 from jaxsd.sampling.program import Networks
@@ -53,7 +53,6 @@ class Model:
         None for JAX's default device. On several hosts each host asks for its own images, the same
         number on all, and gets only those.
       device: one that weights were put on, beside other pipelines on other devices.
-      low_memory: whether large pictures are drawn a branch at a time.
       programs: runs the programs of `jaxsd.sampling.program`, and may keep them on disk.
       controlnets: those that `with_controlnet` of `jaxsd.pipeline` added, by name.
       refiners: likewise the models of `with_refiner`.
@@ -69,7 +68,6 @@ class Model:
     dtype: str = "float32"
     mesh: Mesh | None = None
     device: jax.Device | None = None
-    low_memory: bool = False
     programs: Executables = IN_MEMORY
     controlnets: dict[str, ControlNetConfig | T2IAdapterConfig] = field(default_factory=dict)
     refiners: dict[str, "Model"] = field(default_factory=dict)
@@ -149,8 +147,6 @@ class Model:
         """The programs with those adapters and ControlNets alone that a drawing uses."""
         own = self._adapted(with_faces(adapters_of(order.settings), order.settings[0]))
         programs = own._own_programs(order.controls, order.settings[0])
-        if self.low_memory:
-            programs = programs._replace(networks=one_by_one(programs.networks, order))
         if seeing := self._ip_adapters(order.settings[0]):
             nets = tuple(IPAdapter(one.config, jnp.dtype(self.dtype)) for one in seeing)
             programs = programs._replace(

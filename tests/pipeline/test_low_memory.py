@@ -2,21 +2,19 @@
 
 import gc
 import weakref
-from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
-from tiny_models import TINY, pipeline_params, relative_error
+from tiny_models import TINY, pipeline_params
 from tiny_pipelines import LetterTokenizer
 
 import jaxsd
 from jaxsd.convert.files.tensors import in_memory as lazy
 from jaxsd.executables import Executables
-from jaxsd.models.one_by_one import OneByOne
 from jaxsd.parallel import placing
 from jaxsd.parallel.sharing import path_name
-from jaxsd.pipeline import Pipeline, forms
+from jaxsd.pipeline import Pipeline
 from jaxsd.pipeline.drawing import finished, steps
 from jaxsd.pipeline.stored import InFile, in_memory
 from jaxsd.sampling.call import Conditions
@@ -97,33 +95,3 @@ def test_the_built_in_model_draws_the_same_to_the_bit():
         np.testing.assert_array_equal(pictures[dtype, False], pictures[dtype, True])
     error = pictures["int8", False] - pictures["float32", False]
     assert 10 * np.log10(4 / np.mean(np.square(error))) > 40
-
-
-def test_large_pictures_are_drawn_a_branch_at_a_time(monkeypatch):
-    tokenizers = tuple(map(LetterTokenizer, SPEC.text))
-    pipe = Pipeline(SPEC, pipeline_params(SPEC), tokenizers, low_memory=True)
-    options = {"steps": 2, "height": 128, "width": 128}
-
-    def unet(**more):
-        return pipe._programs(pipe.order("a", **options, **more)).networks.unet
-
-    assert not isinstance(unet(), OneByOne)
-    assert isinstance(unet(hires=7), OneByOne)
-    monkeypatch.setattr(forms, "LARGE", 64)
-    assert isinstance(unet(), OneByOne)
-    assert isinstance(unet(guidance_rescale=0.5, seamless="x"), OneByOne)
-    assert not isinstance(unet(pag=3.0), OneByOne)
-    assert not isinstance(replace(pipe, low_memory=False).networks.unet, OneByOne)
-
-
-@pytest.mark.release
-def test_a_branch_at_a_time_draws_the_same(monkeypatch):
-    monkeypatch.setattr(forms, "LARGE", 64)
-    tokenizers = tuple(map(LetterTokenizer, SPEC.text))
-    pipe = Pipeline(SPEC, pipeline_params(SPEC), tokenizers)
-    options = {"steps": 3, "height": 64, "width": 64, "guidance_scale": 5.0, "seed": [1, 2]}
-    one, other = (
-        np.asarray(replace(pipe, low_memory=low).draw(["a", "b"], "c", **options).latents)
-        for low in (False, True)
-    )
-    assert relative_error(other, one) < 2e-5

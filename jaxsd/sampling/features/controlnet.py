@@ -91,4 +91,4 @@ def _tree(networks: Networks, params: Params, i: int) -> Params:
     return gather(params["controlnet"][i], f"controlnet/{i}", networks.mesh)
 
 
-FEATURE = Feature(hold=hold, wrap=wrap, looks_inside=True)
+FEATURE = Feature(hold=hold, wrap=wrap)

@@ -36,7 +36,6 @@ class Feature(NamedTuple):
       on_sample: held -> a hook on each new sample.
       memory: (networks, latents, branches) -> the feature's memory at the start of a run of rows.
       of_batch: whether its column, true for one image, holds for all of a call.
-      looks_inside: whether it changes or keeps what is inside of the U-Net.
     """
 
     hold: Callable[[Networks, Params, Any, Beginning], Any] | None = None
@@ -50,4 +49,3 @@ class Feature(NamedTuple):
     on_sample: Callable[[Any], Hook] | None = None
     memory: Callable[[Networks, Array, int], Any] | None = None
     of_batch: bool = False
-    looks_inside: bool = False

@@ -86,4 +86,4 @@ def lowest_frequencies(x: Array) -> Array:
     return product("nklc,hk,wl->nhwc", spectrum, rows, columns).real / (len(rows) * len(columns))
 
 
-FEATURE = Feature(wrap=wrap, looks_inside=True)
+FEATURE = Feature(wrap=wrap)

@@ -87,4 +87,4 @@ def wrap(networks: Networks, params: Params, held: ImagePrompts, unet: UNetCall)
     return changed
 
 
-FEATURE = Feature(hold=hold, wrap=wrap, looks_inside=True)
+FEATURE = Feature(hold=hold, wrap=wrap)

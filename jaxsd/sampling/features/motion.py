@@ -88,4 +88,4 @@ def divide(unet_of: Callable[[Held], UNetCall], held: Held, own: Clip) -> UNetCa
     return changed
 
 
-FEATURE = Feature(hold=hold, wrap=wrap, divide=divide, looks_inside=True)
+FEATURE = Feature(hold=hold, wrap=wrap, divide=divide)

@@ -36,4 +36,4 @@ def perturbed(name: str, change: Callable[[Array, Attend, Array, Array, Array], 
 
         return changed
 
-    return Feature(wrap=wrap, looks_inside=True)
+    return Feature(wrap=wrap)

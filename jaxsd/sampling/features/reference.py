@@ -64,4 +64,4 @@ def wrap(networks: Networks, params: Params, held: Noised, unet: UNetCall) -> UN
     return changed
 
 
-FEATURE = Feature(hold=hold, wrap=wrap, looks_inside=True)
+FEATURE = Feature(hold=hold, wrap=wrap)

@@ -123,4 +123,4 @@ def _together(batch: int, first: Array, last: Array) -> Array:
     return both.reshape(-1, *first.shape[1:])
 
 
-FEATURE = Feature(wrap=wrap, looks_inside=True)
+FEATURE = Feature(wrap=wrap)
