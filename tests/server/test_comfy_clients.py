@@ -244,17 +244,49 @@ def test_comfyui_mcp_of_npm(begun, agent, tmp_path):
     assert json.loads(said)["devices"]
 
 
+def installed(folder, *packages):
+    """Installs packages into a folder; skips where it can not."""
+    command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), *packages]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"pip install {' '.join(packages)}: {done.stderr.strip()[-200:]}")
+    return str(folder)
+
+
+def test_comfyui_mcp_of_pypi(begun, small, agent, tmp_path):
+    """A graph's nodes of values are the tool's arguments."""
+    graph = json.loads(small.read_text())
+    graph["6"]["inputs"]["text"] = ["20", 0]
+    for name, kind, title, value in (
+        ("20", "PrimitiveStringMultiline", "prompt", "a cat"),
+        ("21", "PrimitiveInt", "seed", 5),
+    ):
+        graph[name] = {"class_type": kind, "inputs": {"value": value}, "_meta": {"title": title}}
+    graph["3"]["inputs"]["seed"] = ["21", 0]
+    graphs = tmp_path / "graphs"
+    graphs.mkdir()
+    (graphs / "draw.json").write_text(json.dumps(graph))
+    url = begun()
+    told = {"host": url.partition("//")[2], "use_remote_workflow": "false"}
+    told["workflow_directory"] = str(graphs)
+    own = agent(
+        [sys.executable, "-m", "comfyui_mcp.server"]
+        + [f"--comfyui.{name}={value}" for name, value in told.items()],
+        PYTHONPATH=installed(tmp_path / "packages", "comfyui-mcp", "fastmcp<3"),
+    )
+    [said], _ = own.call("draw_json", prompt="a red apple", seed=7)
+    picture = Image.open(io.BytesIO(httpx.get(said.partition("](")[2].partition(")")[0]).content))
+    assert picture.size == (64, 64)
+    kept = json.loads(picture.text["prompt"])
+    assert (kept["20"]["inputs"]["value"], kept["21"]["inputs"]["value"]) == ("a red apple", 7)
+
+
 def test_comfy_mcp_server(begun, small, agent, tmp_path):
     """It needs versions of its own: it was written for the ones of its year."""
-    folder = tmp_path / "packages"
-    command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder)]
     packages = ("comfy-mcp-server", "mcp==1.9.4", "pydantic==2.11.7")
-    done = subprocess.run([*command, *packages], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"pip install {' '.join(packages)}: {done.stderr[-200:]}")
     own = agent(
         [sys.executable, "-c", "import comfy_mcp_server; comfy_mcp_server.run_server()"],
-        PYTHONPATH=str(folder),
+        PYTHONPATH=installed(tmp_path / "packages", *packages),
         COMFY_URL=begun(),
         COMFY_WORKFLOW_JSON_FILE=str(small),
         PROMPT_NODE_ID="6",

@@ -1,6 +1,7 @@
 """Graphs that people made, on a tiny random model: they run, or one line says why not."""
 
 import os
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,8 @@ from jaxsd.convert.diffusers.parts import PROJECTED_VISION, save_part
 from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.tensors import in_memory
 from jaxsd.convert.parameters import vision_parameters
-from jaxsd.workflow import Graph, Workspace, check_graph, read_graph, run_graph
+from jaxsd.workflow import Graph, Workspace, check_graph, read_graph, run_graph, table_from
+from jaxsd.workflow.to_python import python_of
 
 NOT_HERE = {
     "cog_photomaker_api": "PhotoMakerEncode, PhotoMakerLoader",
@@ -144,7 +146,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.mark.release
 @pytest.mark.parametrize("path", files() if "JAXSD_TESTDATA" in os.environ else [], ids=str)
-def test_core_graphs_draw(path: Path, place: Workspace) -> None:
+def test_core_graphs_draw(path: Path, place: Workspace, tmp_path: Path) -> None:
+    """They draw, the picture has the graph inside, and a program draws the same pixels."""
     if not is_core(path) or path.stem in NOT_HERE:
         pytest.skip("nodes that are not here")
     graph = smaller(read_graph(path)[0])
@@ -159,7 +162,16 @@ def test_core_graphs_draw(path: Path, place: Workspace) -> None:
             file = place.inputs / Path(node.inputs["image"]).name
             place.named = {**place.named, node.inputs["image"]: str(file)}
             Image.fromarray(pixels).save(file, "PNG")
-    for images in run_graph(graph, place).values():
+    table = table_from(graph)
+    own = replace(place, outputs=tmp_path / "run", texts={"prompt": table}, written=[])
+    for images in run_graph(graph, own).values():
         assert images.shape[-1] == 3
         assert np.isfinite(images).all()
         assert images.std() > 0
+    assert all(table_from(read_graph(file)[0]) == table for file in own.written)
+    program = tmp_path / "program.py"
+    program.write_text(python_of(graph, replace(own, outputs=tmp_path / "program"), path.name))
+    again = runpy.run_path(str(program))["place"].written
+    assert [file.name for file in again] == [file.name for file in own.written]
+    for one, other in zip(again, own.written, strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(one)), np.asarray(Image.open(other)))
