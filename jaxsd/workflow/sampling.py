@@ -146,8 +146,7 @@ def _parts(guider: Guider) -> tuple[Any, ...]:
 def _check_together(
     model: Model, sides: arrays.Sides, hints: Sequence[Any], *, divided: bool, cfg_pp: bool
 ) -> None:
-    away = perturbation(model.settings)
-    pag, sag = away == "pag", away == "sag"
+    pag, sag = model.settings.pag > 0, model.settings.sag != 0
     if sag and len(sides.negative) != 1:
         raise ValueError("SelfAttentionGuidance needs one negative text, as KSampler has it")
     three = sides.weights is not None
@@ -164,7 +163,7 @@ def _check_together(
         (sag, "SelfAttentionGuidance", divided, "areas, masks or ranges of texts"),
         (sag, "SelfAttentionGuidance", cfg_pp, "a sampler of CFG++"),
         (sag, "SelfAttentionGuidance", three, "DualCFGGuider"),
-        (sag, "SelfAttentionGuidance", model.settings.pag > 0, "PerturbedAttentionGuidance"),
+        (sag, "SelfAttentionGuidance", pag, "PerturbedAttentionGuidance"),
         (three, "DualCFGGuider", model.settings.guidance_rescale > 0, "RescaleCFG"),
     ):
         if is_one and is_other:

@@ -16,8 +16,11 @@ from jaxsd.workflow import Workspace, arrays
 from jaxsd.workflow.nodes import (
     checkpoint_save,
     dual_cfg_guider,
+    empty_latent_image,
+    k_sampler,
     model_merge_blocks,
     model_merge_simple,
+    self_attention_guidance,
     set_union_control_net_type,
 )
 from jaxsd.workflow.values import Clip, Condition, ControlNet, Hint, Model, Vae
@@ -82,6 +85,23 @@ def test_merging_kernels_of_8_bits() -> None:
     plain = Model(SPEC, {"a": {"kernel": jnp.asarray(kernels[1])}}, RUN, "float32")
     made = model_merge_simple(model1=plain, model2=models[0], ratio=0.0).params["a"]["kernel"]
     np.testing.assert_array_equal(made, np.asarray(packed[0]))
+
+
+def test_what_does_not_go_with_a_blur() -> None:
+    model = self_attention_guidance(model=Model(SPEC, {}, RUN, "float32"))
+    assert (model.settings.sag, model.settings.sag_sigma) == (0.5, 2.0)
+    told = {"positive": (condition(),), "negative": (condition(),), "scheduler": "normal"}
+    told |= {"sampler_name": "euler", "latent_image": empty_latent_image(width=64, height=64)}
+    for changes, message in (
+        ({"model": model.changed(pag=1.0)}, "and PerturbedAttentionGuidance do not go together"),
+        ({"sampler_name": "euler_cfg_pp"}, r"and a sampler of CFG\+\+ do not go together"),
+        ({"negative": (condition(), condition())}, "needs one negative text"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            k_sampler(Workspace(), **{"model": model} | told | changes)
+    other = replace(model, spec=replace(SPEC, prediction="v"))
+    with pytest.raises(ValueError, match="is for models that predict the noise"):
+        self_attention_guidance(model=other)
 
 
 def test_a_saved_model_is_read_again(tmp_path: Path) -> None:
