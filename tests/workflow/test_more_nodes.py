@@ -10,9 +10,11 @@ import pytest
 from tiny_models import TINY, pipeline_params
 
 from jaxsd.convert import open_model
+from jaxsd.convert.files.tensors import in_memory
 from jaxsd.executables import Executables
 from jaxsd.nn.int8 import Int8, to_int8
 from jaxsd.workflow import Workspace, arrays
+from jaxsd.workflow.networks import loaded
 from jaxsd.workflow.nodes import (
     checkpoint_save,
     dual_cfg_guider,
@@ -85,6 +87,17 @@ def test_merging_kernels_of_8_bits() -> None:
     plain = Model(SPEC, {"a": {"kernel": jnp.asarray(kernels[1])}}, RUN, "float32")
     made = model_merge_simple(model1=plain, model2=models[0], ratio=0.0).params["a"]["kernel"]
     np.testing.assert_array_equal(made, np.asarray(packed[0]))
+
+
+def test_parts_are_read_in_8_bits() -> None:
+    kernel = RNG.normal(size=(128, 128)).astype(np.float16)
+    file = {"a/kernel": in_memory(kernel), "a/bias": in_memory(kernel[0])}
+    made = loaded(file, "int8", "unet")["a"]
+    assert isinstance(made["kernel"], Int8)
+    assert made["bias"].dtype == np.float16
+    np.testing.assert_array_equal(np.asarray(made["kernel"]), np.asarray(to_int8(kernel)))
+    np.testing.assert_array_equal(loaded(file, "int8", "vae")["a"]["kernel"], kernel)
+    assert (Workspace(dtype="int8").computes_in, Workspace().computes_in) == ("float32",) * 2
 
 
 def test_what_does_not_go_with_a_blur() -> None:
