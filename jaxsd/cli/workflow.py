@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "values",
         nargs="*",
         metavar="NODE.INPUT=VALUE",
-        help="an input of a node, by its id, title or class, such as 3.steps=4; before other options",
+        help="an input of a node, by its id, title or class, such as 3.steps=4; before options",
     )
     parser.add_argument(
         "-o",
