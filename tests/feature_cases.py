@@ -25,6 +25,7 @@ from tiny_vaes import tiny_vae_weights
 
 from jaxsd.config import (
     ControlNetConfig,
+    HypernetConfig,
     IPAdapterConfig,
     Level,
     MotionConfig,
@@ -283,6 +284,30 @@ def guiding(count: int, **values: tuple[Any, ...]) -> Asked:
     return asked
 
 
+def hypernet(count: int, *, strength: float = 0.5) -> Asked:
+    """One that knows the tokens of texts, and those of the U-Net's first level."""
+    widths = (NETWORKS.unet.config.context_dim, NETWORKS.unet.config.levels[0].channels)
+    trees = {
+        str(width): {
+            name: [
+                {
+                    "kernel": uniform(f"{name} {width} {i}", shape) / np.float32(width**0.5),
+                    "bias": uniform(f"bias {name} {i}", shape[1:]),
+                }
+                for i, shape in enumerate(((width, 2 * width), (2 * width, width)))
+            ]
+            for name in ("to_k", "to_v")
+        }
+        for width in widths
+    }
+    asked = plain(count)._replace(
+        networks=NETWORKS._replace(hypernets=(HypernetConfig("relu", False),)),
+        params=PARAMS | {"hypernet": [trees]},
+    )
+    column = np.full((ROWS, count, 1), strength, np.float32)
+    return with_feature(asked, "hypernet", column=column)
+
+
 def perturbing(count: int, scale: float = 2.0, of: int = 1) -> Asked:
     """A drawing with a third branch, to guide away from; it sees the text of branch `of`."""
     guidance = perturbed(classifier_free(3.0, ROWS), scale, of, (0, ROWS))
@@ -394,6 +419,12 @@ ALONE: dict[str, Case] = {
         asked=motion,
         other=lambda count: motion(count, gain=0.5),
         neutral=lambda count: motion(count, gain=0.0),
+        without=plain,
+    ),
+    "hypernet": Case(
+        asked=hypernet,
+        other=lambda count: hypernet(count, strength=-0.3),
+        neutral=lambda count: hypernet(count, strength=0.0),
         without=plain,
     ),
     "ip_adapter": Case(

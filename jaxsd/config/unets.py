@@ -239,3 +239,29 @@ def motion_places(unet: UNetConfig) -> Iterator[MotionPlace]:
                 yield MotionPlace(f"{block}/{last}_{j}", name, level.channels)
     name = "mid_block/motion_modules_0"
     yield MotionPlace("mid_block/attentions_0", name, unet.levels[-1].channels)
+
+
+HYPERNET_ACTIVATIONS = (
+    *("linear", "relu", "leakyrelu", "elu", "swish", "tanh", "sigmoid", "softsign", "mish"),
+)
+"""webui's names."""
+
+
+@dataclass(frozen=True)
+class HypernetConfig:
+    """A hypernetwork of webui.
+
+    Attributes:
+      activation: behind each layer but the last, of `HYPERNET_ACTIVATIONS`.
+      activates_output: whether it is behind the last one too. As in ComfyUI it is if layers have
+        norms.
+    """
+
+    activation: str
+    activates_output: bool
+
+    def __post_init__(self) -> None:
+        """Checks the name."""
+        if self.activation not in HYPERNET_ACTIVATIONS:
+            known = ", ".join(HYPERNET_ACTIVATIONS)
+            raise ValueError(f"activation {self.activation[:40]!r} is not one of {known}")

@@ -1,4 +1,4 @@
-"""Where features change what a U-Net does: attention, joined skips, and what its modules give.
+"""Where features change what a U-Net does: attention, its tokens, joined skips, what modules give.
 
 They are functions around methods of its modules, so the network knows nothing of them.
 """
@@ -10,6 +10,7 @@ from typing import Any
 from flax import linen as nn
 
 from jaxsd.models.unet import UpBlock
+from jaxsd.nn.layers import Dense
 from jaxsd.nn.transformer import WHOLE, Attention
 
 Path = tuple[str, ...]
@@ -24,6 +25,18 @@ def attention_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
 def joins_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
     """Within it, up blocks call `change(path, join, x, skip)` in place of `join`."""
     return _intercepted(UpBlock, "join", change)
+
+
+def projected_by(change: Callable[[Path, Any], Any]) -> AbstractContextManager[None]:
+    """Within it, keys and values are projections of `change(path, tokens)` in place of tokens.
+
+    The path ends in "to_k" or "to_v".
+    """
+
+    def changed(path: Path, run: Any, tokens: Any) -> Any:
+        return run(change(path, tokens) if path[-1] in ("to_k", "to_v") else tokens)
+
+    return _intercepted(Dense, "__call__", changed)
 
 
 @contextmanager

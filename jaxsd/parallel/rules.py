@@ -29,6 +29,8 @@ PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"embedding/\d+", ()),
     # The empty prompt, which guided teachers of students see.
     (r"empty/(context|pooled)", ()),
+    # So are hypernetworks.
+    (r"hypernet/\d+/.*", ()),
     # So are IP-Adapters, and their image encoders run once for a picture.
     (r"ip_adapter/\d+/.*", ()),
     (r"(vision|normalizer)/.*", ()),

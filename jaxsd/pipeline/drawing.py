@@ -56,13 +56,14 @@ class Programs(NamedTuple):
     @property
     def of_encoder(self) -> "Programs":
         """The same for `encode` without the U-Net."""
-        return self._replace(params=_without(self.params, ("unet",)))
+        networks = self.networks._replace(hypernets=())
+        return self._replace(networks=networks, params=_without(self.params, ("unet", "hypernet")))
 
     @property
     def of_decoder(self) -> "Programs":
         """The same for `decode` without other networks: all drawings share its program."""
         none = {"controlnets": (), "ip_adapters": (), "text": (), "vision": None, "motion": None}
-        networks = self.networks._replace(**none)
+        networks = self.networks._replace(**none, hypernets=())
         return self._replace(networks=networks, params={"vae": self.params["vae"]})
 
     @property

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from jaxsd.config import HypernetConfig
 from jaxsd.models import VAE, ControlNet, Residuals, TextEncoder, UNet
 from jaxsd.models.clip_vision import VisionEncoder
 from jaxsd.models.in_turn import InTurn
@@ -34,6 +35,7 @@ class Networks(NamedTuple):
     ip_adapters: tuple[IPAdapter, ...] = ()
     vision: VisionEncoder | None = None
     motion: Motion | None = None
+    hypernets: tuple[HypernetConfig, ...] = ()
 
 
 class Conditions(NamedTuple):

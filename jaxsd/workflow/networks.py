@@ -246,6 +246,17 @@ def with_hints(programs: Programs, model: Model, hints: Sequence[Hint]) -> Progr
     )
 
 
+def with_hypernets(programs: Programs, model: Model) -> Programs:
+    """The programs with the model's hypernetworks."""
+    if not model.hypernets:
+        return programs
+    configs, trees, _ = zip(*model.hypernets, strict=True)
+    return programs._replace(
+        networks=programs.networks._replace(hypernets=configs),
+        params=programs.params | {"hypernet": list(trees)},
+    )
+
+
 def _control(model: Model, net: ControlNet) -> tuple[Any, Params]:
     """A network and its weights for a U-Net; the value of the node remembers the last ones."""
     kept = net.read.get("last")

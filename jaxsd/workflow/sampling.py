@@ -19,7 +19,7 @@ from jaxsd.settings import perturbation
 from jaxsd.workflow import arrays
 from jaxsd.workflow.dividing import areas_of
 from jaxsd.workflow.levels import is_plus_plus, table_of, trained_levels
-from jaxsd.workflow.networks import programs_of, with_hints
+from jaxsd.workflow.networks import programs_of, with_hints, with_hypernets
 from jaxsd.workflow.noises import later_noises
 from jaxsd.workflow.resizing import resized
 from jaxsd.workflow.sights import check_shows, labels_of, pooled_of
@@ -105,6 +105,9 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     if model.spec.sight is not None:
         features["sight"] = labels_of(model, sides, asked.seed, batch)
     columns = _columns(model, cfg, table, batch)
+    if model.hypernets:
+        strengths = np.float32([strength for *_, strength in model.hypernets])
+        columns["hypernet"] = np.tile(strengths, (table.rows, batch, 1))
     if hints:
         features["controlnet"] = arrays.hint_images(hints, batch, *size)
         columns["controlnet"] = _alike(arrays.hint_weights(model, sides, hints, table), batch)
@@ -131,7 +134,7 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     )
     guidance = arrays.guidance_of(sides, weights)
     programs = programs_of(model.spec, {"unet": model.params}, model.dtype, model.run)
-    programs = with_hints(programs, model, hints)
+    programs = with_hints(with_hypernets(programs, model), model, hints)
     if divided:
         whole = [_step(rows_of([table] * batch), columns, _repeated(guidance, batch))]
         return programs, Order(given, tuple(whole), (model.settings,), ())

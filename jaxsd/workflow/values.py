@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from jaxsd.config import ModelSpec, VisionConfig
+from jaxsd.config import HypernetConfig, ModelSpec, VisionConfig
 from jaxsd.executables import Executables
 from jaxsd.settings import Settings
 from jaxsd.text import Tokenizer
@@ -24,6 +24,7 @@ class Model:
       settings: the options of features, such as FreeU.
       distilled: whether its levels and outputs are those of an LCM.
       differential: whether a mask says how much changes.
+      hypernets: hypernetworks with their weights and strengths, in turn.
       normalizer: mean and deviation of the embeddings that an unCLIP is told; None for others.
     """
 
@@ -34,6 +35,7 @@ class Model:
     settings: Settings = field(default_factory=Settings)
     distilled: bool = False
     differential: bool = False
+    hypernets: tuple[tuple[HypernetConfig, Params, float], ...] = ()
     normalizer: Params | None = None
 
     def changed(self, **options: Any) -> "Model":

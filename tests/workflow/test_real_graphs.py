@@ -32,7 +32,6 @@ from jaxsd.workflow.to_python import python_of
 
 NOT_HERE = {
     "cog_photomaker_api": "PhotoMakerEncode, PhotoMakerLoader",
-    "hypernetwork_example": "HypernetworkLoader",
     "gligen_textbox_example": "GLIGENLoader, GLIGENTextBoxApply",
 }
 """Files with core nodes whose networks are not here."""
@@ -123,6 +122,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     save_part(base / "vision", PROJECTED_VISION, vision, tower, overwrite=False)
     for name, own in told_of_pictures(vision).items():
         write_diffusers(base / name, own, pipeline_params(own))
+    side = spec.unet.context_dim
+    own = {"weight": np.eye(side, dtype=np.float32), "bias": np.ones(side, np.float32)}
+    layers = {
+        f"{side}.{place}.linear.0.{kind}": in_memory(array)
+        for place in (0, 1)
+        for kind, array in own.items()
+    }
+    write_safetensors(base / "hypernet.safetensors", layers, {})
     (base / "models/embeddings").mkdir(parents=True)
     file = base / "models/embeddings/any.safetensors"
     write_safetensors(file, {"emb_params": in_memory(vectors)}, {})
@@ -136,6 +143,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             "upscale_models": str(DATA / "esrgan_slim_x4.safetensors"),
             "controlnet": str(base / "net"),
             "clip_vision": str(base / "vision"),
+            "hypernetworks": str(base / "hypernet.safetensors"),
             "sd21-unclip-h.ckpt": str(base / "unclip"),
             "SDA768.pt": str(base / "models/embeddings/any.safetensors"),
         },

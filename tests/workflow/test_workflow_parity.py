@@ -518,3 +518,41 @@ def test_guidance_away_from_a_blurred_picture(place: Workspace, twin: Twin) -> N
     made = euler(run, x, sigmas)
     hook.remove()
     same(images, made, twin)
+
+
+@pytest.mark.release
+def test_hypernetworks(place: Workspace, twin: Twin, tmp_path: Path) -> None:
+    """Two, one for tokens of texts, one for those of the first level, each with a strength."""
+    torch.manual_seed(3)
+    unet, nodes, strengths = deepcopy(twin.pipe.unet), {}, (0.7, -0.4)
+    widths = (unet.config.cross_attention_dim, unet.config.block_out_channels[0])
+    for number, (width, strength) in enumerate(zip(widths, strengths, strict=True)):
+        nets = [torch.nn.Sequential(torch.nn.Linear(width, width), torch.nn.Tanh()) for _ in "kv"]
+        states = [{f"linear.{name}": one for name, one in net.state_dict().items()} for net in nets]
+        file = {width: states, "activation_func": "tanh", "activate_output": True, "step": 3}
+        torch.save(file, tmp_path / f"{number}.pt")
+        place.named = {**place.named, f"net{number}": str(tmp_path / f"{number}.pt")}
+        nodes[str(20 + number)] = {
+            "class_type": "HypernetworkLoader",
+            "model": [str(19 + number) if number else "4", 0],
+            "hypernetwork_name": f"net{number}",
+            "strength": strength,
+        }
+        for name, module in unet.named_modules():
+            for end, net in zip(("to_k", "to_v"), nets, strict=True):
+                if name.endswith(end) and module.in_features == width:
+                    module.register_forward_pre_hook(
+                        lambda _, given, net=net, strength=strength: (
+                            given[0] + strength * net(given[0]),
+                        )
+                    )
+    nodes |= {"5": {"batch_size": 1}, "3": {"model": ["21", 0]}}
+    images = drawn(place, **nodes)
+    pipe = deepcopy(twin.pipe)
+    pipe.unet = unet
+    own = Twin(pipe)
+    sigmas = own.karras(4)
+    noise = noise_of(SEED, (1, 4, 8, 9))
+    x, _ = own.begun(noise, torch.zeros_like(noise), sigmas[0])
+    run = own.guided(own.text(RED), own.text(BLUE), CFG)
+    same(images, euler(run, x, sigmas), own)

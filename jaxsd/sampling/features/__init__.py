@@ -18,6 +18,7 @@ from jaxsd.sampling.features import (
     control_mode,
     controlnet,
     freeu,
+    hypernet,
     ip_adapter,
     mimic,
     momentum,
@@ -40,6 +41,7 @@ from jaxsd.types import Array, Params
 
 FEATURES: dict[str, Feature] = {
     "motion": motion.FEATURE,
+    "hypernet": hypernet.FEATURE,
     "ip_adapter": ip_adapter.FEATURE,
     "pag": pag.FEATURE,
     "seg": seg.FEATURE,

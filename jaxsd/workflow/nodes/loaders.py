@@ -5,8 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
+import jax
+import jax.numpy as jnp
+
 from jaxsd.adapters.lora import merged_weights
 from jaxsd.convert.alone import open_texts, open_unet, open_vae
+from jaxsd.convert.hypernetwork import open_hypernetwork
 from jaxsd.pipeline.adapting import merges_of
 from jaxsd.pipeline.upscaling import Upscaler, load_upscaler
 from jaxsd.settings import Lora
@@ -141,6 +145,20 @@ def lora_loader_model_only(
         return model
     loras = merges_of([Lora(place.model("loras", lora_name), strength_model, 0.0)], model.spec)
     return replace(model, params=merged_weights({"unet": model.params}, loras)["unet"])
+
+
+@node("HypernetworkLoader", "MODEL")
+def hypernetwork_loader(
+    place: Workspace,
+    *,
+    model: MODEL,
+    hypernetwork_name: Annotated[str, InFolder("hypernetworks")],
+    strength: Annotated[float, Range(-10, 10)] = 1.0,
+) -> Model:
+    """The model with a hypernetwork behind those that it has."""
+    config, trees = open_hypernetwork(Path(place.model("hypernetworks", hypernetwork_name)))
+    params = jax.tree.map(lambda tensor: jnp.asarray(tensor.read(), jnp.float32), trees)
+    return replace(model, hypernets=(*model.hypernets, (config, params, strength)))
 
 
 @node("ControlNetLoader", "CONTROL_NET")
