@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from feature_cases import APART, CASES, Asked, Case, all_at_once, ip_adapter
+from feature_cases import ALONE, APART, CASES, Asked, Case, all_at_once, ip_adapter
 from tiny_models import relative_error
 
 from jaxsd.pipeline.columns import COLUMNS
@@ -113,6 +113,18 @@ def test_features_know_the_branches_of_each_call_of_sag() -> None:
     columns = step.columns | {"ip_adapter": shows.runs[0].columns["ip_adapter"]}
     told = (shows.params, given, (step._replace(columns=columns),))
     assert jax.eval_shape(partial(draw, shows.networks), *told).images.shape[0] == 1
+
+
+@pytest.mark.release
+def test_controlnets_know_the_branches_of_each_call_of_sag() -> None:
+    """Of graphs, whose ControlNets have a weight for each of the three branches."""
+    asked, nets = CASES["sag"].asked(1), ALONE["controlnet"].asked(1)
+    given = asked.given._replace(features=nets.given.features)
+    [step] = asked.runs
+    weights = np.repeat(nets.runs[0].columns["controlnet"][..., None], 3, axis=-1)
+    step = step._replace(columns=step.columns | {"controlnet": weights})
+    told = (nets.params, given, (step,))
+    assert jax.eval_shape(partial(draw, nets.networks), *told).images.shape[0] == 1
 
 
 def test_in_parts_is_the_whole() -> None:

@@ -10,6 +10,7 @@ import pytest
 from tiny_models import TINY, pipeline_params
 
 from jaxsd.convert import open_model
+from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.tensors import in_memory
 from jaxsd.executables import Executables
 from jaxsd.nn.int8 import Int8, to_int8
@@ -19,6 +20,7 @@ from jaxsd.workflow.nodes import (
     checkpoint_save,
     dual_cfg_guider,
     empty_latent_image,
+    hypernetwork_loader,
     k_sampler,
     model_merge_blocks,
     model_merge_simple,
@@ -98,6 +100,26 @@ def test_parts_are_read_in_8_bits() -> None:
     np.testing.assert_array_equal(np.asarray(made["kernel"]), np.asarray(to_int8(kernel)))
     np.testing.assert_array_equal(loaded(file, "int8", "vae")["a"]["kernel"], kernel)
     assert (Workspace(dtype="int8").computes_in, Workspace().computes_in) == ("float32",) * 2
+
+
+def test_hypernetworks_of_other_models_are_refused(tmp_path: Path) -> None:
+    def written(width: int) -> str:
+        own = {"weight": np.eye(width, dtype=np.float32), "bias": np.ones(width, np.float32)}
+        named = {f"{width}.{i}.linear.0.{kind}": own[kind] for i in (0, 1) for kind in own}
+        file = tmp_path / f"{width}.safetensors"
+        write_safetensors(file, {name: in_memory(one) for name, one in named.items()}, {})
+        return str(file)
+
+    model, width = Model(SPEC, {}, RUN, "float32"), SPEC.unet.context_dim
+    place = Workspace(named={"good": written(width), "bad": written(7)})
+    made = hypernetwork_loader(place, model=model, hypernetwork_name="good", strength=0.5)
+    twice = hypernetwork_loader(place, model=made, hypernetwork_name="good")
+    assert [strength for *_, strength in twice.hypernets] == [0.5, 1.0]
+    config, params, _ = made.hypernets[0]
+    assert config.activation == "linear"
+    np.testing.assert_array_equal(params[str(width)]["to_v"][0]["kernel"], np.eye(width))
+    with pytest.raises(ValueError, match="is for tokens of 7 numbers, and the model's have"):
+        hypernetwork_loader(place, model=model, hypernetwork_name="bad")
 
 
 def test_what_does_not_go_with_a_blur() -> None:

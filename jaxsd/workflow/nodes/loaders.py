@@ -155,8 +155,19 @@ def hypernetwork_loader(
     hypernetwork_name: Annotated[str, InFolder("hypernetworks")],
     strength: Annotated[float, Range(-10, 10)] = 1.0,
 ) -> Model:
-    """The model with a hypernetwork behind those that it has."""
-    config, trees = open_hypernetwork(Path(place.model("hypernetworks", hypernetwork_name)))
+    """The model with a hypernetwork behind those that it has.
+
+    Raises:
+      ValueError: one that knows none of the model's widths.
+    """
+    source, unet = place.model("hypernetworks", hypernetwork_name), model.spec.unet
+    config, trees = open_hypernetwork(Path(source))
+    widths = {str(one) for one in (unet.context_dim, *(level.channels for level in unet.levels))}
+    if widths.isdisjoint(trees):
+        raise ValueError(
+            f"{source} is for tokens of {', '.join(trees)} numbers, and the model's have "
+            f"{', '.join(sorted(widths, key=int))}; take one that was trained with it"
+        )
     params = jax.tree.map(lambda tensor: jnp.asarray(tensor.read(), jnp.float32), trees)
     return replace(model, hypernets=(*model.hypernets, (config, params, strength)))
 
