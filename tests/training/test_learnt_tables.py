@@ -1,6 +1,9 @@
 """Learning a table: nearer to an exact solution than any other sampler of as many rows."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +72,24 @@ def test_what_is_not_changed_is_the_sampler_itself(prediction: str) -> None:
     table = changed_table(as_learnt(begun), unchanged(5), SCHEDULE, prediction, 3)
     for name, got, want in zip(begun._fields, table, begun, strict=True):
         np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.slow
+def test_the_page_learns_a_sampler_of_four_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a third of its updates, and for one number of calls: nearer than all that it names."""
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs/few_steps.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    less = block.replace("for part in parts] * 6", "for part in parts] * 2")
+    less = less.replace("for rows in (4, 6, 8, 12)", "for rows in (4,)")
+    assert len(block) - len(less) == len(" 6, 8, 12")
+    names: dict[str, Any] = {}
+    exec(less, names)
+    errors = names["errors"]
+    learnt = errors.pop(("moons.json", 4))
+    assert learnt < 0.6 * min(errors.values()), (learnt, errors)
 
 
 @pytest.mark.release
