@@ -222,6 +222,20 @@ def test_maps_of_words_lie_beside_each_picture_that_is_written(
     assert (b[:, 28:] < 15).all()
 
 
+@pytest.mark.slow
+def test_a_picture_is_the_same_with_maps_of_its_words(model, cache, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    for name, more in (("plain.png", ()), ("looked.png", ("--word-maps",))):
+        argv = ["generate", "a cat", "--model", str(model), *map(str, OPTIONS), *more]
+        with pytest.raises(SystemExit) as end:
+            run([*argv, "-o", str(tmp_path / name)])
+        assert not end.value.code, capsys.readouterr().err
+    assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "looked.png").read_bytes()
+    cells = read_image(tmp_path / "looked_words.png")
+    assert cells.shape[1] == 2 * 48 + 3 * GAP
+    assert cells[-GAP - 32 : -GAP, GAP : GAP + 48].std() > 20, "the map of 'cat'"
+
+
 def test_a_prompt_without_words_has_no_maps(model, capsys):
     with pytest.raises(SystemExit) as end:
         run(["generate", "a", "?!", "--model", str(model), "--word-maps"])
