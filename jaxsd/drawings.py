@@ -60,6 +60,7 @@ def draw(
     progress: Callable[[int, int], Any],
     say: Callable[[str], None],
     preview: Preview | None = None,
+    look: Callable[[dict[str, Array]], Any] | None = None,
     **options: Any,
 ) -> Iterator[Array]:
     """The images of checked settings, each uint8 [H, W, 3], as soon as its call is done.
@@ -73,6 +74,8 @@ def draw(
       progress: called with the network calls that are done, and with those of a batch.
       say: called with lines about the cache and the model.
       preview: what shows pictures meanwhile.
+      look: called before each image with its maps of words [h, w]. It is drawn twice for that, so
+        that its pixels are those of a drawing that is not looked at.
       options: of `jaxsd.load`.
 
     Raises:
@@ -91,12 +94,19 @@ def draw(
 
     pipe = with_programs(model, say, settings[:1], ahead=prepare, **options)
     watched = _watched(pipe, preview, settings[0].drawn_size) if preview else {}
-    drawn = 0
-    for number, count in enumerate(counts):
+    drawn = passes = 0
+    for count in counts:
         part = settings[drawn : drawn + count]
         order = pipe.order(part, pictures=pictures, batch=batch or None)
-        drawing = pipe.drawn(order, partial(_in_all, progress, number), **watched)
-        yield from pipe.pictures(drawing, order)
+        drawing = pipe.drawn(order, partial(_in_all, progress, passes), **watched)
+        passes += 1
+        for one, image in zip(part, pipe.pictures(drawing, order), strict=True):
+            if look:
+                seen = partial(_in_all, progress, passes)
+                found = pipe.word_maps(one, pictures=pictures, progress=seen)
+                look({word: own[0] for word, own in found.maps.items()})
+                passes += 1
+            yield image
         drawn += count
     if preview:
         preview.display.close()
@@ -199,8 +209,8 @@ def _watched(pipe: "jaxsd.Pipeline", preview: Preview, size: tuple[int, int]) ->
     return {"callback_on_step_end": show, "callback_on_step_end_tensor_inputs": ("x0",)}
 
 
-def _in_all(progress: Callable[[int, int], Any], batch: int, done: int, rows: int) -> None:
-    progress(batch * rows + done, rows)
+def _in_all(progress: Callable[[int, int], Any], passes: int, done: int, rows: int) -> None:
+    progress(passes * rows + done, rows)
 
 
 def check_models(settings: Iterable[Settings], spec: ModelSpec) -> None:

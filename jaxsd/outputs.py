@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxsd.convert.image_encoder import encoder_place, weights_place
 from jaxsd.convert.ip_adapter import faces_in
-from jaxsd.images import contact_sheet, encoder_of
+from jaxsd.images import contact_sheet, encoder_of, read_image, words_sheet
 from jaxsd.provenance import MADE, MADE_OF, Signer
 from jaxsd.schedulers import is_learnt
 from jaxsd.settings import Recipe, Settings, adapters_of
@@ -150,6 +150,23 @@ def saved(
     if sheet is not None and drawn:
         write_signed(sheet, contact_sheet(np.stack(drawn)), {}, signer, begun=begun)
         yield sheet
+
+
+def words_path(path: Path) -> Path:
+    """The file beside a picture that shows where it looks at words."""
+    return path.with_stem(f"{path.stem}_words")
+
+
+def save_words(
+    path: Path,
+    picture: Path,
+    maps: Mapping[str, np.ndarray],
+    signer: Signer | None,
+    *,
+    begun: bool,
+) -> None:
+    """Writes a picture that was saved, with the maps of its words, as `words_path`."""
+    write_signed(path, words_sheet(read_image(picture), maps), {}, signer, begun=begun)
 
 
 def write_signed(

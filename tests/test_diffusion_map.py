@@ -133,4 +133,4 @@ def test_the_page_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     exec(block, names)
     radii = np.hypot(*names["found"].embedding_.T)
     assert radii.std() < 0.1 * radii.mean()
-    assert (tmp_path / "eigenvalues.png").stat().st_size > 1000
+    assert (tmp_path / "diffusion_map.png").stat().st_size > 1000

@@ -3,9 +3,12 @@
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 import jaxsd
 from jaxsd.canvases import canvas_of, read_pictures
@@ -19,6 +22,7 @@ from jaxsd.cli.options import (
     reading,
 )
 from jaxsd.cli.progress import say, steps_shown
+from jaxsd.config import ModelSpec
 from jaxsd.convert.reading import Reading
 from jaxsd.drawings import (
     LARGEST_BATCH,
@@ -31,12 +35,22 @@ from jaxsd.drawings import (
 )
 from jaxsd.memory import check_drawing
 from jaxsd.metadata import Again, changed, check_same_files, read_again
-from jaxsd.outputs import adapter_hashes, check_room, model_hash, output_paths, saved
+from jaxsd.outputs import (
+    adapter_hashes,
+    check_file,
+    check_room,
+    model_hash,
+    output_paths,
+    save_words,
+    saved,
+    words_path,
+)
 from jaxsd.preview_display import PreviewDisplay
 from jaxsd.provenance import Signer
 from jaxsd.settings import (
     Recipe,
     Settings,
+    check_inside,
     checked,
     image_count,
     rows_of,
@@ -71,6 +85,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preview-taesd", metavar="TAESD", help="the same, sharper, by a tiny autoencoder"
     )
+    parser.add_argument(
+        "--word-maps",
+        action="store_true",
+        help="beside each picture NAME_words.png: where it looks at each word of the prompt; takes "
+        "twice as long",
+    )
     add_signing(parser, "the pictures")
     parser.add_argument(
         "--safety-checker",
@@ -102,6 +122,8 @@ def main(args: argparse.Namespace) -> None:
         raise ValueError("--preview shows pictures that --safety-checker has not seen; give one")
     if previewed:
         check_preview(model, args.preview_taesd)
+    if args.word_maps:
+        check_word_maps(first, asked, spec)
     together = count if first.motion else min(count, LARGEST_BATCH)
     check_drawing(checked(first, spec), spec, images=count, together=together)
     prompts = [text for text in asked for _ in range(args.num_images)]
@@ -115,7 +137,9 @@ def main(args: argparse.Namespace) -> None:
     check_same_files(before, hashes | adapter_hashes(first))
     canvas_of(settings[0], pictures)
     paths, sheet = output_paths(Path(args.output), [one.prompt for one in settings], number)
-    if args.again and any(path.exists() and path.samefile(args.again) for path in paths):
+    beside = {path: words_path(path) for path in paths} if args.word_maps else {}
+    files = [*paths, *map(check_file, beside.values())]
+    if args.again and any(path.exists() and path.samefile(args.again) for path in files):
         raise ValueError(f"{args.again} would be replaced; say with -o where to write")
     # The same settings are drawn in a batch of the same size, for the same bits.
     same = settings == [before.settings] and 0 < before.batch_size <= LARGEST_BATCH
@@ -144,9 +168,10 @@ def main(args: argparse.Namespace) -> None:
     preview = Preview(display, args.preview_taesd) if previewed else None
     with (
         ThreadPoolExecutor(1) as aside,
-        steps_shown(rows * len(calls)) as progress,
+        steps_shown(rows * (len(calls) + len(beside))) as progress,
     ):
         hashed = aside.submit(model_hash, Path(args.model))
+        looked: list[dict[str, np.ndarray]] = []
         images = draw(
             args.model,
             spec,
@@ -156,19 +181,40 @@ def main(args: argparse.Namespace) -> None:
             progress=progress,
             say=progress.write,
             preview=preview,
+            look=looked.append if beside else None,
             low_memory=args.low_memory,
             **loading(args),
         )
         hashes_too = (replace(one, model_hash=hashed.result()) for one in recipes)
         written: list[Path] = []
         try:
-            written.extend(saved(paths, sheet, images, hashes_too, signer, fit))
+            for path in saved(paths, sheet, images, hashes_too, signer, fit):
+                written.append(path)
+                if words := beside.get(path):
+                    save_words(words, path, looked[-1], signer, begun=bool(first.image))
+                    written.append(words)
         finally:
             print("".join(f"{path}\n" for path in written), end="")
     seconds = time.perf_counter() - started
     print(f"{len(settings)} drawn in {seconds:.1f} s", file=sys.stderr)
     if not set(paths) <= set(written):
         sys.exit(1)
+
+
+def check_word_maps(settings: Settings, prompts: Sequence[str], spec: ModelSpec) -> None:
+    """Finds out whether there will be maps of words, before a weight is read.
+
+    Raises:
+      ValueError: a prompt without words, or what can not be looked into.
+    """
+    check_inside(settings)
+    if settings.only_masked:
+        raise ValueError("--word-maps are of whole pictures; leave --only-masked out")
+    if not spec.text:
+        raise ValueError("--word-maps needs a model that is told a prompt; this one sees a picture")
+    for prompt in prompts:
+        if not any(map(str.isalnum, prompt)):
+            raise ValueError(f"--word-maps needs words, and the prompt is {prompt!r}")
 
 
 def begun(args: argparse.Namespace) -> Recipe:

@@ -2,21 +2,19 @@
 
 import argparse
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from jaxsd.cli.options import add_model, add_settings, given_settings, loading, opened
-from jaxsd.cli.progress import say, steps_shown
+from jaxsd.cli.progress import StepBar, say, steps_shown
 from jaxsd.drawings import with_programs
 from jaxsd.memory import check_drawing
 from jaxsd.schedulers import HISTORY, Learnt, is_learnt, write_learnt
 from jaxsd.settings import checked, settings_from
 from jaxsd.text_files import lines_in
 from jaxsd.writing import check_place
-
-BEGIN = "dpm++_2m"
-"""The sampler to begin with, where none is given."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--rows", type=int, nargs="+", default=[4, 6, 8], metavar="N", help="steps (4 6 8)"
     )
     parser.add_argument("--updates", type=int, default=30, metavar="N", help="of each (30)")
-    parser.add_argument("--batch", type=int, default=2, metavar="N", help="of an update (2)")
+    parser.add_argument("--batch", type=int, default=4, metavar="N", help="of an update (4)")
     parser.add_argument(
         "--order", type=int, default=3, metavar="N", help="estimates that a step reads, 1 to 5 (3)"
     )
@@ -51,26 +49,30 @@ def main(args: argparse.Namespace) -> None:
         if not 1 <= value <= most:
             raise ValueError(f"--{name} {value} is out of range; allowed are 1 to {most}")
     spec = opened(args).spec
-    given = {"sampler": BEGIN} | given_settings(args)
+    given = given_settings(args)
     prompts = [line for _, line in lines_in(args.prompts)]
     if not 1 <= args.batch <= len(prompts):
         raise ValueError(f"--batch {args.batch} is not 1 to {len(prompts)}, the prompts there are")
     base = settings_from(given)
     settings = [replace(base, prompt=text, seed=base.seed + i) for i, text in enumerate(prompts)]
-    of_rows = {
-        rows: [checked(replace(one, steps=rows), spec) for one in settings]
-        for rows in sorted(set(args.rows))
-    }
     # Imported here because these import jax: wrong arguments are reported without that delay.
     from jaxsd.pipeline import check_adapters
     from jaxsd.training.sampler_learning import (
+        BEGINNINGS,
         REFERENCE,
         Learning,
         beginning,
         learn_sampler,
+        nearest,
         references,
+        trial_calls,
     )
 
+    begins = [base.sampler] if base.sampler else BEGINNINGS
+    of_rows = {
+        rows: [checked(replace(one, steps=rows, sampler=begins[0]), spec) for one in settings]
+        for rows in sorted(set(args.rows))
+    }
     for own in of_rows.values():
         beginning(own[0], spec)
     first = next(iter(of_rows.values()))
@@ -82,25 +84,45 @@ def main(args: argparse.Namespace) -> None:
         "model": args.model,
         "guidance_scale": first[0].guidance_scale,
         "size": list(first[0].drawn_size),
-        "begin": base.sampler,
+        "begin": begins,
         "reference": list(REFERENCE),
         "prompts": len(prompts),
         **how._asdict(),
     }
-    calls = -(-len(first) // args.batch) * REFERENCE[1]
-    with steps_shown(calls + len(of_rows) * args.updates) as bar:
+    many = -(-len(first) // args.batch) * REFERENCE[1]
+    trials = len(begins) if len(begins) > 1 else 0
+    tried = {rows: trials * trial_calls(rows, len(first), args.batch) for rows in of_rows}
+    with steps_shown(many + sum(tried.values()) + args.updates * sum(of_rows)) as bar:
         wanted = references(pipe, first, args.batch, bar)
         found: list[Learnt] = []
+        done = many
         for rows, own in of_rows.items():
-            before, losses = calls + len(found) * args.updates, []
-
-            def shown(done: int, loss: float, before: int = before, to: list = losses) -> None:
-                to.append(loss)
-                bar(before + done, 0)
-
-            found.append(learn_sampler(pipe, own, wanted, how, shown))
-            few = max(1, args.updates // 10)
-            begun, ended = (np.sqrt(np.mean(part)) for part in (losses[:few], losses[-few:]))
-            bar.write(f"{rows} rows: error of latents {begun:.4f} at first, {ended:.4f} at last")
+            begun = nearest(pipe, own, wanted, begins, args.batch, partial(_after, bar, done))
+            done += tried[rows]
+            losses = Losses(bar, done, rows)
+            found.append(learn_sampler(pipe, begun, wanted, how, losses))
+            done += args.updates * rows
+            bar.write(f"{rows} rows, from {begun[0].sampler}: error of latents {losses}")
             write_learnt(output, found, about)
     print(output)
+
+
+def _after(bar: StepBar, before: int, done: int, _: int) -> None:
+    bar(before + done, 0)
+
+
+class Losses:
+    """The losses of a sampler of some rows, shown on a bar that has come so far before."""
+
+    def __init__(self, bar: StepBar, before: int, rows: int) -> None:
+        self.bar, self.before, self.rows, self.all = bar, before, rows, []
+
+    def __call__(self, done: int, loss: float) -> None:
+        """Takes the loss of an update."""
+        self.all.append(loss)
+        self.bar(self.before + done * self.rows, 0)
+
+    def __str__(self) -> str:
+        few = max(1, len(self.all) // 10)
+        first, last = (np.sqrt(np.mean(part)) for part in (self.all[:few], self.all[-few:]))
+        return f"{first:.4f} at first, {last:.4f} at last"

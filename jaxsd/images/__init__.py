@@ -32,6 +32,7 @@ from jaxsd.images.resize import clean_resize, clip_resize, fitted, stretched, th
 from jaxsd.images.sheet import GAP, contact_sheet
 from jaxsd.images.stealth import hidden_text
 from jaxsd.images.texts import PARAMETERS, picture_texts
+from jaxsd.images.words import words_sheet
 
 __all__ = [
     "ENCODERS",
@@ -77,5 +78,6 @@ __all__ = [
     "thumbnail",
     "to_uint8",
     "webp_bytes",
+    "words_sheet",
     "write_picture",
 ]

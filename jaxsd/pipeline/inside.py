@@ -13,7 +13,7 @@ from jaxsd.pipeline.order import Order
 from jaxsd.sampling import State
 from jaxsd.sampling.inside import Edit, attention_to_tokens, features
 from jaxsd.sampling.program import decode, encode
-from jaxsd.settings.options import NOT_INSIDE, OPTIONS
+from jaxsd.settings import check_inside
 from jaxsd.text import Tokenizer
 
 
@@ -32,11 +32,16 @@ class Inside(NamedTuple):
 
 
 def words_looked_at(
-    programs: Programs, order: Order, tokenizer: Tokenizer, words: Sequence[str] | None
+    programs: Programs,
+    order: Order,
+    tokenizer: Tokenizer,
+    words: Sequence[str] | None,
+    progress: Callable[[int, int], None],
 ) -> WordMaps:
     """Draws an order; a word's map is the mean over rows and over the tokens of the word.
 
     Without `words` they are those of the first prompt, but for signs and numbers of its grammar.
+    `progress` is called after each row with (rows done, rows in all).
 
     Raises:
       ValueError: a prompt without one of the words, or what can not be looked into.
@@ -50,7 +55,7 @@ def words_looked_at(
         if not all(places[word]):
             raise ValueError(f"the prompt has no word {word!r}")
     among = np.stack([is_of_words(ids, tokenizer) for ids in own])
-    images, seen = _drawn(programs, order, partial(attention_to_tokens, words=among))
+    images, seen = _drawn(programs, order, partial(attention_to_tokens, words=among), progress)
     mean = np.mean([np.asarray(maps) for maps in seen], axis=0)
     maps = {
         word: np.stack([one[..., own].mean(-1) for one, own in zip(mean, each, strict=True)])
@@ -92,12 +97,13 @@ def is_of_words(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
 
 
 def _drawn(
-    programs: Programs, order: Order, look: Callable[..., tuple[State, Any]]
+    programs: Programs,
+    order: Order,
+    look: Callable[..., tuple[State, Any]],
+    progress: Callable[[int, int], None] = lambda done, rows: None,
 ) -> tuple[np.ndarray, list[Any]]:
     """The images, and what `look` gives with each row."""
-    for name in NOT_INSIDE:
-        if getattr(order.settings[0], name) != OPTIONS[name].default:
-            raise ValueError(f"{name} does not go with looking into the U-Net; leave it out")
+    check_inside(order.settings[0])
     if programs.networks.mesh is not None:
         raise ValueError("one device looks into the U-Net; load the model without a mesh")
     conditions, state = programs(encode, given=order.given)
@@ -108,5 +114,6 @@ def _drawn(
             told = (rows_between(run, row, row + 1), conditions, state, order.given.keys)
             state, own = look(loop.networks, loop.params, *told)
             seen.append(own)
+            progress(len(seen), order.rows)
     images = programs.of_decoder(decode, latents=state.samples[:, 0])
     return np.asarray(images), seen

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxsd.pipeline.drawer import Drawer
+from jaxsd.pipeline.drawer import Drawer, Progress
 from jaxsd.pipeline.inside import Inside, WordMaps, looked_inside, words_looked_at
 from jaxsd.pipeline.kinds import encoded, output_of, pictures_of
 from jaxsd.pipeline.likelihood import log_densities
@@ -80,13 +80,19 @@ class Pipeline(Drawer):
         return output(drawing.images, drawing.latents, lambda: self.pictures(drawing, order))
 
     def word_maps(
-        self, prompt: str, words: Sequence[str] | None = None, **options: Any
+        self,
+        prompt: str | Settings,
+        words: Sequence[str] | None = None,
+        *,
+        progress: Progress = lambda done, rows: None,
+        **options: Any,
     ) -> WordMaps:
         """Draws a prompt, and tells where it looked at each word (Tang et al. 2022, DAAM).
 
         Args:
-          prompt: a text.
+          prompt: a text, or settings.
           words: of the prompt; None for all of them.
+          progress: called after every row with (done, all).
           **options: see `draw`.
 
         Returns:
@@ -100,7 +106,7 @@ class Pipeline(Drawer):
         order = self.order(prompt, **options)
         tokenizers = self._with_words(adapters_of(order.settings)).tokenizers
         count, seen = len(order.settings), self._programs(order)
-        images, maps = words_looked_at(seen, order, tokenizers[0], words)
+        images, maps = words_looked_at(seen, order, tokenizers[0], words, progress)
         return WordMaps(images[:count], {word: own[:count] for word, own in maps.items()})
 
     def inside(

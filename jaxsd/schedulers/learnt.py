@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxsd.schedulers.given import falling, given_sigmas, given_timesteps
 from jaxsd.schedulers.grid import Grid, variance_preserving
-from jaxsd.schedulers.noise import NoiseSchedule
+from jaxsd.schedulers.noise import STANDS_FOR_ZERO, NoiseSchedule
 from jaxsd.schedulers.tableau import HISTORY, Tableau, blank, tabulate
 from jaxsd.text_files import read_json
 from jaxsd.typed import built
@@ -187,7 +187,9 @@ def as_learnt(tableau: Tableau) -> Learnt:
         raise ValueError("a sampler is learnt from a multistep one without noise: ddim, dpm++_2m")
     weights = np.float64(tableau.history[:, 0])
     weights /= weights.sum(axis=1, keepdims=True)
-    sigmas = np.float64(tableau.sigma) / np.float64(tableau.alpha)
+    # Zero terminal SNR begins at any noise over signal, so at a large one.
+    alpha = np.maximum(np.float64(tableau.alpha), np.sqrt(STANDS_FOR_ZERO))
+    sigmas = np.float64(tableau.sigma) / alpha
     return Learnt(
         tuple(np.float64(tableau.timestep).tolist()),
         tuple(sigmas.tolist()),

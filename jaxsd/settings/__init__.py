@@ -1,7 +1,7 @@
 """The options of a picture, their checks, and what they mean for the sampling loop."""
 
 from jaxsd.settings.adapters import Adapters, Embedding, Lora, without_tags
-from jaxsd.settings.checks import checked
+from jaxsd.settings.checks import check_inside, checked
 from jaxsd.settings.controls import UNION_KINDS, Control, ImagePrompt, check_kind
 from jaxsd.settings.guiding import guidance_of, is_guided, perturbation, scale_of
 from jaxsd.settings.inverting import of_drawing
@@ -44,6 +44,7 @@ __all__ = [
     "box_of",
     "bucket_of",
     "calls_of",
+    "check_inside",
     "check_kind",
     "checked",
     "guidance_of",

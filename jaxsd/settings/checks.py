@@ -11,7 +11,7 @@ from jaxsd.settings.bank import bank_of, composes
 from jaxsd.settings.controls import runs_of
 from jaxsd.settings.guiding import USUAL_PLUS_PLUS, check_guidance
 from jaxsd.settings.inverting import check_inversion
-from jaxsd.settings.options import NOT_IN_MOTION, NOT_IN_WINDOWS, OPTIONS, Settings
+from jaxsd.settings.options import NOT_IN_MOTION, NOT_IN_WINDOWS, NOT_INSIDE, OPTIONS, Settings
 from jaxsd.settings.plans import adapters_of, passes_of, tableau_of, usual_layer
 from jaxsd.settings.presets import with_preset
 from jaxsd.settings.ranges import LARGEST_WEIGHT, in_range
@@ -71,6 +71,17 @@ def checked(settings: Settings, spec: ModelSpec) -> Settings:
         check_guidance(one, spec, tableau)
         bank_of(one, tableau.rows, guided=True)
     return filled
+
+
+def check_inside(settings: Settings) -> None:
+    """Finds out whether the U-Net can be looked into while these are drawn.
+
+    Raises:
+      ValueError: another loop would draw them.
+    """
+    for name in NOT_INSIDE:
+        if getattr(settings, name) != OPTIONS[name].default:
+            raise ValueError(f"{name} does not go with looking into the U-Net; leave it out")
 
 
 def _filled(settings: Settings, spec: ModelSpec) -> Settings:

@@ -16,7 +16,7 @@ from jaxsd.sampling.gradients import differentiable_rows
 from jaxsd.sampling.own import rows_like
 from jaxsd.sampling.program import encode
 from jaxsd.schedulers import Learnt, NoiseSchedule, Tableau, as_learnt
-from jaxsd.settings import Settings, tableau_of
+from jaxsd.settings import Settings, checked, tableau_of
 from jaxsd.training.learnt_tables import learn
 from jaxsd.types import Array, Params
 
@@ -24,13 +24,19 @@ REFERENCE = ("dpm++_2m", 100)
 """Sampler and steps of the pictures that others should end at."""
 
 
+BEGINNINGS = ("dpm++_2m", "dpm++_2m_gits", "dpm++_2m_align_your_steps", "dpm++_2m_karras")
+"""Samplers to begin with, where none is named: which is nearest differs by model and rows."""
+TRIED = 8
+"""Pictures that they are compared on."""
+
+
 class Learning(NamedTuple):
     """How samplers are learnt."""
 
     updates: int = 30
-    batch: int = 2  # pictures of an update
+    batch: int = 4  # pictures of an update
     order: int = 3  # estimates that a row reads
-    rate: float = 0.05
+    rate: float = 0.8  # of Adam, over the square of the rows: more rows move a little each
 
 
 class Drawn(NamedTuple):
@@ -67,13 +73,58 @@ def references(
     """
     sampler, steps = REFERENCE
     many = [replace(one, sampler=sampler, steps=steps, sampler_options=()) for one in settings]
-    found = []
-    for first in range(0, len(many), batch):
-        before = first // batch * steps
-        order = pipe.order(many[first : first + batch], batch=batch)
-        drawing = pipe.drawn(order, lambda row, _, n=before: done(n + row, len(many)))
+    return latents_of(pipe, many, batch, done)
+
+
+def latents_of(
+    pipe: Pipeline, settings: Sequence[Settings], batch: int, done: Callable[[int, int], None]
+) -> np.ndarray:
+    """Latents [N, h, w, c] of pictures; see `references`."""
+    found, before = [], 0
+    for first in range(0, len(settings), batch):
+        order = pipe.order(list(settings[first : first + batch]), batch=batch)
+        drawing = pipe.drawn(order, lambda row, _, n=before: done(n + row, 0))
         found.append(np.asarray(drawing.latents))
+        before += order.rows
     return np.concatenate(found)
+
+
+def nearest(
+    pipe: Pipeline,
+    settings: Sequence[Settings],
+    wanted: np.ndarray,
+    samplers: Sequence[str],
+    batch: int,
+    done: Callable[[int, int], None],
+) -> list[Settings]:
+    """The settings with the one of some samplers that ends nearest, for the first `TRIED` pictures.
+
+    Nothing is drawn where there is one sampler.
+
+    Args:
+      pipe: the model.
+      settings: checked, one per picture.
+      wanted: latents [N, h, w, c] of the same pictures, see `references`.
+      samplers: names.
+      batch: pictures of a call.
+      done: called after each row with (rows done, 0).
+    """
+    of_each = [
+        [checked(replace(one, sampler=name), pipe.spec) for one in settings] for name in samplers
+    ]
+    if len(samplers) == 1:
+        return of_each[0]
+    errors = []
+    for own in of_each:
+        before = len(errors) * trial_calls(settings[0].steps, len(settings), batch)
+        latents = latents_of(pipe, own[:TRIED], batch, lambda n, _, b=before: done(b + n, 0))
+        errors.append(np.square(latents - wanted[:TRIED]).mean())
+    return of_each[int(np.argmin(errors))]
+
+
+def trial_calls(rows: int, pictures: int, batch: int) -> int:
+    """Calls of a batch with which `nearest` tries one sampler of some rows."""
+    return -(-min(TRIED, pictures) // batch) * rows
 
 
 def learn_sampler(
@@ -125,7 +176,7 @@ def learn_sampler(
         progress=progress,
         updates=how.updates,
         order=how.order,
-        rate=how.rate,
+        rate=how.rate / begun.steps**2,
     )
 
 

@@ -14,6 +14,7 @@ from jaxsd.cli.main import run
 from jaxsd.drawings import introduce
 from jaxsd.images import GAP, picture_texts, read_image
 from jaxsd.outputs import file_name, model_hash, output_paths
+from jaxsd.pipeline.inside import WordMaps
 from jaxsd.webui import parse_parameters, read_recipe
 
 
@@ -124,6 +125,12 @@ def test_the_built_in_model_is_introduced_once(tmp_path):
         (["--again", __file__], "no picture of a known kind"),
         (["--preview-taesd", "/no/such"], "no tiny autoencoder at /no/such"),
         (["--lora", "no.pt:0.7"], "there is no file 'no.pt'; lora is FILE[:UNET_WEIGHT"),
+        (["--word-maps", "--hires", "2"], "hires does not go with looking into the U-Net; leave"),
+        (["--word-maps", "--windows", "64", "8"], "windows does not go with looking into the"),
+        (
+            ["--word-maps", "--image", "a.png", "--mask", "b.png", "--only-masked", "8"],
+            "--word-maps are of whole pictures; leave --only-masked out",
+        ),
     ],
 )
 def test_mistakes_are_told_before_anything_is_loaded(
@@ -172,6 +179,68 @@ def test_what_was_drawn_before_an_interruption_is_whole(model, tmp_path, monkeyp
     left = {"a_0.png", "b_1.png", "contact_sheet_preview.png"}
     assert set(os.listdir(tmp_path)) == left
     assert {read_image(tmp_path / name).shape[:2] for name in left} == {(32, 48), (40, 108)}
+
+
+class Looked:
+    """In place of a pipeline: the left half of each drawing is of its first word."""
+
+    def order(self, settings, **options):
+        return settings
+
+    def drawn(self, order, progress):
+        progress(1, 1)
+        return order
+
+    def pictures(self, drawing, order):
+        return np.stack([np.full((32, 48, 3), 50 + 100 * one.seed, np.uint8) for one in order])
+
+    def word_maps(self, one, pictures, progress):
+        progress(1, 1)
+        left = np.zeros((1, 4, 6), np.float32)
+        left[..., :3] = 0.1 + one.seed
+        return WordMaps(None, dict.fromkeys(one.prompt.split(), left))
+
+
+def test_maps_of_words_lie_beside_each_picture_that_is_written(
+    model, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("jaxsd.drawings.with_programs", lambda *_, **__: Looked())
+    monkeypatch.setattr("jaxsd.cli.generate.only_fit", lambda *_: lambda path, _: "b" in path.name)
+    argv = ["generate", "a", "b c", "--model", str(model), "-o", str(tmp_path), "--word-maps"]
+    with pytest.raises(SystemExit) as end:
+        run([*argv, "--size", "48x32", "--steps", "1"])
+    written = [tmp_path / name for name in ("b_c_1.png", "b_c_1_words.png", "contact_sheet.png")]
+    assert capsys.readouterr().out.split() == list(map(str, written))
+    assert end.value.code == 1, "the first picture was not fit"
+    assert sorted(tmp_path.iterdir()) == written
+    cells = read_image(written[1])  # the picture and "b" above "c"
+    assert cells.shape[1] == 2 * 48 + 3 * GAP
+    bottom = (cells.shape[0] - GAP) // 2
+    picture, b = (cells[bottom - 32 : bottom, x : x + 48] for x in (GAP, 2 * GAP + 48))
+    assert (picture == 150).all()
+    assert (b[:, :20] > 240).all(), "but for what Lanczos' filter adds beside an edge"
+    assert (b[:, 28:] < 15).all()
+
+
+@pytest.mark.slow
+def test_a_picture_is_the_same_with_maps_of_its_words(model, cache, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    for name, more in (("plain.png", ()), ("looked.png", ("--word-maps",))):
+        argv = ["generate", "a cat", "--model", str(model), *map(str, OPTIONS), *more]
+        with pytest.raises(SystemExit) as end:
+            run([*argv, "-o", str(tmp_path / name)])
+        assert not end.value.code, capsys.readouterr().err
+    assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "looked.png").read_bytes()
+    cells = read_image(tmp_path / "looked_words.png")
+    assert cells.shape[1] == 2 * 48 + 3 * GAP
+    assert cells[-GAP - 32 : -GAP, GAP : GAP + 48].std() > 20, "the map of 'cat'"
+
+
+def test_a_prompt_without_words_has_no_maps(model, capsys):
+    with pytest.raises(SystemExit) as end:
+        run(["generate", "a", "?!", "--model", str(model), "--word-maps"])
+    assert end.value.code == 2
+    assert "--word-maps needs words, and the prompt is '?!'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """Inversion and likelihood with exact networks of Gaussian data, where both are formulas."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +13,7 @@ from jaxsd.config import ScheduleConfig
 from jaxsd.sampling.inversion import invert, log_likelihood, sample_from
 from jaxsd.schedulers import NoiseSchedule, build, inverted, trace_weights
 
+PAGE = (Path(__file__).parents[2] / "docs/inversion.md").read_text(encoding="utf-8")
 SCHEDULE = replace(
     NoiseSchedule.from_config(ScheduleConfig(zero_terminal_snr=True)), spacing="trailing"
 )
@@ -46,6 +50,17 @@ def test_bdia_comes_back_with_the_noise_of_the_flow() -> None:
     back = jax.jit(lambda samples: sample_from(table, network, samples))(samples)
     np.testing.assert_allclose(back, X, atol=2e-5)
     np.testing.assert_allclose(samples[:, 0], noise_of(X), atol=0.06)  # 2% of the largest
+
+
+def test_the_page_goes_to_the_noise_and_back() -> None:
+    """Its data are of N(0, 0.6), so the noise is the data without their width."""
+    names: dict[str, Any] = {}
+    [block] = [b for b in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "invert(" in b]
+    exec(block, names)
+    np.testing.assert_allclose(names["again"], names["data"], atol=2e-5)
+    width = np.sqrt(0.6 * names["schedule"].alpha[-1] ** 2 + names["schedule"].sigma[-1] ** 2)
+    wanted = names["data"] * width / np.sqrt(0.6)
+    np.testing.assert_allclose(names["samples"][:, 0], wanted, atol=0.02)
 
 
 def test_likelihood_is_that_of_the_gaussian() -> None:

@@ -36,6 +36,17 @@ def test_a_file_gives_the_table_it_was_made_of(path: str, prediction: str, stren
         np.testing.assert_allclose(got, want, rtol=2e-6, atol=2e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("name", ["ddim", "dpm++_2m"])
+def test_zero_terminal_snr_begins_at_a_large_sigma(tmp_path: Path, name: str) -> None:
+    schedule = NoiseSchedule.from_config(EMOJI.schedule)
+    assert schedule.alpha[-1] == 0
+    wanted, path = build(name, schedule, 4, "v"), tmp_path / "few.json"
+    write_learnt(path, [as_learnt(wanted)], {})
+    found = build(str(path), schedule, 4, "v")
+    for field, got, want in zip(found._fields, found, wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=2e-6, atol=3e-4, err_msg=field)  # 1/4096
+
+
 def test_a_file_is_a_sampler_of_settings(path: str) -> None:
     settings = checked(Settings(prompt="a", sampler=path), SD1)
     assert settings.steps == 6, "the most that the file has"
