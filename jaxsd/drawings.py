@@ -257,7 +257,7 @@ def with_programs(
 
 @cache
 def _freeze() -> None:
-    """Freezes what is there, once: of models that a server reads later, something may be garbage."""
+    """Freezes what is there, once: a model that a server reads later may become garbage."""
     gc.freeze()
 
 
