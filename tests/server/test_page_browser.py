@@ -139,7 +139,7 @@ def test_tasks_send_pictures_masks_and_scribbles(server, browsing, picture):
     assert np.array_equal(given.image, np.asarray(Image.open(picture)))
     # A mask over the left half, and its upper part taken away again.
     page.click("#tasks button:text('Paint over')")
-    page.evaluate("document.querySelector('#start input[type=range]').value = 40")
+    page.fill("#start input[type=range]", "26")  # pixels, of a side of 64
     drag(page, "#start .paint", [(0.2, 0), (0.2, 1)])
     page.click("#start button:text('Eraser')")
     drag(page, "#start .paint", [(0, 0.05), (0.4, 0.05)])
@@ -172,7 +172,7 @@ def test_tasks_send_pictures_masks_and_scribbles(server, browsing, picture):
     page.wait_for_selector("#gallery button:nth-child(4)")
     assert asked_for(server)[0].outpaint == (32, 0, 0, 16)
     # A scribble.
-    page.click("#tasks button:text('Scribble')")
+    page.click("#tasks button:text('ControlNet')")
     drag(page, "#control .paint", [(0.2, 0.5), (0.8, 0.5)])
     page.click("#draw")
     page.wait_for_selector("#gallery button:nth-child(5)")
@@ -181,8 +181,8 @@ def test_tasks_send_pictures_masks_and_scribbles(server, browsing, picture):
     assert settings.preprocessor == "scribble"
     assert settings.image == ""
     assert given.controls[0].shape[:2] == (512, 341)
-    assert given.controls[0][256, 170].max() == 0
-    assert given.controls[0][20, 20].min() == 255
+    assert given.controls[0][256, 170].min() == 255  # a white line on black, as nets see them
+    assert given.controls[0][20, 20].max() == 0
     # A picture of another option.
     page.click("text=All other options")
     page.set_input_files("[name=reference]", str(picture))
@@ -192,8 +192,8 @@ def test_tasks_send_pictures_masks_and_scribbles(server, browsing, picture):
     assert np.array_equal(asked_for(server)[1].reference, np.asarray(Image.open(picture)))
     page.set_input_files("[name=reference]", [])
     # The lines of a picture.
-    page.click("#tasks button:text('Scribble')")
-    choose(page, "#choose-hint", picture)
+    page.click("#tasks button:text('ControlNet')")
+    choose(page, "#hints button:text('Choose a picture')", picture)
     page.wait_for_selector(".hint-picture canvas")
     page.click("#draw")
     page.wait_for_selector("#gallery button:nth-child(7)")
@@ -373,7 +373,7 @@ def test_axe_finds_nothing_serious(server, browsing, picture, scheme):
     page.click("#gallery button")
     check("picture")
     page.click("#begin-with")
-    for task in ("Picture", "Paint over", "Grow", "Scribble"):
+    for task in ("Picture", "Paint over", "Grow", "ControlNet"):
         page.click(f"#tasks button:text('{task}')")
         check(task)
     page.click("#to-editor")

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { makeBuilder, offerWords } from "./builder.js";
+import { takeHint } from "./controls.js";
 import { at, made, quiet, trying } from "./elements.js";
 import { makeEditor, openInEditor } from "./editor.js";
 import { makeForm, values } from "./form.js";
@@ -10,7 +11,6 @@ import * as grid from "./grid.js";
 import { showJob } from "./jobs.js";
 import { makeLoras } from "./loras.js";
 import { canvasOf, chosenFile } from "./pictures.js";
-import { setHint } from "./scribble.js";
 import * as tasks from "./tasks.js";
 import { speak, usual } from "./texts.js";
 
@@ -70,7 +70,7 @@ const take = trying(async (event, brought) => {
   quiet();
   if (!at("editor-view").hidden) openInEditor(await canvasOf(file));
   else if (event.target.closest?.("#start")) tasks.setPicture(await canvasOf(file));
-  else if (event.target.closest?.("#control")) setHint(await canvasOf(file));
+  else if (event.target.closest?.("#control")) takeHint(await canvasOf(file), event.target);
   else await openFile(file);
 });
 

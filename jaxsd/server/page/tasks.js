@@ -1,9 +1,9 @@
-// What is drawn from: a text alone, a picture, a mask painted over it, its sides, a scribble.
+// What is drawn from: a text alone, a picture, a mask painted over it, its sides, hints for ControlNets.
 
+import { beginScribbles, controlValues, fillControls, makeControls, offerControls } from "./controls.js";
 import { at, button, choices, labelled, made, number, says, trying } from "./elements.js";
 import { Painting } from "./painting.js";
 import { canvasOf, chosenFile, pngOf, sheet } from "./pictures.js";
-import { beginScribble, controlValues, makeScribble, offerControls } from "./scribble.js";
 import { t } from "./texts.js";
 
 // Task -> the options of its panel, by their names in the schema.
@@ -12,10 +12,11 @@ const TASKS = {
   image: ["strength"],
   inpaint: ["strength", "mask_blur", "only_masked", "differential", "composite"],
   outpaint: ["mask_blur"],
-  scribble: ["preprocessor"],
+  control: ["preprocessor"],
 };
 const SIDES = ["left", "top", "right", "bottom"];
 const MASK = "#ff00d0"; // seen on most pictures
+const BRUSH = 0.08; // of the picture's shorter side
 
 export const OPTIONS = [...new Set(Object.values(TASKS).flat())];
 let task = "text";
@@ -30,12 +31,12 @@ export function makeTasks() {
   tabs = choices(Object.fromEntries(names), "text", choose);
   at("tasks").append(tabs);
   makeStart();
-  makeScribble();
+  makeControls();
   choose("text");
 }
 
 function makeStart() {
-  mask = new Painting("mask", MASK);
+  mask = new Painting("mask", MASK, BRUSH);
   const grown = SIDES.map((side) => {
     sides[side] = number(0, { min: 0, max: 4096, step: 8 });
     sides[side].oninput = showPicture;
@@ -59,14 +60,14 @@ function makeStart() {
   );
 }
 
-// Shows the ControlNets of a model; without any, there are no scribbles.
+// Shows the ControlNets of a model; without any, there are no hints.
 export function offer(model) {
   modelSize = model.size;
   offerControls(model.controls);
-  const scribbles = tab("scribble");
-  scribbles.disabled = !model.controls.length;
-  scribbles.title = scribbles.disabled ? t("control.none") : "";
-  if (scribbles.disabled && task === "scribble") choose("text");
+  const controls = tab("control");
+  controls.disabled = !model.controls.length;
+  controls.title = controls.disabled ? t("control.none") : "";
+  if (controls.disabled && task === "control") choose("text");
 }
 
 const tab = (name) => tabs.querySelector(`[data-value=${name}]`);
@@ -75,13 +76,13 @@ export function choose(name) {
   task = name;
   tabs.press(name);
   at("start").hidden = !["image", "inpaint", "outpaint"].includes(name);
-  at("control").hidden = name !== "scribble";
+  at("control").hidden = name !== "control";
   at("sides").hidden = name !== "outpaint";
   for (const one of OPTIONS) {
     at("ask").elements[one].closest("label").hidden = !TASKS[name].includes(one);
   }
   at("task-options").hidden = !TASKS[name].length;
-  if (name === "scribble") beginScribble(textSize());
+  if (name === "control") beginScribbles(textSize());
   showPicture();
 }
 
@@ -139,7 +140,7 @@ const grownBy = () => SIDES.map((side) => Number(sides[side].value) || 0);
 
 // What the task adds to the options. Throws where something is missing.
 export function taskValues() {
-  if (task === "scribble") return controlValues();
+  if (task === "control") return controlValues();
   if (task === "text") return {};
   if (!picture) throw new Error(t("error.start"));
   const found = { image: pngOf(picture) };
@@ -157,8 +158,9 @@ export function taskValues() {
 // The task of a picture with these settings; the picture and the mask it came of are not in them.
 export function fillTask({ image, mask: masked, strength, control = [], outpaint = [0, 0, 0, 0] }) {
   SIDES.forEach((side, i) => (sides[side].value = outpaint[i]));
+  if (control.length) fillControls(control);
   if (outpaint.some(Boolean)) choose("outpaint");
   else if (masked) choose("inpaint");
-  else if (control.length && !tab("scribble").disabled) choose("scribble");
+  else if (control.length && !tab("control").disabled) choose("control");
   else choose(image || (strength ?? 1) < 1 ? "image" : "text");
 }
