@@ -83,13 +83,18 @@ def test_ten_tasks_of_drawing(server, browsing):
         page.click("#draw")
     until(page, "document.querySelectorAll('#jobs .job').length === 8")
     hints = "[...document.querySelectorAll('#jobs .hint')].map((one) => one.textContent)"
-    until(page, f"{hints}.some((one) => /waits, [1-9] before it/.test(one))")
+    until(page, f"{hints}.some((one) => /waiting; [1-9] before it/.test(one))")
     server.artist.gate.set()
     page.wait_for_selector("#gallery button:nth-child(9)", timeout=60_000)
     until(page, "!document.querySelector('#jobs .job')", 60)
     # Every option; an error in one line.
     page.click("text=All other options")
     assert page.locator("#others label").count() > 30
+    page.fill("#find-option", "clip")
+    seen = page.locator("#others label:visible span").all_text_contents()
+    assert "CLIP skip" in seen
+    assert "VAE tiles, pixels" not in seen
+    page.fill("#find-option", "")
     fill(page, width=63)
     page.eval_on_selector("#ask", "form => { form.noValidate = true }")
     page.click("#draw")
@@ -373,9 +378,14 @@ def test_axe_finds_nothing_serious(server, browsing, picture, scheme):
     page.click("#gallery button")
     check("picture")
     page.click("#begin-with")
-    for task in ("Picture", "Paint over", "Grow", "ControlNet"):
+    for task in ("Picture", "Paint over", "Grow", "ControlNet", "Video"):
         page.click(f"#tasks button:text('{task}')")
         check(task)
+    page.click("#tasks button:text('ControlNet')")
+    page.click("#add-hint")
+    page.click("#draw")
+    page.wait_for_selector("#error:not(:empty)")
+    check("two hints and an error")
     page.click("#to-editor")
     check("editor")
     for name in ("Poster", "Sticker"):

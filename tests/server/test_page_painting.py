@@ -39,6 +39,14 @@ def begin(page, picture):
     page.fill("#start input[type=range]", "10")
 
 
+def place(page, share):
+    """Where a share of both sides of the view is on the screen."""
+    view = page.locator("#start .view")
+    view.scroll_into_view_if_needed()
+    box = view.bounding_box()
+    return box["x"] + share * box["width"], box["y"] + share * box["height"]
+
+
 def painted(page):
     """Which pixels of the picture are painted, bool [H, W]."""
     rows = page.evaluate(
@@ -61,8 +69,7 @@ def extent(mask):
 def test_a_brush_is_as_large_near_as_from_far(browsing, picture):
     page = browsing.page()
     begin(page, picture)
-    box = page.locator("#start .view").bounding_box()
-    x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 4
+    x, y = place(page, 0.25)
     page.mouse.click(x, y)
     far = painted(page)
     assert abs(far.sum() - 25 * np.pi) < 12  # a disc of 10 pixels
@@ -80,7 +87,7 @@ def test_a_brush_is_as_large_near_as_from_far(browsing, picture):
     drag(page, "#start .view", [(0.25, 0.25), (0.5, 0.5)])
     assert np.array_equal(painted(page), near)
     page.click("#start button:text('Brush')")
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.click(*place(page, 0.5))
     assert np.abs(np.subtract(extent(painted(page)), extent(far))).max() <= 1
     # All of it again.
     page.click("#start .zoomed")
@@ -112,7 +119,7 @@ def test_the_wheel_is_the_pages_until_the_picture_has_the_focus(browsing, pictur
 def test_two_fingers_zoom_and_paint_nothing_at_360_pixels(browsing, picture):
     page = browsing.page("narrow", touch=True)
     begin(page, picture)
-    page.touchscreen.tap(*centre(page))
+    page.touchscreen.tap(*place(page, 0.5))
     one = painted(page)
     assert one.any()
     pinch(page, "#start .view", [(0.4, 0.4), (0.6, 0.6)], [(0.2, 0.2), (0.8, 0.8)])
@@ -121,7 +128,7 @@ def test_two_fingers_zoom_and_paint_nothing_at_360_pixels(browsing, picture):
     # Their middle moves the picture; the brush is as large as before, and where the finger is.
     pinch(page, "#start .view", [(0.4, 0.5), (0.6, 0.5)], [(0.1, 0.5), (0.3, 0.5)])
     assert 280 <= page.evaluate(PERCENT) <= 320
-    page.touchscreen.tap(*centre(page))
+    page.touchscreen.tap(*place(page, 0.5))
     two = painted(page) & ~one
     assert abs(two.sum() - 25 * np.pi) < 12
     assert 15 <= extent(two)[2] - extent(one)[2] <= 25  # 0.3 of 200 pixels, three times as large
@@ -129,11 +136,6 @@ def test_two_fingers_zoom_and_paint_nothing_at_360_pixels(browsing, picture):
     pinch(page, "#start .view", [(0.2, 0.2), (0.8, 0.8)], [(0.4, 0.4), (0.6, 0.6)])
     assert page.evaluate(PERCENT) == 100
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-
-
-def centre(page):
-    box = page.locator("#start .view").bounding_box()
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 def test_keys_zoom_paint_and_take_back(browsing, picture):

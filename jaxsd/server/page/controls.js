@@ -37,7 +37,7 @@ class Hint {
       this.painting.box,
       made(
         "div",
-        { className: "row" },
+        { className: "row two" },
         labelled("control.model", this.model),
         labelled("control.weight", this.weight),
         labelled("control.first", this.first),

@@ -13,6 +13,7 @@ import { makeLoras } from "./loras.js";
 import { canvasOf, chosenFile } from "./pictures.js";
 import * as tasks from "./tasks.js";
 import { speak, usual } from "./texts.js";
+import { beginVideo, showVideos } from "./videos.js";
 
 const VIEWS = ["draw", "editor"];
 
@@ -27,6 +28,7 @@ function view(name) {
 const draw = trying(async () => {
   quiet();
   const wanted = { ...values(), ...tasks.taskValues() };
+  if (tasks.isVideo()) return (await beginVideo(wanted)).scrollIntoView({ block: "nearest" });
   if (grid.asked()) return grid.drawGrid(wanted);
   const job = await api.beginJob(wanted);
   showJob(job, wanted.prompt ?? "", show).scrollIntoView({ block: "nearest" });
@@ -100,6 +102,7 @@ async function begin() {
   at("model").onchange = offer;
   offer();
   listen();
+  await showVideos();
   for (const job of await api.jobs()) {
     if (["queued", "in_progress"].includes(job.status)) showJob(job, job.prompt ?? "", show);
     else show(job, true);

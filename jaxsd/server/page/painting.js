@@ -33,13 +33,13 @@ export class Painting {
       { className: "bar" },
       chosen,
       this.view.buttons,
-      size,
       this.past.undoes,
       this.past.redoes,
+      size,
       button("invert", () => this.invert()),
       button("clear", () => this.clear()),
     );
-    this.box = made("div", { className: "painting" }, this.view.box, this.bar);
+    this.box = made("div", { className: "painting" }, this.bar, this.view.box);
     this.listen();
     this.begin(512, 512);
   }

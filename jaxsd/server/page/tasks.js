@@ -1,10 +1,12 @@
-// What is drawn from: a text alone, a picture, a mask painted over it, its sides, hints for ControlNets.
+// What is drawn from: a text alone, a picture, a mask painted over it, its sides, hints for
+// ControlNets; or a video.
 
 import { beginScribbles, controlValues, fillControls, makeControls, offerControls } from "./controls.js";
 import { at, button, choices, labelled, made, number, says, trying } from "./elements.js";
 import { Painting } from "./painting.js";
 import { canvasOf, chosenFile, pngOf, sheet } from "./pictures.js";
 import { t } from "./texts.js";
+import { makeVideos, NOT_OF_VIDEOS } from "./videos.js";
 
 // Task -> the options of its panel, by their names in the schema.
 const TASKS = {
@@ -12,7 +14,8 @@ const TASKS = {
   image: ["strength"],
   inpaint: ["strength", "mask_blur", "only_masked", "differential", "composite"],
   outpaint: ["mask_blur"],
-  control: ["preprocessor"],
+  control: ["preprocessor", "control_mode"],
+  video: [],
 };
 const SIDES = ["left", "top", "right", "bottom"];
 const MASK = "#ff00d0"; // seen on most pictures
@@ -22,16 +25,19 @@ export const OPTIONS = [...new Set(Object.values(TASKS).flat())];
 let task = "text";
 let picture = null; // a canvas
 let modelSize = 512;
-let mask, tabs;
+let mask, tabs, about;
 const sides = {};
 
 // The panels, for what a model offers.
 export function makeTasks() {
   const names = Object.keys(TASKS).map((name) => [name, `task.${name}`]);
   tabs = choices(Object.fromEntries(names), "text", choose);
-  at("tasks").append(tabs);
+  about = made("p", { className: "hint", id: "about-task" });
+  at("tasks").append(tabs, about);
+  addEventListener("languagechanged", () => (about.textContent = t(`about.${task}`)));
   makeStart();
   makeControls();
+  makeVideos();
   choose("text");
 }
 
@@ -75,11 +81,17 @@ const tab = (name) => tabs.querySelector(`[data-value=${name}]`);
 export function choose(name) {
   task = name;
   tabs.press(name);
+  about.textContent = t(`about.${name}`);
   at("start").hidden = !["image", "inpaint", "outpaint"].includes(name);
   at("control").hidden = name !== "control";
+  at("video").hidden = name !== "video";
+  at("grid").hidden = name === "video";
   at("sides").hidden = name !== "outpaint";
   for (const one of OPTIONS) {
     at("ask").elements[one].closest("label").hidden = !TASKS[name].includes(one);
+  }
+  for (const one of NOT_OF_VIDEOS) {
+    at("ask").elements[one].closest("label").hidden = name === "video";
   }
   at("task-options").hidden = !TASKS[name].length;
   if (name === "control") beginScribbles(textSize());
@@ -138,10 +150,12 @@ function hatching(pen) {
 // Pixels on each side of the picture at the size that is drawn.
 const grownBy = () => SIDES.map((side) => Number(sides[side].value) || 0);
 
+export const isVideo = () => task === "video";
+
 // What the task adds to the options. Throws where something is missing.
 export function taskValues() {
   if (task === "control") return controlValues();
-  if (task === "text") return {};
+  if (["text", "video"].includes(task)) return {};
   if (!picture) throw new Error(t("error.start"));
   const found = { image: pngOf(picture) };
   if (task === "inpaint") {
