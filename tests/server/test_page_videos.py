@@ -24,7 +24,11 @@ def test_a_walk_is_played_saved_and_deleted(server, tmp_path):
         page.click("#draw")
         until(page, "document.querySelector('#videos progress')?.value > 10")
         assert page.text_content("#videos .prompts") == "a red apple\na green pear\na lemon"
-        until(page, f"{PLAYER}?.readyState > 0", 30)
+        page.wait_for_selector("#videos video")
+        assert page.evaluate(f"{PLAYER}.readyState") == 0  # nothing is read before it is played
+        page.evaluate(f"{PLAYER}.play()")
+        until(page, f"{PLAYER}.readyState > 0", 30)
+        page.evaluate(f"{PLAYER}.pause()")
         assert page.evaluate(f"[{PLAYER}.videoWidth, {PLAYER}.videoHeight]") == [64, 48]
         assert abs(page.evaluate(f"{PLAYER}.duration") - 1.5) < 0.01
         asked = [one for one, _ in server.artist.asked]

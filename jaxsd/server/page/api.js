@@ -41,7 +41,7 @@ export const cancelJob = (id) => post(`${API}/jobs/${id}/cancel`);
 export const deleteJob = (id) => call(`${API}/jobs/${id}`, { method: "DELETE" });
 export const eventsOf = (id) => new EventSource(`${API}/jobs/${id}/events?preview=true`);
 export const beginVideo = (values) => post("v1/videos", values);
-export const videos = () => call("v1/videos?limit=50");
+export const videos = () => call("v1/videos?limit=20");
 export const video = (id) => call(`v1/videos/${id}`);
 export const videoFile = (id) => `v1/videos/${id}/content`;
 export const deleteVideo = (id) => call(`v1/videos/${id}`, { method: "DELETE" });

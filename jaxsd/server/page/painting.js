@@ -116,8 +116,8 @@ export class Painting {
     this.showRing();
   }
 
-  // Arrows move the brush (with Shift further) or, with the hand, the picture; the space bar paints,
-  // [ and ] change the brush's size, Ctrl+Z takes back. Other keys zoom.
+  // Arrows move the brush (with Shift further) or, with the hand, the picture; the space bar
+  // paints, [ and ] change the brush's size, Ctrl+Z takes back. Other keys zoom.
   press(event) {
     const { key, shiftKey } = event;
     const control = event.ctrlKey || event.metaKey;

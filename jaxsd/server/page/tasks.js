@@ -1,7 +1,7 @@
 // What is drawn from: a text alone, a picture, a mask painted over it, its sides, hints for
 // ControlNets; or a video.
 
-import { beginScribbles, controlValues, fillControls, makeControls, offerControls } from "./controls.js";
+import * as controls from "./controls.js";
 import { at, button, choices, labelled, made, number, says, trying } from "./elements.js";
 import { Painting } from "./painting.js";
 import { canvasOf, chosenFile, pngOf, sheet } from "./pictures.js";
@@ -36,7 +36,7 @@ export function makeTasks() {
   at("tasks").append(tabs, about);
   addEventListener("languagechanged", () => (about.textContent = t(`about.${task}`)));
   makeStart();
-  makeControls();
+  controls.makeControls();
   makeVideos();
   choose("text");
 }
@@ -69,11 +69,11 @@ function makeStart() {
 // Shows the ControlNets of a model; without any, there are no hints.
 export function offer(model) {
   modelSize = model.size;
-  offerControls(model.controls);
-  const controls = tab("control");
-  controls.disabled = !model.controls.length;
-  controls.title = controls.disabled ? t("control.none") : "";
-  if (controls.disabled && task === "control") choose("text");
+  controls.offerControls(model.controls);
+  const own = tab("control");
+  own.disabled = !model.controls.length;
+  own.title = own.disabled ? t("control.none") : "";
+  if (own.disabled && task === "control") choose("text");
 }
 
 const tab = (name) => tabs.querySelector(`[data-value=${name}]`);
@@ -94,7 +94,7 @@ export function choose(name) {
     at("ask").elements[one].closest("label").hidden = name === "video";
   }
   at("task-options").hidden = !TASKS[name].length;
-  if (name === "control") beginScribbles(textSize());
+  if (name === "control") controls.beginScribbles(textSize());
   showPicture();
 }
 
@@ -154,7 +154,7 @@ export const isVideo = () => task === "video";
 
 // What the task adds to the options. Throws where something is missing.
 export function taskValues() {
-  if (task === "control") return controlValues();
+  if (task === "control") return controls.controlValues();
   if (["text", "video"].includes(task)) return {};
   if (!picture) throw new Error(t("error.start"));
   const found = { image: pngOf(picture) };
@@ -172,7 +172,7 @@ export function taskValues() {
 // The task of a picture with these settings; the picture and the mask it came of are not in them.
 export function fillTask({ image, mask: masked, strength, control = [], outpaint = [0, 0, 0, 0] }) {
   SIDES.forEach((side, i) => (sides[side].value = outpaint[i]));
-  if (control.length) fillControls(control);
+  if (control.length) controls.fillControls(control);
   if (outpaint.some(Boolean)) choose("outpaint");
   else if (masked) choose("inpaint");
   else if (control.length && !tab("control").disabled) choose("control");

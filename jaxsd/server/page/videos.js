@@ -64,7 +64,8 @@ function showVideo(video) {
   at("videos").prepend(card);
   const play = () => {
     const url = api.videoFile(video.id);
-    const player = made("video", { src: url, controls: true, loop: true, ariaLabel: video.prompt });
+    const player = made("video", { src: url, controls: true, loop: true, preload: "none" });
+    Object.assign(player, { poster: `${url}?variant=thumbnail`, ariaLabel: video.prompt });
     place.replaceChildren(player);
     const save = says("a", "save", { className: "button", href: url });
     save.download = `${video.seed}.mp4`;
@@ -87,10 +88,12 @@ function showVideo(video) {
 }
 
 async function follow(video, on) {
-  for (let now = video; on.watched(); now = await api.video(video.id).catch((error) => ({ error }))) {
+  let now = video;
+  while (on.watched()) {
     if (now.status === "completed") return on.done();
-    if (now.error && on.watched()) return on.failed(new Error(now.error.message));
+    if (now.error) return on.failed(new Error(now.error.message));
     on.progress(now);
     await new Promise((done) => setTimeout(done, LOOK_EVERY));
+    now = await api.video(video.id).catch((error) => ({ error }));
   }
 }

@@ -1,7 +1,6 @@
-// A picture that is looked at from near: by wheel, two fingers, a drag of the hand, buttons or keys.
+// A picture that is looked at from near: by wheel, two fingers, the hand, buttons or keys.
 
-import { button, made } from "./elements.js";
-import { t } from "./texts.js";
+import { made } from "./elements.js";
 
 const MOST = 32; // times
 const STEP = 1.5; // of a button or a key
@@ -18,26 +17,18 @@ export class Zoom {
     this.inner = inner;
     this.box = made("div", { className: "view" }, inner);
     this.fingers = new Map(); // pointer -> its place, of those that move the picture
-    this.all = button("zoom.all", () => this.show(1, [0, 0]), { className: "zoomed" });
+    const press = (textContent, onclick, data) =>
+      made("button", { type: "button", textContent, onclick, data });
+    this.all = press("", () => this.show(1, [0, 0]), { title: "zoom.all" });
+    this.all.className = "zoomed";
     this.buttons = made(
       "div",
       { className: "choices" },
-      made("button", {
-        type: "button",
-        textContent: "−",
-        onclick: () => this.by(1 / STEP),
-        data: { label: "zoom.out" },
-      }),
+      press("−", () => this.by(1 / STEP), { label: "zoom.out" }),
       this.all,
-      made("button", {
-        type: "button",
-        textContent: "+",
-        onclick: () => this.by(STEP),
-        data: { label: "zoom.in" },
-      }),
+      press("+", () => this.by(STEP), { label: "zoom.in" }),
     );
     this.box.addEventListener("wheel", (event) => this.roll(event), { passive: false });
-    addEventListener("languagechanged", () => this.show(this.times, this.corner));
     this.show(1, [0, 0]);
   }
 
@@ -50,10 +41,7 @@ export class Zoom {
     this.inner.style.setProperty("--times", this.times);
     const pixel = (this.times * this.inner.clientWidth) / this.inner.querySelector("canvas").width;
     this.inner.classList.toggle("near", pixel > PIXELATED);
-    const percent = Math.round(100 * this.times);
-    this.all.textContent = `${percent}%`;
-    this.all.ariaLabel = t("zoom.all", { percent });
-    this.all.title = this.all.ariaLabel;
+    this.all.textContent = `${Math.round(100 * this.times)}%`;
   }
 
   // Zooms by a factor; what is at a place of the box stays there.
@@ -125,7 +113,9 @@ export class Zoom {
   }
 }
 
-const middle = (places) => [0, 1].map((i) => places.reduce((sum, one) => sum + one[i], 0) / places.length);
+function middle(places) {
+  return [0, 1].map((i) => places.reduce((sum, one) => sum + one[i], 0) / places.length);
+}
 
 function apart([one, other]) {
   return Math.hypot(one[0] - other[0], one[1] - other[1]);
