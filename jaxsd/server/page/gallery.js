@@ -36,7 +36,7 @@ async function open(jobId, id, url) {
 }
 
 // Values that change nothing, of options whose default is the model's.
-const NEUTRAL = { strength: 1, noise_level: 0, image_guidance_scale: 1, clip_skip: 1 };
+const NEUTRAL = { strength: 1, noise_level: 0, image_guidance_scale: 1 };
 
 // Options that are not as usual, as [name, text].
 function unusual(settings) {
