@@ -12,10 +12,10 @@ from playwright.sync_api import sync_playwright
 PROMPTS = (
     "a red apple",
     "a blue car",
-    "a cat",
+    "a pizza",
     "a green tree",
     "a sailboat on a blue background",
-    "a pizza",
+    "a cat",
     "an owl",
     "a rocket, flat style",
 )
@@ -30,15 +30,17 @@ def main() -> None:
     args = parser.parse_args()
     with sync_playwright() as tool:
         browser = tool.chromium.launch(executable_path=args.chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1180, "height": 740}, color_scheme="light")
+        page = browser.new_page(viewport={"width": 1180, "height": 800}, color_scheme="light")
         page.goto(args.url)
         page.wait_for_selector("#sampler option:nth-child(5)", state="attached")
         for prompt in PROMPTS:
             page.fill("[name=prompt]", prompt)
             page.fill("[name=steps]", "20")
+            page.fill("[name=seed]", "3")
             page.click("#draw")
         page.wait_for_selector(f"#gallery button:nth-child({len(PROMPTS) - 2})", timeout=300_000)
         page.wait_for_timeout(700)
+        page.evaluate("scrollTo(0, 0)")
         page.screenshot(path=args.output)
         browser.close()
 

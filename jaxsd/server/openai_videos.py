@@ -2,9 +2,11 @@
 
 import base64
 import secrets
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse
 
 from jaxsd.server.bodies import flat_form, is_json, json_body
 from jaxsd.server.described import answers_with
@@ -96,7 +98,7 @@ def routes(videos: Videos) -> APIRouter:
             message = f"variant {variant!r} is not one of {', '.join(VARIANTS)}"
             raise Refused(400, message, param="variant")
         name, kind = VARIANTS[variant]
-        return Response(_file(videos.video(id), name), media_type=kind)
+        return FileResponse(_file(videos.video(id), name), media_type=kind)  # answers ranges too
 
     @router.delete("/{id}")
     async def delete(id: str) -> dict[str, Any]:
@@ -107,7 +109,7 @@ def routes(videos: Videos) -> APIRouter:
     return router
 
 
-def _file(video: Video, name: str) -> bytes:
+def _file(video: Video, name: str) -> Path:
     if video.said["status"] != DONE:
         raise Refused(404, f"the video is {video.said['status']}", "video_not_done")
-    return video.file(name).read_bytes()
+    return video.file(name)

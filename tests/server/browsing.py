@@ -16,12 +16,13 @@ class Browsing:
     def __init__(self, browser, url):
         self.browser, self.url, self.asked, self.errors = browser, url, [], []
 
-    def page(self, size="wide", scheme="light", language="en-US", ready=True):
+    def page(self, size="wide", scheme="light", language="en-US", ready=True, touch=False):
         width, height = SIZES[size]
         context = self.browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme=scheme,
             locale=language,
+            has_touch=touch,
             accept_downloads=True,
         )
         page = context.new_page()
@@ -103,3 +104,28 @@ def drag(page, selector, points):
     for place in places[1:]:
         page.mouse.move(*place, steps=4)
     page.mouse.up()
+
+
+def pinch(page, selector, before, after):
+    """Moves two fingers over an element, both down before either moves; places as in `drag`."""
+    page.locator(selector).scroll_into_view_if_needed()
+    box = page.locator(selector).bounding_box()
+    fingers = page.context.new_cdp_session(page)
+
+    def touch(kind, places):
+        points = [
+            {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"], "id": i}
+            for i, (x, y) in enumerate(places)
+        ]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", before[:1])
+    touch("touchStart", before)
+    for share in (0.25, 0.5, 0.75, 1):
+        places = [
+            [one + share * (other - one) for one, other in zip(was, now, strict=True)]
+            for was, now in zip(before, after, strict=True)
+        ]
+        touch("touchMove", places)
+    touch("touchEnd", after[:1])
+    touch("touchEnd", [])

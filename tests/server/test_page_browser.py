@@ -61,6 +61,7 @@ def test_ten_tasks_of_drawing(server, browsing):
     page.wait_for_selector("#gallery img")
     # Its settings, and use them again; Escape closes.
     page.click("#gallery button")
+    page.wait_for_selector("#shown[open]")
     assert "a red <b>apple</b>" in page.text_content("#made-with")
     page.keyboard.press("Escape")
     assert not page.evaluate("document.querySelector('#shown').open")
@@ -83,13 +84,18 @@ def test_ten_tasks_of_drawing(server, browsing):
         page.click("#draw")
     until(page, "document.querySelectorAll('#jobs .job').length === 8")
     hints = "[...document.querySelectorAll('#jobs .hint')].map((one) => one.textContent)"
-    until(page, f"{hints}.some((one) => /waits, [1-9] before it/.test(one))")
+    until(page, f"{hints}.some((one) => /waiting; [1-9] before it/.test(one))")
     server.artist.gate.set()
     page.wait_for_selector("#gallery button:nth-child(9)", timeout=60_000)
     until(page, "!document.querySelector('#jobs .job')", 60)
     # Every option; an error in one line.
     page.click("text=All other options")
     assert page.locator("#others label").count() > 30
+    page.fill("#find-option", "clip")
+    seen = page.locator("#others label:visible span").all_text_contents()
+    assert "CLIP skip" in seen
+    assert "VAE tiles, pixels" not in seen
+    page.fill("#find-option", "")
     fill(page, width=63)
     page.eval_on_selector("#ask", "form => { form.noValidate = true }")
     page.click("#draw")
@@ -139,7 +145,7 @@ def test_tasks_send_pictures_masks_and_scribbles(server, browsing, picture):
     assert np.array_equal(given.image, np.asarray(Image.open(picture)))
     # A mask over the left half, and its upper part taken away again.
     page.click("#tasks button:text('Paint over')")
-    page.evaluate("document.querySelector('#start input[type=range]').value = 40")
+    page.fill("#start input[type=range]", "26")  # pixels, of a side of 64
     drag(page, "#start .paint", [(0.2, 0), (0.2, 1)])
     page.click("#start button:text('Eraser')")
     drag(page, "#start .paint", [(0, 0.05), (0.4, 0.05)])
@@ -172,7 +178,7 @@ def test_tasks_send_pictures_masks_and_scribbles(server, browsing, picture):
     page.wait_for_selector("#gallery button:nth-child(4)")
     assert asked_for(server)[0].outpaint == (32, 0, 0, 16)
     # A scribble.
-    page.click("#tasks button:text('Scribble')")
+    page.click("#tasks button:text('ControlNet')")
     drag(page, "#control .paint", [(0.2, 0.5), (0.8, 0.5)])
     page.click("#draw")
     page.wait_for_selector("#gallery button:nth-child(5)")
@@ -181,8 +187,8 @@ def test_tasks_send_pictures_masks_and_scribbles(server, browsing, picture):
     assert settings.preprocessor == "scribble"
     assert settings.image == ""
     assert given.controls[0].shape[:2] == (512, 341)
-    assert given.controls[0][256, 170].max() == 0
-    assert given.controls[0][20, 20].min() == 255
+    assert given.controls[0][256, 170].min() == 255  # a white line on black, as nets see them
+    assert given.controls[0][20, 20].max() == 0
     # A picture of another option.
     page.click("text=All other options")
     page.set_input_files("[name=reference]", str(picture))
@@ -192,8 +198,8 @@ def test_tasks_send_pictures_masks_and_scribbles(server, browsing, picture):
     assert np.array_equal(asked_for(server)[1].reference, np.asarray(Image.open(picture)))
     page.set_input_files("[name=reference]", [])
     # The lines of a picture.
-    page.click("#tasks button:text('Scribble')")
-    choose(page, "#choose-hint", picture)
+    page.click("#tasks button:text('ControlNet')")
+    choose(page, "#hints button:text('Choose a picture')", picture)
     page.wait_for_selector(".hint-picture canvas")
     page.click("#draw")
     page.wait_for_selector("#gallery button:nth-child(7)")
@@ -351,6 +357,7 @@ def test_chinese_dark_and_keys(server, browsing):
 )
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(server, browsing, picture, scheme):
+    pytest.importorskip("av")
     axe = Path(os.environ["JAXSD_AXE"]).read_text(encoding="utf-8")
     page = browsing.page(scheme=scheme)
     fill(page, prompt="a", steps=2, width=64, height=64)
@@ -373,9 +380,18 @@ def test_axe_finds_nothing_serious(server, browsing, picture, scheme):
     page.click("#gallery button")
     check("picture")
     page.click("#begin-with")
-    for task in ("Picture", "Paint over", "Grow", "Scribble"):
+    for task in ("Picture", "Paint over", "Grow", "ControlNet", "Video"):
         page.click(f"#tasks button:text('{task}')")
         check(task)
+    page.fill("#video label:has-text('Seconds') input", "0.5")
+    page.click("#draw")
+    page.wait_for_selector("#videos video")
+    check("film")
+    page.click("#tasks button:text('ControlNet')")
+    page.click("#add-hint")
+    page.click("#draw")
+    page.wait_for_selector("#error:not(:empty)")
+    check("two hints and an error")
     page.click("#to-editor")
     check("editor")
     for name in ("Poster", "Sticker"):

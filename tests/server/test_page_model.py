@@ -77,7 +77,7 @@ def test_every_task_with_the_built_in_model(emoji, tmp_path):
         # Painted over: what is not painted is the same to the bit.
         fill(page, strength="", prompt="a cat face on a blue background")
         task("Paint over")
-        page.evaluate("document.querySelector('#start input[type=range]').value = 30")
+        page.fill("#start input[type=range]", "38")  # pixels
         drag(page, "#start .paint", [(0, 0.85), (1, 0.85)])
         painted = drawn()
         assert np.array_equal(painted[:64], apple[:64])
@@ -89,16 +89,23 @@ def test_every_task_with_the_built_in_model(emoji, tmp_path):
         assert grown.shape == (128, 192, 3)
         assert np.array_equal(grown[:, 96:], apple[:, 32:])
         # A scribble, whose lines the picture has.
-        task("Scribble")
+        task("ControlNet")
         fill(page, prompt="a house", steps=8)
         house = [(0.25, 0.5), (0.5, 0.2), (0.75, 0.5), (0.75, 0.85), (0.25, 0.85), (0.25, 0.5)]
         drag(page, "#control .paint", house)
-        edges = canny(drawn().astype(np.uint8))[..., 0] > 0
+        lines = drawn()
+        edges = canny(lines.astype(np.uint8))[..., 0] > 0
         rows, columns = np.nonzero(edges)
         assert abs(rows.min() - 0.2 * 128) < 12
         assert abs(rows.max() - 0.85 * 128) < 12
         assert abs(columns.min() - 0.25 * 128) < 12
         assert abs(columns.max() - 0.75 * 128) < 12
+        # Twice the same scribble, of half the weight each, adds as much.
+        page.click("#add-hint")
+        drag(page, ".hint-box:nth-child(2) .paint", house)
+        for i in (1, 2):
+            page.fill(f".hint-box:nth-child({i}) .row label:nth-child(2) input", "0.5")
+        assert np.abs(drawn() - lines).mean() < 2
         # A LoRA.
         task("Text")
         fill(page, prompt="a red apple", steps=6)

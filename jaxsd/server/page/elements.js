@@ -9,6 +9,7 @@ export function made(tag, values = {}, ...inside) {
   const element = Object.assign(document.createElement(tag), own);
   Object.assign(element.dataset, data);
   if (data.label) element.ariaLabel = t(data.label);
+  if (data.title) element.title = t(data.title);
   element.append(...inside);
   return element;
 }

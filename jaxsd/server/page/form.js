@@ -6,7 +6,7 @@ import { dataUrlOf } from "./pictures.js";
 import { knows, t } from "./texts.js";
 
 // Options that have panels of their own.
-const PANELS = ["image", "mask", "control"];
+const PANELS = ["image", "mask", "outpaint", "control"];
 // Options that stand in sight of everyone.
 const BASICS = ["steps", "guidance_scale", "width", "height", "seed", "num_images"];
 const STEPS = { width: 8, height: 8, guidance_scale: 0.1, strength: 0.05 };
@@ -155,4 +155,17 @@ export async function makeForm(ofTasks) {
       !here.has(name) && !PANELS.includes(name) && options[name].items?.type !== "object",
   );
   at("others").append(...others.map(field));
+  at("find-option").oninput = find;
+  at("find-option").onkeydown = (event) => {
+    if (event.key === "Enter") event.preventDefault();
+  };
+}
+
+// Shows the options whose names or descriptions have a text. What is not shown still counts.
+function find() {
+  const wanted = at("find-option").value.trim().toLowerCase();
+  for (const one of at("others").children) {
+    const said = `${one.textContent} ${one.lastChild.name} ${one.title}`.toLowerCase();
+    one.classList.toggle("unfound", !said.includes(wanted));
+  }
 }

@@ -35,13 +35,16 @@ async function open(jobId, id, url) {
   showPicture({ url: `.${url}`, source: `.${url}`, name, settings, remove });
 }
 
+// Values that change nothing, of options whose default is the model's.
+const NEUTRAL = { strength: 1, noise_level: 0, image_guidance_scale: 1 };
+
 // Options that are not as usual, as [name, text].
 function unusual(settings) {
   return Object.entries(settings)
     .filter(([name, value]) => {
       const usual = optionOf(name)?.default;
       const nothing = [null, undefined, ""].includes([value].flat()[0]);
-      return !nothing && JSON.stringify(value) !== JSON.stringify(usual);
+      return !nothing && value !== NEUTRAL[name] && JSON.stringify(value) !== JSON.stringify(usual);
     })
     .map(([name, value]) => [nameOf(name), [value].flat().join(" ")]);
 }
@@ -66,7 +69,10 @@ function showPicture({ url, source, name, settings, remove, said = "" }) {
     fillTask(settings);
     at("ask").elements.prompt.focus();
   });
-  at("begin-with").onclick = then(async () => setPicture(await canvasOf(source)));
+  at("begin-with").onclick = then(async () => {
+    setPicture(await canvasOf(source));
+    at("tasks").scrollIntoView({ block: "nearest" });
+  });
   at("edit").onclick = then(async () => edit(await canvasOf(source)));
   at("delete").hidden = !remove;
   at("delete").onclick = remove && then(remove);

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { makeBuilder, offerWords } from "./builder.js";
+import { takeHint } from "./controls.js";
 import { at, made, quiet, trying } from "./elements.js";
 import { makeEditor, openInEditor } from "./editor.js";
 import { makeForm, values } from "./form.js";
@@ -10,9 +11,9 @@ import * as grid from "./grid.js";
 import { showJob } from "./jobs.js";
 import { makeLoras } from "./loras.js";
 import { canvasOf, chosenFile } from "./pictures.js";
-import { setHint } from "./scribble.js";
 import * as tasks from "./tasks.js";
 import { speak, usual } from "./texts.js";
+import { beginVideo, showVideos } from "./videos.js";
 
 const VIEWS = ["draw", "editor"];
 
@@ -27,6 +28,7 @@ function view(name) {
 const draw = trying(async () => {
   quiet();
   const wanted = { ...values(), ...tasks.taskValues() };
+  if (tasks.isVideo()) return (await beginVideo(wanted)).scrollIntoView({ block: "nearest" });
   if (grid.asked()) return grid.drawGrid(wanted);
   const job = await api.beginJob(wanted);
   showJob(job, wanted.prompt ?? "", show).scrollIntoView({ block: "nearest" });
@@ -70,7 +72,7 @@ const take = trying(async (event, brought) => {
   quiet();
   if (!at("editor-view").hidden) openInEditor(await canvasOf(file));
   else if (event.target.closest?.("#start")) tasks.setPicture(await canvasOf(file));
-  else if (event.target.closest?.("#control")) setHint(await canvasOf(file));
+  else if (event.target.closest?.("#control")) takeHint(await canvasOf(file), event.target);
   else await openFile(file);
 });
 
@@ -100,6 +102,7 @@ async function begin() {
   at("model").onchange = offer;
   offer();
   listen();
+  await showVideos();
   for (const job of await api.jobs()) {
     if (["queued", "in_progress"].includes(job.status)) showJob(job, job.prompt ?? "", show);
     else show(job, true);

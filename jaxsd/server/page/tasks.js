@@ -1,10 +1,12 @@
-// What is drawn from: a text alone, a picture, a mask painted over it, its sides, a scribble.
+// What is drawn from: a text alone, a picture, a mask painted over it, its sides, hints for
+// ControlNets; or a video.
 
+import * as controls from "./controls.js";
 import { at, button, choices, labelled, made, number, says, trying } from "./elements.js";
 import { Painting } from "./painting.js";
 import { canvasOf, chosenFile, pngOf, sheet } from "./pictures.js";
-import { beginScribble, controlValues, makeScribble, offerControls } from "./scribble.js";
 import { t } from "./texts.js";
+import { makeVideos, NOT_OF_VIDEOS } from "./videos.js";
 
 // Task -> the options of its panel, by their names in the schema.
 const TASKS = {
@@ -12,30 +14,35 @@ const TASKS = {
   image: ["strength"],
   inpaint: ["strength", "mask_blur", "only_masked", "differential", "composite"],
   outpaint: ["mask_blur"],
-  scribble: ["preprocessor"],
+  control: ["preprocessor", "control_mode"],
+  video: [],
 };
 const SIDES = ["left", "top", "right", "bottom"];
 const MASK = "#ff00d0"; // seen on most pictures
+const BRUSH = 0.08; // of the picture's shorter side
 
 export const OPTIONS = [...new Set(Object.values(TASKS).flat())];
 let task = "text";
 let picture = null; // a canvas
 let modelSize = 512;
-let mask, tabs;
+let mask, tabs, about;
 const sides = {};
 
 // The panels, for what a model offers.
 export function makeTasks() {
   const names = Object.keys(TASKS).map((name) => [name, `task.${name}`]);
   tabs = choices(Object.fromEntries(names), "text", choose);
-  at("tasks").append(tabs);
+  about = made("p", { className: "hint", id: "about-task" });
+  at("tasks").append(tabs, about);
+  addEventListener("languagechanged", () => (about.textContent = t(`about.${task}`)));
   makeStart();
-  makeScribble();
+  controls.makeControls();
+  makeVideos();
   choose("text");
 }
 
 function makeStart() {
-  mask = new Painting("mask", MASK);
+  mask = new Painting("mask", MASK, BRUSH);
   const grown = SIDES.map((side) => {
     sides[side] = number(0, { min: 0, max: 4096, step: 8 });
     sides[side].oninput = showPicture;
@@ -59,14 +66,14 @@ function makeStart() {
   );
 }
 
-// Shows the ControlNets of a model; without any, there are no scribbles.
+// Shows the ControlNets of a model; without any, there are no hints.
 export function offer(model) {
   modelSize = model.size;
-  offerControls(model.controls);
-  const scribbles = tab("scribble");
-  scribbles.disabled = !model.controls.length;
-  scribbles.title = scribbles.disabled ? t("control.none") : "";
-  if (scribbles.disabled && task === "scribble") choose("text");
+  controls.offerControls(model.controls);
+  const own = tab("control");
+  own.disabled = !model.controls.length;
+  own.title = own.disabled ? t("control.none") : "";
+  if (own.disabled && task === "control") choose("text");
 }
 
 const tab = (name) => tabs.querySelector(`[data-value=${name}]`);
@@ -74,14 +81,20 @@ const tab = (name) => tabs.querySelector(`[data-value=${name}]`);
 export function choose(name) {
   task = name;
   tabs.press(name);
+  about.textContent = t(`about.${name}`);
   at("start").hidden = !["image", "inpaint", "outpaint"].includes(name);
-  at("control").hidden = name !== "scribble";
+  at("control").hidden = name !== "control";
+  at("video").hidden = name !== "video";
+  at("grid").hidden = name === "video";
   at("sides").hidden = name !== "outpaint";
   for (const one of OPTIONS) {
     at("ask").elements[one].closest("label").hidden = !TASKS[name].includes(one);
   }
+  for (const one of NOT_OF_VIDEOS) {
+    at("ask").elements[one].closest("label").hidden = name === "video";
+  }
   at("task-options").hidden = !TASKS[name].length;
-  if (name === "scribble") beginScribble(textSize());
+  if (name === "control") controls.beginScribbles(textSize());
   showPicture();
 }
 
@@ -137,10 +150,12 @@ function hatching(pen) {
 // Pixels on each side of the picture at the size that is drawn.
 const grownBy = () => SIDES.map((side) => Number(sides[side].value) || 0);
 
+export const isVideo = () => task === "video";
+
 // What the task adds to the options. Throws where something is missing.
 export function taskValues() {
-  if (task === "scribble") return controlValues();
-  if (task === "text") return {};
+  if (task === "control") return controls.controlValues();
+  if (["text", "video"].includes(task)) return {};
   if (!picture) throw new Error(t("error.start"));
   const found = { image: pngOf(picture) };
   if (task === "inpaint") {
@@ -157,8 +172,9 @@ export function taskValues() {
 // The task of a picture with these settings; the picture and the mask it came of are not in them.
 export function fillTask({ image, mask: masked, strength, control = [], outpaint = [0, 0, 0, 0] }) {
   SIDES.forEach((side, i) => (sides[side].value = outpaint[i]));
+  if (control.length) controls.fillControls(control);
   if (outpaint.some(Boolean)) choose("outpaint");
   else if (masked) choose("inpaint");
-  else if (control.length && !tab("scribble").disabled) choose("scribble");
+  else if (control.length && !tab("control").disabled) choose("control");
   else choose(image || (strength ?? 1) < 1 ? "image" : "text");
 }

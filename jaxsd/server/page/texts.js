@@ -1,7 +1,7 @@
 // Texts of the page in the user's language.
 
 const LANGUAGES = ["en", "zh"];
-const ATTRIBUTES = { label: "ariaLabel", placeholder: "placeholder" };
+const ATTRIBUTES = { label: "ariaLabel", placeholder: "placeholder", title: "title" };
 let texts = {};
 export let language = "en";
 

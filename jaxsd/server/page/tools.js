@@ -1,10 +1,9 @@
 // What a pointer and keys do on the editor's canvas: move and scale layers, crop, paint.
 
+import { MOVES, placeOf, stroke } from "./brush.js";
 import { layerAt, paint, sizeOf, turnedBack } from "./layers.js";
-import { placeOf, stroke } from "./painting.js";
 import { copied } from "./pictures.js";
 
-const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const HANDLE = 14; // pixels of the screen
 
 export class Tools {
