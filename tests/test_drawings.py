@@ -13,7 +13,7 @@ class Stopped(Exception):
 
 
 @pytest.mark.parametrize(
-    "options, count, low, want",
+    ("options", "count", "low", "want"),
     [
         ({}, 1, False, {"low_memory": True, "sparing": False}),
         ({}, 8, False, {"low_memory": True, "sparing": False}),

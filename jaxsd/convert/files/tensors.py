@@ -135,7 +135,7 @@ def unwidened(tensor: LazyTensor, dtype: np.dtype | None, path: str) -> LazyTens
 
 def _overflows(array: np.ndarray, result: np.ndarray) -> bool:
     """Whether a number became infinite in float16."""
-    exponents = result.view(np.uint16) & _INFINITE  # 12 times as fast as to ask whether it is finite
+    exponents = result.view(np.uint16) & _INFINITE  # a tenth of the time of isfinite
     infinite = exponents.size > 0 and exponents.max() == _INFINITE
     return infinite and bool(np.any(np.isfinite(array) & ~np.isfinite(result)))
 
