@@ -26,8 +26,8 @@ from jaxsd.score.likeness import places, same
 from jaxsd.settings import Recipe, Settings, checked
 from jaxsd.settings.adapters import adapter_place
 from jaxsd.webui import texts_of
-from jaxsd.workflow.execution import in_order
 from jaxsd.workflow.checking import check_graph
+from jaxsd.workflow.execution import in_order
 from jaxsd.workflow.graph import graph_of
 
 SIDE = 64

@@ -4,8 +4,8 @@
 
 Without names it measures everything in `MEASURES`. Each size runs once for nothing, then `--rounds`
 times in turn with the others, and the shortest counts. The exponent is the slope of a line through
-the logarithms (least squares); beside it is that of the last two sizes. What was measured is added to
-`--out`, which keeps what it has of other names, and the picture is of all that it has.
+the logarithms (least squares); beside it is that of the last two sizes. What was measured is added
+to `--out`, which keeps what it has of other names, and the picture is of all that it has.
 """
 
 import argparse
