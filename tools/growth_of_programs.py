@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxsd.benchmark.flops import count_flops
 from jaxsd.benchmark.jobs import Job
 from jaxsd.benchmark.networks import filled, work
 from jaxsd.executables import compiler_options
@@ -41,6 +42,12 @@ def pixels(part: str, model: str, count: int) -> Callable[[], None]:
     return program(part, model, size=round(count**0.5))
 
 
+def operations(part: str, model: str, count: int) -> float:
+    """Floating-point operations of the same, counted from shapes."""
+    function, shapes = work(Job(model, part, "float32", 1, round(count**0.5), 1))
+    return count_flops(function, *shapes)
+
+
 def self_attention(count: int) -> Callable[[], None]:
     """The outermost self-attention of SD 1.5: 8 heads of 40, a token for 64 pixels."""
     shape = (1, count // 64, 8, 40)
@@ -54,14 +61,24 @@ def _squares(sides: tuple[int, ...]) -> tuple[int, ...]:
 
 
 PROGRAMS = {
-    "pixels: U-Net": ("pixels", _squares(SIDES), partial(pixels, "unet", "emoji"), 1.5),
-    "pixels: decoder": ("pixels", _squares(SIDES), partial(pixels, "vae", "emoji"), 1),
+    "pixels: U-Net": (
+        "pixels",
+        _squares(SIDES),
+        partial(pixels, "unet", "emoji"),
+        partial(operations, "unet", "emoji"),
+    ),
+    "pixels: decoder": (
+        "pixels",
+        _squares(SIDES),
+        partial(pixels, "vae", "emoji"),
+        partial(operations, "vae", "emoji"),
+    ),
     "pixels: one self-attention of SD 1.5": ("pixels", _squares(SIDES), self_attention, 2),
     "pixels: U-Net of SD 1.5": (
         "pixels",
         _squares((256, 384, 512, 768)),
         partial(pixels, "unet", "sd15"),
-        1.5,
+        partial(operations, "unet", "sd15"),
     ),
     "images in a call": (
         "images",
@@ -76,7 +93,7 @@ PROGRAMS = {
         1,
     ),
 }
-"""Name -> axis, sizes, what is timed, exponent of the work.
+"""Name -> axis, sizes, what is timed, the work's exponent or operations.
 
-A U-Net's attention grows as the square of the pixels, and the rest as the pixels.
+Self-attention grows as the square of the pixels, and the rest as the pixels.
 """

@@ -6,7 +6,7 @@ import sys
 import measure_growth
 import numpy as np
 import pytest
-from measure_growth import MEASURES, Measure, exponent, measured, plot, table
+from measure_growth import MEASURES, Measure, exponent, measured, plot, table, work_of
 
 BY_NAME = {
     "words of a prompt",
@@ -31,8 +31,11 @@ def test_every_size_runs_once_for_nothing_and_its_shortest_time_counts(monkeypat
     ran, clock = [], iter([0, 4, 10, 12, 20, 23, 30, 37])  # 4, 2, 3, 7 s
     monkeypatch.setattr(measure_growth.time, "process_time", lambda: next(clock))
     one = Measure("things", (1, 8), lambda size: lambda: ran.append(size), 1)
-    assert measured(one, 2, lambda line: None) == {"sizes": [1, 8], "seconds": [3, 2]}
+    want = {"sizes": [1, 8], "seconds": [3, 2], "work": 1}
+    assert measured(one, 2, lambda line: None) == want
     assert ran == [1, 8] * 3
+    counted = one._replace(work=lambda size: 5.0 * size**1.5)
+    assert work_of(counted) == pytest.approx(1.5)
 
 
 @pytest.mark.slow
@@ -56,7 +59,7 @@ def test_what_is_found_is_added_to_a_file_shown_and_judged(tmp_path, monkeypatch
     monkeypatch.setattr(
         measure_growth,
         "measured",
-        lambda one, rounds, say: {"sizes": one.sizes, "seconds": times[id(one)]},
+        lambda one, rounds, say: {"sizes": one.sizes, "seconds": times[id(one)], "work": one.work},
     )
     monkeypatch.setattr(
         measure_growth, "plot", lambda found, path: path.write_text(str(len(found)))
@@ -73,7 +76,7 @@ def test_what_is_found_is_added_to_a_file_shown_and_judged(tmp_path, monkeypatch
                 measure_growth.main()
     assert set(json.loads(out.read_text())) == set(quick)
     assert picture.read_text() == "2"
-    assert "| a: bad | 1 | 10 | 1 to 100 | 2.00 | 2.00 |" in capsys.readouterr().out
+    assert "| a: bad | 1 | 10 | 1 to 100 | 2.00 | 2.00 | 1.00 |" in capsys.readouterr().out
 
 
 def test_the_picture_has_a_panel_for_each_axis(tmp_path):
