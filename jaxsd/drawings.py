@@ -3,6 +3,7 @@
 import contextlib
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,7 @@ from jaxsd.convert.stored_model import StoredModel
 from jaxsd.convert.tiny_vae import with_tiny_vae
 from jaxsd.latent_colours import colours_for
 from jaxsd.preview_display import PreviewDisplay
-from jaxsd.settings import Settings, beside, check_kind
+from jaxsd.settings import Settings, beside, check_kind, passes_of
 from jaxsd.types import Array
 
 if TYPE_CHECKING:  # it imports jax
@@ -61,6 +62,7 @@ def draw(
     say: Callable[[str], None],
     preview: Preview | None = None,
     look: Callable[[dict[str, Array]], Any] | None = None,
+    low_memory: bool = False,
     **options: Any,
 ) -> Iterator[Array]:
     """The images of checked settings, each uint8 [H, W, 3], as soon as its call is done.
@@ -76,6 +78,7 @@ def draw(
       preview: what shows pictures meanwhile.
       look: called before each image with its maps of words [h, w]. It is drawn twice for that, so
         that its pixels are those of a drawing that is not looked at.
+      low_memory: read weights and programs in every call, and keep them only while they run.
       options: of `jaxsd.load`.
 
     Raises:
@@ -92,24 +95,41 @@ def draw(
             first = settings[: counts[0]]
             outline.prepare_parts(outline.order(first, pictures=pictures, batch=batch or None))
 
-    pipe = with_programs(model, say, settings[:1], ahead=prepare, **options)
-    watched = _watched(pipe, preview, settings[0].drawn_size) if preview else {}
-    drawn = passes = 0
-    for count in counts:
-        part = settings[drawn : drawn + count]
-        order = pipe.order(part, pictures=pictures, batch=batch or None)
-        drawing = pipe.drawn(order, partial(_in_all, progress, passes), **watched)
-        passes += 1
-        for one, image in zip(part, pipe.pictures(drawing, order), strict=True):
-            if look:
-                seen = partial(_in_all, progress, passes)
-                found = pipe.word_maps(one, pictures=pictures, progress=seen)
-                look({word: own[0] for word, own in found.maps.items()})
-                passes += 1
-            yield image
-        drawn += count
+    with ThreadPoolExecutor(1) as aside:
+        if low_memory:
+            how = {"ahead": prepare, "low_memory": True}
+        elif look is None and _each_network_once(settings[0], counts):
+            # What is wrong in `prepare`, the drawing says too.
+            how = {"ahead": partial(aside.submit, prepare), "low_memory": True}
+        else:
+            how = {"ahead": prepare}
+        pipe = with_programs(model, say, settings[:1], sparing=low_memory, **how, **options)
+        watched = _watched(pipe, preview, settings[0].drawn_size) if preview else {}
+        drawn = passes = 0
+        for count in counts:
+            part = settings[drawn : drawn + count]
+            order = pipe.order(part, pictures=pictures, batch=batch or None)
+            drawing = pipe.drawn(order, partial(_in_all, progress, passes), **watched)
+            passes += 1
+            for one, image in zip(part, pipe.pictures(drawing, order), strict=True):
+                if look:
+                    seen = partial(_in_all, progress, passes)
+                    found = pipe.word_maps(one, pictures=pictures, progress=seen)
+                    look({word: own[0] for word, own in found.maps.items()})
+                    passes += 1
+                yield image
+            drawn += count
     if preview:
         preview.display.close()
+
+
+def _each_network_once(settings: Settings, counts: Sequence[int]) -> bool:
+    """Whether a command runs each network for one call of all its rows, one after the other: then
+    its weights are read for that and given up behind it, which takes no longer and saves a quarter
+    of the memory.
+    """
+    alone = not (settings.control or settings.refiner)
+    return alone and len(counts) == 1 and len(passes_of(settings)) == 1
 
 
 def drawer(
@@ -231,6 +251,7 @@ def with_programs(
     say: Callable[[str], None],
     settings: Sequence[Settings] = (),
     programs: "Executables | None" = None,
+    sparing: bool = False,
     **options: Any,
 ) -> "jaxsd.Pipeline":
     """A model with its ControlNets and refiners, which keeps compiled programs on disk.
@@ -240,6 +261,7 @@ def with_programs(
       say: called with lines about the cache and the model.
       settings: which name other models.
       programs: that models of before have too; None for own ones.
+      sparing: of `Executables`, for own ones.
       options: of `jaxsd.load`.
 
     Raises:
@@ -257,7 +279,7 @@ def with_programs(
     cache = writable_cache(say)
     keep_compiled(cache, announce=say)
     introduce(model, cache, say)
-    programs = programs or Executables(cache and cache / "programs", say)
+    programs = programs or Executables(cache and cache / "programs", say, sparing=sparing)
     pipe = jaxsd.load(model, programs=programs, **options)
     pipe = with_beside(pipe, settings)
     _freeze()

@@ -9,11 +9,11 @@ import sys
 import tempfile
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from threading import Lock, Timer
+from threading import Condition, Lock, Timer
 from typing import Any
 
 import jax
@@ -62,13 +62,20 @@ class Executables:
       folder: private to this user, since its files are run; None to keep nothing, which it also
         becomes once a program can not be written.
       announce: gets one line about a program that takes long to compile, or that cannot be loaded.
+      sparing: whether `forget` gives programs up.
     """
 
     def __init__(
-        self, folder: Path | None = None, announce: Callable[[str], None] = lambda line: None
+        self,
+        folder: Path | None = None,
+        announce: Callable[[str], None] = lambda line: None,
+        *,
+        sparing: bool = False,
     ) -> None:
         self.folder = None if folder is None else private(folder)
-        self.announce = announce
+        self.announce, self.sparing = announce, sparing
+        self._asked: dict[tuple[str, tuple[int, ...]], Lock] = {}
+        self._compiling, self._changed = 0, Condition()
         self._ready: OrderedDict[tuple[str, tuple[int, ...]], jax.stages.Compiled] = OrderedDict()
         self._said: set[str] = set()
 
@@ -86,7 +93,8 @@ class Executables:
         """The program for such arrays: from memory, from the folder, or else compiled and kept.
 
         Only shapes, dtypes and devices of the arrays count, not their values. Programs for devices
-        of several hosts are not written to the folder.
+        of several hosts are not written to the folder. A thread that asks for what another one
+        loads or compiles waits for it.
         """
         key, devices = program_key(function.__name__, static, arrays), _devices(arrays)
         ready = key, tuple(device.id for device in devices)
@@ -96,18 +104,38 @@ class Executables:
         name = f"{function.__name__}-{key[:32]}{_suffix(ready[1])}.jaxsd"
         own = all(device.process_index == jax.process_index() for device in devices)
         path = self.folder / name if own and self.folder is not None else None
-        program = self._load(path, arrays) or self._compile(path, function, static, arrays)
-        self._ready[ready] = program
+        with self._asked.setdefault(ready, Lock()):
+            program = self._ready.get(ready) or self._load(path, arrays)
+            program = program or self._compile(path, function, static, arrays)
+            self._ready[ready] = program
         while len(self._ready) > MOST_READY:
             self._ready.popitem(last=False)
         return program
 
     def forget(self) -> None:
-        """Gives up the programs in memory if they are in the folder, from which they are loaded
-        when they are needed again: those of SD 1.5 take 0.3 GB. For programs of one process.
+        """If `sparing`, gives up the programs in memory that are in the folder, from which they are
+        loaded when they are needed again: those of SD 1.5 take 0.3 GB. For programs of one process.
         """
-        if self.folder is not None:
+        if self.sparing and self.folder is not None:
             self._ready.clear()
+
+    def wait_while_compiling(self) -> None:
+        """Returns when no program is being compiled: for who takes memory that compiling needs."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._compiling)
+
+    @contextmanager
+    def _said_to_compile(self) -> Iterator[None]:
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._changed:
+            self._compiling += more
+            self._changed.notify_all()
 
     def _load(self, path: Path | None, arrays: Any) -> jax.stages.Compiled | None:
         if path is None or not path.exists():
@@ -138,7 +166,7 @@ class Executables:
         timer.daemon = True
         timer.start()
         try:
-            with jax_cache_disabled:
+            with jax_cache_disabled, self._said_to_compile():
                 compiled = function.lower(**static, **arrays).compile(compiler_options())
         finally:
             timer.cancel()

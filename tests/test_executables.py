@@ -6,8 +6,10 @@ import json
 import os
 import pickle
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial, reduce
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 import jax
@@ -200,15 +202,61 @@ def test_without_a_folder_programs_last_as_long_as_the_process(folder):
 
 
 def test_what_is_forgotten_is_loaded_from_the_folder_and_never_compiled_again(folder):
-    for kept in (folder, None):
-        programs = Executables(kept)
+    for kept, sparing in ((folder, True), (folder, False), (None, True)):
+        programs = Executables(kept, sparing=sparing)
         want = programs(work, {"power": 2}, **arguments())
         ready, traced = dict(programs._ready), len(TRACED)
         programs.forget()
-        assert programs._ready == ({} if kept else ready)
+        assert programs._ready == ({} if kept and sparing else ready)
         got = programs(work, {"power": 2}, **arguments())
         np.testing.assert_array_equal(got["y"], want["y"])
         assert len(TRACED) == traced
+
+
+def test_threads_that_ask_for_the_same_program_wait_for_the_first(folder, monkeypatch):
+    programs, compile_it = Executables(folder), Executables._compile
+    begun, go_on, traced = Event(), Event(), []
+
+    def slowly(self, path, *arguments):
+        begun.set()
+        go_on.wait(10)
+        traced.append(path.name)
+        return compile_it(self, path, *arguments)
+
+    monkeypatch.setattr(Executables, "_compile", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(programs, work, {"power": 2}, **arguments()) for _ in range(2)]
+        assert begun.wait(10)
+        go_on.set()
+        np.testing.assert_array_equal(*(one.result()["y"] for one in asked))
+    assert len(traced) == 1
+
+
+def test_who_needs_memory_waits_while_any_program_is_compiled():
+    programs, ended = Executables(), Event()
+
+    def wait() -> None:
+        programs.wait_while_compiling()
+        ended.set()
+
+    wait()  # for nothing
+    ended.clear()
+    with ThreadPoolExecutor(1) as pool:
+        with programs._said_to_compile():
+            with programs._said_to_compile():
+                pool.submit(wait)
+            assert not ended.wait(0.05)
+        assert ended.wait(10)
+
+    @jax.jit
+    def traced(x: Array) -> Array:
+        compiling.append(programs._compiling)
+        return x + 1
+
+    compiling: list[int] = []
+    programs(traced, {}, x=X)
+    assert compiling == [1]
+    assert programs._compiling == 0
 
 
 def test_what_could_run_at_any_time_runs_late_on_a_cpu(monkeypatch):

@@ -29,11 +29,11 @@ def prepared(message: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], None
     job = Job(**{field: message[field] for field in FIELDS})
     function, shapes = work(job)
     flops = count_flops(function, *shapes)
-    arguments = jax.block_until_ready(filled(shapes))
     started = time.perf_counter()
     compiled = jax.jit(function).lower(*shapes).compile(compiler_options())
     seconds = time.perf_counter() - started
     give_back_memory()
+    arguments = jax.block_until_ready(filled(shapes))  # after what compiling took is given back
 
     def run() -> None:
         jax.block_until_ready(compiled(*arguments))

@@ -24,6 +24,9 @@ from jaxsd.types import Array, Params
 ROWS = 64
 """Token tables with learnt words have a multiple of so many rows, so that few are compiled for."""
 
+FILES_KEPT = 16
+"""LoRAs that need not be read again. A drawing looks at each of its own several times."""
+
 
 class Adapted(NamedTuple):
     """What adapters change of a pipeline."""
@@ -152,13 +155,13 @@ def merges_of(
 
 
 def lora_file(lora: Lora, spec: ModelSpec) -> LoraFile:
-    """The file of a LoRA; the last few stay in memory."""
+    """The file of a LoRA; the last few stay mapped into memory."""
     path = adapter_place(lora.file)
     # The vocabulary, which learnt words enlarge, is nothing that a LoRA knows.
     text = tuple(replace(one, vocab_size=1, added_tokens=0) for one in spec.text)
     return _read(path, path.stat().st_mtime_ns, replace(spec, text=text))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=FILES_KEPT)
 def _read(path: Path, changed: int, spec: ModelSpec) -> LoraFile:
     return read_lora_file(path, spec)

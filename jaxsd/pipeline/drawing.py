@@ -15,7 +15,7 @@ from jaxsd.pipeline.order import Order
 from jaxsd.pipeline.stored import InFile, in_memory
 from jaxsd.pipeline.upscaling import enlarged_by, load_upscaler
 from jaxsd.sampling import State, Step
-from jaxsd.sampling.program import Drawing, Networks, decode, denoise, draw, encode, enlarged
+from jaxsd.sampling.program import Drawing, Given, Networks, decode, denoise, draw, encode, enlarged
 from jaxsd.settings import UPSCALERS
 from jaxsd.types import Array, Params
 
@@ -46,18 +46,19 @@ class Programs(NamedTuple):
         if not self.in_files:
             return self
         self.run.forget()  # what ran before
-        return self._replace(params=in_memory(self.params))
+        return self._replace(params=in_memory(self.params, self.run.wait_while_compiling))
 
     @property
     def in_files(self) -> bool:
         """Whether weights are in files while no network runs."""
         return any(isinstance(leaf, InFile) for leaf in jax.tree.leaves(self.params))
 
-    @property
-    def of_encoder(self) -> "Programs":
-        """The same for `encode` without the U-Net."""
+    def encoder_of(self, given: Given) -> "Programs":
+        """The same for `encode` without the U-Net, and for texts alone without the autoencoder."""
+        sees = given.image is not None or given.features
+        unused = ("unet", "hypernet") if sees else ("unet", "hypernet", "vae")
         networks = self.networks._replace(hypernets=())
-        return self._replace(networks=networks, params=_without(self.params, ("unet", "hypernet")))
+        return self._replace(networks=networks, params=_without(self.params, unused))
 
     @property
     def of_decoder(self) -> "Programs":
@@ -175,7 +176,7 @@ def steps(
       rows_per_call: rows of one call of the program.
       on_step: makes of what was drawn that from which the next row goes on.
     """
-    conditions, state = programs.of_encoder(encode, given=order.given)
+    conditions, state = programs.encoder_of(order.given)(encode, given=order.given)
     row, loop = 0, programs.of_loop.there
     for run in order.runs:
         state = state._replace(memory={})
@@ -227,7 +228,8 @@ def prepare_steps(programs: Programs, order: Order) -> None:
     with ThreadPoolExecutor(1) as beside:
         prepared = programs.of_decoder.prepared
         last = beside.submit(prepared, decode, latents=order.given.noise)
-        conditions, state = programs.of_encoder.prepared(encode, given=order.given)
+        encoder = programs.encoder_of(order.given)
+        conditions, state = encoder.prepared(encode, given=order.given)
         for run in order.runs:
             part = rows_between(run, 0, 1)
             told = {"steps": part, "conditions": conditions, "keys": order.given.keys}

@@ -68,7 +68,8 @@ class Slots:
         """Encodes an order of one image, and gives it a place."""
         if self.device is not None:
             order = order._replace(given=jax.device_put(order.given, self.device))
-        conditions, state = self.programs.of_encoder(encode, given=order.given)
+        encoder = self.programs.encoder_of(order.given)
+        conditions, state = encoder(encode, given=order.given)
         own = conditions, state._replace(memory={}), order.given.keys
         if self._batch is None:
             self._batch = _repeated(own, self.size)

@@ -49,8 +49,11 @@ class InFile:
         return replace(self, place=lambda path, array: change(path, place(path, array)))
 
 
-def in_memory(params: Params) -> Params:
-    """The tree with all parameters on their device; itself if they are there already."""
+def in_memory(params: Params, wait: Callable[[], None] = lambda: None) -> Params:
+    """The tree with all parameters on their device; itself if they are there already.
+
+    `wait` is called before each is read: it returns when there is memory for it.
+    """
     leaves, tree = jax.tree.flatten(params)
     stored = {leaf.path: leaf for leaf in leaves if isinstance(leaf, InFile)}
     if not stored:
@@ -59,6 +62,7 @@ def in_memory(params: Params) -> Params:
     there: dict[str, Array | Int8] = {}
 
     def place(path: str, array: np.ndarray) -> None:
+        wait()
         there[path] = stored[path].place(path, array)
 
     load_tensors({path: leaf.tensor for path, leaf in stored.items()}, place)

@@ -148,9 +148,18 @@ def _fits(given: str, wanted: str) -> bool:
 
 def check_cycles(graph: Graph, needed: Iterable[str]) -> None:
     """Raises ValueError if nodes need each other."""
-    left = {name: {link.node for _, link in _links(graph, name)} for name in needed}
-    while ready := [name for name, needs in left.items() if not needs & left.keys()]:
-        for name in ready:
-            del left[name]
-    if left:
+    names = set(needed)
+    needs = {name: {link.node for _, link in _links(graph, name)} & names for name in names}
+    users: dict[str, list[str]] = {name: [] for name in names}
+    for name, sources in needs.items():
+        for source in sources:
+            users[source].append(name)
+    ready = [name for name in names if not needs[name]]
+    while ready:  # each node once, each link once (Kahn 1962)
+        done = ready.pop()
+        for name in users[done]:
+            needs[name].remove(done)
+            if not needs[name]:
+                ready.append(name)
+    if left := [name for name in names if needs[name]]:
         raise ValueError(f"nodes {', '.join(sorted(left)[:10])} need each other, in a ring")

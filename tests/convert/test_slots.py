@@ -89,3 +89,17 @@ def test_float16_refuses_what_it_cannot_hold():
     large = in_memory(np.array([1.0, 70000.0], np.float32))
     with pytest.raises(ValueError, match="p has values that float16 cannot hold"):
         cast(large, np.dtype(np.float16), "p").read()
+
+
+def test_a_cast_leaves_axes_as_they_lie():
+    kernel = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    turned = in_memory(kernel).transformed((4, 3, 2), lambda array: array.T)
+    for dtype in (np.dtype(np.float16), np.dtype(np.float64)):
+        made = cast(turned, dtype, "p").read()
+        np.testing.assert_array_equal(made, kernel.T)
+        assert made.dtype == dtype
+        assert made.T.flags.c_contiguous
+    kernel[1, 2, 3] = -65520  # the first number that float16 rounds to infinity
+    with pytest.raises(ValueError, match="p has values"):
+        cast(turned, np.dtype(np.float16), "p").read()
+    assert cast(in_memory(np.zeros((0, 3), np.float32)), np.dtype(np.float16), "p").read().size == 0

@@ -107,6 +107,16 @@ def test_one_line_says_what_is_wrong(nodes: dict[str, Any], line: str) -> None:
     assert not RAN
 
 
+def test_a_long_chain_runs_and_a_ring_in_it_is_found() -> None:
+    names = [f"n{i}" for i in range(1000)]
+    chain = dict(zip(names, (("Add", {"a": [one, 0]}) for one in ["g", *names]), strict=False))
+    nodes = {"g": SUM["g"], "out": ("Show", {"a": [names[-1], 0]})} | chain
+    assert run_graph(graph_of(counted(**nodes), "test"), Workspace()) == {"out": 4}
+    nodes["n10"] = ("Add", {"a": ["n20", 0]})
+    with pytest.raises(ValueError, match="need each other, in a ring"):
+        check_graph(graph_of(counted(**nodes), "test"))
+
+
 def test_names_of_real_inputs_are_checked() -> None:
     for inputs, line in (
         ({"sampler_name": "eular"}, "sampler_name 'eular' is unknown; nearest are euler"),

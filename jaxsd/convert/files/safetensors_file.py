@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from jaxsd.convert.files.mapping import mapped
-from jaxsd.convert.files.tensors import MOST_AXES, FlatTree, LazyTensor
+from jaxsd.convert.files.tensors import MOST_AXES, FlatTree, LazyTensor, read_ahead
 from jaxsd.terminal import printable
 from jaxsd.writing import replacing
 
@@ -168,8 +168,12 @@ def write_safetensors(
     with replacing(path) as part, part.open("wb") as file:
         file.write(len(encoded).to_bytes(8, "little"))
         file.write(encoded)
-        for name in order:
-            array = tensors[name].read()
-            assert (array.shape, array.dtype) == (tensors[name].shape, tensors[name].dtype)
-            file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        for array in read_ahead([tensors[name] for name in order], _in_order):
+            file.write(array.reshape(-1).view(np.uint8))
             progress(array.nbytes)
+
+
+def _in_order(tensor: LazyTensor) -> np.ndarray:
+    array = tensor.read()
+    assert (array.shape, array.dtype) == (tensor.shape, tensor.dtype)
+    return np.ascontiguousarray(array)

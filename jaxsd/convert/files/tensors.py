@@ -33,6 +33,8 @@ Arrays of 16 bits, 1280 x 2560 x 3 x 3 and 1280 x 10240, take 0.55 and 0.76 of t
 """
 MOST_AXES = 64
 """Axes of an array of NumPy."""
+_INFINITE = 0x7C00
+"""The exponent of infinity and of what is no number, in float16."""
 _NARROW = {
     np.dtype(kind)
     for kind in (
@@ -93,6 +95,9 @@ def dtype_named(name: str) -> np.dtype:
 def cast(tensor: LazyTensor, dtype: np.dtype | None, path: str) -> LazyTensor:
     """The tensor in another floating dtype; as stored where `dtype` is `None`.
 
+    Its axes stay in memory as they lie, which is three times as fast as to transpose meanwhile, and
+    nothing is transposed where a file of the same layout is written.
+
     Raises (when read):
       ValueError: if a finite number does not fit into float16, whose largest value is 65504.
     """
@@ -102,7 +107,7 @@ def cast(tensor: LazyTensor, dtype: np.dtype | None, path: str) -> LazyTensor:
     def read() -> np.ndarray:
         array = tensor.read()
         with np.errstate(over="ignore"):
-            result = block(array, dtype)
+            result = array.astype(dtype, order="K")
         if dtype == np.float16 and _overflows(array, result):
             raise ValueError(f"{path} has values that float16 cannot hold; use bfloat16 or float32")
         return result
@@ -129,7 +134,10 @@ def unwidened(tensor: LazyTensor, dtype: np.dtype | None, path: str) -> LazyTens
 
 
 def _overflows(array: np.ndarray, result: np.ndarray) -> bool:
-    return bool(np.any(np.isfinite(array) & ~np.isfinite(result)))
+    """Whether a number became infinite in float16."""
+    exponents = result.view(np.uint16) & _INFINITE  # a tenth of the time of isfinite
+    infinite = exponents.size > 0 and exponents.max() == _INFINITE
+    return infinite and bool(np.any(np.isfinite(array) & ~np.isfinite(result)))
 
 
 def flatten(tree: Params) -> FlatTree:
@@ -177,8 +185,12 @@ def block(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def load(tree: FlatTree, place: Callable[[str, np.ndarray], Array] = on_host) -> Params:
     """Reads path -> tensor into a nested dict; each is given to `place`, in order, when read."""
-    read = zip(tree, _read_ahead(tree.values()), strict=True)
+    read = zip(tree, read_ahead(tree.values(), _in_block), strict=True)
     return nested((path, place(path, array)) for path, array in read)
+
+
+def _in_block(tensor: LazyTensor) -> np.ndarray:
+    return block(tensor.read(), tensor.dtype)
 
 
 def nested(leaves: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -193,10 +205,10 @@ def nested(leaves: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return tree
 
 
-def _read_ahead(tensors: Iterable[LazyTensor]) -> Iterator[np.ndarray]:
-    def read(tensor: LazyTensor) -> np.ndarray:
-        return block(tensor.read(), tensor.dtype)
-
+def read_ahead(
+    tensors: Iterable[LazyTensor], read: Callable[[LazyTensor], np.ndarray]
+) -> Iterator[np.ndarray]:
+    """What `read` makes of each, in order; some are read while one is used."""
     waiting: deque[Future[np.ndarray]] = deque()
     with ThreadPoolExecutor(READERS) as pool:
         for tensor in tensors:
