@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxsd.nn.attention import attention
+from jaxsd.nn.bits import mapped
 from jaxsd.nn.dense import dense
 from jaxsd.nn.narrow import largest_divisor
 from jaxsd.nn.normalization import group_norm, layer_norm
@@ -75,7 +76,7 @@ class FeedForward(nn.Module):
 
         def in_turn(x: Array) -> Array:
             parts = jnp.moveaxis(x.reshape(batch, -1, tokens, width), 1, 0)
-            return jnp.moveaxis(jax.lax.map(all_at_once, parts), 0, 1).reshape(x.shape)
+            return jnp.moveaxis(mapped(all_at_once, parts), 0, 1).reshape(x.shape)
 
         return jax.lax.platform_dependent(x, cpu=in_turn, default=all_at_once)
 
