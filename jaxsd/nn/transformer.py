@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxsd.nn.activations import gated
 from jaxsd.nn.attention import attention
 from jaxsd.nn.bits import mapped
 from jaxsd.nn.dense import dense
@@ -55,7 +56,7 @@ class GEGLU(nn.Module):
     def __call__(self, x: Array) -> Array:
         """[B, L, d] -> [B, L, width]."""
         value, gate = jnp.split(dense(2 * self.width, "proj", self.dtype)(x), 2, -1)
-        return value * jax.nn.gelu(gate, approximate=False)
+        return gated(value, gate)
 
 
 class FeedForward(nn.Module):
