@@ -10,6 +10,7 @@ from flax import linen as nn
 from jaxsd.config import ControlNetConfig
 from jaxsd.models.controlnet_union import KindNetwork
 from jaxsd.models.unet import Residuals, embed_time, encode
+from jaxsd.nn.activations import silu
 from jaxsd.nn.convolution import Pointwise, convolution
 from jaxsd.types import Array, Params
 
@@ -50,10 +51,10 @@ class HintNetwork(nn.Module):
     def __call__(self, image: Array) -> Array:
         """[B, H, W, C] in [0, 1] -> [B, h, w, channels]."""
         h = image.astype(self.dtype)
-        h = nn.silu(convolution(self.widths[0], "conv_in", self.dtype)(h))
+        h = silu(convolution(self.widths[0], "conv_in", self.dtype)(h))
         for i, width in enumerate(self.widths[1:]):
-            h = nn.silu(convolution(h.shape[-1], f"blocks_{2 * i}", self.dtype)(h))
-            h = nn.silu(convolution(width, f"blocks_{2 * i + 1}", self.dtype, stride=2)(h))
+            h = silu(convolution(h.shape[-1], f"blocks_{2 * i}", self.dtype)(h))
+            h = silu(convolution(width, f"blocks_{2 * i + 1}", self.dtype, stride=2)(h))
         zeros = nn.initializers.zeros
         return convolution(self.channels, "conv_out", self.dtype, kernel_init=zeros)(h)
 

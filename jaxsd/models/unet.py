@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from jaxsd.config import Level, UNetConfig
 from jaxsd.models.remat import rematerialised
+from jaxsd.nn.activations import silu
 from jaxsd.nn.convolution import SMALL, Downsample, Upsample, convolution
 from jaxsd.nn.embeddings import TimestepEmbedding, guidance_sinusoids, sinusoids
 from jaxsd.nn.layers import Embed
@@ -184,7 +185,7 @@ class UNet(nn.Module):
             deep = ascended(x, levels[:-1])
         x = ascended(deep, levels[-1:])
 
-        x = nn.silu(group_norm(config.norm_groups, 1e-5, "conv_norm_out", dtype)(x))
+        x = silu(group_norm(config.norm_groups, 1e-5, "conv_norm_out", dtype)(x))
         x = convolution(config.out_channels, "conv_out", dtype, kernel_init=SMALL)(x)
         return x.astype(jnp.float32), deep
 

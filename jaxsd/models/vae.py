@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxsd.config import VAEConfig
+from jaxsd.nn.activations import silu
 from jaxsd.nn.attention import attention
 from jaxsd.nn.convolution import Downsample, Pointwise, Upsample, convolution
 from jaxsd.nn.dense import dense
@@ -101,7 +102,7 @@ class Encoder(nn.Module):
         for i, channels in enumerate(config.channels):
             x = EncoderBlock(channels, config, i < last, dtype, name=f"down_blocks_{i}")(x)
         x = VAEMidBlock(config.channels[-1], config.norm_groups, dtype, name="mid_block")(x)
-        x = nn.silu(group_norm(config.norm_groups, EPSILON, "conv_norm_out", dtype)(x))
+        x = silu(group_norm(config.norm_groups, EPSILON, "conv_norm_out", dtype)(x))
         return convolution(2 * config.latent_channels, "conv_out", dtype)(x)
 
 
@@ -120,7 +121,7 @@ class Decoder(nn.Module):
         last = len(config.channels) - 1
         for i, channels in enumerate(reversed(config.channels)):
             x = DecoderBlock(channels, config, i < last, dtype, name=f"up_blocks_{i}")(x)
-        x = nn.silu(group_norm(config.norm_groups, EPSILON, "conv_norm_out", dtype)(x))
+        x = silu(group_norm(config.norm_groups, EPSILON, "conv_norm_out", dtype)(x))
         return convolution(config.image_channels, "conv_out", dtype)(x)
 
 

@@ -6,6 +6,7 @@ from itertools import product
 import jax
 import jax.numpy as jnp
 
+from jaxsd.nn.bits import mapped, moved
 from jaxsd.types import Array
 
 
@@ -22,7 +23,7 @@ def in_bands(
       unit: rows of a band are a multiple of this; it divides h.
     """
     batch, height, width, _ = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    padded = moved(_padded, x)
     if x[..., 0].size * channels <= most:
         return form(padded)
     fits = most // (width * channels)
@@ -31,8 +32,16 @@ def in_bands(
     def band(at: Array) -> Array:
         image, row = at
         size = (1, rows + 2, width + 2, x.shape[-1])
-        return form(jax.lax.dynamic_slice(padded, (image, row, 0, 0), size))[0]
+
+        def part(padded: Array, image: Array, row: Array) -> Array:
+            return jax.lax.dynamic_slice(padded, (image, row, 0, 0), size)
+
+        return form(moved(part, padded, image, row))[0]
 
     places = product(range(batch), range(0, height, rows))
-    out = jax.lax.map(band, jnp.array(list(places)))
+    out = mapped(band, jnp.array(list(places)))
     return out.reshape(batch, -1, *out.shape[2:])
+
+
+def _padded(x: Array) -> Array:
+    return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))

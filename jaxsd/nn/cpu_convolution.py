@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxsd.nn.bands import in_bands
+from jaxsd.nn.bits import moved
 from jaxsd.nn.dense import einsum32
 from jaxsd.nn.processor import has_avx512, multiplies_bfloat16
 from jaxsd.nn.winograd import winograd, winograd_of_doubled
@@ -27,8 +28,8 @@ PATCH_MAX_PIXELS = 256
 PRODUCT_MIN_CHANNELS, NARROW_PRODUCT_MIN_CHANNELS = 320, 128
 """Input and output channels from which products are faster: for few pixels, and of bfloat16."""
 
-BAND = 2**20
-"""Numbers in a result of bfloat16 up to which it is computed in one band."""
+BAND = 2**11
+"""Pixels of bfloat16 up to which they are computed in one band."""
 
 WINOGRAD_MIN_CHANNELS, WIDE_WINOGRAD_MIN_CHANNELS = 64, 256
 """Input and output channels from which Winograd's form is faster for more pixels: with vectors of
@@ -88,7 +89,7 @@ def convolution_as_products(x: Array, kernel: Array) -> Array:
     def form(padded: Array) -> Array:
         return sum(_products(padded, groups, kernels)).astype(x.dtype)
 
-    return in_bands(form, x, kernel.shape[-1], BAND)
+    return in_bands(form, x, 1, BAND)
 
 
 @jax.checkpoint
@@ -117,7 +118,7 @@ def convolution_of_doubled(x: Array, kernel: Array) -> Array:
         batch, height, _, width, _, channels = pixels.shape
         return pixels.reshape(batch, 2 * height, 2 * width, channels)
 
-    return in_bands(form, x, kernel.shape[-1], BAND)
+    return in_bands(form, x, 1, BAND)
 
 
 def _folded(kernel: Array, axis: int, half: int) -> Array:
@@ -128,28 +129,12 @@ def _folded(kernel: Array, axis: int, half: int) -> Array:
 
 def _products(padded: Array, groups: Groups, kernels: Sequence[Array]) -> list[Array]:
     """[B, h + 2, w + 2, c] -> the product of each group, [B, h, w, channels] float32."""
-    parts = zip(_beside(padded, groups), kernels, strict=True)
+    parts = zip(moved(partial(_beside, groups), padded), kernels, strict=True)
     return [einsum32("bhwk,ko->bhwo", part, kernel) for part, kernel in parts]
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _beside(padded: Array, groups: Groups) -> tuple[Array, ...]:
+def _beside(groups: Groups, padded: Array) -> tuple[Array, ...]:
     """[B, h + 2, w + 2, c] -> per group the pixels at its offsets, [B, h, w, len(group) * c]."""
-    if padded.dtype != jnp.bfloat16:
-        return _shifted(padded, groups)
-    # XLA would move bfloat16 as float32, with conversions before and after.
-    moved = _shifted(jax.lax.bitcast_convert_type(padded, jnp.uint16), groups)
-    return tuple(jax.lax.bitcast_convert_type(part, padded.dtype) for part in moved)
-
-
-@_beside.defjvp
-def _beside_tangent(
-    groups: Groups, primals: tuple[Array], tangents: tuple[Array]
-) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    return _beside(*primals, groups), _shifted(*tangents, groups)
-
-
-def _shifted(padded: Array, groups: Groups) -> tuple[Array, ...]:
     height, width = padded.shape[1] - 2, padded.shape[2] - 2
     return tuple(
         jnp.concatenate([padded[:, i : i + height, j : j + width] for i, j in group], -1)

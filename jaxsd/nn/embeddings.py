@@ -5,6 +5,7 @@ import math
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxsd.nn.activations import silu
 from jaxsd.nn.dense import dense
 from jaxsd.types import Array
 
@@ -63,5 +64,5 @@ class TimestepEmbedding(nn.Module):
         if condition is not None:
             project = dense(x.shape[-1], "cond_proj", self.dtype, use_bias=False)
             x = x + project(condition)
-        x = nn.silu(dense(self.dim, "linear_1", self.dtype)(x))
+        x = silu(dense(self.dim, "linear_1", self.dtype)(x))
         return dense(self.dim, "linear_2", self.dtype)(x)

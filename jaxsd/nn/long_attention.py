@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxsd.nn.bits import mapped
 from jaxsd.nn.dense import einsum32
 from jaxsd.nn.plain_attention import (
     attention_by_size,
@@ -77,9 +78,9 @@ def transposed_attention(q: Array, k: Array, v: Array) -> Array:
             out = einsum32("bem,bmq->beq", v, weights)
             return (out[:, :width] / out[:, -1:]).astype(q.dtype)
 
-        return jax.lax.map(some, q)
+        return mapped(some, q)
 
-    out = jax.lax.map(head, (q, k, v))  # [heads, n, B, d, queries]
+    out = mapped(head, (q, k, v))  # [heads, n, B, d, queries]
     return join_queries(jnp.transpose(out, (2, 1, 4, 0, 3)), length)
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
+from jaxsd.nn.bits import mapped
 from jaxsd.nn.cpu_convolution import PATCH_MAX_PIXELS
 from jaxsd.nn.int8 import Int8, is_narrow, widened
 from jaxsd.types import Array
@@ -62,7 +63,7 @@ def in_parts(
             )
             return of(x, own)
 
-        made = jax.lax.map(part, jnp.arange(0, kernel.shape[-1], channels))
+        made = mapped(part, jnp.arange(0, kernel.shape[-1], channels))
         return jnp.moveaxis(made, 0, -2).reshape(*made.shape[1:-1], -1)
 
     return jax.lax.platform_dependent(x, kernel, cpu=parts, default=of)

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxsd.nn.activations import gated
 from jaxsd.nn.attention import attention
+from jaxsd.nn.bits import mapped
 from jaxsd.nn.dense import dense
 from jaxsd.nn.narrow import largest_divisor
 from jaxsd.nn.normalization import group_norm, layer_norm
@@ -54,7 +56,7 @@ class GEGLU(nn.Module):
     def __call__(self, x: Array) -> Array:
         """[B, L, d] -> [B, L, width]."""
         value, gate = jnp.split(dense(2 * self.width, "proj", self.dtype)(x), 2, -1)
-        return value * jax.nn.gelu(gate, approximate=False)
+        return gated(value, gate)
 
 
 class FeedForward(nn.Module):
@@ -75,7 +77,7 @@ class FeedForward(nn.Module):
 
         def in_turn(x: Array) -> Array:
             parts = jnp.moveaxis(x.reshape(batch, -1, tokens, width), 1, 0)
-            return jnp.moveaxis(jax.lax.map(all_at_once, parts), 0, 1).reshape(x.shape)
+            return jnp.moveaxis(mapped(all_at_once, parts), 0, 1).reshape(x.shape)
 
         return jax.lax.platform_dependent(x, cpu=in_turn, default=all_at_once)
 
