@@ -39,10 +39,12 @@ def test_weights_are_most_of_the_arguments(found: dict[str, Facts]) -> None:
 
 
 def test_the_table_has_a_line_for_each_and_the_roofline() -> None:
-    one = Facts("denoise", 9.4, 2_000_000_000, 1, 2, 3, 197e12, 819e9, 1, {"kernel": 5}, {})
+    sizes = (2_000_000_000, 1, 2, 3)
+    one = Facts("denoise", 9.4, *sizes, 197e12, 819e9, 1, {"kernel": 5}, {}, 8.19e9, 0)
     head, _, line = table([one], CHIPS["v5e"]).splitlines()
     cells = dict(zip(head.split(" | "), line.split(" | "), strict=True))
     assert (cells["ms by TFLOP"], cells["ms by GB"]) == ("1e+03", "1e+03")
+    assert cells["ms by GB moved"] == "10"
     assert (cells["GB of arguments"], cells["of memory"]) == ("2", "13%")
     assert cells["kernels"] == "5 kernel"
 
