@@ -1,9 +1,10 @@
 """What a compiler says of a program, and how fast a chip can be at best."""
 
+import math
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -99,6 +100,18 @@ def facts(name: str, program: jax.stages.Lowered) -> Facts:
         memory_traffic(text),
         estimated_cycles(text),
     )
+
+
+def largest_batch(needed: Mapping[int, int], memory: float) -> int:
+    """The most images that fit, by the straight line through the least and the most of some counts.
+
+    Args:
+      needed: bytes that the largest program needs, by its images; two counts or more.
+      memory: bytes of the chip.
+    """
+    (few, less), (many, more) = sorted(needed.items())[:: len(needed) - 1]
+    each = (more - less) / (many - few)
+    return few + math.floor((memory - less) / each)
 
 
 def table(programs: Sequence[Facts], chip: Chip) -> str:
