@@ -117,9 +117,9 @@ def test_what_is_compiled_for_chips_elsewhere_cannot_be_loaded() -> None:
 
 @pytest.mark.tpu
 @pytest.mark.parametrize(
-    ("tokens", "heads", "width"), [(4096, 1, 512), (9216, 5, 64), (3952, 2, 64)]
+    ("chip", "tokens", "heads", "width"),
+    [("v5e:2x2", 3952, 2, 64), ("v5p:2x2x1", 4096, 1, 512), ("v6e:2x2", 9216, 5, 64)],
 )
-@pytest.mark.parametrize("chip", ["v5e:2x2", "v5p:2x2x1", "v6e:2x2"])
 def test_the_attention_kernel_fits_each_chip(
     chip: str, tokens: int, heads: int, width: int
 ) -> None:
