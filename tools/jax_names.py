@@ -88,8 +88,9 @@ def _file(module: str, version: Path) -> Path | None:
 
 
 def _defined(name: str, path: Path, version: Path) -> Found | None:
-    # Newer versions have type parameters, which this Python may not know.
+    # Newer versions have type parameters and type statements, which this Python may not know.
     source = re.sub(r"\b(class|def) (\w+)\[.*?\]", r"\1 \2", path.read_text(encoding="utf-8"))
+    source = re.sub(r"^type (\w+) =", r"\1 =", source, flags=re.MULTILINE)
     for node in ast.parse(source).body:
         match node:
             case ast.FunctionDef(defined, a) if defined == name:

@@ -1,12 +1,15 @@
 """What a compiler says of a program, and how fast a chip can be at best."""
 
+import math
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
+
+from jaxsd.benchmark.traffic import estimated_cycles, memory_traffic
 
 
 class Chip(NamedTuple):
@@ -49,6 +52,10 @@ class Facts(NamedTuple):
       loops: `while` loops.
       kernels: how many of each kernel that is not the compiler's own.
       collectives: how many of each operation between devices.
+      moved: bytes that pass between the chip and its memory, by `memory_traffic`; bodies of loops
+        count once.
+      cycles: by the compiler's estimate, without kernels; bodies of loops count once. 0 where the
+        compiler does not say.
     """
 
     name: str
@@ -62,6 +69,8 @@ class Facts(NamedTuple):
     loops: int
     kernels: dict[str, int]
     collectives: dict[str, int]
+    moved: float
+    cycles: int
 
     @property
     def memory(self) -> int:
@@ -88,7 +97,21 @@ def facts(name: str, program: jax.stages.Lowered) -> Facts:
         len(re.findall(r" while\(", text)),
         Counter(re.findall(r'custom_call_target="([\w$.]+)"', text)),
         Counter(re.findall(rf" ({'|'.join(COLLECTIVES)})(?:-start)?\(", text)),
+        memory_traffic(text),
+        estimated_cycles(text),
     )
+
+
+def largest_batch(needed: Mapping[int, int], memory: float) -> int:
+    """The most images that fit, by the straight line through the least and the most of some counts.
+
+    Args:
+      needed: bytes that the largest program needs, by its images; two counts or more.
+      memory: bytes of the chip.
+    """
+    (few, less), (many, more) = sorted(needed.items())[:: len(needed) - 1]
+    each = (more - less) / (many - few)
+    return few + math.floor((memory - less) / each)
 
 
 def table(programs: Sequence[Facts], chip: Chip) -> str:
@@ -107,8 +130,11 @@ COLUMNS: dict[str, Callable[[Facts, Chip], str]] = {
     "of memory": lambda one, chip: f"{one.memory / chip.memory:.0%}",
     "TFLOP": lambda one, chip: f"{one.flops / 1e12:.3g}",
     "GB accessed": lambda one, chip: f"{one.accessed / 1e9:.3g}",
+    "GB moved": lambda one, chip: f"{one.moved / 1e9:.3g}",
+    "million cycles": lambda one, chip: f"{one.cycles / 1e6:.3g}",
     "ms by TFLOP": lambda one, chip: f"{one.flops / chip.flops * 1e3:.3g}",
     "ms by GB": lambda one, chip: f"{one.accessed / chip.bandwidth * 1e3:.3g}",
+    "ms by GB moved": lambda one, chip: f"{one.moved / chip.bandwidth * 1e3:.3g}",
     "loops": lambda one, chip: str(one.loops),
     "kernels": lambda one, chip: _counted(one.kernels),
     "collectives": lambda one, chip: _counted(one.collectives),

@@ -15,7 +15,7 @@ import jax
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxsd.benchmark.compiled import CHIPS, facts, table
+from jaxsd.benchmark.compiled import CHIPS, facts, largest_batch, table
 from jaxsd.config import ModelSpec
 from jaxsd.convert.files.tensors import nested
 from jaxsd.convert.parameters import Shapes, parameters
@@ -32,8 +32,16 @@ NO_TPU_HERE = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_WORKER_HOSTNAMES": "localhost",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
-"""Answers what libtpu asks about this machine, and then complains about."""
+"""Answers what libtpu asks about this machine, and then complains about. Several processes may
+compile at a time, since none takes a TPU.
+"""
+
+NOT_KEPT = (
+    "No program was kept: one for chips that are not here cannot be loaded here, so it could not "
+    "be checked. On the chips, jaxsd compile without --for keeps them."
+)
 
 
 def chip_of(target: str) -> str:
@@ -82,7 +90,7 @@ def shapes_only(spec: ModelSpec, dtype: str) -> Pipeline:
 def reports(
     target: str, shape: Sequence[int], pipe: Pipeline, wanted: Sequence[tuple[Settings, int]]
 ) -> Iterator[str]:
-    """Compiles the programs of drawings; a table in Markdown for each.
+    """Compiles the programs of drawings; a table in Markdown for each, then what fits.
 
     Args:
       target: a topology.
@@ -93,16 +101,25 @@ def reports(
     Raises:
       ValueError: no such topology, or a mesh that does not fit it.
     """
-    mesh = mesh_of(shape, devices_of(target))
+    mesh, chip = mesh_of(shape, devices_of(target)), CHIPS[chip_of(target)]
+    memory: dict[tuple[int, int], dict[int, int]] = {}
     for settings, count in wanted:
         images = count * images_per_step(mesh)
         order = pipe.order([settings] * images, batch=images)
         found = [facts(name, program) for name, program in lowered(pipe, order, mesh)]
         height, width = settings.drawn_size
+        needed = memory.setdefault((width, height), {})
+        needed[count] = max(one.memory for one in found)
         yield (
             f"{width}x{height}, {count} on each of {mesh.size} {target.partition(':')[0]}, "
-            f"mesh {dict(mesh.shape)}\n\n{table(found, CHIPS[chip_of(target)])}\n"
+            f"mesh {dict(mesh.shape)}\n\n{table(found, chip)}\n"
         )
+        if len(needed) > 1:
+            yield (
+                f"{width}x{height}: {largest_batch(needed, chip.memory)} on each fit, by the "
+                "straight line through the memory of both batches\n"
+            )
+    yield NOT_KEPT
 
 
 def lowered(pipe: Pipeline, order: Order, mesh: Mesh) -> Iterator[tuple[str, jax.stages.Lowered]]:

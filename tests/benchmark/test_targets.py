@@ -1,13 +1,25 @@
 """What a compiler says of a drawing's programs, here and for chips that are not here."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import pytest
+from jax.experimental import serialize_executable
+from jax.sharding import SingleDeviceSharding
 from tiny_pipelines import SMALL, SMALLEST, pipeline
 
-from jaxsd.benchmark.compiled import CHIPS, Facts, facts, table
-from jaxsd.benchmark.targets import chip_of, devices_of, lowered, reports, shapes_only
+from jaxsd.benchmark.compiled import CHIPS, Facts, facts, largest_batch, table
+from jaxsd.benchmark.targets import (
+    NOT_KEPT,
+    chip_of,
+    devices_of,
+    lowered,
+    reports,
+    shapes_only,
+)
+from jaxsd.nn.attention import attention
 from jaxsd.parallel import mesh_of
 from jaxsd.settings import Settings
 
@@ -39,12 +51,19 @@ def test_weights_are_most_of_the_arguments(found: dict[str, Facts]) -> None:
 
 
 def test_the_table_has_a_line_for_each_and_the_roofline() -> None:
-    one = Facts("denoise", 9.4, 2_000_000_000, 1, 2, 3, 197e12, 819e9, 1, {"kernel": 5}, {})
+    sizes = (2_000_000_000, 1, 2, 3)
+    one = Facts("denoise", 9.4, *sizes, 197e12, 819e9, 1, {"kernel": 5}, {}, 8.19e9, 0)
     head, _, line = table([one], CHIPS["v5e"]).splitlines()
     cells = dict(zip(head.split(" | "), line.split(" | "), strict=True))
     assert (cells["ms by TFLOP"], cells["ms by GB"]) == ("1e+03", "1e+03")
+    assert cells["ms by GB moved"] == "10"
     assert (cells["GB of arguments"], cells["of memory"]) == ("2", "13%")
     assert cells["kernels"] == "5 kernel"
+
+
+@pytest.mark.parametrize(("memory", "images"), [(16, 7), (15.9, 6), (4, 1), (1, -1)])
+def test_the_largest_batch_lies_on_the_line(memory: float, images: int) -> None:
+    assert largest_batch({4: 10, 1: 4}, memory) == images
 
 
 @pytest.mark.parametrize("target", ["v5e", "v9:2x2", "v5e:2", "v5e:0x2", "v5e:2x2x2x2", ""])
@@ -69,7 +88,43 @@ def test_a_model_of_shapes_makes_orders() -> None:
 @pytest.mark.tpu
 def test_a_drawing_for_four_chips_passes_nothing_between_them() -> None:
     pytest.importorskip("libtpu")
-    (report,) = reports("v5e:2x2", (-1, 1, 1), pipeline(SMALLEST), [(Settings(**OPTIONS), 1)])
-    said = report.splitlines()
+    wanted = [(Settings(**OPTIONS), count) for count in (1, 2)]
+    first, _, fits, last = reports("v5e:2x2", (-1, 1, 1), pipeline(SMALLEST), wanted)
+    said = first.splitlines()
     assert said[0] == "8x8, 1 on each of 4 v5e, mesh {'data': 4, 'fsdp': 1, 'tensor': 1}"
     assert [line.split(" | ")[-1] for line in said[4:]] == ["none |"] * 3
+    assert fits.startswith("8x8: ")
+    assert last == NOT_KEPT
+
+
+def compiled_for(chip: str, function: Any, *shapes: tuple[int, ...]) -> jax.stages.Compiled:
+    sharding = SingleDeviceSharding(devices_of(chip)[0])
+    arrays = [jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=sharding) for shape in shapes]
+    return jax.jit(function).trace(*arrays).lower(lowering_platforms=("tpu",)).compile()
+
+
+@pytest.mark.tpu
+def test_what_is_compiled_for_chips_elsewhere_cannot_be_loaded() -> None:
+    """Once it can, `jaxsd compile --for` has no reason to keep nothing."""
+    pytest.importorskip("libtpu")
+    devices = devices_of("v5e:2x2")
+    program = serialize_executable.serialize(compiled_for("v5e:2x2", jnp.sin, (8, 128)))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="constructed with a Client"):
+        serialize_executable.deserialize_and_load(
+            *program, backend=devices[0].client, execution_devices=devices[:1]
+        )
+
+
+@pytest.mark.tpu
+@pytest.mark.parametrize(
+    ("chip", "tokens", "heads", "width"),
+    [("v5e:2x2", 3952, 2, 64), ("v5p:2x2x1", 4096, 1, 512), ("v6e:2x2", 9216, 5, 64)],
+)
+def test_the_attention_kernel_fits_each_chip(
+    chip: str, tokens: int, heads: int, width: int
+) -> None:
+    pytest.importorskip("libtpu")
+    compiled = compiled_for(chip, attention, *[(1, tokens, heads, width)] * 3)
+    assert compiled.as_text().count("tpu_custom_call") == 1
+    needed = 4 * heads * tokens**2 * width
+    assert needed <= compiled.cost_analysis()["flops"] < 1.01 * needed

@@ -61,27 +61,42 @@ def test_no_accelerator_writes_the_logits_of_a_large_image():
         assert "16384x16384" not in lowered(platform, 16384, 1, 512, "bfloat16")
 
 
-@pytest.mark.parametrize("width", [40, 64])
-def test_a_tpu_runs_flash_from_4096_tokens(width):
-    program = lowered("tpu", 4096, 2, width, "bfloat16")
+@pytest.mark.parametrize(
+    ("tokens", "heads", "width"), [(4096, 8, 40), (4096, 2, 64), (1024, 8, 80), (3952, 2, 64)]
+)
+def test_a_tpu_runs_our_kernel_without_transposes_or_pads(tokens, heads, width):
+    program = lowered("tpu", tokens, heads, width, "bfloat16")
     assert calls(program) == ["tpu_custom_call"]
-    assert "4096x4096xf32" not in program
-    assert calls(lowered("tpu", 1024, 2, width, "bfloat16")) == []
-    assert calls(lowered("tpu", 4096, 2, width, "float32")) == []
-    assert calls(lowered("tpu", 4160, 2, width, "bfloat16")) == []  # not whole blocks
+    assert f"tensor<2x{tokens}x{heads * width}xbf16>" in program
+    assert "stablehlo.transpose" not in program
+    assert "stablehlo.pad" not in program
 
 
-def test_flash_is_shared_out_over_images_and_heads():
+def test_a_tpu_attends_to_more_keys_by_flash_attention():
+    program = lowered("tpu", 16384, 8, 40, "bfloat16")
+    assert calls(program) == ["tpu_custom_call"]
+    assert "tensor<2x8x16384x128xbf16>" in program
+
+
+def test_what_no_kernel_takes_stays_with_xla():
+    assert calls(lowered("tpu", 4096, 2, 64, "float32")) == []
+    assert calls(lowered("tpu", 16448, 8, 40, "bfloat16")) == []  # not whole blocks
+    assert calls(lowered("tpu", 16384, 1, 512, "bfloat16")) == []  # too wide
+
+
+@pytest.mark.parametrize("form", [tpu_attention._kernel, tpu_attention._flash])
+def test_kernels_are_shared_out_over_images_and_heads(form):
     devices = np.array(jax.devices() * 4)[:4].reshape(2, 2)
     mesh = Mesh(devices, ("data", "tensor"))
 
     class Argument:
         sharding = NamedSharding(mesh, PartitionSpec("data", None, "tensor"))
 
-    _, local, result, arguments = tpu_attention._partition(mesh, (Argument,) * 3, None)
+    partition = tpu_attention._partition(form)
+    _, local, result, arguments = partition(mesh, (Argument,) * 3, None)
     assert result.spec == PartitionSpec("data", None, "tensor", None)
     assert [argument.spec for argument in arguments] == [result.spec] * 3
-    assert local is tpu_attention._flash
+    assert local is form
 
 
 def test_the_cpu_runs_two_loops():

@@ -22,8 +22,16 @@ jax.experimental.multihost_utils.broadcast_one_to_all
 jax.experimental.multihost_utils.global_array_to_host_local_array
 jax.experimental.multihost_utils.process_allgather
 jax.experimental.multihost_utils.reached_preemption_sync_point
+jax.experimental.pallas
+jax.experimental.pallas.BlockSpec
+jax.experimental.pallas.Buffered
+jax.experimental.pallas.CostEstimate
+jax.experimental.pallas.ds
 jax.experimental.pallas.ops.tpu.flash_attention.BlockSizes
 jax.experimental.pallas.ops.tpu.flash_attention.flash_attention
+jax.experimental.pallas.pallas_call
+jax.experimental.pallas.tpu
+jax.experimental.pallas.tpu.CompilerParams
 jax.experimental.serialize_executable
 jax.experimental.serialize_executable.deserialize_and_load
 jax.experimental.serialize_executable.serialize
@@ -75,7 +83,8 @@ def test_another_version_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyP
     module = "jax.experimental.shapes"
     versions = {
         "old": "def area(a, b): ...\ndef side(a): ...\ndef edge(a, *, sharp): ...\n",
-        "new": "class Box[T]: ...\ndef area(a, b, c): ...\ndef edge[T](a: T): ...\n",
+        "new": "type Sides = Box | int\nclass Box[T]: ...\n"
+        "def area(a, b, c): ...\ndef edge[T](a: T): ...\n",
     }
     for version, source in versions.items():
         file = tmp_path / version / "jax" / "experimental" / "shapes.py"
