@@ -53,7 +53,7 @@ def card_of(target: str) -> tuple[Card, int]:
     if name not in CARDS or not re.fullmatch("[1-8]", count):
         known = ", ".join(CARDS)
         raise ValueError(
-            f"{target!r} is no target: give a card of {known} and 1 to 8 of it: h100:1"
+            f"{target!r} is no target: give a card of {known}, and how many: h100:1"
         )
     return CARDS[name], int(count)
 
@@ -67,8 +67,8 @@ def devices_of(target: str) -> Sequence[jax.Device]:
     card, count = card_of(target)
     if importlib.util.find_spec("jax_cuda12_plugin") is None:
         raise ValueError(f"programs for {target} need JAX's CUDA plugin: pip install 'jax[cuda12]'")
-    text, shape = description(card), f"1x1x{count}"
-    return topologies.get_topology_desc(target, "cuda", target_config=text, topology=shape).devices
+    given = {"target_config": description(card), "topology": f"1x1x{count}"}
+    return topologies.get_topology_desc(target, platform="cuda", **given).devices
 
 
 @contextmanager

@@ -74,9 +74,9 @@ def shared(network: nn.Module, x: Array, pattern: str) -> Array | Shared:
     parts = jnp.split(jnp.matmul(x, whole, preferred_element_type=jnp.float32), ends[:-1], axis=-1)
     flat, made = flatten_dict(params, sep="/"), {}
     for path, part in zip(kernels, parts, strict=True):
-        bias = flat.get(f"{path}/bias")
-        part = part.astype(x.dtype)
-        made[path] = part if bias is None else part + bias.astype(x.dtype)[None]
+        made[path] = part.astype(x.dtype)
+        if (bias := flat.get(f"{path}/bias")) is not None:
+            made[path] += jnp.expand_dims(bias.astype(x.dtype), range(x.ndim - 1))
     return Shared(x, made)
 
 
@@ -97,9 +97,9 @@ def projected(
 
 
 def _kernels(params: Params, pattern: str) -> dict[str, Array]:
-    """Path of a layer -> its kernel [d, width], of all layers of a pattern."""
+    """Path of a layer -> its kernel [d, width], of all layers of a pattern, in order of paths."""
     return {
         path.removesuffix("/kernel"): kernel
-        for path, kernel in flatten_dict(params, sep="/").items()
+        for path, kernel in sorted(flatten_dict(params, sep="/").items())
         if re.fullmatch(f"{pattern}/kernel", path)
     }
