@@ -52,9 +52,7 @@ def card_of(target: str) -> tuple[Card, int]:
     name, _, count = target.partition(":")
     if name not in CARDS or not re.fullmatch("[1-8]", count):
         known = ", ".join(CARDS)
-        raise ValueError(
-            f"{target!r} is no target: give a card of {known}, and how many: h100:1"
-        )
+        raise ValueError(f"{target!r} is no target: give a card of {known}, and how many: h100:1")
     return CARDS[name], int(count)
 
 
