@@ -33,8 +33,9 @@ class PipelineArtist:
 
     @property
     def size(self) -> int:
-        """Bytes of the weights, on each device."""
-        return sum(leaf.nbytes for leaf in jax.tree.leaves(self.pipe.params))
+        """Bytes of the weights, on each device; a refiner shares the autoencoder."""
+        trees = self.pipe.params, [one.params for one in self.pipe.refiners.values()]
+        return sum({id(leaf): leaf.nbytes for leaf in jax.tree.leaves(trees)}.values())
 
     def order(self, settings: Settings, pictures: Pictures) -> Order:
         """An order of one image, from checked settings; for any thread.
@@ -47,19 +48,20 @@ class PipelineArtist:
 
     def key(self, order: Order) -> Hashable:
         """What decides the programs and the weights: the bucket, but for numbers of rows."""
-        bucket = bucket_of(order.settings[0], self.pipe.spec, self.pipe.tokenizers)
+        pipe = _drawing(self.pipe, order)
+        bucket = bucket_of(order.settings[0], pipe.spec, pipe.tokenizers)
         leaves, tree = jax.tree.flatten(order.given)
         return bucket._replace(runs=()), tree, tuple(leaf.shape for leaf in leaves)
 
     def batch(self, order: Order, device: int) -> Slots:
         """An empty batch for orders of this kind, on a device."""
-        return self.pipes[device].slots(order, self.places)
+        return _drawing(self.pipes[device], order).slots(order, self.places)
 
     def picture(self, image: Array, order: Order) -> np.ndarray:
         """The picture of what was decoded, with kept pixels and watermark."""
         if not np.isfinite(image).all():
             raise FloatingPointError(
-                f"the autoencoder's output was not finite in {self.pipe.dtype}; try dtype float32"
+                "the autoencoder's output was not finite in float32; check the weights"
             )
         return picture_of(to_uint8(image)[0], order.canvases[0], order.settings[0])
 
@@ -68,3 +70,8 @@ class PipelineArtist:
         if self._colours is None:
             return None
         return to_uint8(coloured(np.asarray(estimate), self._colours))[0]
+
+
+def _drawing(pipe: Pipeline, order: Order) -> Pipeline:
+    """The pipeline that draws an order: the refiner, where it takes over."""
+    return next(iter(pipe.refiners.values())) if order.takes_over else pipe

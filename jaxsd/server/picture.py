@@ -1,7 +1,7 @@
 """A picture on its way through the engine."""
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -50,6 +50,9 @@ class Batch(Protocol):
     def decoded(self, latents: Array) -> Array:
         """The image of latents."""
 
+    def decoded_in_float32(self, latents: Array) -> Array:
+        """The same, computed in float32."""
+
     def later(self, place: int) -> Any:
         """The order of a second pass; None if there is none."""
 
@@ -60,10 +63,12 @@ class Artist(Protocol):
     Attributes:
       places: pictures of each call.
       size: bytes of the weights on each device.
+      pipes: what has the weights, of each device.
     """
 
     places: int
     size: int
+    pipes: Sequence[Any]
 
     def order(self, settings: Settings, pictures: Pictures) -> Any:
         """An order of one image, from checked settings; for any thread.
@@ -95,8 +100,8 @@ class Picture:
     """One image that somebody asked for. A device's thread alone writes what `state` follows.
 
     Attributes:
-      artist: the model.
-      order: of this image alone.
+      artist: the model; None when it is over.
+      order: of this image alone; None when it is over.
       rows: network calls in all, of two passes if there are two.
       on_change: called with the picture from a device's thread.
       deadline: of `time.monotonic`, after which it fails.
@@ -106,10 +111,11 @@ class Picture:
       priority: see `jaxsd.server.line.HEAD_START`.
       unfit: whether it failed because nobody may have it.
       image: uint8 [H, W, 3], in the end.
+      decoded_in: the dtype of the autoencoder, where it was not the model's.
       expired: whether it failed because of its deadline.
     """
 
-    artist: Artist
+    artist: Artist | None
     order: Any
     rows: int
     on_change: Callable[["Picture"], None] = lambda picture: None
@@ -123,6 +129,7 @@ class Picture:
     expired: bool = False
     unfit: bool = False
     image: np.ndarray | None = None
+    decoded_in: str = ""
     preview: np.ndarray | None = None
     partials: list[np.ndarray] = field(default_factory=list)
     priority: int = 0
@@ -150,6 +157,8 @@ class Picture:
         self.__post_init__()
 
     def become(self, state: str, error: str = "") -> None:
-        """Changes its state, and tells."""
+        """Changes its state, and tells. One that is over holds no weights any more."""
         self.state, self.error = state, error
+        if self.over:
+            self.artist = self.order = None
         self.on_change(self)

@@ -1,9 +1,13 @@
+import gc
 import threading
+import weakref
+from dataclasses import replace
 from functools import partial
 
+import jax
 import numpy as np
 import pytest
-from tiny_pipelines import SMALLEST, pipeline
+from tiny_pipelines import SMALL, SMALLEST, pipeline
 
 from jaxsd.canvases import Pictures
 from jaxsd.sampling.program import Drawing
@@ -79,8 +83,8 @@ def test_features_that_remember_rows_begin_anew_with_each_image(options):
         assert np.array_equal(alone[one.prompt], together[one.prompt])
 
 
-def drawn(artist, each):
-    """Pictures of settings, by an engine of their own."""
+def pictures_of(artist, each):
+    """Pictures of settings, drawn by an engine of their own."""
     over, left = threading.Event(), set(range(len(each)))
 
     def tell(picture, number):
@@ -103,7 +107,12 @@ def drawn(artist, each):
     assert engine.join(5)
     assert [one.state for one in pictures] == [DONE] * len(each), pictures[0].error
     assert [one.row for one in pictures] == [one.rows for one in pictures]
-    return [one.image for one in pictures]
+    return pictures
+
+
+def drawn(artist, each):
+    """The same as pixels."""
+    return [one.image for one in pictures_of(artist, each)]
 
 
 def test_the_engine_draws_what_the_pipeline_draws():
@@ -112,6 +121,68 @@ def test_the_engine_draws_what_the_pipeline_draws():
         order = artist.order(one, Pictures())
         alone = latents_of(artist.batch(order, 0), [order])[one.prompt]
         assert np.array_equal(PIPE.decode(alone)[0], image)
+
+
+@pytest.mark.release
+def test_the_engine_draws_what_another_model_goes_on_with():
+    other = jax.tree.map(lambda leaf: 1.1 * leaf, PIPE.params) | {"vae": PIPE.params["vae"]}
+    both = replace(PIPE, refiners={"fine": replace(PIPE, params=other)})
+    one = wanted("a cat", sampler="euler_a", steps=4, refiner="fine", refiner_start=0.5)
+    (image,) = drawn(PipelineArtist(both, 1), [one])
+    order = both.order([one])
+    whole = both.pictures(both.drawn(order, progress=lambda *_: None), order)
+    assert np.array_equal(whole[0], image)
+    (plain,) = drawn(PipelineArtist(PIPE, 1), [replace(one, refiner="")])
+    assert not np.array_equal(plain, image)
+
+
+def test_weights_leave_with_their_model_and_need_no_search_for_garbage():
+    pipe = replace(PIPE)
+    there = weakref.ref(pipe)
+    artist = PipelineArtist(pipe, 3)
+    del pipe
+    gc.disable()
+    try:
+        pictures = pictures_of(artist, EACH[:2])
+        del artist
+        assert there() is None, gc.get_referrers(there())
+    finally:
+        gc.enable()
+    assert all(one.artist is one.order is None for one in pictures)
+
+
+def overflowing(spec):
+    """A model in float16 whose decoder has numbers that float16 can not hold."""
+    pipe = pipeline(spec, "float16")
+    decoder = dict(pipe.params["vae"]["decoder"])
+    wide = {name: 1e5 * leaf.astype(np.float32) for name, leaf in decoder["conv_in"].items()}
+    vae = pipe.params["vae"] | {"decoder": decoder | {"conv_in": wide}}
+    return replace(pipe, params=pipe.params | {"vae": vae})
+
+
+@pytest.mark.release
+def test_an_autoencoder_that_overflows_decodes_once_more_in_float32():
+    pipe, one = overflowing(SMALL), wanted("a cat", sampler="euler", steps=2)
+    with pytest.raises(FloatingPointError, match="autoencoder's output was not finite in float16"):
+        pipe.draw(one)
+    (picture,) = pictures_of(PipelineArtist(pipe, 1), [one])
+    assert (picture.state, picture.decoded_in) == (DONE, "float32")
+    batch = pipe.slots(pipe.order([one], batch=1), 1)
+    batch.join(pipe.order([one], batch=1))
+    batch.tick(), batch.tick()
+    whole = replace(pipe, dtype="float32").decode(batch.latents(0))
+    assert np.array_equal(whole[0], picture.image)
+
+
+def test_a_thousand_dark_pictures_are_no_false_alarm():
+    order = PIPE.order([wanted("night", steps=2)], batch=1)
+    artist, chance = PipelineArtist(PIPE, 1), np.random.default_rng(0)
+    for share in np.linspace(0, 0.02, 1000):
+        dark = chance.uniform(-1 - share, -1 + share, (1, 16, 16, 3)).astype(np.float32)
+        assert artist.picture(dark, order).max() <= 3
+        dark[0, 3, 4, 1] = np.nan
+        with pytest.raises(FloatingPointError):
+            artist.picture(dark, order)
 
 
 @pytest.mark.release
