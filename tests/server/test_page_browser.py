@@ -61,6 +61,7 @@ def test_ten_tasks_of_drawing(server, browsing):
     page.wait_for_selector("#gallery img")
     # Its settings, and use them again; Escape closes.
     page.click("#gallery button")
+    page.wait_for_selector("#shown[open]")
     assert "a red <b>apple</b>" in page.text_content("#made-with")
     page.keyboard.press("Escape")
     assert not page.evaluate("document.querySelector('#shown').open")
