@@ -82,6 +82,12 @@ def test_a_brush_is_as_large_near_as_from_far(browsing, picture):
     near = painted(page)
     assert abs(int(near.sum()) - int(far.sum())) < 12
     assert np.abs(np.subtract(extent(near), extent(far))).max() <= 1
+    # The ring around the brush is where that is, and as large as what it paints.
+    ring = page.locator("#start .ring").bounding_box()
+    times, (view, _) = page.evaluate(PERCENT) / 100, page.evaluate(WIDTHS)
+    assert abs(ring["width"] - 10 * times * view / 200) < 1
+    assert abs(ring["x"] + ring["width"] / 2 - x) < 2
+    assert abs(ring["y"] + ring["height"] / 2 - y) < 2
     # A drag of the hand moves the picture, and paints nothing.
     page.click("#start button:text('Move view')")
     drag(page, "#start .view", [(0.25, 0.25), (0.5, 0.5)])

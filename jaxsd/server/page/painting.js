@@ -17,7 +17,8 @@ export class Painting {
     this.paper = made("canvas", { className: "paper", width: 1, height: 1 });
     this.canvas = made("canvas", { className: "paint", tabIndex: 0, role: "img", data: { label } });
     this.ring = made("i", { className: "ring", hidden: true });
-    this.view = new Zoom(made("div", { className: "stack" }, this.paper, this.canvas, this.ring));
+    this.view = new Zoom(made("div", { className: "stack" }, this.paper, this.canvas));
+    this.view.box.append(this.ring);
     this.size = slider(1, { min: 1, max: 1 });
     this.said = made("output");
     const tools = { brush: "brush", eraser: "eraser", hand: "hand" };
@@ -86,6 +87,7 @@ export class Painting {
     };
     canvas.onpointerleave = canvas.onblur = () => (this.ring.hidden = true);
     canvas.onkeydown = (event) => this.press(event);
+    this.view.box.addEventListener("wheel", () => this.showRing());
     canvas.onmousedown = (event) => {
       if (event.button === 1) event.preventDefault(); // or the page would scroll
     };
@@ -148,14 +150,16 @@ export class Painting {
   }
 
   showRing() {
+    const { box, times, corner } = this.view;
+    const sides = [box.clientWidth, box.clientHeight];
+    const side = Math.max(4, (this.brush.size * times * box.clientWidth) / this.canvas.width);
+    const [x, y] = this.place.map((one, i) => (corner[i] + one * times) * sides[i] - side / 2);
     this.ring.hidden = this.tool === "hand";
-    const scale = this.canvas.clientWidth / this.canvas.width; // as if nothing were zoomed
-    const side = Math.max(4 / this.view.times, this.brush.size * scale);
     Object.assign(this.ring.style, {
       width: `${side}px`,
       height: `${side}px`,
-      left: `${this.at[0] * scale - side / 2}px`,
-      top: `${this.at[1] * scale - side / 2}px`,
+      left: `${x}px`,
+      top: `${y}px`,
     });
   }
 

@@ -38,7 +38,6 @@ export class Zoom {
     this.corner = corner.map((one) => between(1 - this.times, one, 0));
     const [x, y] = this.corner.map((one) => `${100 * one}%`);
     this.inner.style.transform = `translate(${x}, ${y}) scale(${this.times})`;
-    this.inner.style.setProperty("--times", this.times);
     const pixel = (this.times * this.inner.clientWidth) / this.inner.querySelector("canvas").width;
     this.inner.classList.toggle("near", pixel > PIXELATED);
     this.all.textContent = `${Math.round(100 * this.times)}%`;
