@@ -38,7 +38,7 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/page-offers")
     def offers() -> dict[str, Any]:
-        """What can be chosen: models with their sizes and ControlNets, and LoRAs."""
+        """What can be chosen: models with their sizes, ControlNets and refiners, and LoRAs."""
         return {
             "models": [_offer(one) for one in service.models.values()],
             "loras": sorted(files_within(service.base.lora_folder)),
@@ -53,6 +53,7 @@ def _offer(model: Served) -> dict[str, Any]:
         "built_in": model.recipe.model if model.recipe.model in BUILT_IN else None,
         "size": model.spec.default_size,
         "controls": list(model.controls),
+        "refiners": list(model.refiners),
     }
 
 

@@ -107,7 +107,7 @@ def test_the_builder_offers_what_the_built_in_model_knows():
 
 def test_what_can_be_chosen(client):
     offers = client.get("/page-offers").json()
-    size = {"name": "tiny", "built_in": None, "controls": ["edges"]}
+    size = {"name": "tiny", "built_in": None, "controls": ["edges"], "refiners": ["fine"]}
     assert size.items() <= offers["models"][0].items()
     assert offers["loras"] == []
 

@@ -209,6 +209,21 @@ def test_tasks_send_pictures_masks_and_scribbles(server, browsing, picture):
     assert np.array_equal(given.controls[0], np.asarray(Image.open(picture)))
 
 
+def test_a_refiner_of_the_model_is_chosen(server, browsing):
+    page = browsing.page()
+    page.click("text=All other options")
+    assert page.locator("[name=refiner] option").all_text_contents() == ["none", "fine"]
+    fill(page, prompt="a", steps=4, width=64, height=64, refiner_start=0.5)
+    for count, name in enumerate(("fine", ""), 1):
+        page.select_option("[name=refiner]", name)
+        page.click("#draw")
+        page.wait_for_selector(f"#gallery button:nth-child({count})")
+        assert asked_for(server)[0].refiner == name
+    page.click("#gallery button:nth-child(2)")
+    page.click("#again")
+    assert page.input_value("[name=refiner]") == "fine"
+
+
 def test_a_grid_is_one_labelled_sheet(server, browsing):
     page = browsing.page()
     fill(page, prompt="an apple", width=64, height=64, seed=9)

@@ -53,6 +53,8 @@ export function field(name) {
   } else if (said.enum) {
     input = made("select", {}, ...said.enum.map((one) => made("option", { value: one }, one)));
     input.value = said.default;
+  } else if (name === "refiner") {
+    input = made("select"); // filled for each model
   } else if (type === "boolean") {
     input = made("input", { type: "checkbox", checked: said.default === true });
   } else if (type === "integer" || type === "number") {
@@ -159,6 +161,14 @@ export async function makeForm(ofTasks) {
   at("find-option").onkeydown = (event) => {
     if (event.key === "Enter") event.preventDefault();
   };
+}
+
+// The refiners of a model; without any, their options say nothing.
+export function offerRefiners(names) {
+  const { refiner, refiner_start } = at("ask").elements;
+  const all = names.map((one) => made("option", { value: one }, one));
+  refiner.replaceChildren(says("option", "refiner.none", { value: "" }), ...all);
+  for (const one of [refiner, refiner_start]) one.closest("label").hidden = !names.length;
 }
 
 // Shows the options whose names or descriptions have a text. What is not shown still counts.

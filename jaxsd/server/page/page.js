@@ -5,7 +5,7 @@ import { makeBuilder, offerWords } from "./builder.js";
 import { takeHint } from "./controls.js";
 import { at, made, quiet, trying } from "./elements.js";
 import { makeEditor, openInEditor } from "./editor.js";
-import { makeForm, values } from "./form.js";
+import { makeForm, offerRefiners, values } from "./form.js";
 import { onEdit, openFile, show } from "./gallery.js";
 import * as grid from "./grid.js";
 import { showJob } from "./jobs.js";
@@ -87,6 +87,7 @@ async function begin() {
     const model = offers.models.find(({ name }) => name === at("model").value);
     tasks.offer(model);
     offerWords(model);
+    offerRefiners(model.refiners);
   };
   tasks.makeTasks();
   makeLoras(offers.loras);
