@@ -116,7 +116,7 @@ def plot(found: Mapping[str, Points], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     panels: dict[str, list[str]] = {}
     for name in found:
@@ -134,6 +134,8 @@ def plot(found: Mapping[str, Points], path: Path) -> None:
         top = max(found[name]["seconds"][-1] for name in names)
         place.plot(sizes, [top * size / sizes[-1] for size in sizes], ":", color="#adb5bd")
         place.set(xscale="log", yscale="log", title=panel)
+        for axis in (place.xaxis, place.yaxis):
+            axis.set_minor_formatter(ticker.NullFormatter())
         place.legend(fontsize=8)
     for place in axes.flat[len(panels) :]:
         place.axis("off")

@@ -35,13 +35,14 @@ def test_parts_that_begin_and_end_anywhere(file):
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
 def test_a_thousand_parts_in_use_keep_few_files_open(file):
+    gc.collect()  # what other tests left
     before = len(os.listdir("/proc/self/fd"))
     parts = [mapped(file, start, 8) for start in range(0, 8000, 8)]
     assert len(os.listdir("/proc/self/fd")) - before <= 3
     np.testing.assert_array_equal(np.concatenate(parts), BYTES[:8000])
     del parts
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_a_file_in_place_of_another_is_mapped_anew(file):
