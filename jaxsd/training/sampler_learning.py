@@ -36,7 +36,7 @@ class Learning(NamedTuple):
     updates: int = 30
     batch: int = 4  # pictures of an update
     order: int = 3  # estimates that a row reads
-    rate: float = 0.8  # of Adam, over the square of the rows: more rows move a little each
+    rate: float = 0.4  # of Adam, over the square of the rows: more rows move a little each
 
 
 class Drawn(NamedTuple):

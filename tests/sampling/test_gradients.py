@@ -123,6 +123,16 @@ def test_a_derivative_with_remat_keeps_the_states_between_rows_alone() -> None:
     assert kept(True) < 1.5 * state < kept(False)
 
 
+@pytest.mark.slow
+def test_the_page_leads_noise_of_a_gaussian_to_a_point() -> None:
+    """The exact flow scales noise by the width, and so does its derivative."""
+    text = Path("docs/gradients.md").read_text()
+    page: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], page)
+    np.testing.assert_allclose(page["gains"], 0.5 * np.eye(2), atol=0.02)
+    assert page["apart"](page["table"], page["noise"]) < 1e-3
+
+
 @pytest.mark.release
 def test_the_page_changes_noise_and_prompts_as_it_says() -> None:
     text = Path("docs/gradients.md").read_text()

@@ -10,6 +10,7 @@ from jaxsd.config import ScheduleConfig
 from jaxsd.families import EMOJI, SD1
 from jaxsd.outputs import adapter_hashes
 from jaxsd.schedulers import NoiseSchedule, as_learnt, build, write_learnt
+from jaxsd.schedulers.learnt import steps_in
 from jaxsd.server.wishes import wish_of
 from jaxsd.settings import Settings, checked, tableau_of
 
@@ -34,6 +35,16 @@ def test_a_file_gives_the_table_it_was_made_of(path: str, prediction: str, stren
         wanted.history[0, 0, :2] = wanted.history[0, 0].sum(), 0
     for name, got, want in zip(found._fields, found, wanted, strict=True):
         np.testing.assert_allclose(got, want, rtol=2e-6, atol=2e-6, err_msg=name)
+
+
+def test_the_sampler_of_the_built_in_model_is_for_it() -> None:
+    path = Path(__file__).parents[2] / "configs/emoji-few-steps.json"
+    assert steps_in(path) == (4, 6, 8, 10, 12)
+    settings = checked(Settings(prompt="a", sampler=str(path)), EMOJI)
+    assert tableau_of(settings, EMOJI).rows == 12
+    assert settings.guidance_scale == json.loads(path.read_text())["about"]["guidance_scale"]
+    with pytest.raises(ValueError, match="it was learnt for another model"):
+        tableau_of(settings, SD1)
 
 
 @pytest.mark.parametrize("name", ["ddim", "dpm++_2m"])
