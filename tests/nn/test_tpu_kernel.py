@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsd.nn.plain_attention import plain_attention
-from jaxsd.nn.tpu_blocks import KEPT, LOGITS, block_of_heads, block_of_queries, fits
+from jaxsd.nn.tpu_blocks import KEPT, KEYS, LOGITS, block_of_heads, block_of_queries, fits
 from jaxsd.nn.tpu_kernel import kernel_attention
 
 
@@ -58,5 +58,5 @@ def test_blocks_stay_small_enough() -> None:
         assert rows * keys <= LOGITS or rows == 128
     assert fits(4096, 8, 40)
     assert fits(9216, 5, 64)
-    assert not fits(16384, 1, 512)
-    assert not fits(KEPT // 128 + 1, 1, 64)
+    assert not fits(KEPT // 512 + 1, 1, 512)
+    assert not fits(KEYS + 1, 1, 64)
