@@ -70,12 +70,14 @@ def computations(program: str) -> dict[str, list[Instruction]]:
 
 
 def kernels(program: str) -> Kernels:
-    """Kernels of the longest loop's body, once; of the whole program if it has no loop."""
+    """Kernels of the longest part of a program: of a loop's body, or of what is outside of loops.
+
+    Loops inside of it count once.
+    """
     known = computations(program)
     entry = re.search(r"^ENTRY %?([\w.\-]+)", program, re.MULTILINE)
-    bodies = re.findall(r" while\(.*?body=%?([\w.\-]+)", program)
-    name = max(bodies, key=lambda body: len(known[body])) if bodies else entry[1]
-    return _counted(known[name], known)
+    parts = [entry[1], *re.findall(r" while\(.*?body=%?([\w.\-]+)", program)]
+    return _counted(known[max(parts, key=lambda part: len(known[part]))], known)
 
 
 def _instructions(body: str) -> list[Instruction]:
@@ -94,6 +96,11 @@ def _counted(body: Sequence[Instruction], known: dict[str, list[Instruction]]) -
     shapes = {one.name: one.shape for one in body}
     counts, fused, called, flops = Counter(), 0, 0, 0
     for one in body:
+        if one.operation == "while":
+            inner = _counted(known[re.search(r"body=%?([\w.\-]+)", one.rest)[1]], known)
+            counts += inner.counts
+            fused, called = fused + inner.fused, called + inner.called
+            flops += inner.flops
         if one.operation in FREE or one.operation.endswith("-done"):
             continue
         given = [shapes[name] for name in one.operands]

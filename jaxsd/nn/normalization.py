@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from jaxsd.nn.gpu_normalization import group_normalised
 from jaxsd.nn.layers import LayerNorm, ShapeChecked
+from jaxsd.nn.processor import platform_traced_for
 from jaxsd.types import Array
 
 
@@ -31,9 +32,8 @@ class GroupNorm(ShapeChecked, nn.Module):
         scale = self.param("scale", nn.initializers.ones, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
         form = self._two_pass
-        if x.dtype == jnp.bfloat16:
-            at_once = partial(group_normalised, self.groups, self.epsilon)
-            form = partial(jax.lax.platform_dependent, cuda=at_once, default=form)
+        if x.dtype == jnp.bfloat16 and platform_traced_for() == "cuda":
+            form = partial(group_normalised, self.groups, self.epsilon)
         return form(x, shift, scale, bias).astype(self.dtype)
 
     def _two_pass(self, x: Array, shift: Array | None, scale: Array, bias: Array) -> Array:

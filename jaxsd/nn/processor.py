@@ -24,8 +24,8 @@ def traced_for(platform: str) -> Iterator[None]:
 def platform_traced_for() -> str:
     """The platform whose programs are traced: "cpu", "cuda", "tpu" and others of JAX's.
 
-    What gradients or rematerialisation must see as it is, products above all, is chosen by it.
-    Other forms are chosen by `jax.lax.platform_dependent`, when a program is lowered.
+    Products, which rematerialisation has to see, and norms, which are many to trace, are chosen by
+    it. Other forms are chosen by `jax.lax.platform_dependent`, when a program is lowered.
     """
     platform = _TRACED_FOR.get() or jax.default_backend()
     return "cuda" if platform == "gpu" else platform
