@@ -222,7 +222,7 @@ def test_maps_of_words_lie_beside_each_picture_that_is_written(
     assert (b[:, 28:] < 15).all()
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_picture_is_the_same_with_maps_of_its_words(model, cache, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     for name, more in (("plain.png", ()), ("looked.png", ("--word-maps",))):
