@@ -34,11 +34,16 @@ of a U-Net is split into pieces. Not COLLECTIVES, which were seen to hang.
 """
 
 OPTIONS: dict[str, dict[str, str]] = {
-    "gpu": {"xla_gpu_enable_command_buffer": COMMAND_BUFFERS},
+    "gpu": {
+        "xla_gpu_enable_command_buffer": COMMAND_BUFFERS,
+        "xla_gpu_dot_merger_threshold_mb": "0",
+    },
     "cpu": {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"},
 }
-"""XLA's options by platform. The CPU's runs operations as late as possible, which saves memory:
-0.19 GB beside the weights of SD 1.5's U-Net at 512 pixels, instead of 0.49.
+"""XLA's options by platform. The GPU's joins no products, since it would copy their kernels in each
+step, and copy parts of what they give; `nn/products.py` joins what gains by it. The CPU's runs
+operations as late as possible, which saves memory: 0.19 GB beside the weights of SD 1.5's U-Net at
+512 pixels, instead of 0.49.
 """
 
 SOURCES = ("config", "types.py", "upscalers.py", "models", "nn", "parallel", "sampling")

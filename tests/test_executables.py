@@ -235,7 +235,7 @@ def test_a_gpu_gets_command_buffers_unless_the_user_decided(monkeypatch):
     # XLA knows every word: it parses them for whatever it compiles.
     jax.jit(lambda x: x + 1).lower(1.0).compile(options)
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_command_buffer=")
-    assert executables.compiler_options() == {}
+    assert "xla_gpu_enable_command_buffer" not in executables.compiler_options()
 
 
 def test_threads_that_compile_leave_the_setting_of_jax(folder):

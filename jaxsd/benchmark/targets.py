@@ -19,6 +19,7 @@ from jaxsd.benchmark.compiled import CHIPS, facts, table
 from jaxsd.config import ModelSpec
 from jaxsd.convert.files.tensors import nested
 from jaxsd.convert.parameters import Shapes, parameters
+from jaxsd.nn.processor import traced_for
 from jaxsd.parallel import IMAGES, IMAGES_SECOND, images_per_step, mesh_of
 from jaxsd.parallel.rules import param_sharding
 from jaxsd.parallel.sharing import path_name
@@ -44,8 +45,8 @@ def chip_of(target: str) -> str:
     """
     chip, _, sides = target.partition(":")
     if chip not in CHIPS or not re.fullmatch(r"[1-9]\d?(x[1-9]\d?){1,2}", sides):
-        known = ", ".join(CHIPS)
-        raise ValueError(f"{target!r} is no topology: give a chip of {known} and sides: v5e:2x2")
+        known = f"{', '.join(CHIPS)} and sides: v5e:2x2; or a GPU: h100:1"
+        raise ValueError(f"{target!r} is no topology: give a chip of {known}")
     return chip
 
 
@@ -113,7 +114,7 @@ def lowered(pipe: Pipeline, order: Order, mesh: Mesh) -> Iterator[tuple[str, jax
       order: from the pipeline, which has no mesh. Its batch is that of all devices together.
       mesh: of `devices_of`.
     """
-    platform = mesh.devices.flat[0].platform
+    platform = mesh.devices.flat[0].platform.replace("gpu", "cuda")
 
     def at(spec: PartitionSpec, tree: Any) -> Any:
         sharding = NamedSharding(mesh, spec)
@@ -122,7 +123,8 @@ def lowered(pipe: Pipeline, order: Order, mesh: Mesh) -> Iterator[tuple[str, jax
         )
 
     def lower(function: Any, *arguments: Any) -> jax.stages.Lowered:
-        return function.trace(networks, *arguments).lower(lowering_platforms=(platform,))
+        with traced_for(platform):
+            return function.trace(networks, *arguments).lower(lowering_platforms=(platform,))
 
     networks = pipe.networks._replace(mesh=mesh)
     params = jax.tree_util.tree_map_with_path(

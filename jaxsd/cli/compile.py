@@ -36,8 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--for",
         dest="target",
         metavar="CHIP:SIDES",
-        help="for chips that are not here, such as v5e:2x2: says what the compiler says, keeps "
-        f"nothing; --model may be one of {', '.join(MODELS)}, whose shapes are known",
+        help="for chips that are not here, such as v5e:2x2 or h100:1: says what the compiler says, "
+        f"keeps nothing; --model may be one of {', '.join(MODELS)}, whose shapes are known",
     )
     parser.add_argument(
         "--mesh",
@@ -69,13 +69,16 @@ def main(args: argparse.Namespace) -> None:
         for size in sizes
     ]
     if args.target is not None:
-        from jaxsd.benchmark.targets import reports, shapes_only
+        from jaxsd.benchmark import gpu_targets, targets
         from jaxsd.pipeline import outline
 
-        told = {"taesd": args.taesd, **reading(args)}
-        pipe = shapes_only(known, args.dtype) if known else outline(args.model, args.dtype, **told)
+        if known:
+            pipe = targets.shapes_only(known, args.dtype)
+        else:
+            pipe = outline(args.model, args.dtype, taesd=args.taesd, **reading(args))
+        of = gpu_targets if gpu_targets.is_card(args.target) else targets
         sizes = [(one, count) for one, *_ in wanted for count in args.batch]
-        for report in reports(args.target, args.mesh or (-1, 1, 1), pipe, sizes):
+        for report in of.reports(args.target, args.mesh or (-1, 1, 1), pipe, sizes):
             print(report, flush=True)
         return
     for first, *_ in wanted:

@@ -134,7 +134,7 @@ class ControlNet(nn.Module):
             )
             hint = HintNetwork(self.config.hint_channels, first, dtype, name=HINT)(condition)
         x = x + hint
-        skips, mid = encode(config, dtype, self.remat, x, time, context)
+        skips, mid = encode(config, dtype, self.remat, x, nn.silu(time), context)
         down = [
             _zero_convolution(skip, f"controlnet_down_blocks_{i}", dtype)
             for i, skip in enumerate(skips)

@@ -12,9 +12,16 @@ from jaxsd.nn.convolution import SMALL, Downsample, Upsample, convolution
 from jaxsd.nn.embeddings import TimestepEmbedding, guidance_sinusoids, sinusoids
 from jaxsd.nn.layers import Embed
 from jaxsd.nn.normalization import group_norm
+from jaxsd.nn.products import Shared, shared
 from jaxsd.nn.resnet import ResnetBlock
-from jaxsd.nn.transformer import SpatialTransformer
+from jaxsd.nn.transformer import WHOLE, SpatialTransformer
 from jaxsd.types import Array
+
+OF_TIME, OF_TEXT = ".*/time_emb_proj", ".*/attn2/to_[kv]"
+"""Layers whose input is the time, or the text, as `jaxsd.nn.products` may join them."""
+
+Told = Array | Shared
+"""Time or text, an input of many layers."""
 
 
 class Residuals(NamedTuple):
@@ -34,7 +41,7 @@ class DownBlock(nn.Module):
     remat: str = "none"
 
     @nn.compact
-    def __call__(self, x: Array, time: Array, context: Array) -> tuple[Array, list[Array]]:
+    def __call__(self, x: Array, time: Told, context: Told) -> tuple[Array, list[Array]]:
         """[B, h, w, c] -> the next level's input, and the skips."""
         level, skips = self.level, []
         for i in range(level.resnets):
@@ -57,7 +64,7 @@ class MidBlock(nn.Module):
     remat: str = "none"
 
     @nn.compact
-    def __call__(self, x: Array, time: Array, context: Array) -> Array:
+    def __call__(self, x: Array, time: Told, context: Told) -> Array:
         """[B, h, w, c] -> [B, h, w, c]."""
         x = _resnet(self, 0)(x, time)
         x = _transformer(self, 0)(x, context)
@@ -77,8 +84,8 @@ class UpBlock(nn.Module):
         self,
         x: Array,
         skips: list[Array],
-        time: Array,
-        context: Array,
+        time: Told,
+        context: Told,
         size: tuple[int, int] | None,
     ) -> Array:
         """[B, h, w, c] and the skips, last first -> [B, *size, channels] ([h, w] if None)."""
@@ -167,7 +174,9 @@ class UNet(nn.Module):
         x, context = x.astype(dtype), context.astype(dtype)
         batch, conditions = x.shape[0], {"pooled": pooled, "time_ids": time_ids}
         conditions |= {"guidance": guidance, "label": label}
-        time = embed_time(config, dtype, timestep, batch, **conditions)
+        time = nn.silu(embed_time(config, dtype, timestep, batch, **conditions))
+        if deep is None and not WHOLE.get():
+            time, context = shared(self, time, OF_TIME), shared(self, context, OF_TEXT)
 
         x = convolution(config.levels[0].channels, "conv_in", dtype)(x)
         if deep is None:
@@ -230,7 +239,7 @@ def embed_time(
 
 
 def encode(
-    config: UNetConfig, dtype: jnp.dtype, remat: str, x: Array, time: Array, context: Array
+    config: UNetConfig, dtype: jnp.dtype, remat: str, x: Array, time: Told, context: Told
 ) -> tuple[list[Array], Array]:
     """The half of a U-Net after `conv_in` that a ControlNet has too: the way down and the middle.
 
@@ -241,7 +250,7 @@ def encode(
       dtype: dtype to compute in.
       remat: as in `UNet`.
       x: [B, h, w, c] output of `conv_in`.
-      time: [B, time_dim].
+      time: silu of the time embedding, [B, time_dim].
       context: [B, L, context_dim].
 
     Returns:
@@ -257,8 +266,8 @@ def descend(
     dtype: jnp.dtype,
     remat: str,
     x: Array,
-    time: Array,
-    context: Array,
+    time: Told,
+    context: Told,
     count: int,
 ) -> tuple[list[Array], Array]:
     """The skips of the outermost `count` levels on the way down, and the last level's output; see
@@ -278,8 +287,8 @@ def ascend(
     dtype: jnp.dtype,
     remat: str,
     skips: list[Array],
-    time: Array,
-    context: Array,
+    time: Told,
+    context: Told,
     x: Array,
     blocks: range,
 ) -> Array:

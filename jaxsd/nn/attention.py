@@ -2,6 +2,7 @@
 
 from jaxsd.nn.long_attention import long_attention
 from jaxsd.nn.plain_attention import plain_attention
+from jaxsd.nn.short_attention import short_attention
 from jaxsd.types import Array
 
 LONG = 1024
@@ -25,6 +26,6 @@ def attention(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
     Returns:
       [B, L, heads, d], dtype of `q`.
     """
-    if mask is None and k.shape[1] >= LONG:
-        return long_attention(q, k, v)
-    return plain_attention(q, k, v, mask)
+    if mask is not None:
+        return plain_attention(q, k, v, mask)
+    return (long_attention if k.shape[1] >= LONG else short_attention)(q, k, v)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxsd.nn.cudnn_attention import cudnn_attention
 from jaxsd.nn.dense import einsum32
 from jaxsd.nn.plain_attention import (
     attention_by_size,
@@ -81,14 +82,3 @@ def transposed_attention(q: Array, k: Array, v: Array) -> Array:
 
     out = jax.lax.map(head, (q, k, v))  # [heads, n, B, d, queries]
     return join_queries(jnp.transpose(out, (2, 1, 4, 0, 3)), length)
-
-
-def cudnn_attention(q: Array, k: Array, v: Array) -> Array:
-    """Flash attention of cuDNN if it supports these shapes and dtype, else `attention_by_size`.
-
-    It does not support float32 and, before Hopper, heads wider than 128; jax then raises.
-    """
-    try:
-        return jax.nn.dot_product_attention(q, k, v, implementation="cudnn")
-    except (NotImplementedError, RuntimeError):
-        return attention_by_size(q, k, v)

@@ -1,10 +1,14 @@
 """Norms whose statistics are float32 and two-pass, whatever the compute dtype."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxsd.nn.gpu_normalization import group_normalised
 from jaxsd.nn.layers import LayerNorm, ShapeChecked
+from jaxsd.nn.processor import platform_traced_for
 from jaxsd.types import Array
 
 
@@ -22,16 +26,21 @@ class GroupNorm(ShapeChecked, nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """[B, h, w, c] -> [B, h, w, c] in `dtype`."""
+    def __call__(self, x: Array, shift: Array | None = None) -> Array:
+        """[B, h, w, c], to which `shift` [B, c] is added first -> [B, h, w, c] in `dtype`."""
         channels = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
-        x = x.astype(jnp.float32)
+        form = self._two_pass
+        if x.dtype == jnp.bfloat16 and platform_traced_for() == "cuda":
+            form = partial(group_normalised, self.groups, self.epsilon)
+        return form(x, shift, scale, bias).astype(self.dtype)
+
+    def _two_pass(self, x: Array, shift: Array | None, scale: Array, bias: Array) -> Array:
+        x = (x if shift is None else x + shift[:, None, None]).astype(jnp.float32)
         centred = x - self._over_group(x.mean((1, 2)))
         deviation = jax.lax.rsqrt(self._over_group((centred**2).mean((1, 2))) + self.epsilon)
-        y = centred * (deviation * scale[None, None, None]) + bias[None, None, None]
-        return y.astype(self.dtype)
+        return centred * (deviation * scale[None, None, None]) + bias[None, None, None]
 
     def _over_group(self, means: Array) -> Array:
         """[B, c] means of channels -> [B, 1, 1, c] means of the groups they are in."""

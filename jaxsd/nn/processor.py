@@ -1,7 +1,34 @@
 """What the processor of this machine can do, where that decides how to compute."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
+
+import jax
+
+_TRACED_FOR: ContextVar[str | None] = ContextVar("_TRACED_FOR", default=None)
+
+
+@contextmanager
+def traced_for(platform: str) -> Iterator[None]:
+    """Within it, programs are traced for devices of a platform that are not here."""
+    before = _TRACED_FOR.set(platform)
+    try:
+        yield
+    finally:
+        _TRACED_FOR.reset(before)
+
+
+def platform_traced_for() -> str:
+    """The platform whose programs are traced: "cpu", "cuda", "tpu" and others of JAX's.
+
+    Products, which rematerialisation has to see, and norms, which are many to trace, are chosen by
+    it. Other forms are chosen by `jax.lax.platform_dependent`, when a program is lowered.
+    """
+    platform = _TRACED_FOR.get() or jax.default_backend()
+    return "cuda" if platform == "gpu" else platform
 
 
 def multiplies_bfloat16() -> bool:
@@ -9,9 +36,9 @@ def multiplies_bfloat16() -> bool:
 
     There such products were twice as fast as those of float32. Elsewhere they took 1.4 times as
     long as when both operands were converted to float32 first, which XLA does for a bfloat16
-    result.
+    result. Programs of other devices do not depend on the processor beside them.
     """
-    return bool({"avx512_bf16", "amx_bf16"} & _flags())
+    return platform_traced_for() == "cpu" and bool({"avx512_bf16", "amx_bf16"} & _flags())
 
 
 def has_avx512() -> bool:

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxsd.nn.convolution import SMALL, Pointwise, convolution
-from jaxsd.nn.dense import dense
 from jaxsd.nn.normalization import group_norm
+from jaxsd.nn.products import Shared, projected
 from jaxsd.types import Array
 
 
@@ -24,14 +24,15 @@ class ResnetBlock(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array, time: Array | None = None) -> Array:
-        """[B, h, w, c] and time [B, d] -> [B, h, w, channels]."""
+    def __call__(self, x: Array, time: Array | Shared | None = None) -> Array:
+        """[B, h, w, c] and silu of the time embedding [B, d] -> [B, h, w, channels]."""
         h = nn.silu(group_norm(self.groups, self.epsilon, "norm1", self.dtype)(x))
         h = convolution(self.channels, "conv1", self.dtype)(h)
+        shift = None
         if time is not None:
-            project = dense(self.channels, "time_emb_proj", self.dtype)
-            h = h + project(nn.silu(time))[:, None, None, :]
-        h = nn.silu(group_norm(self.groups, self.epsilon, "norm2", self.dtype)(h))
+            path = (*self.path, "time_emb_proj")
+            shift = projected(time, path, self.channels, self.dtype)
+        h = nn.silu(group_norm(self.groups, self.epsilon, "norm2", self.dtype)(h, shift))
         h = convolution(self.channels, "conv2", self.dtype, kernel_init=SMALL)(h)
         if x.shape[-1] != self.channels:
             x = Pointwise(self.channels, self.dtype, name="conv_shortcut")(x)

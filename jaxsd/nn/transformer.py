@@ -10,6 +10,7 @@ from jaxsd.nn.attention import attention
 from jaxsd.nn.dense import dense
 from jaxsd.nn.narrow import largest_divisor
 from jaxsd.nn.normalization import group_norm, layer_norm
+from jaxsd.nn.products import Shared, projected
 from jaxsd.types import Array
 
 HIDDEN = 2**22
@@ -27,13 +28,14 @@ class Attention(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array, context: Array | None = None) -> Array:
+    def __call__(self, x: Array, context: Array | Shared | None = None) -> Array:
         """[B, L, d] attends to itself, or to context [B, M, c] -> [B, L, d]."""
         context = x if context is None else context
         width = x.shape[-1]
 
-        def project(tokens: Array, name: str) -> Array:
-            tokens = dense(width, name, self.dtype, use_bias=False)(tokens)
+        def project(tokens: Array | Shared, name: str) -> Array:
+            path = (*self.path, name)
+            tokens = projected(tokens, path, width, self.dtype, use_bias=False)
             return tokens.reshape(*tokens.shape[:2], self.heads, width // self.heads)
 
         out = self.attend(project(x, "to_q"), project(context, "to_k"), project(context, "to_v"))
@@ -97,7 +99,7 @@ class TransformerBlock(nn.Module):
     self_attends: bool = True
 
     @nn.compact
-    def __call__(self, x: Array, context: Array) -> Array:
+    def __call__(self, x: Array, context: Array | Shared) -> Array:
         """[B, L, d], context [B, M, c] -> [B, L, d]."""
         h, first = layer_norm("norm1", self.dtype)(x), None if self.self_attends else context
         x = x + Attention(self.heads, self.dtype, name="attn1")(h, first)
@@ -116,7 +118,7 @@ class SpatialTransformer(nn.Module):
     self_attends: bool = True
 
     @nn.compact
-    def __call__(self, x: Array, context: Array) -> Array:
+    def __call__(self, x: Array, context: Array | Shared) -> Array:
         """[B, h, w, c], context [B, M, d] -> [B, h, w, c]."""
         channels = x.shape[-1]
         h = group_norm(self.groups, 1e-6, "norm", self.dtype)(x)

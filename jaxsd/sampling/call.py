@@ -18,6 +18,8 @@ from jaxsd.models.motion import Motion
 from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiles import TiledVAE
 from jaxsd.models.tiny_vae import TinyVAE
+from jaxsd.models.unet import OF_TEXT, OF_TIME
+from jaxsd.nn.products import joined
 from jaxsd.parallel import gather
 from jaxsd.sampling.loop import Memory, Network, Step, per_image
 from jaxsd.types import Array, Params
@@ -89,11 +91,15 @@ Combine = Callable[[Branches, Array, Step, Memory], tuple[Array, Memory]]
 
 def unet_call(networks: Networks, params: Params) -> UNetCall:
     """The U-Net by itself."""
+    unet, mesh = networks.unet, networks.mesh
+    split = mesh is not None and mesh.shape["fsdp"] * mesh.shape["tensor"] > 1
+    beside = {} if split else joined(params["unet"], (OF_TIME, OF_TEXT), unet.dtype)
 
     def run(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
         *told, deep, label, _ = call
-        tree = gather(params["unet"], "unet", networks.mesh)
-        answer = networks.unet.apply({"params": tree}, deep, *told, label, method=UNet.around)
+        tree = gather(params["unet"], "unet", mesh)
+        variables = {"params": tree, **beside}
+        answer = unet.apply(variables, deep, *told, label, method=UNet.around)
         return Answer(*answer), memory
 
     return run

@@ -94,7 +94,7 @@ def by_hand(params: Params, inputs: dict[str, Array], residuals: Residuals) -> A
     (_, first), (_, second) = inner("down_blocks_0"), inner("down_blocks_1")
     skips = [inner("conv_in"), *first, *second]
     skips = [skip + residual for skip, residual in zip(skips, residuals.down, strict=True)]
-    x, time, size = inner("mid_block") + residuals.mid, inner("time_embedding"), (9, 7)
+    x, time, size = inner("mid_block") + residuals.mid, nn.silu(inner("time_embedding")), (9, 7)
     low, high = (UpBlock(level, config.norm_groups, jnp.float32) for level in config.levels[::-1])
     x = low.apply({"params": params["up_blocks_0"]}, x, skips[:1:-1], time, inputs["context"], size)
     x = high.apply(

@@ -35,18 +35,19 @@ def hopper(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hopper")
 @pytest.mark.parametrize(
-    ("tokens", "heads", "width"), [(4096, 8, 40), (4096, 10, 64), (1024, 8, 80), (1024, 8, 160)]
+    ("tokens", "heads", "width"), [(4096, 8, 40), (4096, 10, 64), (1024, 8, 80), (64, 8, 160)]
 )
-def test_hopper_runs_cudnn(tokens, heads, width):
-    program = lowered("cuda", tokens, heads, width, "bfloat16")
+@pytest.mark.parametrize("keys", [0, 77])
+def test_hopper_runs_cudnn(tokens, heads, width, keys):
+    program = lowered("cuda", tokens, heads, width, "bfloat16", keys)
     assert calls(program) == [FLASH]
-    assert f"{tokens}x{tokens}xf32" not in program
+    assert f"{tokens}x{keys or tokens}xf32" not in program
 
 
 @pytest.mark.usefixtures("hopper")
 @pytest.mark.parametrize(
     ("heads", "width", "dtype", "keys"),
-    [(1, 512, "bfloat16", 4096), (8, 40, "float32", 4096), (8, 40, "bfloat16", 77)],
+    [(1, 512, "bfloat16", 4096), (8, 40, "float32", 4096), (8, 40, "float32", 77)],
 )
 def test_what_cudnn_does_not_take_stays_with_xla(heads, width, dtype, keys):
     assert calls(lowered("cuda", 4096, heads, width, dtype, keys)) == []

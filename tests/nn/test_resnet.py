@@ -62,7 +62,7 @@ def block(params: Params, x: Array, time: Array | None, epsilon: float) -> Array
 @pytest.mark.parametrize("time", [TIME, None], ids=["time", "no time"])
 def test_block(channels: int, time: Array | None) -> None:
     params = weights(channels, time=time is not None)
-    inputs = {"x": X} | ({} if time is None else {"time": time})
+    inputs = {"x": X} | ({} if time is None else {"time": silu(time)})
     got = apply(ResnetBlock(channels, 2, 1e-5, jnp.float32), params, **inputs)
     assert relative_error(got, block(params, X, time, 1e-5)) < 1e-6
 

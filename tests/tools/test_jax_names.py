@@ -8,6 +8,7 @@ from jax_names import INSTALLED, OURS, Found, Use, compared, find, uses, uses_in
 
 TABLE = """
 jax._src.cudnn.fused_attention_stablehlo
+jax._src.cudnn.fused_attention_stablehlo.check_compute_capability
 jax.config.jax_compilation_cache_dir
 jax.config.jax_enable_compilation_cache
 jax.config.jax_persistent_cache_min_compile_time_secs

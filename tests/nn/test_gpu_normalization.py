@@ -1,0 +1,50 @@
+"""The GPU's form of group normalisation against its equation in float64."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsd.nn.gpu_normalization import group_normalised
+
+RNG = np.random.default_rng(0)
+GROUPS, EPSILON = 4, 1e-5
+run = jax.jit(partial(group_normalised, GROUPS, EPSILON))
+
+
+def normalised(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Equation 1 of Wu and He (2018)."""
+    batch, height, width, channels = x.shape
+    groups = x.reshape(batch, height * width, GROUPS, channels // GROUPS)
+    centred = groups - groups.mean((1, 3), keepdims=True)
+    deviation = np.sqrt((centred**2).mean((1, 3), keepdims=True) + EPSILON)
+    return (centred / deviation).reshape(x.shape) * scale + bias
+
+
+@pytest.mark.parametrize(
+    ("shape", "shifted"),
+    [((2, 8, 8, 8), True), ((1, 3, 5, 8), True), ((1, 3, 5, 8), False), ((1, 17, 16, 128), True)],
+    ids=["parts", "few channels", "no shift", "many channels"],
+)
+def test_it_is_its_equation(shape: tuple[int, ...], shifted: bool) -> None:
+    x = jnp.asarray(RNG.normal(1, 2, shape), jnp.bfloat16)
+    shift = jnp.asarray(RNG.normal(size=(shape[0], shape[-1])), jnp.bfloat16) if shifted else None
+    scale, bias = RNG.normal(1, 0.2, (2, shape[-1])).astype(np.float32)
+    exact = np.asarray(x, np.float64)
+    if shift is not None:
+        exact = exact + np.asarray(shift, np.float64)[:, None, None]
+    got = run(x, shift, scale, bias)
+    assert got.dtype == jnp.float32
+    np.testing.assert_allclose(got, normalised(exact, scale, bias), rtol=0, atol=2e-6)
+
+
+def test_a_large_mean_costs_less_than_rounding_to_bfloat16() -> None:
+    exact = RNG.normal(100, 1, (1, 17, 17, 8))
+    x = jnp.asarray(exact, jnp.bfloat16)
+    ones, zeros = np.ones(8, np.float32), np.zeros(8, np.float32)
+    got = run(x, None, ones, zeros)
+    of_sums = np.abs(got - normalised(np.asarray(x, np.float64), ones, zeros)).max()
+    of_rounding = np.abs(got - normalised(exact, ones, zeros)).max()
+    assert of_sums < of_rounding / 30
