@@ -53,8 +53,8 @@ def chip_of(target: str) -> str:
     """
     chip, _, sides = target.partition(":")
     if chip not in CHIPS or not re.fullmatch(r"[1-9]\d?(x[1-9]\d?){1,2}", sides):
-        known = ", ".join(CHIPS)
-        raise ValueError(f"{target!r} is no topology: give a chip of {known} and sides: v5e:2x2")
+        known = f"{', '.join(CHIPS)} and sides: v5e:2x2; or a GPU: h100:1"
+        raise ValueError(f"{target!r} is no topology: give a chip of {known}")
     return chip
 
 
