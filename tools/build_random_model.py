@@ -1,47 +1,75 @@
-"""Writes a model of a family's shapes with small random weights, to measure files, memory and time.
+"""Write a whole model of random weights, to measure files, time and memory where the real one is not.
 
-python tools/build_random_model.py sd15           # a diffusers folder, float32: 4.3 GB
-python tools/build_random_model.py sd15.safetensors --family sd1
+    python tools/build_random_model.py sd15                     # a diffusers folder, float32: 4.3 GB
+    python tools/build_random_model.py xl.safetensors --family=sdxl --dtype=float16
+
+A file has the original code's names, the shapes of the family and no settings of its own. Numbers are
+a pattern of uniform ones, each layer of unit gain, so that what is drawn stays finite. They are made
+one tensor at a time: the largest part of XL in memory is one kernel.
 """
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from absl import app
+from absl.flags import argparse_flags
 
-from jaxsd import families
+from jaxsd.config import ModelSpec
 from jaxsd.convert import write_diffusers, write_single_file
-from jaxsd.convert.files.tensors import nested
-from jaxsd.convert.parameters import Shapes, text_parameters, unet_parameters, vae_parameters
-from jaxsd.types import Params
+from jaxsd.convert.files.tensors import LazyTensor, dtype_named, nested
+from jaxsd.convert.parameters import parameters
+from jaxsd.families import FAMILIES
+
+PATTERN = 65_537
+"""Numbers that repeat; a prime, so that rows of a kernel differ."""
 
 
-def filled(shapes: Shapes) -> Params:
-    """Numbers that repeat, float32, about as large as those of a trained network."""
-    pattern = np.random.default_rng(0).uniform(-1, 1, 65537).astype(np.float32)
-
-    def fill(shape: tuple[int, ...]) -> np.ndarray:
-        gain = np.float32(0.5 * max(1, int(np.prod(shape[:-1]))) ** -0.5)
-        return np.resize(pattern * gain, shape)
-
-    return nested((path, fill(shape)) for path, shape in shapes.items())
-
-
-def main() -> None:
-    """Writes it."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("out", type=Path, help="a folder, or NAME.safetensors")
-    parser.add_argument("--family", default="sd1", choices=sorted(families.FAMILIES))
-    args = parser.parse_args()
-    spec = families.FAMILIES[args.family]
-    params = {
-        "unet": filled(unet_parameters(spec.unet)),
-        "vae": filled(vae_parameters(spec.vae)),
-        "text": [filled(text_parameters(config)) for config in spec.text],
+def random_model(spec: ModelSpec, dtype: str) -> dict[str, Any]:
+    """The parameters of all networks of a family, as tensors that are made when they are read."""
+    pattern = np.random.default_rng(0).uniform(-1, 1, PATTERN).astype(np.float32)
+    trees = {
+        part: nested((path, _tensor(path, shape, dtype, pattern)) for path, shape in shapes.items())
+        for part, shapes in parameters(spec).items()
     }
-    write = write_single_file if args.out.suffix == ".safetensors" else write_diffusers
-    write(args.out, spec, params)
+    texts = [trees.pop(f"text_{i}") for i in range(len(spec.text))]
+    return trees | {"text": texts}
+
+
+def _tensor(path: str, shape: tuple[int, ...], dtype: str, pattern: np.ndarray) -> LazyTensor:
+    own = dtype_named(dtype)
+
+    def read() -> np.ndarray:
+        name = path.rpartition("/")[2]
+        inputs = np.prod(shape[:-1]) if name == "kernel" else 25
+        made = np.resize(pattern * np.float32((3 / inputs) ** 0.5), shape)
+        return (made + np.float32(name == "scale")).astype(own)
+
+    return LazyTensor(shape, np.dtype(own), read)
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse_flags.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("out", type=Path, help="a folder, or NAME.safetensors")
+    parser.add_argument("--family", default="sd1", choices=FAMILIES)
+    parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
+    return parser.parse_args(argv[1:])
+
+
+def main(args: argparse.Namespace) -> None:
+    """Writes it; a wrong command line gives one line and exit code 2."""
+    try:
+        spec = FAMILIES[args.family]
+        write = write_single_file if args.out.suffix == ".safetensors" else write_diffusers
+        write(args.out, spec, random_model(spec, args.dtype))
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":
-    main()
+    app.run(main, flags_parser=arguments)

@@ -1,8 +1,8 @@
 """Random models in a file."""
 
 import numpy as np
+from build_random_model import random_model
 from tiny_models import TINY
-from write_random_model import random_model
 
 from jaxsd.convert import open_model, write_single_file
 from jaxsd.convert.files.tensors import flatten
