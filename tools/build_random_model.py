@@ -1,11 +1,11 @@
-"""Write a whole model of random weights, to measure files, time and memory where the real one is not.
+"""Write a whole model of random weights, to measure with where the real one is not.
 
-    python tools/build_random_model.py sd15                     # a diffusers folder, float32: 4.3 GB
+    python tools/build_random_model.py sd15                # a diffusers folder, float32: 4.3 GB
     python tools/build_random_model.py xl.safetensors --family=sdxl --dtype=float16
 
-A file has the original code's names, the shapes of the family and no settings of its own. Numbers are
-a pattern of uniform ones, each layer of unit gain, so that what is drawn stays finite. They are made
-one tensor at a time: the largest part of XL in memory is one kernel.
+A file has the original code's names, the shapes of the family and no settings of its own. Numbers
+are a pattern of uniform ones, each layer of unit gain, so that what is drawn stays finite. They are
+made one tensor at a time: the largest part of XL in memory is one kernel.
 """
 
 import argparse
