@@ -1,4 +1,4 @@
-"""Arrays of bfloat16 that XLA moves on a CPU without changing their numbers.
+"""Parts of bfloat16 arrays, moved by their bits.
 
 XLA's compiler for CPUs moves bfloat16 as float32. So it pads into arrays twice as large, and a loop
 that writes a part of its result converts the whole result to float32 and back at every turn. It

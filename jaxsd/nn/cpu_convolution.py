@@ -29,7 +29,9 @@ PRODUCT_MIN_CHANNELS, NARROW_PRODUCT_MIN_CHANNELS = 320, 128
 """Input and output channels from which products are faster: for few pixels, and of bfloat16."""
 
 BAND = 2**11
-"""Pixels of bfloat16 up to which they are computed in one band."""
+"""Pixels of bfloat16 up to which they are computed in one band. 256 to 128 channels at 512 x 512
+took 1.26 of the time with four times as many.
+"""
 
 WINOGRAD_MIN_CHANNELS, WIDE_WINOGRAD_MIN_CHANNELS = 64, 256
 """Input and output channels from which Winograd's form is faster for more pixels: with vectors of

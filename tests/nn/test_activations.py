@@ -14,14 +14,14 @@ ROUNDING = 2.0**-8
 X = np.float64(jnp.linspace(-6, 6, 4001, dtype=jnp.bfloat16))
 
 
-@pytest.mark.parametrize("dtype, most", [("float32", 2e-6), ("bfloat16", 1.01 * ROUNDING)])
+@pytest.mark.parametrize(("dtype", "most"), [("float32", 2e-6), ("bfloat16", 1.01 * ROUNDING)])
 def test_silu(dtype, most):
     got, want = jax.jit(silu)(jnp.asarray(X, dtype)), X / (1 + np.exp(-X))
     assert got.dtype == dtype
     np.testing.assert_allclose(np.float64(got), want, rtol=most)
 
 
-@pytest.mark.parametrize("dtype, most", [("float32", 1e-5), ("bfloat16", 1.01 * ROUNDING)])
+@pytest.mark.parametrize(("dtype", "most"), [("float32", 1e-5), ("bfloat16", 1.01 * ROUNDING)])
 def test_a_gate(dtype, most):
     value = np.float64(jnp.asarray(np.cos(X) + 2, "bfloat16"))
     got = jax.jit(gated)(jnp.asarray(value, dtype), jnp.asarray(X, dtype))
