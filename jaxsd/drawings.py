@@ -3,7 +3,7 @@
 import contextlib
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -250,9 +250,15 @@ def with_programs(
     programs = programs or Executables(cache and cache / "programs", say)
     pipe = jaxsd.load(model, programs=programs, **options)
     pipe = with_beside(pipe, settings)
-    gc.freeze()
+    _freeze()
     gc.enable()
     return pipe
+
+
+@cache
+def _freeze() -> None:
+    """Freezes what is there, once: a model that a server reads later may become garbage."""
+    gc.freeze()
 
 
 def introduce(model: str, cache: Path | None, say: Callable[[str], None]) -> None:

@@ -1,7 +1,7 @@
 """A picture on its way through the engine."""
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -60,10 +60,12 @@ class Artist(Protocol):
     Attributes:
       places: pictures of each call.
       size: bytes of the weights on each device.
+      pipes: what has the weights, of each device.
     """
 
     places: int
     size: int
+    pipes: Sequence[Any]
 
     def order(self, settings: Settings, pictures: Pictures) -> Any:
         """An order of one image, from checked settings; for any thread.
@@ -95,8 +97,8 @@ class Picture:
     """One image that somebody asked for. A device's thread alone writes what `state` follows.
 
     Attributes:
-      artist: the model.
-      order: of this image alone.
+      artist: the model; None when it is over.
+      order: of this image alone; None when it is over.
       rows: network calls in all, of two passes if there are two.
       on_change: called with the picture from a device's thread.
       deadline: of `time.monotonic`, after which it fails.
@@ -109,7 +111,7 @@ class Picture:
       expired: whether it failed because of its deadline.
     """
 
-    artist: Artist
+    artist: Artist | None
     order: Any
     rows: int
     on_change: Callable[["Picture"], None] = lambda picture: None
@@ -150,6 +152,8 @@ class Picture:
         self.__post_init__()
 
     def become(self, state: str, error: str = "") -> None:
-        """Changes its state, and tells."""
+        """Changes its state, and tells. One that is over holds no weights any more."""
         self.state, self.error = state, error
+        if self.over:
+            self.artist = self.order = None
         self.on_change(self)

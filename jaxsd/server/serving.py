@@ -163,8 +163,8 @@ def serve(
         comfy.queue.start()
         workers.append(comfy.queue)
     engine.start()
-    for model, artist in shelf.fill(models):
-        warm_up(model, artist, base, engine, engine.devices)
+    for model in shelf.fill(models):  # nothing here may hold an artist: its weights would stay
+        warm_up(model, shelf.artist(model), base, engine, engine.devices)
     service = Service(models, engine, store, base, shelf, finishing)
     hosts = {*LOOPBACK, *place.names, place.host} - {"0.0.0.0", "::"}
     app = Guard(app_of(service, comfy), hosts, place.token)

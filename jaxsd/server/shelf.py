@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import weakref
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,14 +45,14 @@ class Shelf:
                     f"weights take {one.size / 1e9:.3g} GB; give more"
                 )
 
-    def fill(self, models: Sequence[Served]) -> Iterator[tuple[Served, Any]]:
+    def fill(self, models: Sequence[Served]) -> Iterator[Served]:
         """Loads models in their order until one has no room; waits for each."""
         for one in models:
             if self._lacks_room(one):
                 return
             self._there[one.name] = one.load()
             self.loads += 1
-            yield one, self._there[one.name]
+            yield one
 
     async def take(self, model: Served, count: int) -> Any:
         """The artist of a model, loaded if need be, for so many pictures.
@@ -79,6 +80,10 @@ class Shelf:
         self._uses[name] -= count
         self._given_back.set()
 
+    def artist(self, model: Served) -> Any:
+        """The artist of a model that is in memory."""
+        return self._there[model.name]
+
     def has(self, name: str) -> bool:
         """Whether a model is in memory."""
         return name in self._there
@@ -103,13 +108,18 @@ class Shelf:
             while self._uses[longest]:
                 self._given_back.clear()
                 await self._given_back.wait()
-            del self._there[longest]
+            gone = [weakref.ref(pipe) for pipe in self._there.pop(longest).pipes]
             self._leaving.discard(longest)
-            await asyncio.get_running_loop().run_in_executor(self._loader, _collect)
+            await asyncio.get_running_loop().run_in_executor(self._loader, _free, gone)
 
 
-def _collect() -> None:
-    """Frees what only garbage holds, weights among it, and returns it to the system."""
-    gc.unfreeze()  # see `jaxsd.drawings.with_programs`
-    gc.collect()
+def _free(gone: Sequence[weakref.ref]) -> None:
+    """Returns the memory of pipelines to the system.
+
+    Nothing holds them any more, unless it is garbage. To search for that takes a sixth of a second,
+    in which no other thread runs, so it is searched for only where they are still there.
+    """
+    if any(pipe() is not None for pipe in gone):
+        gc.unfreeze()  # see `jaxsd.drawings.with_programs`
+        gc.collect()
     give_back_memory()

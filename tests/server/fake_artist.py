@@ -73,6 +73,7 @@ class FakeArtist:
     """
 
     size = 0
+    pipes = ()
 
     def __init__(self, places: int = 2) -> None:
         self.places, self.ticks, self.gate = places, [], threading.Event()

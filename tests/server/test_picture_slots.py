@@ -1,4 +1,7 @@
+import gc
 import threading
+import weakref
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -79,8 +82,8 @@ def test_features_that_remember_rows_begin_anew_with_each_image(options):
         assert np.array_equal(alone[one.prompt], together[one.prompt])
 
 
-def drawn(artist, each):
-    """Pictures of settings, by an engine of their own."""
+def pictures_of(artist, each):
+    """Pictures of settings, drawn by an engine of their own."""
     over, left = threading.Event(), set(range(len(each)))
 
     def tell(picture, number):
@@ -103,7 +106,12 @@ def drawn(artist, each):
     assert engine.join(5)
     assert [one.state for one in pictures] == [DONE] * len(each), pictures[0].error
     assert [one.row for one in pictures] == [one.rows for one in pictures]
-    return [one.image for one in pictures]
+    return pictures
+
+
+def drawn(artist, each):
+    """The same as pixels."""
+    return [one.image for one in pictures_of(artist, each)]
 
 
 def test_the_engine_draws_what_the_pipeline_draws():
@@ -112,6 +120,21 @@ def test_the_engine_draws_what_the_pipeline_draws():
         order = artist.order(one, Pictures())
         alone = latents_of(artist.batch(order, 0), [order])[one.prompt]
         assert np.array_equal(PIPE.decode(alone)[0], image)
+
+
+def test_weights_leave_with_their_model_and_need_no_search_for_garbage():
+    pipe = replace(PIPE)
+    there = weakref.ref(pipe)
+    artist = PipelineArtist(pipe, 3)
+    del pipe
+    gc.disable()
+    try:
+        pictures = pictures_of(artist, EACH[:2])
+        del artist
+        assert there() is None, gc.get_referrers(there())
+    finally:
+        gc.enable()
+    assert all(one.artist is one.order is None for one in pictures)
 
 
 @pytest.mark.release
