@@ -2,16 +2,23 @@
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 from jaxsd.cli.comfy import add_comfy, check_comfy, comfy_of, extra_paths
 from jaxsd.cli.options import add_dtype, add_reading, add_signing, loading, opened, reading
 from jaxsd.cli.progress import say
 from jaxsd.convert.controlnet import controlnet_place
+from jaxsd.convert.files.tensors import computed_in
 from jaxsd.convert.reading import Reading
+from jaxsd.convert.refiner import open_refiner
+from jaxsd.convert.upscaler import open_upscaler
 from jaxsd.folders import cache_folder, private, writable_cache
 from jaxsd.provenance import Signer
 from jaxsd.settings import Settings, in_range
+
+UPSCALERS_OF_WEBUI = ("None", "Lanczos")
+"""Names that stand for no network."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +105,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image-encoder", default="", metavar="MODEL", help="that the IP-Adapters look with"
     )
+    parser.add_argument(
+        "--upscaler",
+        action="append",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="network that enlarges pictures which clients bring, and the name that they give it; "
+        "may be given several times",
+    )
+    parser.add_argument(
+        "--refiner",
+        default="",
+        metavar="[NAME=]MODEL",
+        help="model that can go on with pictures of the first model, such as XL's refiner, and the "
+        "name that clients give it",
+    )
     add_comfy(parser)
     add_signing(parser, "the pictures")
     parser.add_argument(
@@ -143,13 +165,18 @@ def main(args: argparse.Namespace) -> None:
     controls, adapters = named_models(args.control), named_models(args.ip_adapter)
     for source in controls.values():
         controlnet_place(source)
+    refiners, upscalers = named_models([args.refiner] * bool(args.refiner)), upscalers_of(args)
+    for source in refiners.values():
+        open_refiner(source, next(iter(stored.values())).spec)
     extra = extra_paths(args)
     signer = Signer(*map(Path, args.c2pa)) if args.c2pa else None
     listener = listening(args.host, args.port)
     # Imported here because these import jax: wrong arguments are reported without that delay.
     from jaxsd.executables import Executables
+    from jaxsd.pipeline.upscaling import load_upscaler
     from jaxsd.safety import open_checker
     from jaxsd.server.engine import Engine
+    from jaxsd.server.enlarging import Enlarger
     from jaxsd.server.finishing import Finishing
     from jaxsd.server.models import Wanted, check_ip_adapters, devices_of, served
     from jaxsd.server.shelf import Shelf
@@ -160,10 +187,10 @@ def main(args: argparse.Namespace) -> None:
     cache = writable_cache(say)
     programs = Executables(cache and cache / "programs", say)
     wanted = Wanted(loading(args), Reading(**reading(args)), args.slots, devices, programs, say)
-    first, own = next(iter(sources)), (controls, adapters)
+    first, own = next(iter(sources)), (controls, adapters, refiners)
     check_ip_adapters(adapters, base, stored[first])
     models = [
-        served(name, source, stored[name], wanted, *(own if name == first else ({}, {})))
+        served(name, source, stored[name], wanted, *(own if name == first else ({}, {}, {})))
         for name, source in sources.items()
     ]
     store = Store(Path(args.data) if args.data else private(cache_folder()) / "served")
@@ -171,9 +198,9 @@ def main(args: argparse.Namespace) -> None:
     place = Place(args.host, args.port, token, tuple(args.allowed_host), args.shutdown_timeout)
     engine = Engine(args.max_queue, devices=devices)
     comfy = comfy_of(args, extra, sources, shelf, programs) if args.comfy else None
-    serve(
-        models, base, place, store, engine, listener, say, shelf, Finishing(checker, signer), comfy
-    )
+    load = partial(load_upscaler, dtype=computed_in(args.dtype), run=programs)
+    enlarger, finishing = Enlarger(upscalers, load), Finishing(checker, signer)
+    serve(models, base, place, store, engine, listener, say, shelf, finishing, comfy, enlarger)
 
 
 def named_models(given: list[str]) -> dict[str, str]:
@@ -191,3 +218,18 @@ def named_models(given: list[str]) -> dict[str, str]:
             raise ValueError(f"two models have the name {name!r}; give one as NAME={source}")
         found[name] = source
     return found
+
+
+def upscalers_of(args: argparse.Namespace) -> dict[str, Path]:
+    """Name -> file of networks that enlarge pictures.
+
+    Raises:
+      ValueError: a file is none, or two have one name.
+      FileNotFoundError: no such file.
+    """
+    files = {name: Path(file) for name, file in named_models(args.upscaler).items()}
+    for name, file in files.items():
+        if name in UPSCALERS_OF_WEBUI:
+            raise ValueError(f"--upscaler {name}: this name is taken; give it another one")
+        open_upscaler(file)
+    return files

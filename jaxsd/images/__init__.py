@@ -28,7 +28,7 @@ from jaxsd.images.masks import (
 from jaxsd.images.opening import ENDINGS, File, is_picture
 from jaxsd.images.pixels import as_pillow, check_uint8, from_uint8, to_uint8
 from jaxsd.images.regions import Box, cut, put_back, region_of
-from jaxsd.images.resize import clean_resize, clip_resize, fitted, stretched, thumbnail
+from jaxsd.images.resize import clean_resize, clip_resize, covering, fitted, stretched, thumbnail
 from jaxsd.images.sheet import GAP, contact_sheet
 from jaxsd.images.stealth import hidden_text
 from jaxsd.images.texts import PARAMETERS, picture_texts
@@ -47,6 +47,7 @@ __all__ = [
     "clean_resize",
     "clip_resize",
     "contact_sheet",
+    "covering",
     "cut",
     "decoded",
     "encoder_of",

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
 import jaxsd
 from jaxsd.server import metrics, native, openai_images, openai_videos, page_routes, webui_api
 from jaxsd.server.compiles import compiles
+from jaxsd.server.described import OPENAI_ERROR, refusals
 from jaxsd.server.engine import Engine
 from jaxsd.server.refusals import Refused
 from jaxsd.server.service import Service
@@ -42,6 +43,7 @@ def app_of(service: Service, comfy: "Comfy | None" = None) -> FastAPI:
         version=jaxsd.__version__,
         docs_url=None,  # which would load scripts of others
         redoc_url=None,
+        responses=refusals(OPENAI_ERROR),
     )
     app.include_router(native.routes(service))
     app.include_router(openai_images.routes(service))
@@ -63,7 +65,7 @@ def app_of(service: Service, comfy: "Comfy | None" = None) -> FastAPI:
         no = service.engine.draining or service.engine.broken
         return JSONResponse({"status": "draining" if no else "ok"}, 503 if no else 200)
 
-    @app.get("/metrics", tags=["probes"])
+    @app.get("/metrics", tags=["probes"], response_class=PlainTextResponse)
     async def numbers() -> Response:
         """Numbers for Prometheus."""
         return Response(*metrics.exposed(service))
@@ -78,7 +80,8 @@ def app_of(service: Service, comfy: "Comfy | None" = None) -> FastAPI:
     @app.exception_handler(HTTPException)
     async def not_found(request: Request, error: HTTPException) -> Response:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid")
-        return _answer(request, Refused(error.status_code, str(error.detail), code))
+        refused = Refused(error.status_code, str(error.detail), code, headers=error.headers or {})
+        return _answer(request, refused)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

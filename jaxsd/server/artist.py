@@ -47,13 +47,14 @@ class PipelineArtist:
 
     def key(self, order: Order) -> Hashable:
         """What decides the programs and the weights: the bucket, but for numbers of rows."""
-        bucket = bucket_of(order.settings[0], self.pipe.spec, self.pipe.tokenizers)
+        pipe = _drawing(self.pipe, order)
+        bucket = bucket_of(order.settings[0], pipe.spec, pipe.tokenizers)
         leaves, tree = jax.tree.flatten(order.given)
         return bucket._replace(runs=()), tree, tuple(leaf.shape for leaf in leaves)
 
     def batch(self, order: Order, device: int) -> Slots:
         """An empty batch for orders of this kind, on a device."""
-        return self.pipes[device].slots(order, self.places)
+        return _drawing(self.pipes[device], order).slots(order, self.places)
 
     def picture(self, image: Array, order: Order) -> np.ndarray:
         """The picture of what was decoded, with kept pixels and watermark."""
@@ -68,3 +69,8 @@ class PipelineArtist:
         if self._colours is None:
             return None
         return to_uint8(coloured(np.asarray(estimate), self._colours))[0]
+
+
+def _drawing(pipe: Pipeline, order: Order) -> Pipeline:
+    """The pipeline that draws an order: the refiner, where it takes over."""
+    return next(iter(pipe.refiners.values())) if order.takes_over else pipe

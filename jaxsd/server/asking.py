@@ -154,9 +154,12 @@ def with_files(wish: Wish, model: Served) -> Wish:
     """The wish with the files of the IP-Adapters that it names.
 
     Raises:
-      ValueError: a ControlNet or an IP-Adapter that the model has not.
+      ValueError: a ControlNet, an IP-Adapter or a refiner that the model has not.
     """
     settings = wish.settings
+    if settings.refiner and settings.refiner not in model.refiners:
+        listed = ", ".join(model.refiners) or "none"
+        raise ValueError(f"refiner names {settings.refiner!r}, and {model.name} has {listed}")
     for option, there in (("control", model.controls), ("ip_adapter", tuple(model.adapters))):
         for one in getattr(settings, option):
             if one.model not in there:

@@ -1,5 +1,6 @@
 """What is done to each picture before anyone has it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,15 +34,32 @@ class Finishing:
         return self.checker is None
 
     def file(self, image: np.ndarray, recipe: Recipe, written: Format) -> bytes:
-        """The file of a picture, uint8 [H, W, 3].
+        """The file of a picture, uint8 [H, W, 3], with what made it.
+
+        Raises:
+          Unfit: the checker does not allow it.
+        """
+        made = MADE_OF if recipe.settings.image else MADE
+        return self.packed(image, texts_of(recipe), written, made)
+
+    def packed(
+        self, image: np.ndarray, texts: Mapping[str, str], written: Format, made: str
+    ) -> bytes:
+        """The same of any picture.
+
+        Args:
+          image: uint8 [H, W, 3].
+          texts: that its file carries.
+          written: how.
+          made: the signature's word for where it comes from, of `jaxsd.provenance`.
 
         Raises:
           Unfit: the checker does not allow it.
         """
         if self.checker is not None and (reason := self.checker(image).reason):
             raise Unfit(f"the safety checker finds {reason}")
-        packed = written.encode(image, texts_of(recipe))
+        packed = written.encode(image, texts)
         if self.signer is None:
             return packed
         name = f"picture.{written.kind.removeprefix('image/')}"
-        return self.signer.signed(packed, name, MADE_OF if recipe.settings.image else MADE)
+        return self.signer.signed(packed, name, made)

@@ -15,7 +15,7 @@ from jaxsd.convert.stored_model import StoredModel
 from jaxsd.drawings import with_programs
 from jaxsd.executables import Executables
 from jaxsd.outputs import model_hash
-from jaxsd.pipeline import check_adapters, with_controlnet
+from jaxsd.pipeline import check_adapters, with_controlnet, with_refiner
 from jaxsd.server.artist import PipelineArtist
 from jaxsd.server.places import call_cost, places_by
 from jaxsd.server.served import Served, served_recipe
@@ -52,6 +52,7 @@ def served(
     wanted: Wanted,
     controls: Mapping[str, str],
     adapters: Mapping[str, str],
+    refiners: Mapping[str, str],
 ) -> Served:
     """A model that is not read yet.
 
@@ -62,6 +63,7 @@ def served(
       wanted: what is the same for all.
       controls: name -> source of its ControlNets.
       adapters: name -> file of its IP-Adapters.
+      refiners: name -> source of the model that can take over from it; one at most.
     """
     places = [wanted.slots] if wanted.slots else []
 
@@ -69,6 +71,8 @@ def served(
         pipe = with_programs(source, wanted.say, programs=wanted.programs, **wanted.loading)
         for own, place in controls.items():
             pipe = with_controlnet(pipe, place, own)
+        for own, place in refiners.items():
+            pipe = with_refiner(pipe, place, own)
         if not places:
             places.append(places_by(partial(call_cost, pipe)))
         more = "s" * (places[0] > 1)
@@ -85,7 +89,8 @@ def served(
         reading=wanted.reading.stated,
     )
     size = sum(math.prod(one.shape) * one.dtype.itemsize for one in shapes)
-    return Served(name, stored.spec, load, recipe, tuple(controls), dict(adapters), size)
+    names = tuple(controls), dict(adapters), tuple(refiners)
+    return Served(name, stored.spec, load, recipe, *names, size)
 
 
 def check_ip_adapters(files: Mapping[str, str], base: Settings, stored: StoredModel) -> None:

@@ -14,6 +14,7 @@ from sse_starlette import EventSourceResponse
 from jaxsd.images import jpeg_bytes
 from jaxsd.server.asking import URGENCY, Ask, urgency_of
 from jaxsd.server.bodies import json_body, whole
+from jaxsd.server.described import EVENTS, answers_with
 from jaxsd.server.jobs import FORMATS
 from jaxsd.server.picture import FAILED
 from jaxsd.server.refusals import Refused, no_such
@@ -108,9 +109,12 @@ def routes(service: Service) -> APIRouter:
         """A job."""
         return told_by_id(service, id)
 
-    @router.get("/jobs/{id}/events")
+    @router.get(
+        "/jobs/{id}/events", response_class=EventSourceResponse, responses=answers_with(EVENTS)
+    )
     async def events(id: str, preview: bool = False) -> EventSourceResponse:
         """Server-sent events: `progress` and `preview`, and in the end what the job has become."""
+        told_by_id(service, id)  # an unknown one is refused before the answer begins
         return EventSourceResponse(events_of(service, id, preview), ping=15)
 
     @router.post("/jobs/{id}/cancel")
@@ -131,7 +135,9 @@ def routes(service: Service) -> APIRouter:
         service.store.delete_job(id)
         return Response(status_code=204)
 
-    @router.get("/pictures/{id}")
+    kinds = (one.kind for one in FORMATS.values())
+
+    @router.get("/pictures/{id}", response_class=Response, responses=answers_with(*kinds))
     def picture(id: str) -> Response:
         """A picture's file."""
         found = service.store.content(id)

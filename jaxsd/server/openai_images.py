@@ -12,6 +12,7 @@ from sse_starlette import EventSourceResponse
 
 from jaxsd.server.asking import URGENCY, Ask, urgency_of
 from jaxsd.server.bodies import flat_form, json_body, switch, whole
+from jaxsd.server.described import EVENTS, answers_with
 from jaxsd.server.jobs import FORMATS, Job
 from jaxsd.server.native import counted
 from jaxsd.server.refusals import Refused, no_such
@@ -55,10 +56,12 @@ def routes(service: Service) -> APIRouter:
     own = {"prompt": {"type": "string"}, "n": {"type": "integer"}, "size": {"type": "string"}}
     properties = {"schema": schema() | {"properties": schema()["properties"] | own | URGENCY}}
 
+    streams = answers_with(EVENTS)
+
     def body(kind: str) -> dict[str, Any]:
         return {"requestBody": {"content": {kind: properties}}}
 
-    @router.post("/images/generations", openapi_extra=body("application/json"))
+    @router.post("/images/generations", openapi_extra=body("application/json"), responses=streams)
     async def generations(request: Request) -> Any:
         """Pictures of a prompt."""
         values = await json_body(request)
@@ -67,7 +70,7 @@ def routes(service: Service) -> APIRouter:
                 raise Refused(400, f"{name} is for /v1/images/edits", param=name)
         return await _answer(service, request, values, "image_generation")
 
-    @router.post("/images/edits", openapi_extra=body("multipart/form-data"))
+    @router.post("/images/edits", openapi_extra=body("multipart/form-data"), responses=streams)
     async def edits(request: Request) -> Any:
         """Pictures made of a picture; where the mask is transparent it is painted anew."""
         values = await flat_form(request)
@@ -75,7 +78,7 @@ def routes(service: Service) -> APIRouter:
             raise Refused(400, "image is missing", "missing_required_parameter", "image")
         return await _answer(service, request, values, "image_edit")
 
-    @router.post("/images/variations", openapi_extra=body("multipart/form-data"))
+    @router.post("/images/variations", openapi_extra=body("multipart/form-data"), responses=streams)
     async def variations(request: Request) -> Any:
         """Pictures like a picture."""
         values = {"prompt": ""} | await flat_form(request)

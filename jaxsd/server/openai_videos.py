@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from jaxsd.server.bodies import flat_form, is_json, json_body
+from jaxsd.server.described import answers_with
 from jaxsd.server.filming import FILE
 from jaxsd.server.picture import DONE
 from jaxsd.server.refusals import Refused
@@ -86,7 +87,9 @@ def routes(videos: Videos) -> APIRouter:
         """A video."""
         return videos.video(id).said
 
-    @router.get("/{id}/content")
+    files = answers_with(*(kind for _, kind in VARIANTS.values()))
+
+    @router.get("/{id}/content", response_class=Response, responses=files)
     def content(id: str, variant: str = "video") -> Response:
         """The file of a video that is done, its first frame, or a sheet of its key frames."""
         if variant not in VARIANTS:

@@ -18,6 +18,7 @@ class Served:
       recipe: what its pictures have in common.
       controls: names of its ControlNets.
       adapters: name -> file of its IP-Adapters.
+      refiners: name of the model that can take over from it, if there is one.
       size: bytes of its weights.
     """
 
@@ -27,6 +28,7 @@ class Served:
     recipe: Recipe
     controls: tuple[str, ...] = ()
     adapters: Mapping[str, str] = field(default_factory=dict)
+    refiners: tuple[str, ...] = ()
     size: int = 0
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from jaxsd.server.asking import Ask, job_of
 from jaxsd.server.engine import Draining, Engine, Full
+from jaxsd.server.enlarging import Enlarger
 from jaxsd.server.finishing import Finishing, Unfit
 from jaxsd.server.jobs import Job
 from jaxsd.server.picture import CANCELLED, DONE, FAILED, QUEUED, Picture
@@ -37,6 +38,7 @@ class Service:
         base: Settings = PLAIN,
         shelf: Shelf | None = None,
         finishing: Finishing = PLAINLY,
+        enlarger: Enlarger | None = None,
     ) -> None:
         """Begins nothing.
 
@@ -47,10 +49,12 @@ class Service:
           base: what holds where a client says nothing, such as folders of LoRAs.
           shelf: has those models that are in memory; one without a limit if none is given.
           finishing: what is done to each picture.
+          enlarger: of pictures that clients bring; one without networks if none is given.
         """
         self.models = {one.name: one for one in models}
         self.engine, self.store, self.base = engine, store, base
         self.shelf, self.finishing = shelf or Shelf(), finishing
+        self.enlarger = enlarger or Enlarger()
         self.jobs: dict[str, Job] = {}
         self.counts = dict.fromkeys(("accepted", DONE, FAILED, CANCELLED), 0)
         self._workers = ThreadPoolExecutor(4, "worker")
@@ -203,6 +207,7 @@ class Service:
     def close(self) -> None:
         """Ends the workers, then the store."""
         self.shelf.close()
+        self.enlarger.close()
         self._workers.shutdown()
         self.store.close()
 

@@ -15,6 +15,7 @@ import uvicorn
 from jaxsd.canvases import Pictures
 from jaxsd.server.app import app_of
 from jaxsd.server.engine import Engine
+from jaxsd.server.enlarging import Enlarger
 from jaxsd.server.finishing import Finishing
 from jaxsd.server.guard import LOOPBACK, Guard
 from jaxsd.server.picture import FAILED, Picture
@@ -142,6 +143,7 @@ def serve(
     shelf: Shelf,
     finishing: Finishing,
     comfy: "Comfy | None" = None,
+    enlarger: Enlarger | None = None,
 ) -> None:
     """Serves until a signal, and finishes what is being drawn.
 
@@ -156,6 +158,7 @@ def serve(
       shelf: empty.
       finishing: what is done to each picture.
       comfy: runs graphs of ComfyUI's clients; its thread is not begun.
+      enlarger: of pictures that clients bring.
     """
     shelf.check(models)
     workers: list[Worker] = [engine]
@@ -165,7 +168,7 @@ def serve(
     engine.start()
     for model in shelf.fill(models):  # nothing here may hold an artist: its weights would stay
         warm_up(model, shelf.artist(model), base, engine, engine.devices)
-    service = Service(models, engine, store, base, shelf, finishing)
+    service = Service(models, engine, store, base, shelf, finishing, enlarger)
     hosts = {*LOOPBACK, *place.names, place.host} - {"0.0.0.0", "::"}
     app = Guard(app_of(service, comfy), hosts, place.token)
     config = uvicorn.Config(

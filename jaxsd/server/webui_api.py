@@ -9,11 +9,13 @@ from fastapi.responses import JSONResponse
 
 from jaxsd.images import jpeg_bytes
 from jaxsd.server.bodies import json_body
+from jaxsd.server.described import WEBUI_ERROR, refusals
 from jaxsd.server.jobs import Job
 from jaxsd.server.picture import CANCELLED
 from jaxsd.server.refusals import Refused
 from jaxsd.server.service import Service
 from jaxsd.server.webui_answer import answer_of, progress_of
+from jaxsd.server.webui_extras import add_extras
 from jaxsd.server.webui_lists import add_lists, title
 from jaxsd.server.webui_request import model_of, wanted_of
 
@@ -45,7 +47,7 @@ class Tasks:
 
 def routes(service: Service) -> APIRouter:
     """The routes that draw, and those that tell how far it is."""
-    router, tasks = APIRouter(tags=["webui"]), Tasks()
+    router, tasks = APIRouter(tags=["webui"], responses=refusals(WEBUI_ERROR)), Tasks()
 
     async def drawn(request: Request, begins: bool) -> Response:
         body = await json_body(request)
@@ -142,6 +144,7 @@ def routes(service: Service) -> APIRouter:
         tasks.checkpoint = service.model(model_of(service, told)).name
         return {}
 
+    add_extras(router, service)
     add_lists(router, service)
     return router
 

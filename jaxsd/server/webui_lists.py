@@ -39,7 +39,7 @@ def add_lists(router: APIRouter, service: Service) -> None:
     told("sd-models", lambda: [_model(one) for one in service.models.values()])
     told("loras", lambda: [_lora(name) for name in files_within(service.base.lora_folder)])
     told("embeddings", lambda: _embeddings(service))
-    told("upscalers", lambda: [_upscaler(name) for name in ("None", "Lanczos")])
+    told("upscalers", lambda: [_upscaler(name) for name in service.enlarger.names])
     told("latent-upscale-modes", lambda: [{"name": "Latent"}])
     told("scripts", lambda: {"txt2img": [SCRIPT], "img2img": [SCRIPT]})
     told("cmd-flags", lambda: {})

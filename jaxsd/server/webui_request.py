@@ -55,8 +55,6 @@ UNUSED: dict[str, tuple[Any, ...] | None] = {
     "hr_prompt": ("",),
     "hr_negative_prompt": ("",),
     "hr_additional_modules": None,
-    "refiner_checkpoint": ("", "None"),
-    "refiner_switch_at": None,
     "initial_noise_multiplier": (1, 1.0, 0, 0.0),
     "latent_mask": ("",),
     "mask_round": None,
@@ -119,6 +117,7 @@ def wanted_of(
         options["seamless"] = "xy"
     title = _overrides(values.pop("override_settings", {}), options, ignored)
     model = model_of(service, title) or checkpoint
+    _refines(values, options)
     strength = values.pop("denoising_strength", None)
     if begins:
         _begins(values, options, strength, ignored)
@@ -160,8 +159,13 @@ def model_of(service: Service, title: str | None) -> str | None:
     """The name of a model that webui's clients call by its title, its name or its file."""
     if not title:
         return None
-    plain = str(title).partition(" [")[0].removesuffix(".safetensors").removesuffix(".ckpt")
+    plain = plain_title(title)
     return plain if plain in service.models else str(title)
+
+
+def plain_title(title: Any) -> str:
+    """A model's title without its hash and the ending of its file."""
+    return str(title).partition(" [")[0].removesuffix(".safetensors").removesuffix(".ckpt")
 
 
 def _seeds(values: dict[str, Any], options: dict[str, Any]) -> None:
@@ -190,6 +194,14 @@ def _overrides(given: Any, options: dict[str, Any], ignored: list[str]) -> str |
     title = given.pop("sd_model_checkpoint", None)
     ignored += [f"override_settings.{name}" for name in given]
     return title
+
+
+def _refines(values: dict[str, Any], options: dict[str, Any]) -> None:
+    """A model that takes over: in webui after a share of the steps, here of the way from noise."""
+    name, share = (values.pop(f"refiner_{one}", None) for one in ("checkpoint", "switch_at"))
+    if name in (None, "", "None") or share == 1:
+        return
+    options |= {"refiner": plain_title(name)} | ({} if share is None else {"refiner_start": share})
 
 
 def _hires(values: dict[str, Any], options: dict[str, Any], strength: Any) -> None:

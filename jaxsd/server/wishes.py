@@ -39,6 +39,8 @@ PICTURES = ("image", "mask", "depth", "reference")
 """Options that are pictures: base64, or a data: URL."""
 SEEING: dict[str, type[Control]] = {"control": Control, "ip_adapter": ImagePrompt}
 """Lists of tables of a picture and the name of a served ControlNet, or IP-Adapter, and more."""
+REFINING = "refiner"
+"""The name of a served model."""
 ENLARGING = "hires_upscaler"
 """May be a file too; open are the words of `UPSCALERS`."""
 MOST_PIXELS = 2**24
@@ -49,7 +51,7 @@ def _is_open(one: Field) -> bool:
     kinds = {kind for kind in (*get_args(one.type), one.type) if kind not in (NoneType, ...)}
     is_text = str in kinds or any(is_dataclass(kind) for kind in kinds)
     return (
-        one.name in (*TEXTS, *PICTURES, ENLARGING, *SEEING)
+        one.name in (*TEXTS, *PICTURES, ENLARGING, REFINING, *SEEING)
         or not is_text
         or bool(one.metadata["words"])
     )

@@ -21,7 +21,8 @@ class Running:
     def __init__(self, folder, most_waiting=64, models=(), base=PLAIN, comfy=None, **guard):
         self.artist = FakeArtist(places=2)
         recipe = served_recipe("tiny", "float32")
-        fake = Served("tiny", TINY["sd1"], lambda: self.artist, recipe, ("edges",))
+        own = {"controls": ("edges",), "refiners": ("fine",)}
+        fake = Served("tiny", TINY["sd1"], lambda: self.artist, recipe, **own)
         self.engine = Engine(most_waiting)
         self.service = Service(models or [fake], self.engine, Store(folder / "data"), base)
         app = Guard(app_of(self.service, comfy), **guard)

@@ -126,7 +126,7 @@ def test_the_schema_has_every_option_but_those_that_name_files(client):
     assert set(OPTIONS) - set(said["properties"]) == set(OPTIONS) - set(OPEN)
     assert set(OPTIONS) - set(OPEN) == {
         *("embedding", "embedding_folder", "image_encoder", "ip_adapter_mask"),
-        *("lora", "lora_folder", "motion", "motion_lora", "refiner", "wildcards"),
+        *("lora", "lora_folder", "motion", "motion_lora", "wildcards"),
     }
     assert said["properties"]["freeu"]["items"]["maximum"] == 10
     spec = client.get("/openapi.json").json()

@@ -4,6 +4,7 @@ import weakref
 from dataclasses import replace
 from functools import partial
 
+import jax
 import numpy as np
 import pytest
 from tiny_pipelines import SMALLEST, pipeline
@@ -120,6 +121,19 @@ def test_the_engine_draws_what_the_pipeline_draws():
         order = artist.order(one, Pictures())
         alone = latents_of(artist.batch(order, 0), [order])[one.prompt]
         assert np.array_equal(PIPE.decode(alone)[0], image)
+
+
+@pytest.mark.release
+def test_the_engine_draws_what_another_model_goes_on_with():
+    other = jax.tree.map(lambda leaf: 1.1 * leaf, PIPE.params) | {"vae": PIPE.params["vae"]}
+    both = replace(PIPE, refiners={"fine": replace(PIPE, params=other)})
+    one = wanted("a cat", sampler="euler_a", steps=4, refiner="fine", refiner_start=0.5)
+    (image,) = drawn(PipelineArtist(both, 1), [one])
+    order = both.order([one])
+    whole = both.pictures(both.drawn(order, progress=lambda *_: None), order)
+    assert np.array_equal(whole[0], image)
+    (plain,) = drawn(PipelineArtist(PIPE, 1), [replace(one, refiner="")])
+    assert not np.array_equal(plain, image)
 
 
 def test_weights_leave_with_their_model_and_need_no_search_for_garbage():

@@ -198,6 +198,21 @@ def test_a_controlnet(client, server):
     assert (answer.status_code, "tiny has edges" in answer.json()["detail"]) == (400, True)
 
 
+def test_a_refiner(client, server):
+    own = {"refiner_checkpoint": "fine.safetensors [1234abcd]", "steps": 10}
+    _, info = drawn(client, **own, refiner_switch_at=0.7)
+    settings, _ = server.artist.asked[-1]
+    assert (settings.refiner, settings.refiner_start) == ("fine", 0.7)
+    assert not info["jaxsd_ignored"]
+    drawn(client, **own)
+    assert server.artist.asked[-1][0].refiner_start == 0.8
+    for none in ({"refiner_checkpoint": "None"}, {"refiner_switch_at": 1}):
+        drawn(client, **own | none)
+        assert not server.artist.asked[-1][0].refiner
+    answer = client.post("/txt2img", json=own | {"refiner_checkpoint": "/etc/passwd"})
+    assert (answer.status_code, "tiny has fine" in answer.json()["detail"]) == (400, True)
+
+
 def test_masks_mean_what_they_mean_in_webui(client, server):
     picture = base64.b64encode(png_bytes(np.zeros((64, 64, 3), np.uint8))).decode()
     alpha = np.zeros((64, 64, 4), np.uint8)
