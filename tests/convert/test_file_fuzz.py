@@ -17,6 +17,7 @@ from flax.serialization import to_bytes
 from fuzzing import NUMBERS, as_json, attempt, mutated, parts, scrambled, seeds
 from ip_adapter_fakes import adapter_tensors, full, plain, plus
 from motion_fakes import FRAMES, motion_tensors, original_name
+from safetensors import SafetensorError, safe_open
 from tiny_models import TINY
 from torch_bytes import WRITERS, call, dict_of, name, number, of_array, storage, tensor, text
 
@@ -31,7 +32,7 @@ from jaxsd.convert.diffusers.fields import read_json
 from jaxsd.convert.diffusers.parts import PARTS, networks
 from jaxsd.convert.diffusers.schedule_settings import schedule_config, scheduler_settings
 from jaxsd.convert.diffusers.unet_settings import unet_settings
-from jaxsd.convert.files.safetensors_file import write_safetensors
+from jaxsd.convert.files.safetensors_file import read_safetensors, write_safetensors
 from jaxsd.convert.files.tensors import in_memory
 from jaxsd.convert.files.weight_files import open_folder, open_weights
 from jaxsd.convert.ip_adapter import open_ip_adapter
@@ -80,6 +81,31 @@ def test_safetensors(tmp_path, part):
         whole = length.to_bytes(8, "little") + header + bytes(rng.choice((32, 32, 31, 0)))
         path.write_bytes(scrambled(rng, whole) if rng.random() < 0.2 else whole)
         attempt(lambda: read_file(path), seed)
+        assert refusal(path) in (refusal_of_library(path), OURS), seed
+
+
+OURS = "more than weights have"
+"""Refused here alone: what the library reads, and no file of weights has."""
+
+
+def refusal(path):
+    """Why a file is refused here; None for one that is read."""
+    try:
+        read_safetensors(path)
+    except ValueError as error:
+        ours = re.search("at most|which is not read", str(error))
+        return OURS if ours else "it is none"
+    return None
+
+
+def refusal_of_library(path):
+    """The same of the format's own library."""
+    try:
+        with safe_open(path, "numpy") as file:
+            assert file.keys() is not None
+    except (SafetensorError, OverflowError):
+        return "it is none"
+    return None
 
 
 NAMES = (
