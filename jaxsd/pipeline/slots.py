@@ -150,6 +150,12 @@ class Slots:
         """The image of latents [1, h, w, c], [1, H, W, 3] float32."""
         return self.programs.of_decoder(decode, latents=latents)
 
+    def decoded_in_float32(self, latents: Array) -> Array:
+        """The same by an autoencoder in float32, where its output was not finite."""
+        vae = self.programs.networks.vae.clone(dtype=jnp.dtype(jnp.float32))
+        networks = self.programs.networks._replace(vae=vae)
+        return self.programs._replace(networks=networks).of_decoder(decode, latents=latents)
+
     def later(self, place: int) -> Order | None:
         """The second pass of an image whose rows are done; None if there is none."""
         later = self._places[place].order.later

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 import jaxsd
 from jaxsd.server import metrics, native, openai_images, openai_videos, page_routes, webui_api
@@ -23,6 +24,9 @@ from jaxsd.server.videos import Videos
 
 if TYPE_CHECKING:  # it imports jax
     from jaxsd.server.comfy import Comfy
+
+
+METHODS = ("GET", "POST", "DELETE", "PUT")
 
 
 def app_of(service: Service, comfy: "Comfy | None" = None) -> FastAPI:
@@ -80,8 +84,10 @@ def app_of(service: Service, comfy: "Comfy | None" = None) -> FastAPI:
     @app.exception_handler(HTTPException)
     async def not_found(request: Request, error: HTTPException) -> Response:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid")
-        refused = Refused(error.status_code, str(error.detail), code, headers=error.headers or {})
-        return _answer(request, refused)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(sorted(_methods(app, request)))
+        return _answer(request, Refused(error.status_code, str(error.detail), code, None, headers))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -99,6 +105,16 @@ def openapi() -> dict[str, Any]:
         described = app_of(service).openapi()
         service.close()
     return described
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """Those of all routes of a path; the error tells those of the first one."""
+
+    def is_there(method: str) -> bool:
+        scope = dict(request.scope) | {"method": method}
+        return any(one.matches(scope)[0] is Match.FULL for one in app.routes)
+
+    return set(filter(is_there, METHODS))
 
 
 def _answer(request: Request, refused: Refused) -> Response:

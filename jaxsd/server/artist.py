@@ -60,7 +60,7 @@ class PipelineArtist:
         """The picture of what was decoded, with kept pixels and watermark."""
         if not np.isfinite(image).all():
             raise FloatingPointError(
-                f"the autoencoder's output was not finite in {self.pipe.dtype}; try dtype float32"
+                "the autoencoder's output was not finite in float32; check the weights"
             )
         return picture_of(to_uint8(image)[0], order.canvases[0], order.settings[0])
 

@@ -59,9 +59,13 @@ class _Drawn(NamedTuple):
 class _Decoding(NamedTuple):
     """A picture whose decoding may still run."""
 
-    picture: Picture
+    drawn: _Drawn
     image: Any
     began: float
+
+    @property
+    def picture(self) -> Picture:
+        return self.drawn.picture
 
 
 class Device:
@@ -278,10 +282,10 @@ class Device:
 
     def _decode(self) -> None:
         """Begins to decode a picture, and looks at the call before it, which may be its own."""
-        picture, batch, latents = self._drawn.popleft()
-        began, image, why = time.monotonic(), None, ""
+        drawn = self._drawn.popleft()
+        picture, began, image, why = drawn.picture, time.monotonic(), None, ""
         try:
-            image = batch.decoded(latents)
+            image = drawn.batch.decoded(drawn.latents)
         except Exception as error:  # such as too little memory
             why = _line(error)
         self._settle()
@@ -290,13 +294,17 @@ class Device:
         if why:
             picture.become(FAILED, why)
         else:
-            self._call = _Decoding(picture, image, began)
+            self._call = _Decoding(drawn, image, began)
 
     def _decoded(self, call: _Decoding) -> None:
-        """Waits for a picture."""
+        """Waits for a picture; what float16 can not hold is decoded once more."""
         picture = call.picture
         try:
-            picture.image = picture.artist.picture(np.asarray(call.image), picture.order)
+            image = np.asarray(call.image)
+            if not np.isfinite(image).all():
+                image = np.asarray(call.drawn.batch.decoded_in_float32(call.drawn.latents))
+                picture.decoded_in = "float32"
+            picture.image = picture.artist.picture(image, picture.order)
         except Exception as error:
             picture.become(FAILED, _line(error))
         else:

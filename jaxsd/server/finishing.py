@@ -11,6 +11,9 @@ from jaxsd.server.jobs import Format
 from jaxsd.settings import Recipe
 from jaxsd.webui import texts_of
 
+DECODED_IN = "jaxsd decoded in"
+"""Name of a text in pictures."""
+
 
 class Unfit(Exception):
     """A picture that nobody may have."""
@@ -33,14 +36,23 @@ class Finishing:
         """Whether pictures may be seen that are not done, which nobody has looked at."""
         return self.checker is None
 
-    def file(self, image: np.ndarray, recipe: Recipe, written: Format) -> bytes:
+    def file(
+        self, image: np.ndarray, recipe: Recipe, written: Format, decoded_in: str = ""
+    ) -> bytes:
         """The file of a picture, uint8 [H, W, 3], with what made it.
+
+        Args:
+          image: the picture.
+          recipe: of it.
+          written: how.
+          decoded_in: the dtype of the autoencoder, where it was not that of the recipe.
 
         Raises:
           Unfit: the checker does not allow it.
         """
         made = MADE_OF if recipe.settings.image else MADE
-        return self.packed(image, texts_of(recipe), written, made)
+        more = {DECODED_IN: decoded_in} if decoded_in else {}
+        return self.packed(image, texts_of(recipe) | more, written, made)
 
     def packed(
         self, image: np.ndarray, texts: Mapping[str, str], written: Format, made: str

@@ -50,6 +50,9 @@ class Batch(Protocol):
     def decoded(self, latents: Array) -> Array:
         """The image of latents."""
 
+    def decoded_in_float32(self, latents: Array) -> Array:
+        """The same, computed in float32."""
+
     def later(self, place: int) -> Any:
         """The order of a second pass; None if there is none."""
 
@@ -108,6 +111,7 @@ class Picture:
       priority: see `jaxsd.server.line.HEAD_START`.
       unfit: whether it failed because nobody may have it.
       image: uint8 [H, W, 3], in the end.
+      decoded_in: the dtype of the autoencoder, where it was not the model's.
       expired: whether it failed because of its deadline.
     """
 
@@ -125,6 +129,7 @@ class Picture:
     expired: bool = False
     unfit: bool = False
     image: np.ndarray | None = None
+    decoded_in: str = ""
     preview: np.ndarray | None = None
     partials: list[np.ndarray] = field(default_factory=list)
     priority: int = 0

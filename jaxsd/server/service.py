@@ -166,7 +166,7 @@ class Service:
 
     def _write(self, job: Job, number: int) -> None:
         recipe, picture = job.recipes[number], job.pictures[number]
-        content = self.finishing.file(picture.image, recipe, job.written)
+        content = self.finishing.file(picture.image, recipe, job.written, picture.decoded_in)
         if job.kept:
             said = json.dumps(as_json(recipe))
             row = (job.name(number), job.id, number, time.time(), recipe.settings.seed)

@@ -19,6 +19,7 @@ class FakeOrder(NamedTuple):
     settings: Settings | None = None
     nan_after: int = 0
     later: "FakeOrder | None" = None
+    overflows: bool = False
 
 
 class FakeBatch:
@@ -54,12 +55,16 @@ class FakeBatch:
         return row, order.rows
 
     def latents(self, place: int) -> np.ndarray:
-        return np.full((1, 1, 1, 4), self.there[place][1], np.float32)
+        order, row = self.there[place]
+        return np.full((1, 1, 1, 4), np.inf if order.overflows else row, np.float32)
 
     estimate = latents
 
     def decoded(self, latents: np.ndarray) -> np.ndarray:
         return np.repeat(latents[..., :3], 8, axis=1).repeat(8, axis=2)
+
+    def decoded_in_float32(self, latents: np.ndarray) -> np.ndarray:
+        return self.decoded(np.where(np.isfinite(latents), latents, 0))
 
     def later(self, place: int) -> FakeOrder | None:
         return self.there[place][0].later

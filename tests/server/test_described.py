@@ -28,8 +28,9 @@ def test_refusals_are_as_they_are_described(server):
         kinds = spec["paths"]["/jaxsd/v1/jobs/{id}/events"]["get"]["responses"]["200"]["content"]
         assert list(kinds) == ["text/event-stream"]
         assert client.get("/jaxsd/v1/jobs/none/events").status_code == 404
-        answer = client.put("/health")
-        assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+        for path, methods in (("/health", "GET"), ("/jaxsd/v1/jobs/none", "DELETE, GET")):
+            answer = client.put(path)
+            assert (answer.status_code, answer.headers["allow"]) == (405, methods)
 
 
 @pytest.mark.release

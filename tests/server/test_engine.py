@@ -118,6 +118,15 @@ def test_cancelled_late_and_broken_pictures_end_alone(begun):
     assert not any({"late", "unwanted"} & set(tick) for tick in artist.ticks)
 
 
+def test_what_a_decoder_can_not_hold_is_decoded_once_more_in_float32(begun):
+    artist = FakeArtist(places=2)
+    large, plain = asked(artist, "large", 2, overflows=True), asked(artist, "plain", 2)
+    held(begun(), artist, large, plain)
+    assert (large.state, plain.state) == (DONE, DONE)
+    assert (large.decoded_in, plain.decoded_in) == ("float32", "")
+    assert np.unique(large.image).tolist() == [0]
+
+
 def test_a_picture_that_is_not_finite_in_the_end_fails_alone(begun):
     artist = FakeArtist(places=1)
     nan, good = asked(artist, "nan", 3, nan_after=3), asked(artist, "good", 2)

@@ -1,4 +1,5 @@
 import base64
+import io
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from tiny_models import TINY
 
+from jaxsd.images import picture_texts
 from jaxsd.provenance import _MIME, MADE, MADE_OF
 from jaxsd.server.finishing import Finishing, Unfit
 from jaxsd.server.jobs import FORMATS
@@ -35,6 +37,8 @@ def test_files_are_signed_by_what_they_were_made_of():
         assert packed == b"signed " + Finishing().file(image, recipe, written)
         assert signer.told == (f"picture.{name}", MADE)
         assert name in _MIME
+    texts = picture_texts(io.BytesIO(Finishing().file(image, recipe, FORMATS["png"], "float32")))
+    assert texts["jaxsd decoded in"] == "float32"
     begun = replace(recipe, settings=replace(settings, image="a.png"))
     finishing.file(image, begun, FORMATS["png"])
     assert signer.told == ("picture.png", MADE_OF)

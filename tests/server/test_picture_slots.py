@@ -7,7 +7,7 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from tiny_pipelines import SMALLEST, pipeline
+from tiny_pipelines import SMALL, SMALLEST, pipeline
 
 from jaxsd.canvases import Pictures
 from jaxsd.sampling.program import Drawing
@@ -149,6 +149,40 @@ def test_weights_leave_with_their_model_and_need_no_search_for_garbage():
     finally:
         gc.enable()
     assert all(one.artist is one.order is None for one in pictures)
+
+
+def overflowing(spec):
+    """A model in float16 whose decoder has numbers that float16 can not hold."""
+    pipe = pipeline(spec, "float16")
+    decoder = dict(pipe.params["vae"]["decoder"])
+    wide = {name: 1e5 * leaf.astype(np.float32) for name, leaf in decoder["conv_in"].items()}
+    vae = pipe.params["vae"] | {"decoder": decoder | {"conv_in": wide}}
+    return replace(pipe, params=pipe.params | {"vae": vae})
+
+
+@pytest.mark.release
+def test_an_autoencoder_that_overflows_decodes_once_more_in_float32():
+    pipe, one = overflowing(SMALL), wanted("a cat", sampler="euler", steps=2)
+    with pytest.raises(FloatingPointError, match="autoencoder's output was not finite in float16"):
+        pipe.draw(one)
+    (picture,) = pictures_of(PipelineArtist(pipe, 1), [one])
+    assert (picture.state, picture.decoded_in) == (DONE, "float32")
+    batch = pipe.slots(pipe.order([one], batch=1), 1)
+    batch.join(pipe.order([one], batch=1))
+    batch.tick(), batch.tick()
+    whole = replace(pipe, dtype="float32").decode(batch.latents(0))
+    assert np.array_equal(whole[0], picture.image)
+
+
+def test_a_thousand_dark_pictures_are_no_false_alarm():
+    order = PIPE.order([wanted("night", steps=2)], batch=1)
+    artist, chance = PipelineArtist(PIPE, 1), np.random.default_rng(0)
+    for share in np.linspace(0, 0.02, 1000):
+        dark = chance.uniform(-1 - share, -1 + share, (1, 16, 16, 3)).astype(np.float32)
+        assert artist.picture(dark, order).max() <= 3
+        dark[0, 3, 4, 1] = np.nan
+        with pytest.raises(FloatingPointError):
+            artist.picture(dark, order)
 
 
 @pytest.mark.release
