@@ -54,7 +54,7 @@ def ask_of(values: dict[str, Any], base: Settings, id: str | None = None) -> Ask
     body = json.dumps(values)
     count = whole(values, "num_images", 1, MOST_IMAGES)
     model, name = values.pop("model", None), values.pop("format", None) or "png"
-    if name not in FORMATS:
+    if name not in list(FORMATS):
         raise Refused(400, f"format {name!r} is not one of {', '.join(FORMATS)}", param="format")
     urgency = urgency_of(values, None)
     wish = wish_of(values, base)

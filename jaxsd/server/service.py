@@ -67,7 +67,7 @@ class Service:
         """
         if not name:
             return next(iter(self.models.values()))
-        if name not in self.models:
+        if not isinstance(name, str) or name not in self.models:
             raise no_such("model", name, f"; there are {', '.join(self.models)}")
         return self.models[name]
 

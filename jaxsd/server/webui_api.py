@@ -106,7 +106,7 @@ def routes(service: Service) -> APIRouter:
     @router.post("/sdapi/v1/interrupt")
     async def interrupt(request: Request, id_task: str | None = None) -> dict[str, Any]:
         """Ends a job; where several run, that of the id."""
-        task = id_task or (await json_body(request)).get("id_task")
+        task = id_task or str((await json_body(request)).get("id_task") or "")
         if (job := tasks.only(task)) is not None:
             service.cancel(job)
         return {}
@@ -114,7 +114,7 @@ def routes(service: Service) -> APIRouter:
     @router.post("/sdapi/v1/skip")
     async def skip(request: Request, id_task: str | None = None) -> dict[str, Any]:
         """Ends the picture of a job that is drawn."""
-        task = id_task or (await json_body(request)).get("id_task")
+        task = id_task or str((await json_body(request)).get("id_task") or "")
         if (job := tasks.only(task)) is not None:
             first = next((one for one in job.pictures if not one.over), None)
             if first is not None:

@@ -78,7 +78,7 @@ class Wanted(NamedTuple):
     ask: Ask
     values: Mapping[str, Any]  # as they came
     ignored: tuple[str, ...]
-    task: str | None
+    task: str  # empty for none
     batch_size: int
     sends: bool
     plot: Plot | None = None
@@ -128,7 +128,7 @@ def wanted_of(
     count = batch_size * whole(values, "n_iter", 1, MOST_IMAGES)
     if count > MOST_IMAGES:
         raise Refused(422, f"batch_size x n_iter is {count}; at most {MOST_IMAGES} are drawn")
-    task, sends = values.pop("force_task_id", None), bool(values.pop("send_images", True))
+    task, sends = str(values.pop("force_task_id", "")), bool(values.pop("send_images", True))
     resize_mode, urgency = values.pop("resize_mode", 0), urgency_of(values, LIVES)
     script = str(values.pop("script_name", "")).lower()
     if script not in ("", "none", SCRIPT):
@@ -176,8 +176,8 @@ def _seeds(values: dict[str, Any], options: dict[str, Any]) -> None:
     options["variation_strength"] = values.pop("subseed_strength", 0.0)
     if not options["variation_strength"]:
         options["variation_seed"] = 0
-    sides = [values.pop(f"seed_resize_from_{side}", 0) or 0 for side in "wh"]
-    if all(side > 0 for side in sides):
+    sides = [option_value("width", values.pop(f"seed_resize_from_{side}", 0)) for side in "wh"]
+    if all((side or 0) > 0 for side in sides):
         options["seed_resize"] = sides
 
 
@@ -213,7 +213,7 @@ def _hires(values: dict[str, Any], options: dict[str, Any], strength: Any) -> No
         side = "width" if said["hr_resize_x"] else "height"
         if not options.get(side):
             raise Refused(422, f"hr_resize_{'xy'[side == 'height']} needs a {side}")
-        scale = wide / option_value(side, options[side])
+        scale = option_value(side, wide) / option_value(side, options[side])
     upscaler = str(said["hr_upscaler"] or "Latent").lower()
     if upscaler not in ("latent", "lanczos"):
         raise ValueError(f"hr_upscaler {said['hr_upscaler']!r} is not one of Latent, Lanczos")
@@ -241,7 +241,8 @@ def _begins(
     options["mask_blur"] = next((one for one in blur if one is not None), 4)
     if said["inpaint_full_res"] in (None, True):  # webui's default
         padding = said["inpaint_full_res_padding"]
-        options["only_masked"] = max(1, 32 if padding is None else padding)
+        padding = 32 if padding is None else option_value("only_masked", padding)
+        options["only_masked"] = max(1, padding)
     if said["inpainting_fill"] not in (None, 1):
         ignored.append("inpainting_fill")
 
