@@ -33,8 +33,9 @@ class PipelineArtist:
 
     @property
     def size(self) -> int:
-        """Bytes of the weights, on each device."""
-        return sum(leaf.nbytes for leaf in jax.tree.leaves(self.pipe.params))
+        """Bytes of the weights, on each device; a refiner shares the autoencoder."""
+        trees = self.pipe.params, [one.params for one in self.pipe.refiners.values()]
+        return sum({id(leaf): leaf.nbytes for leaf in jax.tree.leaves(trees)}.values())
 
     def order(self, settings: Settings, pictures: Pictures) -> Order:
         """An order of one image, from checked settings; for any thread.

@@ -11,6 +11,7 @@ import jax
 
 from jaxsd.convert.files.tensors import computed_in, dtype_named
 from jaxsd.convert.reading import Reading
+from jaxsd.convert.refiner import open_refiner
 from jaxsd.convert.stored_model import StoredModel
 from jaxsd.drawings import with_programs
 from jaxsd.executables import Executables
@@ -80,7 +81,12 @@ def served(
         return PipelineArtist(pipe, places[0], wanted.devices)
 
     dtype, taesd = wanted.loading["dtype"], wanted.loading["taesd"] or ""
-    shapes = jax.tree.leaves(stored.outline(dtype_named(computed_in(dtype)), keep_halves=True))
+    computed = dtype_named(computed_in(dtype))
+    outlines = [stored.outline(computed, keep_halves=True)]
+    for place in refiners.values():
+        taken = open_refiner(place, stored.spec).outline(computed, keep_halves=True)
+        outlines.append({part: tree for part, tree in taken.items() if part != "vae"})
+    shapes = jax.tree.leaves(outlines)
     recipe = served_recipe(
         source,
         dtype,
