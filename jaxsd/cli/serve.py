@@ -17,9 +17,6 @@ from jaxsd.folders import cache_folder, private, writable_cache
 from jaxsd.provenance import Signer
 from jaxsd.settings import Settings, in_range
 
-UPSCALERS_OF_WEBUI = ("None", "Lanczos")
-"""Names that stand for no network."""
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
@@ -227,9 +224,11 @@ def upscalers_of(args: argparse.Namespace) -> dict[str, Path]:
       ValueError: a file is none, or two have one name.
       FileNotFoundError: no such file.
     """
+    from jaxsd.server.enlarging import LANCZOS, NONE
+
     files = {name: Path(file) for name, file in named_models(args.upscaler).items()}
     for name, file in files.items():
-        if name in UPSCALERS_OF_WEBUI:
+        if name in (NONE, LANCZOS):
             raise ValueError(f"--upscaler {name}: this name is taken; give it another one")
         open_upscaler(file)
     return files

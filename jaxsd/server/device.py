@@ -297,7 +297,7 @@ class Device:
             self._call = _Decoding(drawn, image, began)
 
     def _decoded(self, call: _Decoding) -> None:
-        """Waits for a picture; what float16 can not hold is decoded once more."""
+        """Waits for a picture; what float16 cannot hold is decoded once more."""
         picture = call.picture
         try:
             image = np.asarray(call.image)

@@ -1,6 +1,6 @@
 """Reads each file in a folder, and says what Python did meanwhile that reading does not need.
 
-Run by test_hostile_files.py in a process of its own, since an audit hook can not be taken away.
+Run by test_hostile_files.py in a process of its own, since an audit hook cannot be taken away.
 """
 
 import json

@@ -118,7 +118,7 @@ def test_cancelled_late_and_broken_pictures_end_alone(begun):
     assert not any({"late", "unwanted"} & set(tick) for tick in artist.ticks)
 
 
-def test_what_a_decoder_can_not_hold_is_decoded_once_more_in_float32(begun):
+def test_what_a_decoder_cannot_hold_is_decoded_once_more_in_float32(begun):
     artist = FakeArtist(places=2)
     large, plain = asked(artist, "large", 2, overflows=True), asked(artist, "plain", 2)
     held(begun(), artist, large, plain)

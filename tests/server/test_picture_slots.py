@@ -152,7 +152,7 @@ def test_weights_leave_with_their_model_and_need_no_search_for_garbage():
 
 
 def overflowing(spec):
-    """A model in float16 whose decoder has numbers that float16 can not hold."""
+    """A model in float16 whose decoder has numbers that float16 cannot hold."""
     pipe = pipeline(spec, "float16")
     decoder = dict(pipe.params["vae"]["decoder"])
     wide = {name: 1e5 * leaf.astype(np.float32) for name, leaf in decoder["conv_in"].items()}

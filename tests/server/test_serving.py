@@ -4,11 +4,12 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
-from jaxsd.cli.serve import named_models
+from jaxsd.cli.serve import named_models, upscalers_of
 from jaxsd.server.serving import listening, read_token
 
 RUN = "from jaxsd.cli.main import run; run()"
@@ -52,6 +53,18 @@ def test_names_of_models():
     }
     with pytest.raises(ValueError, match="two models have the name 'a'"):
         named_models(["a=x", "a=y"])
+
+
+def test_names_of_networks_that_enlarge(tmp_path):
+    file = tmp_path / "x.pth"
+    file.write_bytes(b"no network")
+    for given, error, text in (
+        (["None=x.pth"], ValueError, "--upscaler None: this name is taken"),
+        (["big=none.pth"], FileNotFoundError, "none.pth"),
+        ([f"big={file}"], ValueError, "x.pth"),
+    ):
+        with pytest.raises(error, match=text):
+            upscalers_of(SimpleNamespace(upscaler=given))
 
 
 @pytest.fixture
