@@ -1,3 +1,6 @@
+import base64
+import hashlib
+import io
 import os
 import re
 import signal
@@ -10,6 +13,7 @@ import httpx
 import pytest
 
 from jaxsd.cli.serve import named_models, upscalers_of
+from jaxsd.images import read_image
 from jaxsd.server.serving import listening, read_token
 
 RUN = "from jaxsd.cli.main import run; run()"
@@ -127,3 +131,37 @@ def test_the_second_signal_ends_the_program_at_once(started):
     assert one.poll() is None
     one.send_signal(signal.SIGTERM)
     assert one.wait(1) == 128 + signal.SIGTERM
+
+
+def digest(packed):
+    """The sha256 of a picture's pixels."""
+    return hashlib.sha256(read_image(io.BytesIO(packed)).tobytes()).hexdigest()
+
+
+@pytest.mark.release
+def test_one_seed_is_one_picture_in_all_apis_and_the_command(started, tmp_path):
+    asked = {"prompt": "a red apple", "steps": 6, "seed": 7, "width": 64, "height": 64}
+    found = {}
+    for turn in ("first", "after a restart"):
+        one, url = started()
+        with httpx.Client(base_url=url, timeout=200) as client:
+            own = asked | {"sampler": "dpm++_2m", "guidance_scale": 2.0}
+            job = client.post("/jaxsd/v1/jobs", json=own).json()
+            client.get(f"/jaxsd/v1/jobs/{job['id']}/events")
+            said = client.get(f"/jaxsd/v1/jobs/{job['id']}").json()
+            found[f"jobs, {turn}"] = client.get(said["images"][0]["url"]).content
+            said = client.post("/v1/images/generations", json=own).json()
+            found[f"OpenAI's, {turn}"] = base64.b64decode(said["data"][0]["b64_json"])
+            theirs = {"sampler_name": "DPM++ 2M", "scheduler": "Uniform", "cfg_scale": 2.0}
+            said = client.post("/sdapi/v1/txt2img", json=asked | theirs).json()
+            found[f"webui's, {turn}"] = base64.b64decode(said["images"][0])
+        one.send_signal(signal.SIGTERM)
+        assert one.wait(60) == 0
+    file = tmp_path / "apple.png"
+    words = ["--steps=6", "--seed=7", "--size=64x64", "--sampler=dpm++_2m", "--guidance-scale=2"]
+    command = [sys.executable, "-c", RUN, "generate", "a red apple", *words, "-o", file]
+    subprocess.run(command, check=True, capture_output=True)
+    found["the command"] = file.read_bytes()
+    digests = {name: digest(packed) for name, packed in found.items()}
+    assert len(set(digests.values())) == 1, digests
+    print(f"\n{len(digests)} pictures, one sha256 of their pixels: {digests['the command'][:16]}")
