@@ -10,10 +10,10 @@ import os
 import sys
 import threading
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from jaxsd.cli.main import run
 from jaxsd.executables import Executables, Static
 
 
@@ -42,8 +42,10 @@ def main() -> None:
         return program
 
     Executables.prepared = told
+    (command,) = entry_points(group="console_scripts", name="jaxsd")
+    sys.argv = ["jaxsd", "generate", *sys.argv[1:]]
     try:
-        run(["generate", *sys.argv[1:]])
+        command.load()()
     finally:
         tell("the command is over")
 
