@@ -57,7 +57,7 @@ class Service:
         self.enlarger = enlarger or Enlarger()
         self.jobs: dict[str, Job] = {}
         self.counts = dict.fromkeys(("accepted", DONE, FAILED, CANCELLED), 0)
-        self._workers = ThreadPoolExecutor(4, "worker")
+        self._workers, self._prepared = ThreadPoolExecutor(4, "worker"), 0
 
     def model(self, name: str | None) -> Served:
         """A model by its name.
@@ -89,13 +89,25 @@ class Service:
             ask = replace(ask, partials=0, watched=False)
         model = self.model(ask.model)
         artist = await self.artist(model, count)
+        self._prepared += count
         try:
+            if not ask.admitted:
+                self._check_room(artist.places)
             job = await self._begun(model, artist, ask)
         except BaseException:
             self.shelf.give_back(model.name, count)
             raise
+        finally:
+            self._prepared -= count
         self.counts["accepted"] += count
         return job
+
+    def _check_room(self, places: int) -> None:
+        """Refuses at once what would find the line full; to prepare it first takes longer."""
+        engine = self.engine
+        most = engine.most_waiting + places * engine.devices
+        if engine.waiting + self._prepared > most:
+            raise busy(engine.patience())
 
     async def artist(self, model: Served, count: int) -> Any:
         """What draws a model's pictures, which stays until `shelf.give_back` was told of so many.

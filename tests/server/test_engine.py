@@ -262,17 +262,23 @@ def test_a_job_of_many_pictures_lets_others_pass(begun):
 
 def test_devices_share_a_line_and_idle_ones_take_first(begun):
     artist = FakeArtist(places=2)
-    where, batch = [], artist.batch
+    where, batch, both = set(), artist.batch, threading.Event()
 
     def on(order, device):
-        where.append((device, order.name))
+        where.add(device)
+        if where == {0, 1}:
+            both.set()
         return batch(order, device)
 
     artist.batch = on
     engine = begun(devices=2)
     pictures = [asked(artist, name, 3) for name in "abcd"]
-    held(engine, artist, *pictures)
-    assert {device for device, _ in where} == {0, 1}
+    artist.gate.clear()
+    engine.submit(pictures)
+    assert both.wait(60)
+    artist.gate.set()
+    for picture in pictures:
+        picture.wait()
     assert sum(len(tick) for tick in artist.ticks) == 12
     assert engine.calls == len(artist.ticks) < 12
     assert (engine.drawing, engine.waiting) == (0, 0)
