@@ -148,6 +148,30 @@ def test_hosts_give_the_same_bits(start: Start, unbroken: Path, tmp_path: Path, 
     assert without_summaries(tmp_path) == without_summaries(unbroken)
 
 
+@pytest.mark.release
+def test_one_of_three_hosts_is_killed_and_all_go_on(
+    start: Start, unbroken: Path, tmp_path: Path
+) -> None:
+    def begun() -> list[Forked]:
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            told = "--coordinator", f"localhost:{free.getsockname()[1]}", "--hosts", 3
+        return [start(f"output={tmp_path}", *told, "--host", i) for i in range(3)]
+
+    hosts = begun()
+    while hosts[2].poll() is None and not list(tmp_path.glob("images/*/*.png")):
+        time.sleep(0.01)
+    hosts[2].send_signal(signal.SIGKILL)
+    for host in hosts:
+        host.communicate(timeout=900)
+    kept = len(list(tmp_path.glob("images/*/*.png")))
+    assert 0 < kept < 30
+    said = "".join(map(ended, begun()))
+    left = sum(map(int, re.findall(r"host \d: (\d+) of \d+ images to draw", said)))
+    print(f"\n{kept} images were kept, {left} drawn after it")
+    assert without_summaries(tmp_path) == without_summaries(unbroken)
+
+
 @pytest.mark.slow
 def test_what_is_killed_goes_on_to_the_same_files(
     start: Start, unbroken: Path, tmp_path: Path
