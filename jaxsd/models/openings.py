@@ -27,7 +27,8 @@ def joins_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
     return _intercepted(UpBlock, "join", change)
 
 
-def projected_by(change: Callable[[Path, Any], Any]) -> AbstractContextManager[None]:
+@contextmanager
+def projected_by(change: Callable[[Path, Any], Any]) -> Iterator[None]:
     """Within it, keys and values are projections of `change(path, tokens)` in place of tokens.
 
     The path ends in "to_k" or "to_v".
@@ -36,7 +37,8 @@ def projected_by(change: Callable[[Path, Any], Any]) -> AbstractContextManager[N
     def changed(path: Path, run: Any, tokens: Any) -> Any:
         return run(change(path, tokens) if path[-1] in ("to_k", "to_v") else tokens)
 
-    return _intercepted(Dense, "__call__", changed)
+    with _layer_by_layer(), _intercepted(Dense, "__call__", changed):
+        yield
 
 
 @contextmanager
@@ -46,10 +48,16 @@ def outputs_by(change: Callable[[Path, Any], Any]) -> Iterator[None]:
     def changed(path: Path, run: Any, *args: Any, **kwargs: Any) -> Any:
         return change(path, run(*args, **kwargs))
 
+    with _layer_by_layer(), _intercepted(nn.Module, "__call__", changed):
+        yield
+
+
+@contextmanager
+def _layer_by_layer() -> Iterator[None]:
+    """Within it, each layer runs by itself: no parts of it, and no product of several."""
     before = WHOLE.set(True)
     try:
-        with _intercepted(nn.Module, "__call__", changed):
-            yield
+        yield
     finally:
         WHOLE.reset(before)
 

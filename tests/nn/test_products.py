@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
+from tiny_models import TINY, abstract_unet, random_params, unet_inputs
 
-from jaxsd.models.unet import OF_TEXT, OF_TIME
+from jaxsd.models.openings import projected_by
+from jaxsd.models.unet import OF_TEXT, OF_TIME, UNet
 from jaxsd.nn import products
 from jaxsd.nn.int8 import to_int8
 from jaxsd.nn.processor import multiplies_bfloat16, platform_traced_for, traced_for
@@ -113,3 +115,19 @@ def test_programs_for_other_devices_do_not_depend_on_this_processor() -> None:
         assert platform_traced_for() == "cuda"
         assert not multiplies_bfloat16()
     assert platform_traced_for() == "cpu"
+
+
+def test_tokens_are_changed_where_products_would_be_joined() -> None:
+    config, seen = TINY["sd1"].unet, set()
+    network = UNet(config, jnp.bfloat16)
+    params = jax.tree.map(jnp.bfloat16, random_params(abstract_unet(config)))
+
+    def change(path: tuple[str, ...], tokens: Array) -> Array:
+        seen.add(path[-2:])
+        return tokens
+
+    variables = {"params": params, **of_cuda(params)}
+    assert OF_TEXT in variables[JOINED]
+    with projected_by(change):
+        jax.eval_shape(lambda: network.apply(variables, **unet_inputs(config)))
+    assert ("attn2", "to_k") in seen
