@@ -111,11 +111,11 @@ def _taps(kernel: Array) -> tuple[Array, Array, Array]:
 
 def _sandwiched(matrix: Sequence[Sequence[float]], parts: Grid) -> Grid:
     """The product matrix @ parts @ matrix', where `parts` is a matrix of arrays."""
-    half = [[_combined(row, column) for column in zip(*parts, strict=True)] for row in matrix]
-    return [[_combined(row, line) for row in matrix] for line in half]
+    half = [[combined(row, column) for column in zip(*parts, strict=True)] for row in matrix]
+    return [[combined(row, line) for row in matrix] for line in half]
 
 
-def _combined(weights: Sequence[float], arrays: Sequence[Array]) -> Array:
+def combined(weights: Sequence[float], arrays: Sequence[Array]) -> Array:
     """The sum of weights that are all 0, s or -s, in few instructions."""
     plus, minus = ([a for w, a in zip(weights, arrays, strict=True) if n * w > 0] for n in (1, -1))
     scale, total = max(weights), reduce(jnp.subtract, minus, reduce(jnp.add, plus))

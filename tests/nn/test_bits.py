@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tiny_models import uniform
 
-from jaxsd.nn import cpu_convolution, dense
+from jaxsd.nn import dense, winograd_rows
 from jaxsd.nn.bits import mapped, moved
-from jaxsd.nn.cpu_convolution import convolution_as_products
+from jaxsd.nn.winograd_rows import winograd_of_rows
 from jaxsd.types import Array
 
 DTYPES = ["float32", "bfloat16"]
@@ -70,12 +70,11 @@ def test_a_loop_does_not_convert_its_whole_result_at_every_turn():
 
 
 def test_bands_of_a_convolution_stay_in_bfloat16(monkeypatch):
-    for module in (cpu_convolution, dense):
-        monkeypatch.setattr(module, "multiplies_bfloat16", lambda: True)
-    monkeypatch.setattr(cpu_convolution, "BAND", 64)
+    monkeypatch.setattr(dense, "multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr(winograd_rows, "BAND", 64)
     jax.clear_caches()
     x, kernel = jnp.zeros((1, 32, 20, 8), "bfloat16"), jnp.zeros((3, 3, 8, 24), "bfloat16")
-    text = compiled(lambda *args: convolution_as_products(*args), x, kernel)
+    text = compiled(lambda *args: winograd_of_rows(*args), x, kernel)
     assert "while(" in text
     for whole in ("f32[1,34,22,8]", "f32[16,2,20,24]", "f32[1,32,20,24]"):
         assert whole not in text
