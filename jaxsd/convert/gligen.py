@@ -10,7 +10,7 @@ from jaxsd.convert.kinds import kind_of
 from jaxsd.convert.names import torch_slots
 from jaxsd.convert.original.modules import RESNET, renamed_slots, unet_modules
 from jaxsd.convert.parameters import fuser_parameters, position_net_parameters, unet_parameters
-from jaxsd.convert.slots import Slot, fill
+from jaxsd.convert.slots import fill
 from jaxsd.terminal import printable
 
 KIND = "GLIGEN's layers"
@@ -52,21 +52,15 @@ def open_gligen(path: Path, unet: UNetConfig, family: str) -> FlatTree:
                 f"it is for texts {width} wide, and those of {family} are {unet.context_dim} wide"
             )
         net = position_net_parameters(shapes.size("null_positive_feature", 0), width)
-        layers = fuser_parameters(unet)
+        net = {f"{_NET}/{path}": shape for path, shape in net.items()}
+        layers = {f"{_LAYERS}/{p}": shape for p, shape in fuser_parameters(unet).items()}
         own, whole = torch_slots(layers), torch_slots(unet_parameters(unet))
+        own = [slot._replace(name=slot.name.removeprefix(f"{_LAYERS}.")) for slot in own]
         if any(name.startswith(_ORIGINAL) for name in tensors):
             modules = unet_modules(unet)
             own, whole = (renamed_slots(slots, modules, RESNET) for slots in (own, whole))
-        slots = [*torch_slots(net, prefix=f"{_NET}."), *own]
-        slots = [slot._replace(path=_place(slot)) for slot in slots]
         beside = {slot.name for slot in whole}
         tensors = {name: tensor for name, tensor in tensors.items() if name not in beside}
-        named = {f"{_NET}/{p}": s for p, s in net.items()}
-        named |= {f"{_LAYERS}/{p}": s for p, s in layers.items()}
-        return fill(slots, named, tensors, "it")
+        return fill([*torch_slots(net), *own], net | layers, tensors, "it")
     except ValueError as error:
         raise ValueError(printable(f"{path} cannot be read as {KIND}: {error}")) from error
-
-
-def _place(slot: Slot) -> str:
-    return f"{_NET if slot.name.startswith(_NET) else _LAYERS}/{slot.path}"

@@ -17,7 +17,7 @@ from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import Guidance, live, perturbed, plus_plus, runs, together
 from jaxsd.settings import perturbation
 from jaxsd.workflow import arrays
-from jaxsd.workflow.dividing import areas_of
+from jaxsd.workflow.dividing import areas_of, opposed
 from jaxsd.workflow.grounding import boxes_of, with_gligen
 from jaxsd.workflow.levels import is_plus_plus, table_of, trained_levels
 from jaxsd.workflow.networks import programs_of, with_hints, with_hypernets
@@ -80,18 +80,19 @@ def sampled(workspace: Workspace, asked: Asked) -> tuple[Latent, Latent]:
 
 def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Programs, Order]:
     """The programs of a sampler and the arrays that they take."""
-    (model, positive, negative, cfg), latent = _parts(asked.guider), asked.latent
+    latent, model, cfg = asked.latent, asked.guider.model, asked.guider.cfg
     cfg_pp = is_plus_plus(asked.sampler)
     samples = np.float32(latent.samples)
     if samples.any():
         samples = np.float32(scaled(model.spec.vae, samples))
     batch, height, width, _ = samples.shape
+    guider = opposed(asked.guider, height, width)
     unit = model.spec.vae.downscale
     size = (height * unit, width * unit)
     keeps = cfg_pp or perturbation(model.settings) == "sag"
-    sides = arrays.sides_of(positive, negative, cfg, plus_plus=keeps)
-    if asked.guider.weights is not None:
-        sides = arrays.three_sides_of(asked.guider)
+    sides = arrays.sides_of(guider.positive, guider.negative, cfg, plus_plus=keeps)
+    if guider.weights is not None:
+        sides = arrays.three_sides_of(guider)
     hints = arrays.hints_of(sides)
     active = arrays.active_rows(model, sides, table)
     factors, momentum = plus_plus(table) if cfg_pp else (np.ones(table.rows), None)
@@ -146,10 +147,6 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
         return programs, Order(given, tuple(whole), (model.settings,), ())
     parts = _runs(model, sides, guidance, table, columns, batch)
     return programs, Order(given, parts, (model.settings,), ())
-
-
-def _parts(guider: Guider) -> tuple[Any, ...]:
-    return guider.model, guider.positive, guider.negative, guider.cfg
 
 
 def _check_together(

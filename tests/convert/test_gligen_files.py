@@ -83,10 +83,7 @@ def whole() -> Tensors:
 
 
 def opened(tensors: Tensors, folder: Path) -> dict:
-    save_file(
-        {name: np.ascontiguousarray(one) for name, one in tensors.items()},
-        folder / "own.safetensors",
-    )
+    save_file(tensors, folder / "own.safetensors")
     return open_gligen(folder / "own.safetensors", UNET, "sd1")
 
 

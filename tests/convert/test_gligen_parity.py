@@ -96,6 +96,7 @@ def test_a_gated_layer(theirs: Any, params: dict[str, Any]) -> None:
     assert relative_error(got, want) < TOLERANCE
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("used", [True, False])
 def test_a_whole_unet(theirs: Any, params: dict[str, Any], used: bool) -> None:
     """Two branches, which see the second text and the first one."""

@@ -132,7 +132,7 @@ def test_boxes_of_texts(tmp_path: Path) -> None:
 @pytest.mark.release
 @torch.no_grad()
 def test_boxes_of_a_text_for_an_area(tmp_path: Path) -> None:
-    """There they are shares of the area. The other text and the negative one have none."""
+    """There they are shares of the area. The negative side has the same for the area alone."""
     twin = model(tmp_path)
     nodes = NODES | {
         "5": {"batch_size": 1, "width": 8 * WIDTH, "height": 8 * HEIGHT},
@@ -154,15 +154,17 @@ def test_boxes_of_a_text_for_an_area(tmp_path: Path) -> None:
     }
     boxes = objects(twin, [BOTTLE], 8, 8)
     red, blue = twin.text([("a mountain; sun", 1.0)]), twin.text([("watermark", 1.0)])
-    ramp = torch.arange(1, 9) / 8
     box = torch.zeros(1, 4, HEIGHT, WIDTH)
-    box[..., 4:] = 0.7 * ramp
+    box[..., 4:] = 0.7
+    box[..., 4] *= 0.5
 
     def run(x: torch.Tensor, sigma: float) -> torch.Tensor:
-        part = torch.zeros_like(x)
-        part[..., 4:] = twin.x0(x[..., 4:], sigma, red, **boxes)
-        cond = (twin.x0(x, sigma, red) + part * box) / (1 + box)
-        uncond = twin.x0(x, sigma, blue)
+        sides = []
+        for text in (red, blue):
+            part = torch.zeros_like(x)
+            part[..., 4:] = twin.x0(x[..., 4:], sigma, text, **boxes)
+            sides.append((twin.x0(x, sigma, text) + part * box) / (1 + box))
+        cond, uncond = sides
         return uncond + CFG * (cond - uncond)
 
     compared(nodes, run, twin, tmp_path)

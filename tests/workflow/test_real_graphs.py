@@ -103,11 +103,10 @@ def told_of_pictures(vision: VisionConfig) -> dict[str, ModelSpec]:
 def gligen(spec: ModelSpec) -> FlatTree:
     """GLIGEN's layers for a model."""
     net = position_net_parameters(spec.text[0].width, spec.unet.context_dim)
-    layers, file = fuser_parameters(spec.unet), {}
-    for shapes, prefix in ((net, "position_net."), (layers, "")):
-        tree = {path: in_memory(uniform(path, shape)) for path, shape in shapes.items()}
-        file |= lay_out(torch_slots(shapes, prefix=prefix), shapes, tree, "it")
-    return file
+    shapes = {f"position_net/{path}": shape for path, shape in net.items()}
+    shapes |= fuser_parameters(spec.unet)
+    tree = {path: in_memory(uniform(path, shape)) for path, shape in shapes.items()}
+    return lay_out(torch_slots(shapes), shapes, tree, "it")
 
 
 def with_vocabulary(spec: ModelSpec) -> ModelSpec:
