@@ -1,12 +1,21 @@
 """GLIGEN's layers: waves of boxes, learnt tokens, gates, and tokens without an order."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from tiny_models import TINY, random_params, uniform
 
+from jaxsd.config import HypernetConfig
 from jaxsd.models.gligen import GatedSelfAttention, PositionNet, heads_of, waves
+from jaxsd.nn.transformer import Attention
+from jaxsd.sampling import Step
+from jaxsd.sampling.call import Networks
+from jaxsd.sampling.features import hypernet
+from jaxsd.types import Array
 
 BOXES = np.abs(uniform("boxes", (2, 3, 4)))
 TEXTS = uniform("texts", (2, 3, 5))
@@ -60,6 +69,32 @@ def test_tokens_have_no_order_and_all_are_seen(params: dict) -> None:
         other = np.array(TOKENS)
         other[:, i] += 1
         assert np.abs(LAYER.apply({"params": params}, X, other) - made).max() > 1e-3
+
+
+def test_hypernetworks_leave_the_layers_alone(params: dict) -> None:
+    """They know the tokens of a U-Net's own attention by their width, which is the same here."""
+    layer = {"kernel": np.eye(8, dtype=np.float32), "bias": np.ones(8, np.float32)}
+    networks = Networks(None, None, (), hypernets=(HypernetConfig("linear", True),))
+    trees = {"hypernet": [{"8": {"to_k": [layer], "to_v": [layer]}}]}
+    call, step = SimpleNamespace(x=X), Step(None, {"hypernet": np.ones((2, 1), np.float32)})
+    own = Attention(2, jnp.float32)
+    tree = random_params(jax.eval_shape(own.init, jax.random.key(0), X)["params"])
+
+    def unet(call: object, step: Step, memory: dict) -> tuple:
+        alone = LAYER.apply({"params": params}, X, TOKENS)
+        return (alone, Block().apply({"params": {"attn1": tree}}, X)), memory
+
+    (alone, attended), _ = hypernet.wrap(networks, trees, None, unet)(call, step, {})
+    np.testing.assert_array_equal(alone, LAYER.apply({"params": params}, X, TOKENS))
+    assert np.abs(attended - own.apply({"params": tree}, X)).max() > 0.1
+
+
+class Block(nn.Module):
+    """An attention of a U-Net, by its name."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        return Attention(2, jnp.float32, name="attn1")(x)
 
 
 def test_heads_are_those_of_the_block() -> None:
