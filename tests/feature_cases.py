@@ -38,7 +38,12 @@ from jaxsd.config import (
 )
 from jaxsd.convert.ip_adapter import cross_attentions, layer_parameters
 from jaxsd.convert.ip_projections import projection_parameters
-from jaxsd.convert.parameters import motion_parameters, vision_parameters
+from jaxsd.convert.parameters import (
+    fuser_parameters,
+    motion_parameters,
+    position_net_parameters,
+    vision_parameters,
+)
 from jaxsd.convert.t2i_adapter import t2i_parameters
 from jaxsd.models import ControlNet, TextEncoder, UNet
 from jaxsd.models.clip_vision import VisionEncoder
@@ -50,6 +55,7 @@ from jaxsd.models.tiny_vae import TinyVAE
 from jaxsd.sampling import Step, rows_of
 from jaxsd.sampling.features.areas import Area, Areas
 from jaxsd.sampling.features.channels import Channels
+from jaxsd.sampling.features.gligen import Boxes
 from jaxsd.sampling.features.ip_adapter import ImagePrompts
 from jaxsd.sampling.features.motion import Clip
 from jaxsd.sampling.features.sag import blur_of
@@ -84,6 +90,14 @@ IP_PARAMS: Params = {
     "vision": random_params(tree_of(vision_parameters(VISION)), "vision"),
     "projection": random_params(tree_of(projection_parameters(PROJECTION)), "projection"),
     "layers": random_params(tree_of(layer_parameters(UNET)), "layers"),
+}
+
+GLIGEN_TEXT = 6
+GLIGEN_PARAMS: Params = {
+    "position_net": random_params(
+        tree_of(position_net_parameters(GLIGEN_TEXT, UNET.context_dim)), "position_net"
+    ),
+    "fusers": random_params(tree_of(fuser_parameters(UNET)), "fusers"),
 }
 
 MOTION = MotionConfig(frames=8, heads=2, norm_groups=4)
@@ -308,6 +322,18 @@ def hypernet(count: int, *, strength: float = 0.5) -> Asked:
     return with_feature(asked, "hypernet", column=column)
 
 
+def gligen(count: int, *, name: str = "boxes", used: bool = True) -> Asked:
+    """Two boxes and a learnt token beside each text."""
+    shape = (count, 2, 3)
+    there = np.broadcast_to(np.array([True, True, False]), shape)
+    boxes = np.abs(uniform(name, (*shape, 4))) / np.float32(3**0.5)
+    given = Boxes(
+        uniform("in boxes", (*shape, GLIGEN_TEXT)), boxes, there, np.full(shape[:2], used)
+    )
+    asked = plain(count)._replace(params=PARAMS | GLIGEN_PARAMS)
+    return with_feature(asked, "gligen", given)
+
+
 def perturbing(count: int, scale: float = 2.0, of: int = 1) -> Asked:
     """A drawing with a third branch, to guide away from; it sees the text of branch `of`."""
     guidance = perturbed(classifier_free(3.0, ROWS), scale, of, (0, ROWS))
@@ -425,6 +451,12 @@ ALONE: dict[str, Case] = {
         asked=hypernet,
         other=lambda count: hypernet(count, strength=-0.3),
         neutral=lambda count: hypernet(count, strength=0.0),
+        without=plain,
+    ),
+    "gligen": Case(
+        asked=gligen,
+        other=lambda count: gligen(count, name="others"),
+        neutral=lambda count: gligen(count, used=False),
         without=plain,
     ),
     "ip_adapter": Case(

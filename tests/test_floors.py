@@ -166,6 +166,7 @@ STEPS = {
     "clip": 5,
     "alone": 5,
     "controlnet_union": 5,
+    "gligen": 5,
     "hypernetwork": 5,
     "image_encoder": 5,
     "aesthetic": 5,

@@ -13,6 +13,7 @@ _SIGNS = (
     (r"(^|\.)(control_add_embedding\.|task_embedding$)", "a ControlNet-Union"),
     (r"(^|\.)(control_model\.|controlnet_cond_embedding\.|zero_convs\.)", "a ControlNet"),
     (r"(^|\.)motion_modules\.\d+\.", "AnimateDiff's motion modules"),
+    (r"^position_net\.", "GLIGEN's layers"),
     (r"(^|\.)transformer_layes\.", "a T2I style adapter"),
     (r"(^|\.)body\.\d+\.((resnets|body)\.\d+\.)?block1\.", "a T2I-Adapter"),
     (r"(^|\.)joint_blocks\.", "a Stable Diffusion 3"),

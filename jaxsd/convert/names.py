@@ -11,7 +11,7 @@ from jaxsd.convert.slots import Slot, unet_kind
 
 _LISTS = (
     "down_blocks|up_blocks|resnets|attentions|transformer_blocks|downsamplers|upsamplers|net|"
-    "to_out|layers|controlnet_down_blocks|blocks|conv|motion_modules"
+    "to_out|layers|controlnet_down_blocks|blocks|conv|motion_modules|linears"
 )
 _INDEXED = re.compile(rf"\b({_LISTS})_(\d+)(?=/)")
 _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight"}

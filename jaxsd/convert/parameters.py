@@ -57,6 +57,13 @@ def _attention(path: str, width: int, context_dim: int) -> Shapes:
     }
 
 
+def _feed_forward(path: str, width: int) -> Shapes:
+    return {
+        **_dense(f"{path}/net_0/proj", width, 8 * width),
+        **_dense(f"{path}/net_2", 4 * width, width),
+    }
+
+
 def _transformer(path: str, width: int, depth: int, context_dim: int, first: int = 0) -> Shapes:
     """Its blocks' first attention is to something of width `first`; 0 for the pixels."""
     shapes = _norm(f"{path}/norm", width) | _dense(f"{path}/proj_in", width, width)
@@ -67,8 +74,7 @@ def _transformer(path: str, width: int, depth: int, context_dim: int, first: int
             **_norm(f"{block}/norm2", width),
             **_attention(f"{block}/attn2", width, context_dim),
             **_norm(f"{block}/norm3", width),
-            **_dense(f"{block}/ff/net_0/proj", width, 8 * width),
-            **_dense(f"{block}/ff/net_2", 4 * width, width),
+            **_feed_forward(f"{block}/ff", width),
         }
     return shapes | _dense(f"{path}/proj_out", width, width)
 
@@ -156,6 +162,38 @@ def motion_parameters(places: Iterable[MotionPlace], depth: int) -> Shapes:
     shapes: Shapes = {}
     for place in places:
         shapes |= _transformer(place.name, place.channels, depth, place.channels)
+    return shapes
+
+
+def position_net_parameters(text_width: int, width: int) -> Shapes:
+    """Path -> shape of the network that makes GLIGEN's tokens [width] of texts [text_width]."""
+    position, hidden = 64, 512  # sines and cosines of 8 frequencies for 4 sides
+    return {
+        "null_positive_feature": (text_width,),
+        "null_position_feature": (position,),
+        **_dense("linears_0", text_width + position, hidden),
+        **_dense("linears_2", hidden, hidden),
+        **_dense("linears_4", hidden, width),
+    }
+
+
+def fuser_parameters(config: UNetConfig) -> Shapes:
+    """Path -> shape of GLIGEN's layers, one in each transformer block of a U-Net."""
+    shapes: Shapes = {}
+    query = "/attn2/to_q/kernel"
+    for path, shape in unet_parameters(config).items():
+        if not path.endswith(query):
+            continue
+        layer, width = f"{path.removesuffix(query)}/fuser", shape[1]
+        shapes |= {
+            f"{layer}/alpha_attn": (),
+            f"{layer}/alpha_dense": (),
+            **_dense(f"{layer}/linear", config.context_dim, width),
+            **_norm(f"{layer}/norm1", width),
+            **_attention(f"{layer}/attn", width, width),
+            **_norm(f"{layer}/norm2", width),
+            **_feed_forward(f"{layer}/ff", width),
+        }
     return shapes
 
 

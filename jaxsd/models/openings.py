@@ -1,4 +1,5 @@
-"""Where features change what a U-Net does: attention, its tokens, joined skips, what modules give.
+"""Where features change what a U-Net does: attention, its tokens, between attentions, joined skips,
+what modules give.
 
 They are functions around methods of its modules, so the network knows nothing of them.
 """
@@ -11,7 +12,7 @@ from flax import linen as nn
 
 from jaxsd.models.unet import UpBlock
 from jaxsd.nn.layers import Dense
-from jaxsd.nn.transformer import WHOLE, Attention
+from jaxsd.nn.transformer import WHOLE, Attention, TransformerBlock
 
 Path = tuple[str, ...]
 """Names of modules from the outermost to the layer, as those of its parameters."""
@@ -25,6 +26,11 @@ def attention_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
 def joins_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
     """Within it, up blocks call `change(path, join, x, skip)` in place of `join`."""
     return _intercepted(UpBlock, "join", change)
+
+
+def between_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
+    """Within it, transformer blocks call `change(path, between, x)` in place of `between`."""
+    return _intercepted(TransformerBlock, "between", change)
 
 
 @contextmanager

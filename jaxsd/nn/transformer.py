@@ -104,10 +104,14 @@ class TransformerBlock(nn.Module):
     def __call__(self, x: Array, context: Array | Shared) -> Array:
         """[B, L, d], context [B, M, c] -> [B, L, d]."""
         h, first = layer_norm("norm1", self.dtype)(x), None if self.self_attends else context
-        x = x + Attention(self.heads, self.dtype, name="attn1")(h, first)
+        x = self.between(x + Attention(self.heads, self.dtype, name="attn1")(h, first))
         h = layer_norm("norm2", self.dtype)(x)
         x = x + Attention(self.heads, self.dtype, name="attn2")(h, context)
         return x + FeedForward(self.dtype, name="ff")(layer_norm("norm3", self.dtype)(x))
+
+    def between(self, x: Array) -> Array:
+        """[B, L, d] between the attentions -> the same; features may intercept it."""
+        return x
 
 
 class SpatialTransformer(nn.Module):

@@ -56,7 +56,7 @@ class Programs(NamedTuple):
     def encoder_of(self, given: Given) -> "Programs":
         """The same for `encode` without the U-Net, and for texts alone without the autoencoder."""
         sees = given.image is not None or given.features
-        unused = ("unet", "hypernet") if sees else ("unet", "hypernet", "vae")
+        unused = ("unet", "hypernet", "fusers", *(() if sees else ("vae",)))
         networks = self.networks._replace(hypernets=())
         return self._replace(networks=networks, params=_without(self.params, unused))
 
@@ -71,7 +71,8 @@ class Programs(NamedTuple):
     def of_loop(self) -> "Programs":
         """The same for `denoise` without what `encode` alone runs, such as text encoders."""
         networks = self.networks._replace(text=(), ip_adapters=(), vision=None)
-        params = _without(self.params, ("text", "ip_adapter", "vision", "normalizer", "vae"))
+        encoders = ("text", "ip_adapter", "vision", "normalizer", "position_net", "vae")
+        params = _without(self.params, encoders)
         return self._replace(networks=networks, params=params)
 
     def ready(self, function: Any, **arrays: Any) -> Callable[..., Any]:

@@ -175,6 +175,12 @@ def seen(networks: Networks, params: Params, images: Array) -> Array:
     return networks.vision.apply({"params": params["vision"]}, images).embedding
 
 
+@partial(jax.jit, static_argnames="networks")
+def pooled_texts(networks: Networks, params: Params, ids: Array) -> Array:
+    """Token ids [B, L] to the last text encoder's vectors of whole texts, [B, p]; on one device."""
+    return networks.text[-1].apply({"params": params["text"][-1]}, ids).pooled
+
+
 def _encode(networks: Networks, params: Params, given: Given) -> tuple[Conditions, State]:
     texts = given.texts
     if isinstance(texts, Texts):

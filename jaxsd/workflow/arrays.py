@@ -55,13 +55,32 @@ def sides_of(positive: Conditions, negative: Conditions, cfg: float, *, plus_plu
     hints = next((one.hints for one in positive if one.to_both and one.hints), ())
     if hints:
         negative = tuple(one if one.hints else replace(one, hints=hints) for one in negative)
-    return Sides(negative, positive, cfg)
+    return Sides(with_boxes(negative, positive), positive, cfg)
+
+
+def with_boxes(negative: Conditions, positive: Conditions) -> Conditions:
+    """A side of guidance with GLIGEN's boxes of the positive one, unless it has some itself.
+
+    The n-th positive text that has boxes gives them to the n-th text here, then from the first one
+    again. Texts for areas neither give nor take.
+    """
+    places = [i for i, one in enumerate(negative) if not one.is_cropped]
+    given = [one.grounding for one in positive if one.grounding and not one.is_cropped]
+    if not places or any(negative[i].grounding for i in places):
+        return negative
+    made = list(negative)
+    for number, own in enumerate(given):
+        place = places[number % len(places)]
+        made[place] = replace(made[place], grounding=own)
+    return tuple(made)
 
 
 def three_sides_of(guider: Guider) -> Sides:
     """The sides of a guider that has three, all of which are computed."""
-    both = (*guider.negative, *guider.middle)
-    sides = sides_of(guider.positive, both, guider.cfg, plus_plus=True)
+    negative, middle = (
+        with_boxes(one, guider.positive) for one in (guider.negative, guider.middle)
+    )
+    sides = sides_of(guider.positive, (*negative, *middle), guider.cfg, plus_plus=True)
     first = len(guider.negative)
     middle = sides.negative[first:]
     return sides._replace(negative=sides.negative[:first], middle=middle, weights=guider.weights)

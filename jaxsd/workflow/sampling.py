@@ -17,7 +17,8 @@ from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import Guidance, live, perturbed, plus_plus, runs, together
 from jaxsd.settings import perturbation
 from jaxsd.workflow import arrays
-from jaxsd.workflow.dividing import areas_of
+from jaxsd.workflow.dividing import areas_of, opposed
+from jaxsd.workflow.grounding import boxes_of, with_gligen
 from jaxsd.workflow.levels import is_plus_plus, table_of, trained_levels
 from jaxsd.workflow.networks import programs_of, with_hints, with_hypernets
 from jaxsd.workflow.noises import later_noises
@@ -79,18 +80,19 @@ def sampled(workspace: Workspace, asked: Asked) -> tuple[Latent, Latent]:
 
 def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Programs, Order]:
     """The programs of a sampler and the arrays that they take."""
-    (model, positive, negative, cfg), latent = _parts(asked.guider), asked.latent
+    latent, model, cfg = asked.latent, asked.guider.model, asked.guider.cfg
     cfg_pp = is_plus_plus(asked.sampler)
     samples = np.float32(latent.samples)
     if samples.any():
         samples = np.float32(scaled(model.spec.vae, samples))
     batch, height, width, _ = samples.shape
+    guider = opposed(asked.guider, height, width)
     unit = model.spec.vae.downscale
     size = (height * unit, width * unit)
     keeps = cfg_pp or perturbation(model.settings) == "sag"
-    sides = arrays.sides_of(positive, negative, cfg, plus_plus=keeps)
-    if asked.guider.weights is not None:
-        sides = arrays.three_sides_of(asked.guider)
+    sides = arrays.sides_of(guider.positive, guider.negative, cfg, plus_plus=keeps)
+    if guider.weights is not None:
+        sides = arrays.three_sides_of(guider)
     hints = arrays.hints_of(sides)
     active = arrays.active_rows(model, sides, table)
     factors, momentum = plus_plus(table) if cfg_pp else (np.ones(table.rows), None)
@@ -114,6 +116,9 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     if divided:
         features["areas"] = areas_of(sides, batch, height, width)
         columns["areas"] = _alike(weights, batch)
+    grounded = any(one.grounding for one in sides.branches)
+    if grounded:
+        features["gligen"] = boxes_of(sides, batch, _sizes(features, sides, height, width))
     if mask is not None:
         features["noise_mask"] = mask
         columns["noise_mask"] = _alike(_thresholds(model, asked.sigmas, table), batch)
@@ -135,15 +140,13 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     guidance = arrays.guidance_of(sides, weights)
     programs = programs_of(model.spec, {"unet": model.params}, model.dtype, model.run)
     programs = with_hints(with_hypernets(programs, model), model, hints)
+    if grounded:
+        programs = with_gligen(programs, model, sides)
     if divided:
         whole = [_step(rows_of([table] * batch), columns, _repeated(guidance, batch))]
         return programs, Order(given, tuple(whole), (model.settings,), ())
     parts = _runs(model, sides, guidance, table, columns, batch)
     return programs, Order(given, parts, (model.settings,), ())
-
-
-def _parts(guider: Guider) -> tuple[Any, ...]:
-    return guider.model, guider.positive, guider.negative, guider.cfg
 
 
 def _check_together(
@@ -153,7 +156,7 @@ def _check_together(
     if sag and len(sides.negative) != 1:
         raise ValueError("SelfAttentionGuidance needs one negative text, as KSampler has it")
     three = sides.weights is not None
-    cropped = any(one.area is not None or one.bounds for one in sides.branches)
+    cropped = any(one.is_cropped for one in sides.branches)
     for is_one, one, is_other, other in (
         (divided, "areas, masks or ranges of texts", pag, "PerturbedAttentionGuidance"),
         (divided, "areas, masks or ranges of texts", cfg_pp, "a sampler of CFG++"),
@@ -171,6 +174,14 @@ def _check_together(
     ):
         if is_one and is_other:
             raise ValueError(f"{one} and {other} do not go together here; leave out one of them")
+
+
+def _sizes(
+    features: dict[str, Any], sides: arrays.Sides, height: int, width: int
+) -> list[tuple[int, int]]:
+    """Height and width of the latents that each branch sees."""
+    areas = features["areas"].area if "areas" in features else (None,) * len(sides.branches)
+    return [(height, width) if one is None else one.like.shape[1:] for one in areas]
 
 
 def _alike(column: np.ndarray, batch: int) -> np.ndarray:

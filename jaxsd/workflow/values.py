@@ -116,6 +116,33 @@ class Hint:
 
 
 @dataclass(frozen=True, eq=False)
+class Gligen:
+    """GLIGEN's layers by their name; `read` remembers those that were read last."""
+
+    source: str
+    read: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Box:
+    """What is where, in latents of eight pixels; `text` [d] float32 is pooled, not projected."""
+
+    text: Array
+    height: int
+    width: int
+    y: int
+    x: int
+
+
+@dataclass(frozen=True, eq=False)
+class Grounding:
+    """Boxes, one at least, and the layers that see them."""
+
+    net: Gligen
+    boxes: tuple[Box, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Condition:
     """A text as the U-Net sees it, and where and when it counts.
 
@@ -134,6 +161,7 @@ class Condition:
       sizes: numbers beside XL's text, by ComfyUI's names.
       concat: latents and mask that the U-Net sees behind its input, by name.
       seen: pictures that an unCLIP is told of, or XL in place of the pooled text.
+      grounding: boxes of GLIGEN, or None.
     """
 
     context: Array
@@ -150,6 +178,12 @@ class Condition:
     sizes: Mapping[str, float] = field(default_factory=dict)
     concat: Mapping[str, np.ndarray] = field(default_factory=dict)
     seen: tuple[Seen, ...] = ()
+    grounding: Grounding | None = None
+
+    @property
+    def is_cropped(self) -> bool:
+        """Whether the U-Net sees a part of the picture alone."""
+        return self.area is not None or self.bounds
 
 
 Conditions = tuple[Condition, ...]
@@ -212,6 +246,7 @@ IMAGE = Annotated[np.ndarray, Kind("IMAGE")]
 MASK = Annotated[np.ndarray, Kind("MASK")]
 """[B, H, W] float32 in [0, 1], 1 where to draw."""
 CONTROL_NET = Annotated[ControlNet, Kind("CONTROL_NET")]
+GLIGEN = Annotated[Gligen, Kind("GLIGEN")]
 CLIP_VISION = Annotated[ClipVision, Kind("CLIP_VISION")]
 CLIP_VISION_OUTPUT = Annotated[np.ndarray, Kind("CLIP_VISION_OUTPUT")]
 """[B, d] float32, embeddings of pictures."""

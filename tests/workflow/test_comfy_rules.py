@@ -23,12 +23,12 @@ from jaxsd.workflow.arrays import (
     side_weights,
     sides_of,
 )
-from jaxsd.workflow.dividing import areas_of
+from jaxsd.workflow.dividing import areas_of, opposed
 from jaxsd.workflow.levels import NAMED, levels_for, scheduled, sigma_at, table_of
 from jaxsd.workflow.networks import check_kind
 from jaxsd.workflow.noises import first_noise, later_noises
 from jaxsd.workflow.prompts import chunks, embeddings_in, weighted
-from jaxsd.workflow.values import Condition, Latent, Model
+from jaxsd.workflow.values import Condition, Guider, Latent, Model
 
 MODEL = Model(TINY["sd1"], {}, IN_MEMORY, "float32")
 
@@ -139,11 +139,52 @@ def test_areas_fade_and_masks_have_bounds() -> None:
     sides = sides_of((box, bounded), (Condition(text, None),), 3.0, plus_plus=False)
     areas = areas_of(sides, 2, 16, 16)
     assert areas.mask.shape == (2, 3, 16, 16, 1)
-    np.testing.assert_allclose(areas.mask[0, 1, 3, :, 0], [0] * 8 + [k / 16 for k in range(1, 9)])
+    np.testing.assert_allclose(areas.mask[0, 1, 3, :, 0], [0] * 8 + [0.25] + [0.5] * 7)
     assert areas.area[0] is None
     assert areas.area[2].like.shape == (2, 8, 8)
     assert areas.area[2].first[0].tolist() == [2, 4]
     assert areas.mask[0, 2].max() == 2
+
+
+def test_wide_areas_fade_over_eight_latents() -> None:
+    box = Condition(np.zeros((1, 3, 2), np.float32), None, area=(40, 33, 3, 0))
+    mask = areas_of(sides_of((box,), (), 1.0, plus_plus=False), 1, 43, 64).mask[0, 0, :, :, 0]
+    ramp = np.arange(1, 9) / 8
+    np.testing.assert_allclose(mask[:, 8], [0] * 3 + [*ramp] + [1] * 32)
+    np.testing.assert_allclose(mask[20], [1] * 25 + [*ramp[::-1]] + [0] * 31)
+
+
+def test_each_side_has_a_text_for_areas_of_the_other() -> None:
+    """The text is that of the smallest area around it, or that for the whole picture."""
+
+    def text(number: float, **values: object) -> Condition:
+        return Condition(np.full((1, 3, 2), number, np.float32), None, **values)
+
+    def opposite(*positive: Condition, negative: tuple[Condition, ...]) -> list[tuple]:
+        guider = Guider(MODEL, positive, negative, 3.0)
+        made = opposed(guider, 16, 16)
+        assert made.positive[: len(positive)] == positive
+        assert made.negative[: len(negative)] == negative
+        return [
+            (float(one.context[0, 0, 0]), one.area, one.strength, one.start)
+            for one in made.negative[len(negative) :]
+        ]
+
+    whole, other = text(1), text(2)
+    wide = text(3, area=(16, 12, 0, 4), strength=0.5, start=0.25)
+    inside = text(4, area=(0.5, 0.5, 0.5, 0.5))
+    assert opposite(whole, negative=(whole,)) == []
+    assert opposite(wide, negative=(other, whole)) == [(2, (16, 12, 0, 4), 0.5, 0.25)]
+    made = [(2, (16, 12, 0, 4), 0.5, 0.25), (2, (0.5,) * 4, 1.0, 0.0)]
+    assert opposite(wide, inside, negative=(other,)) == made
+    own = text(5, area=(16, 16, 0, 0))
+    assert opposite(inside, negative=(other, own)) == [(5, (0.5,) * 4, 1.0, 0.0)]
+    assert opposite(inside, negative=(other, text(6, area=(8, 8, 8, 8)))) == []
+    assert opposite(wide, negative=(inside,)) == []
+    back = opposed(Guider(MODEL, (whole,), (inside,), 3.0, middle=(other,)), 16, 16)
+    sides = (back.positive, back.middle, back.negative)
+    assert [len(one) for one in sides] == [2, 2, 1]
+    assert [float(one[-1].context.max()) for one in sides] == [1, 2, 4]
 
 
 def test_texts_that_are_everywhere_need_no_areas() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from real_files import DATA, larger
-from tiny_models import TINY, controlnet_params, pipeline_params, random_params, tree_of
+from tiny_models import TINY, controlnet_params, pipeline_params, random_params, tree_of, uniform
 
 from jaxsd.adapters.lora import initial_lora
 from jaxsd.adapters.lora_writing import write_lora_kohya
@@ -25,14 +25,19 @@ from jaxsd.convert import write_diffusers
 from jaxsd.convert.controlnet import write_controlnet
 from jaxsd.convert.diffusers.parts import PROJECTED_VISION, save_part
 from jaxsd.convert.files.safetensors_file import write_safetensors
-from jaxsd.convert.files.tensors import in_memory
-from jaxsd.convert.parameters import vision_parameters
+from jaxsd.convert.files.tensors import FlatTree, in_memory
+from jaxsd.convert.names import torch_slots
+from jaxsd.convert.parameters import (
+    fuser_parameters,
+    position_net_parameters,
+    vision_parameters,
+)
+from jaxsd.convert.slots import lay_out
 from jaxsd.workflow import Graph, Workspace, check_graph, read_graph, run_graph, table_from
 from jaxsd.workflow.to_python import python_of
 
 NOT_HERE = {
     "cog_photomaker_api": "PhotoMakerEncode, PhotoMakerLoader",
-    "gligen_textbox_example": "GLIGENLoader, GLIGENTextBoxApply",
 }
 """Files with core nodes whose networks are not here."""
 SMALLER = {
@@ -95,6 +100,15 @@ def told_of_pictures(vision: VisionConfig) -> dict[str, ModelSpec]:
     return {"unclip": with_vocabulary(unclip), "xl": with_vocabulary(TINY["sdxl"])}
 
 
+def gligen(spec: ModelSpec) -> FlatTree:
+    """GLIGEN's layers for a model."""
+    net = position_net_parameters(spec.text[0].width, spec.unet.context_dim)
+    shapes = {f"position_net/{path}": shape for path, shape in net.items()}
+    shapes |= fuser_parameters(spec.unet)
+    tree = {path: in_memory(uniform(path, shape)) for path, shape in shapes.items()}
+    return lay_out(torch_slots(shapes), shapes, tree, "it")
+
+
 def with_vocabulary(spec: ModelSpec) -> ModelSpec:
     """The model with CLIP's words."""
     text = tuple(
@@ -130,6 +144,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         for kind, array in own.items()
     }
     write_safetensors(base / "hypernet.safetensors", layers, {})
+    write_safetensors(base / "gligen.safetensors", gligen(spec), {})
     (base / "models/embeddings").mkdir(parents=True)
     file = base / "models/embeddings/any.safetensors"
     write_safetensors(file, {"emb_params": in_memory(vectors)}, {})
@@ -144,6 +159,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             "controlnet": str(base / "net"),
             "clip_vision": str(base / "vision"),
             "hypernetworks": str(base / "hypernet.safetensors"),
+            "gligen": str(base / "gligen.safetensors"),
             "sd21-unclip-h.ckpt": str(base / "unclip"),
             "SDA768.pt": str(base / "models/embeddings/any.safetensors"),
         },

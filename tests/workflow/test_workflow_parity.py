@@ -337,7 +337,7 @@ def test_areas_masks_and_ranges_of_texts(place: Workspace, twin: Twin) -> None:
     sigmas = twin.normal(4)
     half = float(np.exp(np.interp(0.5 * 999, np.arange(1000), twin.sigmas.log().numpy())))
     ramp = torch.ones(8)
-    ramp[:8] *= torch.arange(1, 9) / 8
+    ramp[0] = 0.5
 
     def run(x: torch.Tensor, sigma: float) -> torch.Tensor:
         total, count = torch.zeros_like(x), torch.full_like(x, 1e-37)
@@ -349,7 +349,8 @@ def test_areas_masks_and_ranges_of_texts(place: Workspace, twin: Twin) -> None:
         total, count = total + 0.4 * twin.x0(x, sigma, blue), count + 0.4
         if sigma >= half:
             total, count = total + twin.x0(x, sigma, red), count + 1
-        uncond = twin.x0(x, sigma, blue)
+        part[..., 8:] = twin.x0(x[..., 8:], sigma, blue)
+        uncond = (twin.x0(x, sigma, blue) + part * box) / (1 + box)
         return uncond + CFG * (total / count - uncond)
 
     noise = noise_of(SEED, (1, 4, 8, 16))

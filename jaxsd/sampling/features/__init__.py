@@ -18,6 +18,7 @@ from jaxsd.sampling.features import (
     control_mode,
     controlnet,
     freeu,
+    gligen,
     hypernet,
     ip_adapter,
     mimic,
@@ -42,6 +43,7 @@ from jaxsd.types import Array, Params
 FEATURES: dict[str, Feature] = {
     "motion": motion.FEATURE,
     "hypernet": hypernet.FEATURE,
+    "gligen": gligen.FEATURE,
     "ip_adapter": ip_adapter.FEATURE,
     "pag": pag.FEATURE,
     "seg": seg.FEATURE,

@@ -42,7 +42,7 @@ def wrap(networks: Networks, params: Params, held: Areas, unet: UNetCall) -> UNe
         rows = jax.tree.map(lambda a: a.reshape(batch, count, *a.shape[1:]), call)
         outputs = jnp.zeros_like(rows.x)
         if everywhere:
-            answer, memory = unet(_branches(rows, everywhere), step, memory)
+            answer, memory = unet(_branches(rows, everywhere), _seen(step, everywhere), memory)
             own = answer.output.reshape(batch, len(everywhere), *call.x.shape[1:])
             outputs = outputs.at[:, jnp.array(everywhere)].set(own)
         for k, area in enumerate(held.area):
@@ -51,7 +51,7 @@ def wrap(networks: Networks, params: Params, held: Areas, unet: UNetCall) -> UNe
             own = _branches(rows, [k])
             place = (0, *area.first[0], 0)
             x = jax.lax.dynamic_slice(own.x, place, (batch, *area.like.shape[1:], own.x.shape[-1]))
-            answer, memory = unet(own._replace(x=x), step, memory)
+            answer, memory = unet(own._replace(x=x), _seen(step, [k]), memory)
             whole = jax.lax.dynamic_update_slice(jnp.zeros_like(own.x), answer.output, place)
             outputs = outputs.at[:, k].set(whole)
         return Answer(outputs.reshape(call.x.shape), None), memory
@@ -62,6 +62,12 @@ def wrap(networks: Networks, params: Params, held: Areas, unet: UNetCall) -> UNe
 def _branches(rows: Call, numbers: list[int]) -> Call:
     """A call of some branches, of one whose leaves are [B, K, ...]."""
     return jax.tree.map(lambda a: a[:, jnp.array(numbers)].reshape(-1, *a.shape[2:]), rows)
+
+
+def _seen(step: Step, numbers: list[int]) -> Step:
+    """The step of some branches: features ask which texts a call sees."""
+    which = step.columns["which"][:, jnp.array(numbers)]
+    return step._replace(columns=step.columns | {"which": which})
 
 
 def combine(

@@ -20,6 +20,8 @@ def wrap(networks: Networks, params: Params, held: None, unet: UNetCall) -> UNet
         strengths = branched(strengths, len(call.x) // len(strengths))
 
         def change(path: Path, tokens: Array) -> Array:
+            if path[-2] not in ("attn1", "attn2"):  # of another feature's layers
+                return tokens
             for number, (config, trees) in enumerate(nets):
                 if (own := trees.get(str(tokens.shape[-1]))) is not None:
                     added = change_of(config, own[path[-1]], tokens)

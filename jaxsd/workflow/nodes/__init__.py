@@ -1,6 +1,7 @@
 """ComfyUI's classes of nodes as functions; importing this fills `schema.CLASSES`."""
 
 from jaxsd.workflow.nodes.conditioning import *  # noqa: F403
+from jaxsd.workflow.nodes.gligen import *  # noqa: F403
 from jaxsd.workflow.nodes.image_parts import *  # noqa: F403
 from jaxsd.workflow.nodes.images import *  # noqa: F403
 from jaxsd.workflow.nodes.latent_parts import *  # noqa: F403

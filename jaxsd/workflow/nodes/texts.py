@@ -76,11 +76,11 @@ def clip_set_last_layer(
 def _encoded(
     place: Workspace, clip: Clip, texts: list[str], sizes: Mapping[str, float] = NO_SIZES
 ) -> Conditions:
-    clip, words = _with_embeddings(place, clip, texts)
+    clip, words = with_embeddings(place, clip, texts)
     return (replace(encoded_text(clip, texts, words), sizes=sizes),)
 
 
-def _with_embeddings(place: Workspace, clip: Clip, texts: list[str]) -> tuple[Clip, dict[str, str]]:
+def with_embeddings(place: Workspace, clip: Clip, texts: list[str]) -> tuple[Clip, dict[str, str]]:
     """The text encoders with the embeddings that texts name, and their words."""
     names = dict.fromkeys(name for text in texts for name in embeddings_in(text))
     if not names:
