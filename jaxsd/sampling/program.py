@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from jaxsd.models.photomaker import PhotoMaker
 from jaxsd.models.upscalers import UpscalerNetwork
 from jaxsd.parallel import EVERYWHERE, IMAGES, IMAGES_SECOND, param_specs, per_device
 from jaxsd.sampling.call import Conditions, Networks, guided
@@ -173,6 +174,12 @@ def encode_images(networks: Networks, params: Params, images: Array) -> Array:
 def seen(networks: Networks, params: Params, images: Array) -> Array:
     """Pictures [B, s, s, 3], preprocessed as for CLIP, to embeddings [B, d]; on one device."""
     return networks.vision.apply({"params": params["vision"]}, images).embedding
+
+
+@partial(jax.jit, static_argnames="network")
+def fused(network: PhotoMaker, params: Params, tokens: Array, images: Array) -> Array:
+    """Tokens [B, d] of words, fused with pictures [B, s, s, 3]; on one device."""
+    return network.apply({"params": params}, tokens, images)
 
 
 def _encode(networks: Networks, params: Params, given: Given) -> tuple[Conditions, State]:

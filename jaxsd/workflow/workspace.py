@@ -25,6 +25,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "upscale_models": ("upscale_models",),
     "clip_vision": ("clip_vision",),
     "hypernetworks": ("hypernetworks",),
+    "photomaker": ("photomaker",),
     "diffusers": ("diffusers",),
 }
 """Kind of model -> the folders that it lies in, below ComfyUI's `models`."""

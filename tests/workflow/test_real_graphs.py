@@ -8,8 +8,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from photomaker_fakes import photomaker_tensors
 from PIL import Image
 from real_files import DATA, larger
+from safetensors.numpy import save_file
 from tiny_models import TINY, controlnet_params, pipeline_params, random_params, tree_of
 
 from jaxsd.adapters.lora import initial_lora
@@ -31,7 +33,6 @@ from jaxsd.workflow import Graph, Workspace, check_graph, read_graph, run_graph,
 from jaxsd.workflow.to_python import python_of
 
 NOT_HERE = {
-    "cog_photomaker_api": "PhotoMakerEncode, PhotoMakerLoader",
     "gligen_textbox_example": "GLIGENLoader, GLIGENTextBoxApply",
 }
 """Files with core nodes whose networks are not here."""
@@ -43,6 +44,8 @@ SMALLER = {
     "KSamplerAdvanced": {"steps": 4},
 }
 """Sizes and steps for a test."""
+OF_XL = ("cog_photomaker_api", "sdxl_revision_text_prompts")
+"""Files whose nodes are for XL alone."""
 STEPS = {"start_at_step": 2, "end_at_step": 2}
 
 
@@ -60,11 +63,14 @@ def is_core(path: Path) -> bool:
     return "+ custom" not in row
 
 
-def smaller(graph: Graph) -> Graph:
+def smaller(
+    graph: Graph, sizes: dict[str, dict[str, int]] = SMALLER, steps: dict[str, int] = STEPS
+) -> Graph:
+    """The graph with other inputs by class; a sampler that takes over does so at one of `steps`."""
     made = {}
     for name, node in graph.items():
-        values = SMALLER.get(node.kind, {})
-        halves = {key: 2 for key in STEPS if 0 < node.inputs.get(key, 0) < 10_000}
+        values = sizes.get(node.kind, {})
+        halves = {key: own for key, own in steps.items() if 0 < node.inputs.get(key, 0) < 10_000}
         made[name] = node._replace(inputs={**node.inputs, **values, **halves})
     return made
 
@@ -130,6 +136,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         for kind, array in own.items()
     }
     write_safetensors(base / "hypernet.safetensors", layers, {})
+    save_file(photomaker_tensors(), base / "photomaker.safetensors")
     (base / "models/embeddings").mkdir(parents=True)
     file = base / "models/embeddings/any.safetensors"
     write_safetensors(file, {"emb_params": in_memory(vectors)}, {})
@@ -144,6 +151,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             "controlnet": str(base / "net"),
             "clip_vision": str(base / "vision"),
             "hypernetworks": str(base / "hypernet.safetensors"),
+            "photomaker": str(base / "photomaker.safetensors"),
             "sd21-unclip-h.ckpt": str(base / "unclip"),
             "SDA768.pt": str(base / "models/embeddings/any.safetensors"),
         },
@@ -159,7 +167,7 @@ def test_core_graphs_draw(path: Path, place: Workspace, tmp_path: Path) -> None:
     if not is_core(path) or path.stem in NOT_HERE:
         pytest.skip("nodes that are not here")
     graph = smaller(read_graph(path)[0])
-    if path.stem == "sdxl_revision_text_prompts":
+    if path.stem in OF_XL:
         xl = Path(place.named["clip_vision"]).parent / "xl"
         place = replace(place, named={**place.named, "checkpoints": str(xl)})
     rng = np.random.default_rng(1)
