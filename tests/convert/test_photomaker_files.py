@@ -53,7 +53,7 @@ def test_both_layouts_are_one(tmp_path: Path) -> None:
         ({}, "vision_model.embeddings.class_embedding", "class_embedding is missing or of the"),
         ({"fuse_module.layer_norm.bias": (3,)}, "", r"layer_norm.bias \[3\] instead of \[80\]"),
         ({"x.lora_up.weight": (4, 2)}, "fuse_module", "is a LoRA, not a PhotoMaker"),
-        ({}, "fuse_module", "is a CLIP text encoder, not a PhotoMaker"),
+        ({}, "fuse_module", "is of a kind that is not known, not a PhotoMaker"),
     ],
 )
 def test_what_is_refused(

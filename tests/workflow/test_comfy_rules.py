@@ -68,7 +68,7 @@ def test_a_piece_is_left_out() -> None:
     """By its number: a blank counts at the beginning of a weight alone, an embedding always."""
     tokenizer = LetterTokenizer(replace(TINY["sd1"].text[0], max_length=20))
     text, words = "(ab:2) (cd embedding:x embedding:y ef:3)", {"x": "p", "y": "q"}
-    numbers = {1: "ab", 3: "cd", 4: "p", 5: "q", 6: "ef"}
+    numbers = {1: "ab", 2: " ", 3: "cd ", 4: "p", 5: "q", 6: "ef"}
     for number in range(8):
         ids, weights = chunks(text, tokenizer, words, number)
         rest = {at: piece for at, piece in numbers.items() if at != number}

@@ -22,7 +22,7 @@ from jaxsd.workflow.values import Clip, Condition, PhotoMaker
 RUN = Executables()
 RNG = np.random.default_rng(4)
 IMAGES = RNG.random((3, 20, 30, 3), np.float32)
-TEXT = "photo of photomaker (red:1.2)"
+TEXT = "photo of photomaker in red"
 AT = 2
 """The place of "of", behind the begin of the text and one word."""
 

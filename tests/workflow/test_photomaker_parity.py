@@ -27,6 +27,7 @@ from jaxsd.workflow.nodes import (
     photo_maker_encode,
     photo_maker_loader,
 )
+from jaxsd.workflow.values import Clip
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
@@ -101,6 +102,18 @@ def place(maker: nn.ModuleDict, tmp_path_factory: pytest.TempPathFactory) -> Wor
     return Workspace(models=[base], inputs=base, outputs=base / "out")
 
 
+@pytest.fixture(scope="module")
+def pipe(place: Workspace) -> Any:
+    """The same XL in diffusers."""
+    return diffusers.DiffusionPipeline.from_pretrained(place.models[0] / "checkpoints/xl")
+
+
+@pytest.fixture(scope="module")
+def clip(place: Workspace) -> Clip:
+    """Its text encoders here."""
+    return checkpoint_loader_simple(place, ckpt_name="xl")[1]
+
+
 def fused(maker: nn.ModuleDict, word: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
     """The word [1, d] of a picture [1, 3, s, s]."""
     tower = maker["tower"]
@@ -146,13 +159,13 @@ def test_conditions(
     at: int,
     maker: nn.ModuleDict,
     place: Workspace,
+    pipe: Any,
+    clip: Clip,
 ) -> None:
     """The picture has CLIP's size, so that no byte of it is rounded in two ways."""
     image = np.float32(PICTURE[None, :SIDE, :SIDE]) / 255
-    clip = checkpoint_loader_simple(place, ckpt_name="xl")[1]
     ours = photo_maker_loader(place, photomaker_model_name="photomaker-v1.bin")
     (made,) = photo_maker_encode(place, photomaker=ours, image=image, clip=clip, text=text)
-    pipe = diffusers.DiffusionPipeline.from_pretrained(place.models[0] / "checkpoints/xl")
     with torch.no_grad():
         context, pooled = context_of(pipe, pieces)
         plain = context.clone()
@@ -165,7 +178,7 @@ def test_conditions(
 
 
 @pytest.mark.release
-def test_the_picture(maker: nn.ModuleDict, place: Workspace) -> None:
+def test_the_picture(maker: nn.ModuleDict, place: Workspace, pipe: Any) -> None:
     Image.fromarray(PICTURE).save(place.inputs / "person.png")
     nodes = {
         "4": {"ckpt_name": "xl"},
@@ -181,7 +194,6 @@ def test_the_picture(maker: nn.ModuleDict, place: Workspace) -> None:
         "7": {"text": "blurry"},
     }
     images = run_graph(graph_of(changed(GRAPH, nodes), "test"), place)["9"]
-    pipe = diffusers.DiffusionPipeline.from_pretrained(place.models[0] / "checkpoints/xl")
     twin = Twin(pipe)
     with torch.no_grad():
         context, pooled = context_of(pipe, [("a man photomaker in oil", 1.0)])
