@@ -30,6 +30,7 @@ SIZES = {
     "ImageScale": {"width": 128, "height": 128},
     "KSampler": {"steps": 12},
     "KSamplerAdvanced": {"steps": 12},
+    "SDTurboScheduler": {"steps": 4},
 }
 HALVES = {"start_at_step": 6, "end_at_step": 6}
 OTHER = {
@@ -83,10 +84,14 @@ def picture(path: Path) -> None:
     image.save(path)
 
 
-@pytest.mark.parametrize("path", files() if "JAXSD_TESTDATA" in os.environ else [], ids=str)
+def core() -> list[Path]:
+    """The files without custom nodes, where they are at hand."""
+    found = files() if "JAXSD_TESTDATA" in os.environ else []
+    return [path for path in found if is_core(path) and path.stem not in NOT_HERE]
+
+
+@pytest.mark.parametrize("path", core(), ids=lambda path: path.stem)
 def test_core_graphs(path: Path, place: Workspace, tmp_path: Path) -> None:
-    if not is_core(path) or path.stem in NOT_HERE:
-        pytest.skip("nodes that are not here")
     graph = smaller(read_graph(path)[0], SIZES, HALVES)
     picture(place.inputs / "picture.png")
     images = {
@@ -101,6 +106,6 @@ def test_core_graphs(path: Path, place: Workspace, tmp_path: Path) -> None:
         return
     for made in run_graph(graph, own).values():
         assert np.isfinite(made).all()
-        # A trained model draws white around an emoji, and colours in it.
-        assert made.std() > 0.1
+        # White around an emoji, and colours in it; pale after few steps without guidance.
+        assert made.std() > 0.05
     assert own.written
