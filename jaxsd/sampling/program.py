@@ -170,16 +170,16 @@ def encode_images(networks: Networks, params: Params, images: Array) -> Array:
     return per_device(networks.mesh, partial(mean_of, networks), in_specs, IMAGES)(params, images)
 
 
-@partial(jax.jit, static_argnames="networks")
-def seen(networks: Networks, params: Params, images: Array) -> Array:
-    """Pictures [B, s, s, 3], preprocessed as for CLIP, to embeddings [B, d]; on one device."""
-    return networks.vision.apply({"params": params["vision"]}, images).embedding
-
-
 @partial(jax.jit, static_argnames="network")
 def fused(network: PhotoMaker, params: Params, tokens: Array, images: Array) -> Array:
     """Tokens [B, d] of words, fused with pictures [B, s, s, 3]; on one device."""
     return network.apply({"params": params}, tokens, images)
+
+
+@partial(jax.jit, static_argnames="networks")
+def seen(networks: Networks, params: Params, images: Array) -> Array:
+    """Pictures [B, s, s, 3], preprocessed as for CLIP, to embeddings [B, d]; on one device."""
+    return networks.vision.apply({"params": params["vision"]}, images).embedding
 
 
 def _encode(networks: Networks, params: Params, given: Given) -> tuple[Conditions, State]:

@@ -24,8 +24,8 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "controlnet": ("controlnet", "t2i_adapter"),
     "upscale_models": ("upscale_models",),
     "clip_vision": ("clip_vision",),
-    "hypernetworks": ("hypernetworks",),
     "photomaker": ("photomaker",),
+    "hypernetworks": ("hypernetworks",),
     "diffusers": ("diffusers",),
 }
 """Kind of model -> the folders that it lies in, below ComfyUI's `models`."""

@@ -11,7 +11,6 @@ import pytest
 from photomaker_fakes import photomaker_tensors
 from PIL import Image
 from real_files import DATA, larger
-from safetensors.numpy import save_file
 from tiny_models import TINY, controlnet_params, pipeline_params, random_params, tree_of
 
 from jaxsd.adapters.lora import initial_lora
@@ -126,6 +125,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     vision = VisionConfig(16, 1, 2, 16, "gelu", image_size=8, patch_size=4, projection_dim=24)
     tower = random_params(tree_of(vision_parameters(vision)))
     save_part(base / "vision", PROJECTED_VISION, vision, tower, overwrite=False)
+    people = {name: in_memory(one) for name, one in photomaker_tensors().items()}
+    write_safetensors(base / "photomaker.safetensors", people, {})
     for name, own in told_of_pictures(vision).items():
         write_diffusers(base / name, own, pipeline_params(own))
     side = spec.unet.context_dim
@@ -136,7 +137,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         for kind, array in own.items()
     }
     write_safetensors(base / "hypernet.safetensors", layers, {})
-    save_file(photomaker_tensors(), base / "photomaker.safetensors")
     (base / "models/embeddings").mkdir(parents=True)
     file = base / "models/embeddings/any.safetensors"
     write_safetensors(file, {"emb_params": in_memory(vectors)}, {})
@@ -150,8 +150,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             "upscale_models": str(DATA / "esrgan_slim_x4.safetensors"),
             "controlnet": str(base / "net"),
             "clip_vision": str(base / "vision"),
-            "hypernetworks": str(base / "hypernet.safetensors"),
             "photomaker": str(base / "photomaker.safetensors"),
+            "hypernetworks": str(base / "hypernet.safetensors"),
             "sd21-unclip-h.ckpt": str(base / "unclip"),
             "SDA768.pt": str(base / "models/embeddings/any.safetensors"),
         },

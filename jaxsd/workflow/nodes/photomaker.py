@@ -11,8 +11,8 @@ import numpy as np
 from jaxsd.convert.photomaker import open_photomaker
 from jaxsd.models.photomaker import PhotoMaker as PhotoMakerNetwork
 from jaxsd.sampling.program import fused
-from jaxsd.workflow.networks import loaded
-from jaxsd.workflow.nodes.texts import encoded_prompt
+from jaxsd.workflow.networks import encoded_text, loaded
+from jaxsd.workflow.nodes.texts import with_embeddings
 from jaxsd.workflow.schema import InFolder, node
 from jaxsd.workflow.sights import clip_seen
 from jaxsd.workflow.values import CLIP, IMAGE, PHOTOMAKER, Conditions, PhotoMaker
@@ -50,10 +50,10 @@ def photo_maker_encode(
     Raises:
       ValueError: text encoders of another width, or a text of more than one chunk.
     """
-    own, needed = sum(one.width for one in clip.spec.text), photomaker.config.projection_dim
-    if own != needed:
+    width, needed = sum(one.width for one in clip.spec.text), photomaker.config.projection_dim
+    if width != needed:
         raise ValueError(
-            f"the PhotoMaker changes tokens of {needed} numbers, and the text encoders give {own}; "
+            f"the PhotoMaker changes tokens of {needed} numbers, and the text encoders give {width}; "
             "take the model that it was trained with: XL"
         )
     words = text.split(" ")
@@ -64,7 +64,9 @@ def photo_maker_encode(
             "picture is not used",
             stacklevel=2,
         )
-    (made,) = encoded_prompt(place, clip, [text] * len(clip.tokenizers), without=number)
+    texts = [text] * len(clip.tokenizers)
+    own, names = with_embeddings(place, clip, texts)
+    made = encoded_text(own, texts, names, number)
     context, at = np.array(made.context), number - 1
     longest = clip.spec.text[0].max_length
     if number and context.shape[1] > longest:

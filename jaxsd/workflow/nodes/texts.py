@@ -19,7 +19,7 @@ NO_SIZES: Mapping[str, float] = MappingProxyType({})
 @node("CLIPTextEncode", "CONDITIONING")
 def clip_text_encode(place: Workspace, *, text: str, clip: CLIP) -> Conditions:
     """A prompt, with ComfyUI's weights and `embedding:NAME`."""
-    return encoded_prompt(place, clip, [text] * len(clip.tokenizers))
+    return _encoded(place, clip, [text] * len(clip.tokenizers))
 
 
 @node("CLIPTextEncodeSDXL", "CONDITIONING")
@@ -46,7 +46,7 @@ def clip_text_encode_sdxl(
         "target_width": target_width,
         "target_height": target_height,
     }
-    return encoded_prompt(place, clip, texts, sizes)
+    return _encoded(place, clip, texts, sizes)
 
 
 @node("CLIPTextEncodeSDXLRefiner", "CONDITIONING")
@@ -61,7 +61,7 @@ def clip_text_encode_sdxl_refiner(
 ) -> Conditions:
     """A prompt for XL's refiner, with an aesthetic score."""
     sizes = {"aesthetic_score": ascore, "width": width, "height": height}
-    return encoded_prompt(place, clip, [text] * len(clip.tokenizers), sizes)
+    return _encoded(place, clip, [text] * len(clip.tokenizers), sizes)
 
 
 @node("CLIPSetLastLayer", "CLIP")
@@ -73,19 +73,14 @@ def clip_set_last_layer(
     return replace(clip, layer=stop_at_clip_layer)
 
 
-def encoded_prompt(
-    place: Workspace,
-    clip: Clip,
-    texts: list[str],
-    sizes: Mapping[str, float] = NO_SIZES,
-    without: int = 0,
+def _encoded(
+    place: Workspace, clip: Clip, texts: list[str], sizes: Mapping[str, float] = NO_SIZES
 ) -> Conditions:
-    """The condition of a prompt, given for each text encoder; `without` as in `prompts.chunks`."""
-    clip, words = _with_embeddings(place, clip, texts)
-    return (replace(encoded_text(clip, texts, words, without), sizes=sizes),)
+    clip, words = with_embeddings(place, clip, texts)
+    return (replace(encoded_text(clip, texts, words), sizes=sizes),)
 
 
-def _with_embeddings(place: Workspace, clip: Clip, texts: list[str]) -> tuple[Clip, dict[str, str]]:
+def with_embeddings(place: Workspace, clip: Clip, texts: list[str]) -> tuple[Clip, dict[str, str]]:
     """The text encoders with the embeddings that texts name, and their words."""
     names = dict.fromkeys(name for text in texts for name in embeddings_in(text))
     if not names:
