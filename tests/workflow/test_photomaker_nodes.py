@@ -108,7 +108,7 @@ def test_what_does_not_fit(
     ):
         encoded(place, maker, small, IMAGES)
     two = Condition(np.zeros((1, 154, 80), np.float32), None)
-    monkeypatch.setattr(photomaker, "encoded_text", lambda *_: two)
+    monkeypatch.setattr(photomaker, "encoded_text", lambda *_, **__: two)
     with pytest.raises(ValueError, match="its text has more than 75 tokens; shorten it"):
         encoded(place, maker, clip, IMAGES)
     assert maker.config == tower()

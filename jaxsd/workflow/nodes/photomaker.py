@@ -15,11 +15,11 @@ from jaxsd.workflow.networks import encoded_text, loaded
 from jaxsd.workflow.nodes.texts import with_embeddings
 from jaxsd.workflow.schema import InFolder, node
 from jaxsd.workflow.sights import clip_seen
-from jaxsd.workflow.values import CLIP, IMAGE, PHOTOMAKER, Conditions, PhotoMaker
+from jaxsd.workflow.values import CLIP, IMAGE, PHOTOMAKER, Clip, Conditions, PhotoMaker
 from jaxsd.workflow.workspace import Workspace
 
 TRIGGER = "photomaker"
-"""The token at the place of the word before it is the person's."""
+"""Stands behind the word that becomes the person."""
 
 
 @node("PhotoMakerLoader", "PHOTOMAKER")
@@ -43,39 +43,41 @@ def photo_maker_encode(
 ) -> Conditions:
     """A prompt for XL, in which the word before "photomaker" is the person in the first picture.
 
-    As ComfyUI 0.33 does it: words are counted by single spaces, and each is taken for one token.
-    What is left out of the text is the piece of the word's number. That was "photomaker" while
-    pieces were words; now they are what stands between changes of weight, and the word stays.
+    Words are counted by single spaces, and each is taken for one token, as in ComfyUI 0.33. It
+    also leaves out the piece of the text whose number is that of "photomaker". In its first
+    versions a piece was a word, so that this was "photomaker" itself. Today pieces end where the
+    weight changes, so that mostly none has this number, and "photomaker" stays in the text.
 
     Raises:
       ValueError: text encoders of another width, or a text of more than one chunk.
     """
+    _check_width(photomaker, clip)
+    words = text.split(" ")
+    number = words.index(TRIGGER) + 1 if TRIGGER in words else 0
+    texts = [text] * len(clip.tokenizers)
+    own, names = with_embeddings(place, clip, texts)
+    made = encoded_text(own, texts, names, without=number)
+    if not number:
+        line = f'its text has no word "{TRIGGER}" between spaces, so that its picture is not used'
+        warnings.warn(f"PhotoMakerEncode: {line}", stacklevel=2)
+        return (made,)
+    context, at, longest = np.array(made.context), number - 1, clip.spec.text[0].max_length
+    if context.shape[1] > longest:
+        line = f"PhotoMakerEncode: its text has more than {longest - 2} tokens; shorten it"
+        raise ValueError(line)
+    if at < longest:
+        context[:, at] = _fused(photomaker, context[:, at], image)
+    return (replace(made, context=context),)
+
+
+def _check_width(photomaker: PhotoMaker, clip: Clip) -> None:
+    """Raises ValueError for text encoders of a model that the PhotoMaker is not for."""
     width, needed = sum(one.width for one in clip.spec.text), photomaker.config.projection_dim
     if width != needed:
         raise ValueError(
-            f"the PhotoMaker changes tokens of {needed} numbers, and the text encoders give {width}; "
-            "take the model that it was trained with: XL"
+            f"the PhotoMaker changes tokens of {needed} numbers, and the text encoders give "
+            f"{width}; take the model that it was trained with: XL"
         )
-    words = text.split(" ")
-    number = words.index(TRIGGER) + 1 if TRIGGER in words else 0
-    if not number:
-        warnings.warn(
-            f'PhotoMakerEncode: its text has no word "{TRIGGER}" between spaces, and so its '
-            "picture is not used",
-            stacklevel=2,
-        )
-    texts = [text] * len(clip.tokenizers)
-    own, names = with_embeddings(place, clip, texts)
-    made = encoded_text(own, texts, names, number)
-    context, at = np.array(made.context), number - 1
-    longest = clip.spec.text[0].max_length
-    if number and context.shape[1] > longest:
-        raise ValueError(
-            f"PhotoMakerEncode: its text has more than {longest - 2} tokens; shorten it"
-        )
-    if 0 <= at < context.shape[1]:
-        context[:, at] = _fused(photomaker, context[:, at], image)
-    return (replace(made, context=context),)
 
 
 def _fused(photomaker: PhotoMaker, tokens: np.ndarray, image: np.ndarray) -> np.ndarray:
