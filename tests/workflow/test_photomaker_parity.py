@@ -1,6 +1,7 @@
 """PhotoMaker in a graph, against transformers' networks and the fusion in torch."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from jaxsd.convert import write_diffusers
+from jaxsd.models.photomaker import PhotoMaker
 from jaxsd.parity.modules import relative_error
 from jaxsd.parity.pipelines import psnr
+from jaxsd.sampling import program
 from jaxsd.workflow import Workspace, graph_of, run_graph
 from jaxsd.workflow.nodes import (
     checkpoint_loader_simple,
@@ -58,35 +61,46 @@ class Fusing(nn.Module):
         return self.layer_norm(x + mlp(self.mlp2, x))
 
 
-@pytest.fixture(scope="module")
-def maker() -> nn.ModuleDict:
+def random_maker(widths: tuple[int, int], std: float, **numbers: Any) -> nn.ModuleDict:
     """What sees and what fuses, of weights that are nowhere at their defaults."""
     torch.manual_seed(3)
-    config = CLIPVisionConfig(
+    config = CLIPVisionConfig(projection_dim=widths[0], hidden_act="quick_gelu", **numbers)
+    made = nn.ModuleDict(
+        {
+            "tower": CLIPVisionModelWithProjection(config),
+            "visual_projection_2": nn.Linear(config.hidden_size, widths[1], bias=False),
+            "fuse_module": Fusing(sum(widths)),
+        }
+    )
+    for one in made.parameters():
+        nn.init.normal_(one, std=std)
+    return made.eval().requires_grad_(False)
+
+
+def write(maker: nn.ModuleDict, path: Path) -> None:
+    """A file as the authors' with a LoRA in it."""
+    state = {name.removeprefix("tower."): own for name, own in maker.state_dict().items()}
+    lora = {"unet.mid_block.to_q_lora.down.weight": torch.ones(2, 2)}
+    torch.save({"id_encoder": state, "lora_weights": lora}, path)
+
+
+@pytest.fixture(scope="module")
+def maker() -> nn.ModuleDict:
+    return random_maker(
+        WIDTHS,
+        std=0.15,
         hidden_size=64,
         intermediate_size=48,
         num_hidden_layers=2,
         num_attention_heads=1,
         image_size=SIDE,
         patch_size=8,
-        projection_dim=WIDTHS[0],
-        hidden_act="quick_gelu",
     )
-    made = nn.ModuleDict(
-        {
-            "tower": CLIPVisionModelWithProjection(config),
-            "visual_projection_2": nn.Linear(64, WIDTHS[1], bias=False),
-            "fuse_module": Fusing(sum(WIDTHS)),
-        }
-    )
-    for one in made.parameters():
-        nn.init.normal_(one, std=0.15)
-    return made.eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
 def place(maker: nn.ModuleDict, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """ComfyUI's folders with a tiny XL, and a file as the authors' with such a table beside it."""
+    """ComfyUI's folders with a tiny XL and a tiny PhotoMaker."""
     base = tmp_path_factory.mktemp("photomaker")
     text = tuple(
         replace(one, vocab_size=49408, pad_token=one.pad_token and 49407)
@@ -94,11 +108,8 @@ def place(maker: nn.ModuleDict, tmp_path_factory: pytest.TempPathFactory) -> Wor
     )
     spec = replace(SPECS["sdxl"], text=text)
     write_diffusers(base / "checkpoints/xl", spec, pipeline_params(spec))
-    state = {name.removeprefix("tower."): own for name, own in maker.state_dict().items()}
-    lora = {"unet.mid_block.to_q_lora.down.weight": torch.ones(2, 2)}
     (base / "photomaker").mkdir()
-    file = base / "photomaker/photomaker-v1.bin"
-    torch.save({"id_encoder": state, "lora_weights": lora}, file)
+    write(maker, base / "photomaker/photomaker-v1.bin")
     return Workspace(models=[base], inputs=base, outputs=base / "out")
 
 
@@ -172,9 +183,31 @@ def test_conditions(
         context[:, at] = fused(
             maker, context[:, at], prepared(torch.tensor(image), SIDE, crop=True)
         )
-    assert relative_error(made.context, context.numpy()) < 1e-5
+    figure = relative_error(made.context, context.numpy())
+    print(f"{figure:.1e}")
+    assert figure < 1e-5
     assert relative_error(made.pooled, pooled.numpy()) < 1e-5
     assert (made.context[0, at] - plain[0, at].numpy()).std() > 0.1
+
+
+@pytest.mark.release
+def test_at_full_size(tmp_path: Path) -> None:
+    """A ViT-L/14 for the contexts of XL."""
+    numbers = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24}
+    numbers |= {"num_attention_heads": 16, "image_size": 224, "patch_size": 14}
+    maker = random_maker((768, 1280), std=0.03, **numbers)
+    write(maker, tmp_path / "photomaker-v1.bin")
+    place = Workspace(named={"photomaker": str(tmp_path / "photomaker-v1.bin")})
+    ours = photo_maker_loader(place, photomaker_model_name="any")
+    rng = np.random.default_rng(2)
+    pixels = rng.normal(size=(2, 224, 224, 3)).astype(np.float32)
+    words = rng.normal(size=(2, 2048)).astype(np.float32)
+    network = {"network": PhotoMaker(ours.config)}
+    made = ours.run(program.fused, network, params=ours.params, tokens=words, images=pixels)
+    want = fused(maker, torch.tensor(words), torch.tensor(pixels).movedim(-1, 1))
+    figure = relative_error(made, want.numpy())
+    print(f"{figure:.1e}")
+    assert figure < 1e-5
 
 
 @pytest.mark.release
