@@ -95,22 +95,33 @@ def _config_of(tensors: FlatTree, place: Path) -> VisionConfig:
     Raises:
       ValueError: it is none of those that are known.
     """
-    shapes = FileShapes(tensors, _PREFIX)
-    width = shapes.size("embeddings.patch_embedding.weight", 0)
+    width = FileShapes(tensors, _PREFIX).size("embeddings.patch_embedding.weight", 0)
     if width not in _TOWERS:
         known = ", ".join(map(str, _TOWERS))
         raise ValueError(
             f"{place} is a vision tower of width {width}, and its shapes do not tell its heads; "
             f"known are {known}; put its config.json beside it"
         )
+    return vision_of_shapes(tensors, *_TOWERS[width])
+
+
+def vision_of_shapes(
+    tensors: FlatTree, heads: int, activation: Literal["quick_gelu", "gelu"]
+) -> VisionConfig:
+    """The numbers of a tower in transformers' names, with those that its shapes do not tell.
+
+    Raises:
+      ValueError: a tensor is missing, or there is no such tower.
+    """
+    shapes = FileShapes(tensors, _PREFIX)
     patch = shapes.size("embeddings.patch_embedding.weight", 2)
     places = shapes.size("embeddings.position_embedding.weight", 0)
     return VisionConfig(
-        width=width,
+        width=shapes.size("embeddings.patch_embedding.weight", 0),
         layers=shapes.count("encoder.layers."),
-        heads=_TOWERS[width].heads,
+        heads=heads,
         mlp_width=shapes.size("encoder.layers.0.mlp.fc1.weight", 0),
-        activation=_TOWERS[width].activation,
+        activation=activation,
         image_size=round((places - 1) ** 0.5) * patch,
         patch_size=patch,
         projection_dim=FileShapes(tensors, "").size("visual_projection.weight", 0),

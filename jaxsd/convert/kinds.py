@@ -6,6 +6,7 @@ from jaxsd.convert.files.tensors import FlatTree
 
 _SIGNS = (
     (r"^(ip_adapter|image_proj)\.", "an IP-Adapter"),  # that of faces has LoRAs inside
+    (r"(^|\.)fuse_module\.mlp1\.", "a PhotoMaker"),  # with a LoRA beside it
     (r"(lora_(up|down|A|B)|lora\.(up|down)|hada_w|lokr_w|:\d+:(up|down)$)", "a LoRA"),
     (r"^(emb_params$|string_to_param\.|clip_[lg]$|<[^>]*>$)", "a textual-inversion embedding"),
     (r"^lora_controlnet$", "a Control-LoRA"),

@@ -322,6 +322,17 @@ def vision_parameters(config: VisionConfig) -> Shapes:
     }
 
 
+def photomaker_parameters(config: VisionConfig) -> Shapes:
+    """Path -> shape of a PhotoMaker with such a tower."""
+    shapes = {f"vision/{path}": shape for path, shape in vision_parameters(config).items()}
+    fuse, width = "fuse_module", config.projection_dim
+    for name, inputs in (("mlp1", 2 * width), ("mlp2", width)):
+        shapes |= _norm(f"{fuse}/{name}/layernorm", inputs)
+        shapes |= _dense(f"{fuse}/{name}/fc1", inputs, width)
+        shapes |= _dense(f"{fuse}/{name}/fc2", width, width)
+    return shapes | _norm(f"{fuse}/layer_norm", width)
+
+
 def normalizer_parameters(width: int) -> Shapes:
     """Path -> shape of the statistics of a CLIP's embeddings."""
     return dict.fromkeys(("mean", "std"), (1, width))

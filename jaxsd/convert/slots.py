@@ -102,7 +102,8 @@ def _third_of(tensor: LazyTensor, third: int) -> LazyTensor:
     return tensor.transformed(shape, lambda array: array[third * size : (third + 1) * size].copy())
 
 
-def _stacked(tensors: Sequence[LazyTensor]) -> LazyTensor:
+def stacked(tensors: Sequence[LazyTensor]) -> LazyTensor:
+    """Tensors of one width behind each other, along their first axis."""
     shape = (sum(tensor.shape[0] for tensor in tensors), *tensors[0].shape[1:])
     return LazyTensor(
         shape,
@@ -218,6 +219,6 @@ def lay_out(slots: Sequence[Slot], shapes: Shapes, tree: FlatTree, where: str) -
         )
         groups.setdefault(slot.name, []).append(tensor)
     return {
-        name: tensors[0] if len(tensors) == 1 else _stacked(tensors)
+        name: tensors[0] if len(tensors) == 1 else stacked(tensors)
         for name, tensors in groups.items()
     }

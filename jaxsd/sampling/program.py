@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from jaxsd.models.photomaker import PhotoMaker
 from jaxsd.models.upscalers import UpscalerNetwork
 from jaxsd.parallel import EVERYWHERE, IMAGES, IMAGES_SECOND, param_specs, per_device
 from jaxsd.sampling.call import Conditions, Networks, guided
@@ -167,6 +168,12 @@ def encode_images(networks: Networks, params: Params, images: Array) -> Array:
     """Images [B, H, W, 3] in [-1, 1] to scaled latents, the mean of the posterior."""
     in_specs = (param_specs(params, networks.mesh), IMAGES)
     return per_device(networks.mesh, partial(mean_of, networks), in_specs, IMAGES)(params, images)
+
+
+@partial(jax.jit, static_argnames="network")
+def fused(network: PhotoMaker, params: Params, tokens: Array, images: Array) -> Array:
+    """Tokens [B, d] of words, fused with pictures [B, s, s, 3]; on one device."""
+    return network.apply({"params": params}, tokens, images)
 
 
 @partial(jax.jit, static_argnames="networks")

@@ -122,16 +122,21 @@ def loaded(tensors: FlatTree, dtype: str, part: str) -> Params:
     )
 
 
-def encoded_text(clip: Clip, texts: Sequence[str], words: dict[str, str]) -> Condition:
+def encoded_text(
+    clip: Clip, texts: Sequence[str], words: dict[str, str], without: int = 0
+) -> Condition:
     """The condition of a prompt.
 
     Args:
       clip: has the embeddings that the prompt names.
       texts: the prompt for each text encoder.
       words: name of an embedding -> its word.
+      without: as in `chunks`.
     """
     ids, weights = [], []
-    each = [chunks(text, own, words) for text, own in zip(texts, clip.tokenizers, strict=True)]
+    each = [
+        chunks(text, own, words, without) for text, own in zip(texts, clip.tokenizers, strict=True)
+    ]
     count = max(len(own) for own, _ in each)
     for (own, weight), tokenizer in zip(each, clip.tokenizers, strict=True):
         empty = np.repeat(tokenizer.framed([[]]), count, axis=0)

@@ -72,7 +72,7 @@ def embeddings_in(text: str) -> list[str]:
 
 
 def chunks(
-    text: str, tokenizer: Tokenizer, words: Mapping[str, str]
+    text: str, tokenizer: Tokenizer, words: Mapping[str, str], without: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ids [P, L] int32 and weights [P, L] float32 of a prompt.
 
@@ -80,22 +80,28 @@ def chunks(
       text: see above.
       tokenizer: of a text encoder, which has the words of embeddings.
       words: name of an embedding in prompts -> its word.
+      without: number of a piece, from 1, that is left out; 0 for none. Pieces are embeddings, and
+        what stands between them and changes of weight.
 
     Raises:
       ValueError: more chunks than a call can have.
     """
     room = tokenizer.max_length - 2
     found: list[list[tuple[int, float]]] = [[]]
-    for piece, weight in weighted(text):
-        for ids in _pieces(piece, tokenizer, words):
-            is_cut = len(ids) >= CUT_FROM
-            while ids:
-                free = room - len(found[-1])
-                taken = free if is_cut or free in (room, len(ids)) or free > len(ids) else 0
-                found[-1] += [(one, weight) for one in ids[:taken]]
-                ids = ids[taken:]
-                if ids:
-                    found.append([])
+    pieces = [
+        (ids, weight)
+        for piece, weight in weighted(text)
+        for ids in _pieces(piece, tokenizer, words)
+    ]
+    for number, (ids, weight) in enumerate(pieces, start=1):
+        is_cut = len(ids) >= CUT_FROM
+        while ids and number != without:
+            free = room - len(found[-1])
+            taken = free if is_cut or free in (room, len(ids)) or free > len(ids) else 0
+            found[-1] += [(one, weight) for one in ids[:taken]]
+            ids = ids[taken:]
+            if ids:
+                found.append([])
     if len(found) > MOST_CHUNKS:
         raise ValueError(f"a prompt has {len(found)} chunks; at most {MOST_CHUNKS} are possible")
     ids = tokenizer.framed([[one for one, _ in own] for own in found])
@@ -105,15 +111,19 @@ def chunks(
     return ids, weights
 
 
-def _pieces(piece: str, tokenizer: Tokenizer, words: Mapping[str, str]) -> Iterator[list[int]]:
-    """The ids of what stands between embeddings, and of each of those."""
-    end = 0
+def _pieces(piece: str, tokenizer: Tokenizer, words: Mapping[str, str]) -> list[list[int]]:
+    """The ids of what stands between embeddings, and of each of those.
+
+    A blank is a piece at the beginning alone: ComfyUI numbers them so.
+    """
+    texts, end = [], 0
     for match in EMBEDDING.finditer(piece):
         word = words.get(match[1].rstrip(","))
         if word is None:
             continue
         rest = len(match[1]) - len(match[1].rstrip(","))
-        before = piece[end : match.start()]
+        texts += [piece[end : match.start()], word]
         end = match.end() - rest
-        yield from (own for own in tokenizer.encode([before, word]))
-    yield from tokenizer.encode([piece[end:]])
+    texts.append(piece[end:])
+    first, *others = texts
+    return tokenizer.encode([one for one in (first, *map(str.strip, others)) if one])

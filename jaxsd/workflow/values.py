@@ -76,6 +76,16 @@ class ClipVision:
 
 
 @dataclass(frozen=True, eq=False)
+class PhotoMaker:
+    """A CLIP's vision tower, with layers that fuse what it sees with the token of a word."""
+
+    config: VisionConfig
+    params: Params
+    run: Executables
+    dtype: str
+
+
+@dataclass(frozen=True, eq=False)
 class Seen:
     """What a CLIP sees in pictures.
 
@@ -250,6 +260,7 @@ GLIGEN = Annotated[Gligen, Kind("GLIGEN")]
 CLIP_VISION = Annotated[ClipVision, Kind("CLIP_VISION")]
 CLIP_VISION_OUTPUT = Annotated[np.ndarray, Kind("CLIP_VISION_OUTPUT")]
 """[B, d] float32, embeddings of pictures."""
+PHOTOMAKER = Annotated[PhotoMaker, Kind("PHOTOMAKER")]
 UPSCALE_MODEL = Annotated[Any, Kind("UPSCALE_MODEL")]
 SAMPLER = Annotated[Sampler, Kind("SAMPLER")]
 SIGMAS = Annotated[np.ndarray, Kind("SIGMAS")]

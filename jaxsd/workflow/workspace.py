@@ -24,6 +24,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "controlnet": ("controlnet", "t2i_adapter"),
     "upscale_models": ("upscale_models",),
     "clip_vision": ("clip_vision",),
+    "photomaker": ("photomaker",),
     "hypernetworks": ("hypernetworks",),
     "gligen": ("gligen",),
     "diffusers": ("diffusers",),

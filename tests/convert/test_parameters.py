@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from photomaker_fakes import tower
 from tiny_models import CONTROLNETS, TINY, VAE_TINY, X4_UNET, controlnet_inputs, unet_inputs
 
 from jaxsd import families
@@ -14,12 +15,14 @@ from jaxsd.convert.parameters import (
     Shapes,
     controlnet_parameters,
     parameters,
+    photomaker_parameters,
     text_parameters,
     tiny_vae_parameters,
     unet_parameters,
     vae_parameters,
 )
 from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
+from jaxsd.models.photomaker import PhotoMaker
 from jaxsd.models.tiny_vae import TinyVAE
 
 TOTALS = {
@@ -84,6 +87,13 @@ def test_controlnets(family: str) -> None:
 @pytest.mark.parametrize("config", [TinyVAEConfig(channels=8), TinyVAEConfig()])
 def test_tiny_autoencoders(config: TinyVAEConfig) -> None:
     assert tiny_vae_parameters(config) == of_vae(TinyVAE(config), config)
+
+
+def test_a_photomaker() -> None:
+    config = tower()
+    pictures = jnp.zeros((1, config.image_size, config.image_size, 3))
+    tokens = jnp.zeros((1, config.projection_dim))
+    assert photomaker_parameters(config) == of_network(PhotoMaker(config), tokens, pictures)
 
 
 @pytest.mark.release

@@ -64,6 +64,19 @@ def test_short_pieces_are_not_cut() -> None:
     np.testing.assert_array_equal(found, plain)
 
 
+def test_a_piece_is_left_out() -> None:
+    """By its number: a blank counts at the beginning of a weight alone, an embedding always."""
+    tokenizer = LetterTokenizer(replace(TINY["sd1"].text[0], max_length=20))
+    text, words = "(ab:2) (cd embedding:x embedding:y ef:3)", {"x": "p", "y": "q"}
+    numbers = {1: "ab", 2: " ", 3: "cd ", 4: "p", 5: "q", 6: "ef"}
+    for number in range(8):
+        ids, weights = chunks(text, tokenizer, words, number)
+        rest = {at: piece for at, piece in numbers.items() if at != number}
+        want, _ = chunks("".join(rest.values()), tokenizer, {})
+        np.testing.assert_array_equal(ids, want)
+        assert (weights == 2).sum() == len(rest.get(1, ""))
+
+
 def test_noise_of_a_batch() -> None:
     shape = (3, 5, 6, 4)
     whole = GENERATORS["torch"](9).normal(3 * 4 * 30).reshape(3, 4, 5, 6)

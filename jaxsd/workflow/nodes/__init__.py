@@ -10,6 +10,7 @@ from jaxsd.workflow.nodes.lists import *  # noqa: F403
 from jaxsd.workflow.nodes.loaders import *  # noqa: F403
 from jaxsd.workflow.nodes.masks import *  # noqa: F403
 from jaxsd.workflow.nodes.models import *  # noqa: F403
+from jaxsd.workflow.nodes.photomaker import *  # noqa: F403
 from jaxsd.workflow.nodes.primitives import *  # noqa: F403
 from jaxsd.workflow.nodes.sampler_kinds import *  # noqa: F403
 from jaxsd.workflow.nodes.samplers import *  # noqa: F403
