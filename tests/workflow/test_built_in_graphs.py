@@ -11,7 +11,7 @@ from photomaker_fakes import photomaker_tensors
 from PIL import Image, ImageDraw
 from real_files import DATA
 from safetensors.numpy import save_file
-from test_real_graphs import files, is_core, smaller
+from test_real_graphs import files, gligen, is_core, smaller
 from tiny_models import random_params, tree_of
 
 import jaxsd
@@ -19,6 +19,7 @@ from jaxsd.adapters.lora import initial_lora
 from jaxsd.adapters.lora_writing import write_lora_kohya
 from jaxsd.config import VisionConfig
 from jaxsd.convert.diffusers.parts import PROJECTED_VISION, save_part
+from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.parameters import vision_parameters
 from jaxsd.workflow import Workspace, read_graph, run_graph
 
@@ -57,6 +58,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     save_file({name: np.float32(one) for name, one in hypernet.items()}, base / "net.safetensors")
     vectors = np.asarray(pipe.params["text"][0]["embeddings"]["token_embedding"]["embedding"][:2])
     save_file({"emb_params": np.float32(vectors)}, base / "words.safetensors")
+    write_safetensors(base / "gligen.safetensors", gligen(pipe.spec), {})
     return Workspace(
         named={
             "checkpoints": "emoji",
@@ -67,6 +69,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             "upscale_models": str(DATA / "esrgan_slim_x4.safetensors"),
             "clip_vision": str(base / "vision"),
             "hypernetworks": str(base / "net.safetensors"),
+            "gligen": str(base / "gligen.safetensors"),
             "photomaker": str(base / "photomaker.safetensors"),
             "SDA768.pt": str(base / "words.safetensors"),
         },
