@@ -49,7 +49,8 @@ def open_gligen(path: Path, unet: UNetConfig, family: str) -> FlatTree:
         width = shapes.size("linears.4.weight", 0)
         if width != unet.context_dim:
             raise ValueError(
-                f"it is for texts {width} wide, and those of {family} are {unet.context_dim} wide"
+                f"they are for texts {width} wide, and those of {family} are {unet.context_dim} "
+                "wide; take those that were trained with it"
             )
         net = position_net_parameters(shapes.size("null_positive_feature", 0), width)
         net = {f"{_NET}/{path}": shape for path, shape in net.items()}
