@@ -53,7 +53,7 @@ def open_gligen(path: Path, unet: UNetConfig, family: str) -> FlatTree:
                 "wide; take those that were trained with it"
             )
         net = position_net_parameters(shapes.size("null_positive_feature", 0), width)
-        net = {f"{_NET}/{path}": shape for path, shape in net.items()}
+        net = {f"{_NET}/{p}": shape for p, shape in net.items()}
         layers = {f"{_LAYERS}/{p}": shape for p, shape in fuser_parameters(unet).items()}
         own, whole = torch_slots(layers), torch_slots(unet_parameters(unet))
         own = [slot._replace(name=slot.name.removeprefix(f"{_LAYERS}.")) for slot in own]
