@@ -49,10 +49,11 @@ def open_gligen(path: Path, unet: UNetConfig, family: str) -> FlatTree:
         width = shapes.size("linears.4.weight", 0)
         if width != unet.context_dim:
             raise ValueError(
-                f"it is for texts {width} wide, and those of {family} are {unet.context_dim} wide"
+                f"they are for texts {width} wide, and those of {family} are {unet.context_dim} "
+                "wide; take those that were trained with it"
             )
         net = position_net_parameters(shapes.size("null_positive_feature", 0), width)
-        net = {f"{_NET}/{path}": shape for path, shape in net.items()}
+        net = {f"{_NET}/{p}": shape for p, shape in net.items()}
         layers = {f"{_LAYERS}/{p}": shape for p, shape in fuser_parameters(unet).items()}
         own, whole = torch_slots(layers), torch_slots(unet_parameters(unet))
         own = [slot._replace(name=slot.name.removeprefix(f"{_LAYERS}.")) for slot in own]

@@ -1,7 +1,7 @@
-"""Where features change what a U-Net does: attention, its tokens, between attentions, joined skips,
-what modules give.
+"""Where features change what a U-Net does: functions around methods of its modules.
 
-They are functions around methods of its modules, so the network knows nothing of them.
+They are for attention, its tokens, what lies between two attentions, joined skips, and what modules
+give. The network knows nothing of them.
 """
 
 from collections.abc import Callable, Iterator

@@ -31,7 +31,7 @@ PARAM_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"empty/(context|pooled)", ()),
     # So are hypernetworks.
     (r"hypernet/\d+/.*", ()),
-    # GLIGEN's layers are whole on every device too: a fifth of SD 1's U-Net.
+    # GLIGEN's layers are whole on every device too: a quarter of SD 1's U-Net.
     (r"(position_net|fusers)/.*", ()),
     # So are IP-Adapters, and their image encoders run once for a picture.
     (r"ip_adapter/\d+/.*", ()),

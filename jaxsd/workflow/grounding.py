@@ -1,6 +1,5 @@
 """GLIGEN in graphs: boxes of texts as arrays, and the network that sees them."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from jaxsd.convert.gligen import open_gligen
 from jaxsd.models import TextEncoder
 from jaxsd.models.gligen import TOKENS
 from jaxsd.pipeline.drawing import Programs
+from jaxsd.sampling.features.areas import Areas
 from jaxsd.sampling.features.gligen import Boxes
 from jaxsd.sampling.program import Networks, pooled_texts
 from jaxsd.types import Params
@@ -18,8 +18,6 @@ from jaxsd.workflow.arrays import Sides
 from jaxsd.workflow.networks import loaded
 from jaxsd.workflow.prompts import chunks
 from jaxsd.workflow.values import Clip, Gligen, Model
-
-Size = tuple[int, int]
 
 
 def pooled_text(clip: Clip, text: str, words: dict[str, str]) -> np.ndarray:
@@ -34,13 +32,14 @@ def pooled_text(clip: Clip, text: str, words: dict[str, str]) -> np.ndarray:
     return np.asarray(programs(pooled_texts, ids=ids[:1]))[0]
 
 
-def boxes_of(sides: Sides, batch: int, sizes: Sequence[Size]) -> Boxes:
-    """The boxes of all branches.
+def boxes_of(sides: Sides, batch: int, size: tuple[int, int], areas: Areas | None) -> Boxes:
+    """The boxes of all branches, as shares of what each of them sees.
 
     Args:
       sides: at least one of their texts has boxes.
       batch: images.
-      sizes: height and width of the latents that each branch sees, of which boxes are shares.
+      size: height and width of the latents.
+      areas: of the branches; None where all see everything.
 
     Raises:
       ValueError: more boxes than there are tokens, or texts of different widths.
@@ -55,7 +54,9 @@ def boxes_of(sides: Sides, batch: int, sizes: Sequence[Size]) -> Boxes:
     shape = (len(given), TOKENS)
     texts = np.zeros((*shape, widths.pop()), np.float32)
     boxes, there = np.zeros((*shape, 4), np.float32), np.zeros(shape, bool)
-    for k, (own, (height, width)) in enumerate(zip(given, sizes, strict=True)):
+    seen = (None,) * len(given) if areas is None else areas.area
+    for k, (own, area) in enumerate(zip(given, seen, strict=True)):
+        height, width = size if area is None else area.like.shape[1:]
         for i, box in enumerate(own):
             right, bottom = box.x + box.width, box.y + box.height
             texts[k, i], there[k, i] = box.text, True

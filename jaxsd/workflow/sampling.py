@@ -118,7 +118,7 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
         columns["areas"] = _alike(weights, batch)
     grounded = any(one.grounding for one in sides.branches)
     if grounded:
-        features["gligen"] = boxes_of(sides, batch, _sizes(features, sides, height, width))
+        features["gligen"] = boxes_of(sides, batch, (height, width), features.get("areas"))
     if mask is not None:
         features["noise_mask"] = mask
         columns["noise_mask"] = _alike(_thresholds(model, asked.sigmas, table), batch)
@@ -174,14 +174,6 @@ def _check_together(
     ):
         if is_one and is_other:
             raise ValueError(f"{one} and {other} do not go together here; leave out one of them")
-
-
-def _sizes(
-    features: dict[str, Any], sides: arrays.Sides, height: int, width: int
-) -> list[tuple[int, int]]:
-    """Height and width of the latents that each branch sees."""
-    areas = features["areas"].area if "areas" in features else (None,) * len(sides.branches)
-    return [(height, width) if one is None else one.like.shape[1:] for one in areas]
 
 
 def _alike(column: np.ndarray, batch: int) -> np.ndarray:

@@ -133,7 +133,7 @@ class Gligen:
     read: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Box:
     """What is where, in latents of eight pixels; `text` [d] float32 is pooled, not projected."""
 

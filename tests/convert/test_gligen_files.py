@@ -149,4 +149,4 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     pictures = own | {"position_net.null_image_feature": zero}
     assert "also sees pictures in boxes" in refused(pictures)
     last = {"position_net.linears.4.weight": np.zeros((9, 512), np.float32)}
-    assert "it is for texts 9 wide, and those of sd1 are 32 wide" in refused(own | last)
+    assert "they are for texts 9 wide, and those of sd1 are 32 wide; take" in refused(own | last)

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from jaxsd.nn.plain_attention import plain_attention
-from jaxsd.nn.tpu_blocks import KEPT, KEYS, LOGITS, block_of_heads, block_of_queries, fits
+from jaxsd.nn.tpu_blocks import (
+    KEPT,
+    KEYS,
+    LANES,
+    LOGITS,
+    block_of_heads,
+    block_of_queries,
+    fits,
+)
 from jaxsd.nn.tpu_kernel import kernel_attention
 
 
@@ -52,10 +60,10 @@ def test_blocks_of_heads_are_whole_rows_or_everything(heads: int, width: int, la
 
 
 def test_blocks_stay_small_enough() -> None:
-    for keys in (77, 1024, 3952, 4096, 9216):
-        rows = block_of_queries(keys, keys)
+    for keys in (77, 1024, 1040, 1054, 3952, 4096, 9216):
+        rows, lanes = block_of_queries(keys, keys), -(-keys // LANES) * LANES
         assert rows == keys or rows % 16 == 0
-        assert rows * keys <= LOGITS or rows == 128
+        assert rows * lanes <= LOGITS or rows == 128
     assert fits(4096, 8, 40)
     assert fits(9216, 5, 64)
     assert not fits(KEPT // 512 + 1, 1, 512)

@@ -10,6 +10,7 @@ from jaxsd.executables import Executables
 from jaxsd.models.gligen import TOKENS
 from jaxsd.text import clip_tokenizer
 from jaxsd.workflow import Workspace, arrays
+from jaxsd.workflow.dividing import areas_of
 from jaxsd.workflow.grounding import boxes_of, with_gligen
 from jaxsd.workflow.nodes import dual_cfg_guider, gligen_text_box_apply
 from jaxsd.workflow.values import Box, Clip, Condition, Gligen, Grounding, Model
@@ -102,8 +103,9 @@ def test_each_of_three_sides_has_the_boxes() -> None:
 
 
 def test_boxes_are_shares_of_what_a_branch_sees() -> None:
-    sides = arrays.Sides((condition(),), (condition(box(1), box(6)), condition(box(3))), 4.0)
-    made = boxes_of(sides, 2, [(8, 16), (8, 16), (4, 4)])
+    last = condition(box(3), area=(4, 4, 0, 0))
+    sides = arrays.Sides((condition(),), (condition(box(1), box(6)), last), 4.0)
+    made = boxes_of(sides, 2, (8, 16), areas_of(sides, 2, 8, 16))
     assert made.texts.shape == (2, 3, TOKENS, 3)
     np.testing.assert_array_equal(made.used, [[False, True, True]] * 2)
     np.testing.assert_array_equal(made.there.sum(axis=2), [[0, 2, 1]] * 2)
@@ -115,7 +117,7 @@ def test_boxes_are_shares_of_what_a_branch_sees() -> None:
 def test_too_many_boxes_and_texts_of_two_clips_are_refused() -> None:
     def refused(*boxes: Box) -> str:
         with pytest.raises(ValueError, match="boxes") as error:
-            boxes_of(arrays.Sides((), (condition(*boxes),), 1.0), 1, [(8, 8)])
+            boxes_of(arrays.Sides((), (condition(*boxes),), 1.0), 1, (8, 8), None)
         return str(error.value)
 
     assert "a text has 31 boxes; GLIGEN takes 30 at most" in refused(*(box(1),) * (TOKENS + 1))
