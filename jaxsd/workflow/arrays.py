@@ -20,7 +20,7 @@ from jaxsd.schedulers.guidance import Guidance
 from jaxsd.types import Array
 from jaxsd.workflow.levels import sigma_at
 from jaxsd.workflow.resizing import nearest_centred, resized
-from jaxsd.workflow.values import Conditions, Guider, Hint, Model
+from jaxsd.workflow.values import Conditions, Guider, Guiding, Hint, Model
 
 BLANK = (0.8223, -0.6876, 0.6364, 0.1380)
 """Latents of a grey picture, which inpainting models see where nothing else is given."""
@@ -34,6 +34,7 @@ class Sides(NamedTuple):
     cfg: float
     middle: Conditions = ()
     weights: tuple[float, ...] | None = None  # of three sides
+    guiding: Guiding | None = None  # in place of weights; the middle side is that of an empty text
 
     @property
     def branches(self) -> Conditions:
@@ -65,6 +66,28 @@ def three_sides_of(guider: Guider) -> Sides:
     first = len(guider.negative)
     middle = sides.negative[first:]
     return sides._replace(negative=sides.negative[:first], middle=middle, weights=guider.weights)
+
+
+def guided_sides(guider: Guider, *, plus_plus: bool) -> Sides:
+    """The sides of a guider whose model has a formula, or none.
+
+    A formula needs a negative side: without one, as where the scale is 1, it changes nothing.
+    Perp-Neg keeps that side; where it has no weight, the empty text takes its place.
+    """
+    guiding = guider.model.guiding
+    if guider.weights is not None:
+        return three_sides_of(guider)
+    if guiding is None:
+        return sides_of(guider.positive, guider.negative, guider.cfg, plus_plus=plus_plus)
+    if guider.middle and math.isclose(guiding.numbers[0], 0.0):
+        return sides_of(guider.positive, guider.middle, guider.cfg, plus_plus=False)
+    if guider.middle:
+        return three_sides_of(guider)._replace(guiding=guiding)
+    keeps = bool(guiding.empty)
+    sides = sides_of(guider.positive, guider.negative, guider.cfg, plus_plus=keeps)
+    if not sides.negative:
+        return sides
+    return sides._replace(middle=guiding.empty, guiding=guiding)
 
 
 def texts_of(sides: Sides, batch: int, pooled: Sequence[Array | None]) -> Encoded:
@@ -118,8 +141,14 @@ def active_rows(model: Model, sides: Sides, table: Tableau) -> np.ndarray:
 
 
 def side_weights(sides: Sides, active: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """The weight of each branch's side where it counts, in that side's place, [S, K, 2 or 3]."""
+    """The weight of each branch's side where it counts, in that side's place, [S, K, 2 or 3].
+
+    For a formula it is 1, in the order of its sides: negative, positive, empty.
+    """
     rows, count = active.shape
+    if sides.guiding is not None:
+        places = np.repeat([0, 2, 1], [len(sides.negative), len(sides.middle), len(sides.positive)])
+        return np.eye(3, dtype=np.float32)[places] * active[:, :, None]
     if sides.weights is not None:
         each = np.zeros((rows, count, 3), np.float32)
         for side, (own, part) in enumerate(zip(sides.weights, sides.parts, strict=True)):
@@ -134,7 +163,11 @@ def side_weights(sides: Sides, active: np.ndarray, factors: np.ndarray) -> np.nd
 
 
 def needs_areas(sides: Sides, active: np.ndarray) -> bool:
-    """Whether branches count in parts of the picture, or no branch of a side does in some row."""
+    """Whether branches count in parts of the picture, or no branch of a side does in some row, or
+    a formula takes their sides.
+    """
+    if sides.guiding is not None:
+        return True
     if any(one.mask is not None or one.area is not None for one in sides.branches):
         return True
     return not all(active[:, part].any(axis=1).all() for part in sides.parts)
@@ -206,7 +239,10 @@ def channels_of(
         whole = [repeated(np.asarray(one, np.float32), batch) for one in (mask, seen)]
         return {"channels": Channels(np.concatenate(whole, axis=-1), None)}
     if sees == "picture" and "image" in concat:
-        seen = repeated(np.asarray(concat["image"], np.float32), batch)
+        image = np.asarray(concat["image"], np.float32)
+        if spec.schedule.edm is not None:  # CosXL's sees latents as the U-Net has them
+            image = np.float32(scaled(spec.vae, image))
+        seen = repeated(image, batch)
         shown = np.float32([bool(one.concat) for one in sides.branches])
         return {"channels": Channels(seen, None, np.tile(shown, (batch, 1)))}
     raise ValueError(f"the model sees a {sees} beside the latents, which no node gives it")

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jaxsd.schedulers import NoiseSchedule, Tableau
+from jaxsd.schedulers.edm import preconditioned
 from jaxsd.schedulers.grid import Grid, grid_of_sigmas
 from jaxsd.schedulers.samplers import SAMPLERS
 from jaxsd.schedulers.spacing import beta_quantiles, exponential_sigmas, karras_sigmas
@@ -46,6 +47,8 @@ SCHEDULER_NAMES = (
     *("simple", "sgm_uniform", "karras", "exponential", "ddim_uniform", "beta", "normal"),
     "kl_optimal",
 )
+_BY_TIMESTEP = ("normal", "sgm_uniform")
+"""Schedulers of equally spaced timesteps."""
 _ONE_LESS = ("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2")
 """Samplers whose levels are those of one step more, without the last before 0."""
 DISTILLED_LEVELS = 50
@@ -56,11 +59,23 @@ _ALMOST_ZERO = 0.001
 
 
 def trained_levels(model: Model) -> tuple[np.ndarray, np.ndarray]:
-    """The timesteps that a model knows, ascending, and noise over signal at each, [n] float64."""
+    """The timesteps that a model knows, ascending, and noise over signal at each, [n] float64.
+
+    Those of a model of continuous noise are numbers of levels.
+    """
     trained = NoiseSchedule.from_config(model.spec.schedule).noise_to_signal
     every = len(trained) // DISTILLED_LEVELS if model.distilled else 1
     timesteps = np.arange(every - 1, len(trained), every)
     return timesteps, trained[timesteps]
+
+
+def timesteps_of(model: Model, levels: np.ndarray) -> np.ndarray:
+    """What the network is told of levels [n]: the trained timestep next to each, as in ComfyUI."""
+    if model.continuous is not None:
+        return model.continuous.timestep(levels)
+    timesteps, trained = trained_levels(model)
+    nearest = np.abs(np.log(levels)[:, None] - np.log(trained)).argmin(axis=1)
+    return timesteps[nearest].astype(float)
 
 
 def scheduled(model: Model, scheduler: str, steps: int, denoise: float = 1.0) -> np.ndarray:
@@ -80,6 +95,10 @@ def scheduled(model: Model, scheduler: str, steps: int, denoise: float = 1.0) ->
         levels = exponential_sigmas(trained[-1], trained[0], count)
     elif scheduler == "beta":
         levels = beta_levels(trained, count)
+    elif scheduler in _BY_TIMESTEP and model.continuous is not None:
+        first, last = model.continuous.timestep(trained[[-1, 0]])
+        points = count + (scheduler == "sgm_uniform")
+        levels = model.continuous.level(np.linspace(first, last, points)[:count])
     else:
         levels = TRAINED_SIGMAS[scheduler](trained, count)
     levels = np.append(levels, 0.0)
@@ -117,8 +136,6 @@ def sigma_at(model: Model, percent: float) -> float:
 def table_of(model: Model, sampler: Sampler, sigmas: np.ndarray) -> Tableau:
     """The sampler's table for levels [n + 1], which begins from latents and noise as ComfyUI does.
 
-    The network is told the trained timestep that is next to a level, which ComfyUI does too.
-
     Raises:
       ValueError: levels that do not fall.
     """
@@ -134,11 +151,11 @@ def table_of(model: Model, sampler: Sampler, sigmas: np.ndarray) -> Tableau:
     grid = grid_of_sigmas(schedule, sigmas)
     builder = _jumps if sampler.name == "lcm" else SAMPLERS[sampler.name].builder
     table = builder(schedule, grid, spec.prediction, **options)
-    timesteps, trained = trained_levels(model)
-    own = np.log(table.sigma[:-1] / table.alpha[:-1])
-    nearest = np.abs(own[:, None] - np.log(trained)).argmin(axis=1)
-    table = table._replace(timestep=timesteps[nearest].astype(float))
-    whole = first > trained[-1] or np.isclose(first, trained[-1], rtol=1e-5)
+    if model.continuous is not None and model.continuous.is_scaled:
+        table = preconditioned(table, spec.schedule.edm, spec.prediction)
+    table = table._replace(timestep=timesteps_of(model, table.sigma[:-1] / table.alpha[:-1]))
+    highest = trained_levels(model)[1][-1]
+    whole = first > highest or np.isclose(first, highest, rtol=1e-5)
     noise = np.hypot(1, first) if whole else first
     table = table._replace(start=table.alpha[0] * np.array([1.0, noise]))
     if model.distilled:

@@ -27,6 +27,7 @@ from jaxsd.sampling.program import Given, Networks, decode, encode, encode_image
 from jaxsd.sampling.texts import Interpolated, Texts
 from jaxsd.settings import Settings
 from jaxsd.types import Params
+from jaxsd.workflow.continuous import continuous_of
 from jaxsd.workflow.prompts import chunks
 from jaxsd.workflow.values import Clip, ClipVision, Condition, ControlNet, Hint, Model, Vae
 
@@ -59,10 +60,18 @@ def parts_of(pipe: Pipeline) -> tuple[Model, Clip, Vae]:
     spec, run, dtype = pipe.spec, pipe.programs, pipe.dtype
     normalizer = pipe.params.get("normalizer")
     return (
-        Model(spec, pipe.params["unet"], run, dtype, normalizer=normalizer),
+        unet_of(spec, pipe.params["unet"], run, dtype, normalizer),
         Clip(spec, {"text": pipe.params["text"]}, pipe.tokenizers, run, dtype),
         Vae(spec, pipe.params["vae"], run, dtype),
     )
+
+
+def unet_of(
+    spec: ModelSpec, params: Params, run: Executables, dtype: str, normalizer: Params | None = None
+) -> Model:
+    """A U-Net as its checkpoint has it."""
+    continuous = continuous_of(spec)
+    return Model(spec, params, run, dtype, normalizer=normalizer, continuous=continuous)
 
 
 def read_sighted(
@@ -92,9 +101,7 @@ def embedded(vision: ClipVision, pixels: np.ndarray) -> np.ndarray:
 
 def check_kind(spec: ModelSpec, source: str) -> None:
     """Raises ValueError for a model whose samplers or inputs no node here has."""
-    if spec.schedule.edm is not None:
-        kind = "a model of continuous noise (EDM)"
-    elif spec.unet.sees in ("small", "depth"):
+    if spec.unet.sees == "depth":
         kind = f"{spec.family}, which sees another picture beside the latents"
     elif spec.sight is not None and spec.sight.noise is None:
         kind = "a model that draws variations of a picture without a text"

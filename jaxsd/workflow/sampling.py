@@ -12,13 +12,14 @@ from jaxsd.pipeline.columns import columns_of, perturbed_column
 from jaxsd.pipeline.drawing import Programs, steps
 from jaxsd.pipeline.order import Order
 from jaxsd.sampling import Row, Step, first_non_finite, rows_of
+from jaxsd.sampling.features.sides import Formula
 from jaxsd.sampling.program import Given
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import Guidance, live, perturbed, plus_plus, runs, together
 from jaxsd.settings import perturbation
 from jaxsd.workflow import arrays
 from jaxsd.workflow.dividing import areas_of
-from jaxsd.workflow.levels import is_plus_plus, table_of, trained_levels
+from jaxsd.workflow.levels import is_plus_plus, table_of, timesteps_of, trained_levels
 from jaxsd.workflow.networks import programs_of, with_hints, with_hypernets
 from jaxsd.workflow.noises import later_noises
 from jaxsd.workflow.resizing import resized
@@ -79,7 +80,7 @@ def sampled(workspace: Workspace, asked: Asked) -> tuple[Latent, Latent]:
 
 def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Programs, Order]:
     """The programs of a sampler and the arrays that they take."""
-    (model, positive, negative, cfg), latent = _parts(asked.guider), asked.latent
+    model, cfg, latent = asked.guider.model, asked.guider.cfg, asked.latent
     cfg_pp = is_plus_plus(asked.sampler)
     samples = np.float32(latent.samples)
     if samples.any():
@@ -88,9 +89,7 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     unit = model.spec.vae.downscale
     size = (height * unit, width * unit)
     keeps = cfg_pp or perturbation(model.settings) == "sag"
-    sides = arrays.sides_of(positive, negative, cfg, plus_plus=keeps)
-    if asked.guider.weights is not None:
-        sides = arrays.three_sides_of(asked.guider)
+    sides = arrays.guided_sides(asked.guider, plus_plus=keeps)
     hints = arrays.hints_of(sides)
     active = arrays.active_rows(model, sides, table)
     factors, momentum = plus_plus(table) if cfg_pp else (np.ones(table.rows), None)
@@ -112,7 +111,9 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
         features["controlnet"] = arrays.hint_images(hints, batch, *size)
         columns["controlnet"] = _alike(arrays.hint_weights(model, sides, hints, table), batch)
     if divided:
-        features["areas"] = areas_of(sides, batch, height, width)
+        features["areas"] = areas_of(sides, batch, height, width)._replace(
+            formula=_formula(sides, batch)
+        )
         columns["areas"] = _alike(weights, batch)
     if mask is not None:
         features["noise_mask"] = mask
@@ -142,8 +143,12 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     return programs, Order(given, parts, (model.settings,), ())
 
 
-def _parts(guider: Guider) -> tuple[Any, ...]:
-    return guider.model, guider.positive, guider.negative, guider.cfg
+def _formula(sides: arrays.Sides, batch: int) -> Formula | None:
+    """The formula of the sides with its numbers for each image, if there is one."""
+    if sides.guiding is None:
+        return None
+    numbers = (sides.cfg, *sides.guiding.numbers)
+    return sides.guiding.formula(*(np.full(batch, one, np.float32) for one in numbers))
 
 
 def _check_together(
@@ -153,8 +158,14 @@ def _check_together(
     if sag and len(sides.negative) != 1:
         raise ValueError("SelfAttentionGuidance needs one negative text, as KSampler has it")
     three = sides.weights is not None
+    guiding = "" if model.guiding is None else model.guiding.node
     cropped = any(one.area is not None or one.bounds for one in sides.branches)
     for is_one, one, is_other, other in (
+        (guiding, guiding, cfg_pp, "a sampler of CFG++"),
+        (guiding, guiding, pag, "PerturbedAttentionGuidance"),
+        (guiding, guiding, sag, "SelfAttentionGuidance"),
+        (guiding, guiding, three, "DualCFGGuider"),
+        (guiding, guiding, model.settings.guidance_rescale > 0, "RescaleCFG"),
         (divided, "areas, masks or ranges of texts", pag, "PerturbedAttentionGuidance"),
         (divided, "areas, masks or ranges of texts", cfg_pp, "a sampler of CFG++"),
         (cropped, "areas of texts", bool(hints), "a ControlNet"),
@@ -191,13 +202,9 @@ def _thresholds(model: Model, sigmas: np.ndarray, table: Tableau) -> np.ndarray:
     """
     if not model.differential:
         return np.zeros((table.rows, 2), np.float32)
-    timesteps, trained = trained_levels(model)
-
-    def timestep(level: float) -> float:
-        return float(timesteps[np.abs(np.log(max(level, 1e-9)) - np.log(trained)).argmin()])
-
-    first, last = timestep(sigmas[0]), timestep(max(sigmas[-1], trained[0]))
-    grey = (table.timestep - last) / max(first - last, 1)
+    lowest = trained_levels(model)[1][0]
+    first, last = timesteps_of(model, np.maximum([sigmas[0], sigmas[-1]], lowest))
+    grey = (table.timestep - last) / (first - last or 1)
     return np.stack([grey, np.ones_like(grey)], axis=1).astype(np.float32)
 
 

@@ -8,9 +8,11 @@ import numpy as np
 
 from jaxsd.config import HypernetConfig, ModelSpec, VisionConfig
 from jaxsd.executables import Executables
+from jaxsd.sampling.features.sides import Formula
 from jaxsd.settings import Settings
 from jaxsd.text import Tokenizer
 from jaxsd.types import Array, Params
+from jaxsd.workflow.continuous import Continuous
 from jaxsd.workflow.schema import Kind
 
 
@@ -26,6 +28,8 @@ class Model:
       differential: whether a mask says how much changes.
       hypernets: hypernetworks with their weights and strengths, in turn.
       normalizer: mean and deviation of the embeddings that an unCLIP is told; None for others.
+      guiding: in place of classifier-free guidance; None for that.
+      continuous: how a model of continuous noise is told its level; None for a table of timesteps.
     """
 
     spec: ModelSpec
@@ -37,10 +41,29 @@ class Model:
     differential: bool = False
     hypernets: tuple[tuple[HypernetConfig, Params, float], ...] = ()
     normalizer: Params | None = None
+    guiding: "Guiding | None" = None
+    continuous: Continuous | None = None
 
     def changed(self, **options: Any) -> "Model":
         """The model with other options of features."""
         return replace(self, settings=replace(self.settings, **options))
+
+
+@dataclass(frozen=True, eq=False)
+class Guiding:
+    """A node that changes guidance.
+
+    Attributes:
+      node: its class.
+      formula: of the sides, whose first number is the guidance scale.
+      numbers: the others.
+      empty: an empty text, for a formula that has a third side.
+    """
+
+    node: str
+    formula: type[Formula]
+    numbers: tuple[float, ...] = ()
+    empty: "Conditions" = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +214,7 @@ class Guider:
 
     Attributes:
       middle: a third side.
-      weights: of the negative, the middle and the positive side, if there are three.
+      weights: of the negative, the middle and the positive side, if they are a weighted sum.
     """
 
     model: Model
