@@ -13,17 +13,20 @@ import numpy as np
 from jaxsd.config import ModelSpec
 from jaxsd.config.autoencoders import scaled
 from jaxsd.models.controlnet import Hint as Seen
-from jaxsd.sampling.features.channels import Channels
+from jaxsd.sampling.features.channels import Channels, Small
 from jaxsd.sampling.texts import Encoded
-from jaxsd.schedulers import Tableau
+from jaxsd.schedulers import NoiseSchedule, Tableau
 from jaxsd.schedulers.guidance import Guidance
 from jaxsd.types import Array
 from jaxsd.workflow.levels import sigma_at
-from jaxsd.workflow.resizing import nearest_centred, resized
+from jaxsd.workflow.noises import first_noise
+from jaxsd.workflow.resizing import common_upscale, nearest_centred, resized
 from jaxsd.workflow.values import Conditions, Guider, Guiding, Hint, Model
 
 BLANK = (0.8223, -0.6876, 0.6364, 0.1380)
 """Latents of a grey picture, which inpainting models see where nothing else is given."""
+SEED_BELOW = 10
+"""The seed of noise that is not the sampler's own is so much smaller in ComfyUI."""
 
 
 class Sides(NamedTuple):
@@ -212,7 +215,7 @@ def hint_weights(model: Model, sides: Sides, hints: Sequence[Hint], table: Table
 
 
 def channels_of(
-    spec: ModelSpec, sides: Sides, samples: np.ndarray, mask: np.ndarray | None
+    spec: ModelSpec, sides: Sides, samples: np.ndarray, mask: np.ndarray | None, seed: int
 ) -> dict[str, Channels]:
     """What the U-Net sees behind its input: mask and masked picture, or a picture to change.
 
@@ -221,6 +224,7 @@ def channels_of(
       sides: the first positive condition has latents and mask, if any does.
       samples: [B, h, w, c] scaled latents, which stand for those of the picture.
       mask: [B, h, w, 1] of the latents, or None.
+      seed: of the sampler.
 
     Raises:
       ValueError: a model that sees what no node gives.
@@ -245,4 +249,23 @@ def channels_of(
         seen = repeated(image, batch)
         shown = np.float32([bool(one.concat) for one in sides.branches])
         return {"channels": Channels(seen, None, np.tile(shown, (batch, 1)))}
+    if sees == "small" and all(one.small is not None for one in sides.branches):
+        return {"channels": Channels(None, None, small=_small(spec, sides, samples, seed))}
     raise ValueError(f"the model sees a {sees} beside the latents, which no node gives it")
+
+
+def _small(spec: ModelSpec, sides: Sides, samples: np.ndarray, seed: int) -> Small:
+    """The picture that a model enlarges, with its noise, which ComfyUI draws by the seed less ten.
+
+    Without `noise_augmentation` it has none, not even that of the lowest level.
+    """
+    pixels, share = sides.positive[0].small
+    pixels = common_upscale(pixels, *samples.shape[1:3], "bilinear", "center")
+    level = round(spec.small.most * share)
+    if share > 0:
+        noise = NoiseSchedule.from_config(spec.small.schedule)
+        fresh = first_noise((seed - SEED_BELOW) % 2**64, pixels.shape)
+        pixels = np.float32(noise.alpha[level]) * pixels + np.float32(noise.sigma[level]) * fresh
+    batch = len(samples)
+    weights = np.tile(np.float32([1, 0]), (batch, 1))
+    return Small(repeated(pixels, batch), weights, np.full(batch, level, np.int32))

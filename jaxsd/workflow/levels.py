@@ -1,15 +1,19 @@
 """ComfyUI's schedulers and samplers: levels of noise, and tables of rows that visit them."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxsd.schedulers import NoiseSchedule, Tableau
 from jaxsd.schedulers.edm import preconditioned
+from jaxsd.schedulers.er_sde import er_sde_of
 from jaxsd.schedulers.grid import Grid, grid_of_sigmas
 from jaxsd.schedulers.samplers import SAMPLERS
 from jaxsd.schedulers.spacing import beta_quantiles, exponential_sigmas, karras_sigmas
 from jaxsd.schedulers.tableau import blank, tabulate
 from jaxsd.schedulers.trained_sigmas import TRAINED_SIGMAS
 from jaxsd.types import Prediction
+from jaxsd.workflow.stochastic_adams import stochastic_adams
 from jaxsd.workflow.values import Model, Sampler
 
 WHOLE = (("lower_order_final", False),)
@@ -37,6 +41,7 @@ NAMED: dict[str, Sampler] = {
     "res_multistep": Sampler("res_multistep"),
     "gradient_estimation": Sampler("gradient_estimation"),
     "er_sde": Sampler("er_sde"),
+    "sa_solver": Sampler("sa_solver"),
     "ddim": Sampler("euler"),
     "uni_pc": Sampler("unipc", (("variant", "bh1"),)),
     "uni_pc_bh2": Sampler("unipc", (("variant", "bh2"),)),
@@ -53,6 +58,8 @@ _ONE_LESS = ("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2")
 """Samplers whose levels are those of one step more, without the last before 0."""
 DISTILLED_LEVELS = 50
 """Levels of an LCM, every twentieth of a thousand."""
+_BOTH_WAYS = ("euler", "heun", "dpm2", "lms", "dpm++_2m", "ipndm")
+"""Methods without noise that go from a picture to noise too."""
 _SIGMA_DATA, _TIMESTEP_SCALING = 0.5, 10.0
 _ALMOST_ZERO = 0.001
 """The level at which ComfyUI's UniPC ends."""
@@ -137,11 +144,16 @@ def table_of(model: Model, sampler: Sampler, sigmas: np.ndarray) -> Tableau:
     """The sampler's table for levels [n + 1], which begins from latents and noise as ComfyUI does.
 
     Raises:
-      ValueError: levels that do not fall.
+      ValueError: levels that neither fall nor rise, or that rise for a method that adds noise.
     """
     sigmas = np.asarray(sigmas, float)
-    if not (np.diff(sigmas) < 0).all():
-        raise ValueError("sigmas must fall from each step to the next")
+    if rise(sigmas) and sampler.name not in _BOTH_WAYS:
+        raise ValueError(
+            "sigmas rise, and this sampler goes from noise to a picture alone; those that go back "
+            f"are {', '.join(name for name, one in NAMED.items() if one.name in _BOTH_WAYS)}"
+        )
+    if not (rise(sigmas) or (np.diff(sigmas) < 0).all()):
+        raise ValueError("sigmas must fall from each step to the next, or all rise")
     spec, options = model.spec, {k: v for k, v in sampler.options if k != "cfg_pp"}
     first = sigmas[0]
     if sampler.name == "unipc":
@@ -149,7 +161,9 @@ def table_of(model: Model, sampler: Sampler, sigmas: np.ndarray) -> Tableau:
         options["order"] = max(1, min(3, len(sigmas) - 2))
     schedule = NoiseSchedule.from_config(spec.schedule)
     grid = grid_of_sigmas(schedule, sigmas)
-    builder = _jumps if sampler.name == "lcm" else SAMPLERS[sampler.name].builder
+    builder = _OWN.get(sampler.name) or SAMPLERS[sampler.name].builder
+    if builder is stochastic_adams and "noisy" not in options:
+        options["noisy"] = (sigma_at(model, 0.2), sigma_at(model, 0.8))
     table = builder(schedule, grid, spec.prediction, **options)
     if model.continuous is not None and model.continuous.is_scaled:
         table = preconditioned(table, spec.schedule.edm, spec.prediction)
@@ -163,12 +177,36 @@ def table_of(model: Model, sampler: Sampler, sigmas: np.ndarray) -> Tableau:
     return Tableau(*(np.asarray(one, np.float32) for one in table))
 
 
+def rise(sigmas: np.ndarray) -> bool:
+    """Whether levels rise, from a picture to noise."""
+    return bool((np.diff(sigmas) > 0).all())
+
+
 def _jumps(schedule: NoiseSchedule, grid: Grid, prediction: Prediction) -> Tableau:
     """ComfyUI's "lcm": to x0, and new noise up to the next level."""
     rows = blank(grid.steps)
     rows.history[:, 0, 0] = 1
     rows.noise[:, 0] = grid.noise_to_signal[1:]
     return tabulate(prediction, rows, **grid.unscaled._asdict())
+
+
+def _extended_reverse(
+    schedule: NoiseSchedule,
+    grid: Grid,
+    prediction: Prediction,
+    *,
+    scale: Callable[[np.ndarray], np.ndarray],
+    order: int,
+) -> Tableau:
+    return er_sde_of(grid, prediction, scale, order)
+
+
+_OWN: dict[str, Callable[..., Tableau]] = {
+    "lcm": _jumps,
+    "sa_solver": stochastic_adams,
+    "er_sde_of": _extended_reverse,
+}
+"""Methods that are other ones in ComfyUI than here under the same name."""
 
 
 def _with_boundary(table: Tableau) -> Tableau:

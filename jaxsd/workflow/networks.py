@@ -102,7 +102,7 @@ def embedded(vision: ClipVision, pixels: np.ndarray) -> np.ndarray:
 def check_kind(spec: ModelSpec, source: str) -> None:
     """Raises ValueError for a model whose samplers or inputs no node here has."""
     if spec.unet.sees == "depth":
-        kind = f"{spec.family}, which sees another picture beside the latents"
+        kind = f"{spec.family}, which sees the depth of a picture beside the latents"
     elif spec.sight is not None and spec.sight.noise is None:
         kind = "a model that draws variations of a picture without a text"
     elif spec.unet.guidance_dim is not None:

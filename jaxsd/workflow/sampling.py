@@ -12,14 +12,14 @@ from jaxsd.pipeline.columns import columns_of, perturbed_column
 from jaxsd.pipeline.drawing import Programs, steps
 from jaxsd.pipeline.order import Order
 from jaxsd.sampling import Row, Step, first_non_finite, rows_of
-from jaxsd.sampling.features.sides import Formula
+from jaxsd.sampling.features.sides import AdaptiveProjection, Formula
 from jaxsd.sampling.program import Given
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import Guidance, live, perturbed, plus_plus, runs, together
 from jaxsd.settings import perturbation
 from jaxsd.workflow import arrays
 from jaxsd.workflow.dividing import areas_of
-from jaxsd.workflow.levels import is_plus_plus, table_of, timesteps_of, trained_levels
+from jaxsd.workflow.levels import is_plus_plus, rise, table_of, timesteps_of, trained_levels
 from jaxsd.workflow.networks import programs_of, with_hints, with_hypernets
 from jaxsd.workflow.noises import later_noises
 from jaxsd.workflow.resizing import resized
@@ -100,7 +100,7 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
         mask = arrays.repeated(resized(latent.mask[..., None], height, width, "bilinear"), batch)
     _check_together(model, sides, hints, divided=divided, cfg_pp=cfg_pp)
     check_shows(model.spec, sides)
-    features: dict[str, Any] = arrays.channels_of(model.spec, sides, samples, mask)
+    features: dict[str, Any] = arrays.channels_of(model.spec, sides, samples, mask, asked.seed)
     if model.spec.sight is not None:
         features["sight"] = labels_of(model, sides, asked.seed, batch)
     columns = _columns(model, cfg, table, batch)
@@ -112,7 +112,7 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
         columns["controlnet"] = _alike(arrays.hint_weights(model, sides, hints, table), batch)
     if divided:
         features["areas"] = areas_of(sides, batch, height, width)._replace(
-            formula=_formula(sides, batch)
+            formula=_formula(sides, batch, rising=rise(asked.sigmas))
         )
         columns["areas"] = _alike(weights, batch)
     if mask is not None:
@@ -143,12 +143,18 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     return programs, Order(given, parts, (model.settings,), ())
 
 
-def _formula(sides: arrays.Sides, batch: int) -> Formula | None:
-    """The formula of the sides with its numbers for each image, if there is one."""
+def _formula(sides: arrays.Sides, batch: int, *, rising: bool) -> Formula | None:
+    """The formula of the sides with its numbers for each image, if there is one.
+
+    Momentum is forgotten where levels rise.
+    """
     if sides.guiding is None:
         return None
     numbers = (sides.cfg, *sides.guiding.numbers)
-    return sides.guiding.formula(*(np.full(batch, one, np.float32) for one in numbers))
+    made = sides.guiding.formula(*(np.full(batch, one, np.float32) for one in numbers))
+    if rising and isinstance(made, AdaptiveProjection):
+        return made._replace(momentum=np.zeros(batch, np.float32))
+    return made
 
 
 def _check_together(

@@ -157,6 +157,8 @@ class Condition:
       sizes: numbers beside XL's text, by ComfyUI's names.
       concat: latents and mask that the U-Net sees behind its input, by name.
       seen: pictures that an unCLIP is told of, or XL in place of the pooled text.
+      small: a picture that an x4 upscaler enlarges, [B, H, W, 3] in [-1, 1], and how much noise is
+        added to it, 0 to 1; None for none.
     """
 
     context: Array
@@ -173,6 +175,7 @@ class Condition:
     sizes: Mapping[str, float] = field(default_factory=dict)
     concat: Mapping[str, np.ndarray] = field(default_factory=dict)
     seen: tuple[Seen, ...] = ()
+    small: tuple[np.ndarray, float] | None = None
 
 
 Conditions = tuple[Condition, ...]

@@ -137,6 +137,14 @@ def manual_sigmas(*, sigmas: str = "1, 0.5") -> np.ndarray:
         raise ValueError("sigmas are numbers with commas between, such as 14.6, 2, 0") from None
 
 
+@node("FlipSigmas", "SIGMAS")
+def flip_sigmas(*, sigmas: SIGMAS) -> np.ndarray:
+    """The levels backwards, from a picture to noise; a first 0 becomes 0.0001."""
+    flipped = np.array(sigmas[::-1])
+    flipped[:1] = np.where(flipped[:1] == 0, 1e-4, flipped[:1])
+    return flipped
+
+
 @node("SplitSigmas", "SIGMAS", "SIGMAS")
 def split_sigmas(
     *, sigmas: SIGMAS, step: Annotated[int, Range(0, 10_000)] = 0
