@@ -10,8 +10,10 @@ from typing import Any
 from flax import linen as nn
 
 from jaxsd.models.unet import UpBlock
+from jaxsd.nn.convolution import Downsample
 from jaxsd.nn.layers import Dense
-from jaxsd.nn.transformer import WHOLE, Attention
+from jaxsd.nn.resnet import ResnetBlock
+from jaxsd.nn.transformer import WHOLE, Attention, SpatialTransformer
 
 Path = tuple[str, ...]
 """Names of modules from the outermost to the layer, as those of its parameters."""
@@ -25,6 +27,13 @@ def attention_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
 def joins_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
     """Within it, up blocks call `change(path, join, x, skip)` in place of `join`."""
     return _intercepted(UpBlock, "join", change)
+
+
+def blocks_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
+    """Within it, resnets, transformers and downsamplings call `change(path, run, x, *rest)` in
+    place of `run(x, *rest)`.
+    """
+    return _intercepted((ResnetBlock, SpatialTransformer, Downsample), "__call__", change)
 
 
 @contextmanager
@@ -68,7 +77,7 @@ def is_self_attention_of_middle(path: Path) -> bool:
 
 
 def _intercepted(
-    kind: type[nn.Module], method: str, change: Callable[..., Any]
+    kind: type[nn.Module] | tuple[type[nn.Module], ...], method: str, change: Callable[..., Any]
 ) -> AbstractContextManager[None]:
     def intercept(run: Any, args: Any, kwargs: Any, context: Any) -> Any:
         if isinstance(context.module, kind) and context.method_name == method:

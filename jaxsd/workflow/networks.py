@@ -1,6 +1,7 @@
 """The programs of the nodes' networks: texts to conditions, pictures to latents and back."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -25,9 +26,12 @@ from jaxsd.pipeline.forms import changed
 from jaxsd.pipeline.loading import placed_as_int8
 from jaxsd.sampling.program import Given, Networks, decode, encode, encode_images, seen
 from jaxsd.sampling.texts import Interpolated, Texts
+from jaxsd.schedulers import Tableau
 from jaxsd.settings import Settings
 from jaxsd.types import Params
 from jaxsd.workflow.continuous import continuous_of
+from jaxsd.workflow.forms import DeepShrink, HyperTile
+from jaxsd.workflow.levels import sigma_at
 from jaxsd.workflow.prompts import chunks
 from jaxsd.workflow.values import Clip, ClipVision, Condition, ControlNet, Hint, Model, Vae
 
@@ -262,6 +266,22 @@ def with_hypernets(programs: Programs, model: Model) -> Programs:
         networks=programs.networks._replace(hypernets=configs),
         params=programs.params | {"hypernet": list(trees)},
     )
+
+
+def with_forms(programs: Programs, model: Model, table: Tableau) -> Programs:
+    """The programs with the model's U-Net in tiles, and smaller in some rows of a table."""
+    unet = programs.networks.unet
+    if model.tiles is not None:
+        unet = HyperTile(unet, **asdict(model.tiles))
+    if (shrink := model.shrink) is not None:
+        levels = table.sigma[:-1] / table.alpha[:-1]
+        within = (levels <= sigma_at(model, shrink.start)) & (levels >= sigma_at(model, shrink.end))
+        if within.any():
+            told = table.timestep[within]
+            options = asdict(shrink)
+            del options["start"], options["end"]
+            unet = DeepShrink(unet, **options, timesteps=(float(told.min()), float(told.max())))
+    return programs._replace(networks=programs.networks._replace(unet=unet))
 
 
 def _control(model: Model, net: ControlNet) -> tuple[Any, Params]:

@@ -16,11 +16,11 @@ from jaxsd.sampling.features.sides import AdaptiveProjection, Formula
 from jaxsd.sampling.program import Given
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import Guidance, live, perturbed, plus_plus, runs, together
-from jaxsd.settings import perturbation
+from jaxsd.settings import Settings, perturbation
 from jaxsd.workflow import arrays
 from jaxsd.workflow.dividing import areas_of
 from jaxsd.workflow.levels import is_plus_plus, rise, table_of, timesteps_of, trained_levels
-from jaxsd.workflow.networks import programs_of, with_hints, with_hypernets
+from jaxsd.workflow.networks import programs_of, with_forms, with_hints, with_hypernets
 from jaxsd.workflow.noises import later_noises
 from jaxsd.workflow.resizing import resized
 from jaxsd.workflow.sights import check_shows, labels_of, pooled_of
@@ -136,6 +136,7 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     guidance = arrays.guidance_of(sides, weights)
     programs = programs_of(model.spec, {"unet": model.params}, model.dtype, model.run)
     programs = with_hints(with_hypernets(programs, model), model, hints)
+    programs = with_forms(programs, model, table)
     if divided:
         whole = [_step(rows_of([table] * batch), columns, _repeated(guidance, batch))]
         return programs, Order(given, tuple(whole), (model.settings,), ())
@@ -164,6 +165,7 @@ def _check_together(
     if sag and len(sides.negative) != 1:
         raise ValueError("SelfAttentionGuidance needs one negative text, as KSampler has it")
     three = sides.weights is not None
+    freeu = model.settings.freeu != Settings().freeu
     guiding = "" if model.guiding is None else model.guiding.node
     cropped = any(one.area is not None or one.bounds for one in sides.branches)
     for is_one, one, is_other, other in (
@@ -172,6 +174,8 @@ def _check_together(
         (guiding, guiding, sag, "SelfAttentionGuidance"),
         (guiding, guiding, three, "DualCFGGuider"),
         (guiding, guiding, model.settings.guidance_rescale > 0, "RescaleCFG"),
+        (model.shrink, "PatchModelAddDownscale", bool(hints), "a ControlNet"),
+        (model.shrink, "PatchModelAddDownscale", freeu, "FreeU"),
         (divided, "areas, masks or ranges of texts", pag, "PerturbedAttentionGuidance"),
         (divided, "areas, masks or ranges of texts", cfg_pp, "a sampler of CFG++"),
         (cropped, "areas of texts", bool(hints), "a ControlNet"),

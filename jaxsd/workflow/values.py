@@ -30,6 +30,8 @@ class Model:
       normalizer: mean and deviation of the embeddings that an unCLIP is told; None for others.
       guiding: in place of classifier-free guidance; None for that.
       continuous: how a model of continuous noise is told its level; None for a table of timesteps.
+      tiles: of self-attention; None for none.
+      shrink: where the U-Net's maps become smaller; None for nowhere.
     """
 
     spec: ModelSpec
@@ -43,6 +45,8 @@ class Model:
     normalizer: Params | None = None
     guiding: "Guiding | None" = None
     continuous: Continuous | None = None
+    tiles: "Tiles | None" = None
+    shrink: "Shrink | None" = None
 
     def changed(self, **options: Any) -> "Model":
         """The model with other options of features."""
@@ -64,6 +68,28 @@ class Guiding:
     formula: type[Formula]
     numbers: tuple[float, ...] = ()
     empty: "Conditions" = ()
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Tiles that self-attention sees; see `forms.HyperTile`."""
+
+    side: int
+    depth: int
+    grows: bool
+
+
+@dataclass(frozen=True)
+class Shrink:
+    """Maps that are smaller from a block on, in a part of the way; see `forms.DeepShrink`."""
+
+    block: int
+    factor: float
+    after_skip: bool
+    down: str
+    up: str
+    start: float
+    end: float
 
 
 @dataclass(frozen=True, eq=False)

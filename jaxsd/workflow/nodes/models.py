@@ -8,8 +8,9 @@ from jaxsd.families import PLAYGROUND
 from jaxsd.types import Prediction
 from jaxsd.workflow.continuous import ANGLE, LOGARITHM, Continuous
 from jaxsd.workflow.schema import Percent, Range, node
-from jaxsd.workflow.values import MODEL, Model
+from jaxsd.workflow.values import MODEL, Model, Shrink, Tiles
 
+MapMethod = Literal["bicubic", "nearest-exact", "bilinear", "area"]
 Factor = Annotated[float, Range(0, 10)]
 MostNoise = Annotated[float, Range(0, 1000)]
 _OF_LATENTS = ("scaling_factor", "latents_mean", "latents_std")
@@ -83,6 +84,52 @@ def free_u_v2(
 ) -> Model:
     """FreeU with factors by the mean of features."""
     return model.changed(freeu=(b1, b2, s1, s2), freeu_version=2)
+
+
+@node("HyperTile", "MODEL")
+def hyper_tile(
+    *,
+    model: MODEL,
+    tile_size: Annotated[int, Range(1, 2048)] = 256,
+    swap_size: Annotated[int, Range(1, 128)] = 2,
+    max_depth: Annotated[int, Range(0, 10)] = 0,
+    scale_depth: bool = False,
+) -> Model:
+    """Self-attention in tiles.
+
+    Raises:
+      ValueError: sizes that are drawn, or a second such node.
+    """
+    if swap_size > 2:
+        raise ValueError(f"swap_size {swap_size} draws the sizes of tiles; give 1 or 2")
+    if model.tiles is not None:
+        raise ValueError("the model has tiles already; bypass one HyperTile")
+    return replace(model, tiles=Tiles(max(32, tile_size) // 8, max_depth, scale_depth))
+
+
+@node("PatchModelAddDownscale", "MODEL")
+def patch_model_add_downscale(
+    *,
+    model: MODEL,
+    block_number: Annotated[int, Range(1, 32)] = 3,
+    downscale_factor: Annotated[float, Range(0.1, 9)] = 2.0,
+    start_percent: Percent = 0.0,
+    end_percent: Percent = 0.35,
+    downscale_after_skip: bool = True,
+    downscale_method: MapMethod = "bicubic",
+    upscale_method: MapMethod = "bicubic",
+) -> Model:
+    """Smaller maps from a block on, at the beginning of the way (Deep Shrink).
+
+    Raises:
+      ValueError: a second such node.
+    """
+    if model.shrink is not None:
+        raise ValueError("the model's maps shrink already; bypass one PatchModelAddDownscale")
+    methods = (downscale_method, upscale_method)
+    part = (start_percent, end_percent)
+    shrink = Shrink(block_number, downscale_factor, downscale_after_skip, *methods, *part)
+    return replace(model, shrink=shrink)
 
 
 @node("PerturbedAttentionGuidance", "MODEL")
