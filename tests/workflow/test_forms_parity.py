@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 from comfy_twin import Twin, euler, noise_of, sized
 from PIL import Image
 from tiny_graphs import BLUE, CFG, RED, SEED, begun, drawn, same, twin_of, written
+from tiny_models import TINY
 
 from jaxsd.workflow import Workspace
 
@@ -32,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def twin(folder: Path) -> Iterator[Twin]:
     with torch.no_grad():
-        yield twin_of(written(folder))
+        yield twin_of(written(folder, unet=TINY["sd1"].unet))
 
 
 def place_of(folder: Path, family: str) -> Workspace:
@@ -64,6 +65,12 @@ class Tiled:
         return out.reshape(batch, count, channels)
 
 
+def _is_divided(unet: Any, name: str, width: int) -> bool:
+    """Whether it is self-attention of the first level."""
+    layer = unet.get_submodule(name.removesuffix(".processor"))
+    return ".attn1." in name and layer.to_q.in_features == width
+
+
 def test_self_attention_in_tiles(folder: Path, twin: Twin) -> None:
     """Latents of 8 x 12: ComfyUI takes them for 12 x 8, in tiles of 4 x 4."""
     nodes = {
@@ -72,27 +79,19 @@ def test_self_attention_in_tiles(folder: Path, twin: Twin) -> None:
         "3": {"model": ["20", 0]},
     }
     images = drawn(place_of(folder, "sd1"), **nodes)
-    before = twin.pipe.unet.attn_processors
-    first = twin.pipe.unet.config.block_out_channels[0]
+    unet = twin.pipe.unet
+    before = unet.attn_processors
+    width = unet.config.block_out_channels[0]
     own = {
-        name: Tiled(3, 2, 12, 8) if ".attn1." in name and not name.startswith("mid") else processor
+        name: Tiled(3, 2, 12, 8) if _is_divided(unet, name, width) else processor
         for name, processor in before.items()
     }
-    widths = {
-        name: module.to_q.in_features
-        for name, module in twin.pipe.unet.named_modules()
-        if name.endswith("attn1")
-    }
-    own = {
-        name: one if widths.get(name.removesuffix(".processor")) == first else before[name]
-        for name, one in own.items()
-    }
-    assert sum(isinstance(one, Tiled) for one in own.values()) > 0
-    twin.pipe.unet.set_attn_processor(own)
+    assert sum(isinstance(one, Tiled) for one in own.values()) == 5  # two down, three up
+    unet.set_attn_processor(own)
     run = twin.guided(twin.text(RED), twin.text(BLUE), CFG)
     sigmas = twin.karras(4)
     made = euler(run, begun(twin, sigmas[0], 12), sigmas)
-    twin.pipe.unet.set_attn_processor(before)
+    unet.set_attn_processor(before)
     same(images, made, twin)
 
 
