@@ -1,14 +1,19 @@
 """Samplers by themselves against slow loops in float64; levels backwards; continuous noise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from slow_loop import relative_error, run_table, toy_network
 from tiny_models import TINY, uniform
 
+from jaxsd.config import EDMConfig, ScheduleConfig
 from jaxsd.executables import Executables
 from jaxsd.workflow.levels import NAMED, scheduled, sigma_at, table_of, timesteps_of
+from jaxsd.workflow.networks import unet_of
 from jaxsd.workflow.nodes import (
     flip_sigmas,
+    gits_scheduler,
     model_sampling_continuous_edm,
     model_sampling_continuous_v,
     model_sampling_discrete,
@@ -225,6 +230,39 @@ def test_levels_of_continuous_noise() -> None:
     assert (again.continuous, again.spec.schedule.edm) == (None, None)
     with pytest.raises(ValueError, match="should be rising"):
         model_sampling_continuous_v(model=MODEL, sampling="v_prediction", sigma_max=0.01)
+
+
+def test_searched_levels_are_those_of_comfyui() -> None:
+    """Of its table, of levels in float32: 11 steps, the end of 20, and half of 30 between those."""
+    eleven = [14.61464119, 5.85520077, 2.95596409, 1.84880662, 1.24153244, 0.83188516]
+    eleven += [0.59516323, 0.41087446, 0.27464288, 0.17026083, 0.09824532, 0]
+    np.testing.assert_allclose(gits_scheduler(steps=11), eleven, rtol=5e-5)
+    twenty = gits_scheduler(steps=20)
+    assert len(twenty) == 21
+    end = [0.29807833, 0.25053367, 0.22545385, 0.19894916, 0.17026083, 0.13792117, 0.09824532, 0]
+    np.testing.assert_allclose(twenty[-8:], end, rtol=5e-5)
+    known = np.log([*twenty[:-1], 0.0291675])
+    thirty = np.exp(np.interp(np.linspace(0, 20, 31), np.arange(21), known))
+    np.testing.assert_allclose(gits_scheduler(steps=30, denoise=0.5)[:-1], thirty[15:-1], rtol=2e-5)
+    with pytest.raises(ValueError, match="coeff 1 is not here"):
+        gits_scheduler(coeff=1.0)
+
+
+def test_checkpoints_of_continuous_noise() -> None:
+    """Playground's and CosXL's have what the node gives to others."""
+    for edm, prediction, sampling in (
+        (EDMConfig(), "epsilon", "edm"),
+        (EDMConfig(sigma_data=1.0), "v", "v_prediction"),
+    ):
+        spec = replace(MODEL.spec, prediction=prediction, schedule=ScheduleConfig(edm=edm))
+        loaded = unet_of(spec, {}, MODEL.run, "float32")
+        own = model_sampling_continuous_edm(model=MODEL, sampling=sampling, sigma_max=80.0)
+        tables = [
+            table_of(model, NAMED["dpmpp_2m"], scheduled(model, "karras", 5))
+            for model in (loaded, own)
+        ]
+        for a, b in zip(*tables, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
 def test_what_samplers_do_not_have() -> None:
