@@ -24,6 +24,18 @@ def attention_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
     return _intercepted(Attention, "attend", change)
 
 
+def self_attention_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
+    """Within it, self-attention calls `change(path, run, x)` in place of `run(x)`.
+
+    `run(x, context)` lets `x` attend to other tokens.
+    """
+
+    def changed(path: Path, run: Any, x: Any, context: Any = None) -> Any:
+        return change(path, run, x) if context is None else run(x, context)
+
+    return _intercepted(Attention, "__call__", changed)
+
+
 def joins_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
     """Within it, up blocks call `change(path, join, x, skip)` in place of `join`."""
     return _intercepted(UpBlock, "join", change)

@@ -33,6 +33,7 @@ from jaxsd.workflow.continuous import continuous_of
 from jaxsd.workflow.forms import DeepShrink, HyperTile
 from jaxsd.workflow.levels import sigma_at
 from jaxsd.workflow.prompts import chunks
+from jaxsd.workflow.token_merging import TokenMerging
 from jaxsd.workflow.values import Clip, ClipVision, Condition, ControlNet, Hint, Model, Vae
 
 PLAIN = Settings()
@@ -269,10 +270,14 @@ def with_hypernets(programs: Programs, model: Model) -> Programs:
 
 
 def with_forms(programs: Programs, model: Model, table: Tableau) -> Programs:
-    """The programs with the model's U-Net in tiles, and smaller in some rows of a table."""
+    """The programs with the model's U-Net in tiles, with merged tokens, and smaller in some rows of
+    a table.
+    """
     unet = programs.networks.unet
     if model.tiles is not None:
         unet = HyperTile(unet, **asdict(model.tiles))
+    if model.merged_tokens:
+        unet = TokenMerging(unet, model.merged_tokens)
     if (shrink := model.shrink) is not None:
         levels = table.sigma[:-1] / table.alpha[:-1]
         within = (levels <= sigma_at(model, shrink.start)) & (levels >= sigma_at(model, shrink.end))

@@ -31,6 +31,7 @@ class Model:
       guiding: in place of classifier-free guidance; None for that.
       continuous: how a model of continuous noise is told its level; None for a table of timesteps.
       tiles: of self-attention; None for none.
+      merged_tokens: share of tokens that self-attention merges.
       shrink: where the U-Net's maps become smaller; None for nowhere.
     """
 
@@ -46,6 +47,7 @@ class Model:
     guiding: "Guiding | None" = None
     continuous: Continuous | None = None
     tiles: "Tiles | None" = None
+    merged_tokens: float = 0.0
     shrink: "Shrink | None" = None
 
     def changed(self, **options: Any) -> "Model":

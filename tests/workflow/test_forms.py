@@ -17,7 +17,8 @@ from jaxsd.types import Params
 from jaxsd.workflow.forms import DeepShrink, HyperTile, block_ends, smallest_divisor
 from jaxsd.workflow.levels import NAMED, scheduled, sigma_at, table_of
 from jaxsd.workflow.networks import programs_of, with_forms
-from jaxsd.workflow.nodes import hyper_tile, patch_model_add_downscale
+from jaxsd.workflow.nodes import hyper_tile, patch_model_add_downscale, tome_patch_model
+from jaxsd.workflow.token_merging import TokenMerging, divided
 from jaxsd.workflow.values import Model
 
 SPEC = TINY["sd1"]
@@ -58,6 +59,45 @@ def test_what_is_not_divided(form: dict, path: str, count: int) -> None:
     q, k, v = (uniform(name, (1, count, 2, 3)) for name in "qkv")
     made = HyperTile(UNET, **({"side": 4, "grows": False} | form))
     np.testing.assert_array_equal(made._attended(8, 12, (path,), attend, q, k, v), attend(q, k, v))
+
+
+def merging_slowly(x: np.ndarray, ratio: float, height: int, width: int) -> np.ndarray:
+    """Means of tokens with those that are like them, times their number; by loops."""
+    others, into = divided(height, width)
+    unit = x / np.linalg.norm(x, axis=-1, keepdims=True)
+    best = {
+        s: max((float(unit[s] @ unit[t]), -k) for k, t in enumerate(into)) for s in others.tolist()
+    }
+    merged = sorted(best, key=lambda s: -best[s][0])[: int(len(x) * ratio)]
+    groups = {t: [t] for t in into.tolist()}
+    for s in merged:
+        groups[int(into[-best[s][1]])].append(s)
+    out = 2 * x.copy()
+    for group in groups.values():
+        out[group] = 2 * x[group].mean(axis=0)
+    return out
+
+
+def test_tokens_merge_with_those_that_are_like_them() -> None:
+    """Attention doubles what it is given; odd sides keep their last tokens."""
+    height, width, ratio = 5, 7, 0.4
+    x, given = uniform("x", (2, height * width, 5)), []
+
+    def run(x: jax.Array, context: jax.Array | None = None) -> jax.Array:
+        given.append((x.shape[1], None if context is None else context.shape[1]))
+        return 2 * x
+
+    form = TokenMerging(UNET, ratio)
+    out = form._attended(height, width, ("attn1",), run, jnp.asarray(x))
+    others, into = divided(height, width)
+    assert len(into) == (height // 2) * (width // 2)
+    assert len(into) + len(others) == height * width
+    assert given == [(height * width - int(height * width * ratio), height * width)]
+    for own, made in zip(x, np.asarray(out), strict=True):
+        want = merging_slowly(own.astype(float), ratio, height, width)
+        np.testing.assert_allclose(made, want, rtol=1e-5, atol=1e-6)
+    form._attended(height, width, ("attn1",), run, jnp.asarray(x[:, :12]))
+    assert given[1:] == [(12, None)], "other levels stay as they are"
 
 
 def test_divisors() -> None:
@@ -142,6 +182,8 @@ def test_rows_in_which_maps_shrink() -> None:
 def test_what_forms_do_not_have() -> None:
     with pytest.raises(ValueError, match="swap_size 3 draws the sizes of tiles; give 1 or 2"):
         hyper_tile(model=MODEL, swap_size=3)
-    for node in (hyper_tile, patch_model_add_downscale):
+    for node in (hyper_tile, tome_patch_model, patch_model_add_downscale):
         with pytest.raises(ValueError, match="already; bypass one"):
             node(model=node(model=MODEL))
+    with pytest.raises(ValueError, match="merges or divides tokens already"):
+        tome_patch_model(model=hyper_tile(model=MODEL))

@@ -30,14 +30,7 @@ NODES = {
         "sampling": "eps",
         "sigma_max": 20.0,
     },
-    "22": {
-        "class_type": "HyperTile",
-        "model": ["21", 0],
-        "tile_size": 32,
-        "swap_size": 1,
-        "max_depth": 0,
-        "scale_depth": False,
-    },
+    "22": {"class_type": "TomePatchModel", "model": ["21", 0], "ratio": 0.5},
     "23": {
         "class_type": "PatchModelAddDownscale",
         "model": ["22", 0],

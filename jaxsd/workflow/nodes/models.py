@@ -102,9 +102,21 @@ def hyper_tile(
     """
     if swap_size > 2:
         raise ValueError(f"swap_size {swap_size} draws the sizes of tiles; give 1 or 2")
-    if model.tiles is not None:
-        raise ValueError("the model has tiles already; bypass one HyperTile")
+    if model.merged_tokens or model.tiles is not None:
+        raise ValueError("the model merges or divides tokens already; bypass one of the nodes")
     return replace(model, tiles=Tiles(max(32, tile_size) // 8, max_depth, scale_depth))
+
+
+@node("TomePatchModel", "MODEL")
+def tome_patch_model(*, model: MODEL, ratio: Percent = 0.3) -> Model:
+    """Self-attention for merged tokens.
+
+    Raises:
+      ValueError: a second such node, or one beside HyperTile.
+    """
+    if model.merged_tokens or model.tiles is not None:
+        raise ValueError("the model merges or divides tokens already; bypass one of the nodes")
+    return replace(model, merged_tokens=ratio)
 
 
 @node("PatchModelAddDownscale", "MODEL")
