@@ -64,6 +64,7 @@ NODES = {
 }
 
 
+@pytest.mark.slow
 def test_a_graph_and_its_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unet = replace(SMALLEST.unet, levels=(Level(8, 1, 1, 1),), norm_groups=4)
     pipe = pipeline(replace(SMALLEST, unet=unet))
