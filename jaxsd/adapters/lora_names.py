@@ -33,6 +33,7 @@ class AdaptedKernel(NamedTuple):
       part: diffusers' name of its network, `unet`, `text_encoder` or `text_encoder_2`.
       module: diffusers' name of the module in that network.
       kohya: the name that kohya's sd-scripts give it, prefix included.
+      comfy: the name in ComfyUI's networks, prefix included.
       bias: whether the module has a bias.
     """
 
@@ -42,6 +43,7 @@ class AdaptedKernel(NamedTuple):
     part: str
     module: str
     kohya: str
+    comfy: str
     bias: bool
 
 
@@ -54,7 +56,8 @@ def adapted_kernels(spec: ModelSpec) -> Mapping[str, AdaptedKernel]:
             continue
         shapes = PARTS[kind].shapes(config)
         part = part_folder(name, spec)
-        original = _sgm_names(spec) if name == "unet" and _is_sgm(spec) else {}
+        original = _original_names(spec) if name == "unet" else {}
+        by_kohya = original if _is_sgm(spec) else {}
         for slot in PARTS[kind].slots(shapes, linear=spec.layout.linear_projection):
             if not slot.path.endswith(("/kernel", "/scale")):
                 continue
@@ -66,7 +69,8 @@ def adapted_kernels(spec: ModelSpec) -> Mapping[str, AdaptedKernel]:
                 kind=slot.kind,
                 part=part,
                 module=module,
-                kohya=f"{_prefix(part, spec)}_{_underscored(original.get(slot.path, module))}",
+                kohya=f"{_prefix(part, spec)}_{_underscored(by_kohya.get(slot.path, module))}",
+                comfy=f"{_comfy_prefix(part, spec)}{original.get(slot.path, module)}",
                 bias=f"{slot.path.rpartition('/')[0]}/bias" in shapes,
             )
     return kernels
@@ -81,7 +85,16 @@ def _is_sgm(spec: ModelSpec) -> bool:
     return spec.layout.single_file in ("xl", "refiner")
 
 
-def _sgm_names(spec: ModelSpec) -> dict[str, str]:
+def _comfy_prefix(part: str, spec: ModelSpec) -> str:
+    if part == "unet":
+        return "diffusion_model."
+    layout = spec.layout.single_file
+    second = part == "text_encoder_2" or layout == "refiner"
+    kind = "clip_h" if layout == "v2" else "clip_g" if second else "clip_l"
+    return f"text_encoders.{kind}.transformer."
+
+
+def _original_names(spec: ModelSpec) -> dict[str, str]:
     """Path in the U-Net -> name of the module in the original code."""
     slots = single_file_slots("unet", spec, parameters(spec)["unet"])
     return {slot.path: _module(slot).removeprefix(UNET) for slot in slots}
@@ -106,12 +119,13 @@ def spellings(spec: ModelSpec) -> Mapping[str, str]:
 
 
 def _spellings(kernel: AdaptedKernel) -> set[str]:
-    """The names in kohya, in diffusers before PEFT and since, and in files of a U-Net alone.
+    """The names in kohya, in diffusers before PEFT and since, in ComfyUI, and in files of a U-Net
+    alone.
 
     Text encoders come with and without transformers' outer module.
     """
     bare = kernel.module.removeprefix("text_model.")
-    names = {kernel.kohya, f"{_KOHYA[kernel.part]}_{_underscored(kernel.module)}"}
+    names = {kernel.kohya, f"{_KOHYA[kernel.part]}_{_underscored(kernel.module)}", kernel.comfy}
     if kernel.part == "text_encoder":
         names.add(f"{_ALONE}_{_underscored(kernel.module)}")
     for module in (kernel.module, bare):

@@ -11,8 +11,10 @@ from typing import Any
 from flax import linen as nn
 
 from jaxsd.models.unet import UpBlock
+from jaxsd.nn.convolution import Downsample
 from jaxsd.nn.layers import Dense
-from jaxsd.nn.transformer import WHOLE, Attention, TransformerBlock
+from jaxsd.nn.resnet import ResnetBlock
+from jaxsd.nn.transformer import WHOLE, Attention, SpatialTransformer, TransformerBlock
 
 Path = tuple[str, ...]
 """Names of modules from the outermost to the layer, as those of its parameters."""
@@ -23,6 +25,18 @@ def attention_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
     return _intercepted(Attention, "attend", change)
 
 
+def self_attention_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
+    """Within it, self-attention calls `change(path, run, x)` in place of `run(x)`.
+
+    `run(x, context)` lets `x` attend to other tokens.
+    """
+
+    def changed(path: Path, run: Any, x: Any, context: Any = None) -> Any:
+        return change(path, run, x) if context is None else run(x, context)
+
+    return _intercepted(Attention, "__call__", changed)
+
+
 def joins_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
     """Within it, up blocks call `change(path, join, x, skip)` in place of `join`."""
     return _intercepted(UpBlock, "join", change)
@@ -31,6 +45,13 @@ def joins_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
 def between_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
     """Within it, transformer blocks call `change(path, between, x)` in place of `between`."""
     return _intercepted(TransformerBlock, "between", change)
+
+
+def blocks_by(change: Callable[..., Any]) -> AbstractContextManager[None]:
+    """Within it, resnets, transformers and downsamplings call `change(path, run, x, *rest)` in
+    place of `run(x, *rest)`.
+    """
+    return _intercepted((ResnetBlock, SpatialTransformer, Downsample), "__call__", change)
 
 
 @contextmanager
@@ -74,7 +95,7 @@ def is_self_attention_of_middle(path: Path) -> bool:
 
 
 def _intercepted(
-    kind: type[nn.Module], method: str, change: Callable[..., Any]
+    kind: type[nn.Module] | tuple[type[nn.Module], ...], method: str, change: Callable[..., Any]
 ) -> AbstractContextManager[None]:
     def intercept(run: Any, args: Any, kwargs: Any, context: Any) -> Any:
         if isinstance(context.module, kind) and context.method_name == method:

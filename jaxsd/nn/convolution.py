@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from jaxsd.nn.cpu_convolution import convolution_of_doubled, fast_form
@@ -115,7 +116,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Repeats pixels up to the given size, then convolves."""
+    """Repeats pixels up to the given size, then convolves (torch's "nearest")."""
 
     channels: int
     dtype: jnp.dtype
@@ -123,9 +124,14 @@ class Upsample(nn.Module):
     @nn.compact
     def __call__(self, x: Array, size: tuple[int, int]) -> Array:
         """[B, h, w, c] -> [B, *size, channels]; `size` is 2h x 2w, or one less where a skip
-        connection had an odd side.
+        connection had an odd side, or any where a feature made maps smaller in between.
         """
         odd = (2 * x.shape[1] - size[0], 2 * x.shape[2] - size[1])
+        if not {*odd} <= {0, 1}:
+            sides = zip(x.shape[1:3], size, strict=True)
+            rows, columns = (np.arange(new) * old // new for old, new in sides)
+            x = x[:, rows][:, :, columns]
+            return convolution(self.channels, "conv", self.dtype)(x)
         return convolution(self.channels, "conv", self.dtype, form=partial(enlarged, odd))(x)
 
 

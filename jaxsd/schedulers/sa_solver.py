@@ -58,19 +58,26 @@ def sa_solver(
 
 
 def weights(grid: Grid, begin: int, end: int, levels: list[int], tau: float) -> np.ndarray:
-    """The b_k of predictions at `levels` in a step (theorem 5.1 of the paper), [len(levels)].
-
-    b_k = (1 + tau^2)*sigma'*exp(-tau^2*lambda') * integral of exp((1 + tau^2)*lambda)*l_k(lambda)
-
-    Of two, the authors' code moves a part of order h^3 from one to the other, so that few steps are
-    as those of UniPC.
+    """`lagrange_weights`; of two, the authors' code moves a part of order h^3 from one to the
+    other, so that few steps are as those of UniPC.
     """
-    q, alpha = 1 + tau**2, grid.alpha[end]
-    nodes = grid.half_log_snr[levels] - grid.half_log_snr[begin]
-    h = grid.half_log_snr[end] - grid.half_log_snr[begin]
-    integrals = [integral_with_exp(p, q * h) for p in lagrange_basis(q * nodes)]
-    found = alpha * np.exp(-q * h) * np.array(integrals)
+    found = lagrange_weights(grid, begin, end, levels, tau)
     if len(levels) == 2:
+        q, alpha = 1 + tau**2, grid.alpha[end]
+        nodes = grid.half_log_snr[levels] - grid.half_log_snr[begin]
+        h = grid.half_log_snr[end] - grid.half_log_snr[begin]
         part = h**2 / 2 - (q * h - 1 + np.exp(-q * h)) / q**2
         found += q * alpha * part / (nodes[0] - nodes[1]) * np.array([1, -1])
     return found
+
+
+def lagrange_weights(grid: Grid, begin: int, end: int, levels: list[int], tau: float) -> np.ndarray:
+    """The b_k of predictions at `levels` in a step (theorem 5.1 of the paper), [len(levels)].
+
+    b_k = (1 + tau^2)*sigma'*exp(-tau^2*lambda') * integral of exp((1 + tau^2)*lambda)*l_k(lambda)
+    """
+    q = 1 + tau**2
+    nodes = grid.half_log_snr[levels] - grid.half_log_snr[begin]
+    h = grid.half_log_snr[end] - grid.half_log_snr[begin]
+    integrals = [integral_with_exp(p, q * h) for p in lagrange_basis(q * nodes)]
+    return grid.alpha[end] * np.exp(-q * h) * np.array(integrals)

@@ -13,17 +13,20 @@ import numpy as np
 from jaxsd.config import ModelSpec
 from jaxsd.config.autoencoders import scaled
 from jaxsd.models.controlnet import Hint as Seen
-from jaxsd.sampling.features.channels import Channels
+from jaxsd.sampling.features.channels import Channels, Small
 from jaxsd.sampling.texts import Encoded
-from jaxsd.schedulers import Tableau
+from jaxsd.schedulers import NoiseSchedule, Tableau
 from jaxsd.schedulers.guidance import Guidance
 from jaxsd.types import Array
 from jaxsd.workflow.levels import sigma_at
-from jaxsd.workflow.resizing import nearest_centred, resized
-from jaxsd.workflow.values import Conditions, Guider, Hint, Model
+from jaxsd.workflow.noises import first_noise
+from jaxsd.workflow.resizing import common_upscale, nearest_centred, resized
+from jaxsd.workflow.values import Conditions, Guider, Guiding, Hint, Model
 
 BLANK = (0.8223, -0.6876, 0.6364, 0.1380)
 """Latents of a grey picture, which inpainting models see where nothing else is given."""
+SEED_BELOW = 10
+"""The seed of noise that is not the sampler's own is so much smaller in ComfyUI."""
 
 
 class Sides(NamedTuple):
@@ -34,6 +37,7 @@ class Sides(NamedTuple):
     cfg: float
     middle: Conditions = ()
     weights: tuple[float, ...] | None = None  # of three sides
+    guiding: Guiding | None = None  # in place of weights; the middle side is that of an empty text
 
     @property
     def branches(self) -> Conditions:
@@ -84,6 +88,28 @@ def three_sides_of(guider: Guider) -> Sides:
     first = len(guider.negative)
     middle = sides.negative[first:]
     return sides._replace(negative=sides.negative[:first], middle=middle, weights=guider.weights)
+
+
+def guided_sides(guider: Guider, *, plus_plus: bool) -> Sides:
+    """The sides of a guider whose model has a formula, or none.
+
+    A formula needs a negative side: without one, as where the scale is 1, it changes nothing.
+    Perp-Neg keeps that side; where it has no weight, the empty text takes its place.
+    """
+    guiding = guider.model.guiding
+    if guider.weights is not None:
+        return three_sides_of(guider)
+    if guiding is None:
+        return sides_of(guider.positive, guider.negative, guider.cfg, plus_plus=plus_plus)
+    if guider.middle and math.isclose(guiding.numbers[0], 0.0):
+        return sides_of(guider.positive, guider.middle, guider.cfg, plus_plus=False)
+    if guider.middle:
+        return three_sides_of(guider)._replace(guiding=guiding)
+    keeps = bool(guiding.empty)
+    sides = sides_of(guider.positive, guider.negative, guider.cfg, plus_plus=keeps)
+    if not sides.negative:
+        return sides
+    return sides._replace(middle=guiding.empty, guiding=guiding)
 
 
 def texts_of(sides: Sides, batch: int, pooled: Sequence[Array | None]) -> Encoded:
@@ -137,8 +163,14 @@ def active_rows(model: Model, sides: Sides, table: Tableau) -> np.ndarray:
 
 
 def side_weights(sides: Sides, active: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """The weight of each branch's side where it counts, in that side's place, [S, K, 2 or 3]."""
+    """The weight of each branch's side where it counts, in that side's place, [S, K, 2 or 3].
+
+    For a formula it is 1, in the order of its sides: negative, positive, empty.
+    """
     rows, count = active.shape
+    if sides.guiding is not None:
+        places = np.repeat([0, 2, 1], [len(sides.negative), len(sides.middle), len(sides.positive)])
+        return np.eye(3, dtype=np.float32)[places] * active[:, :, None]
     if sides.weights is not None:
         each = np.zeros((rows, count, 3), np.float32)
         for side, (own, part) in enumerate(zip(sides.weights, sides.parts, strict=True)):
@@ -153,7 +185,11 @@ def side_weights(sides: Sides, active: np.ndarray, factors: np.ndarray) -> np.nd
 
 
 def needs_areas(sides: Sides, active: np.ndarray) -> bool:
-    """Whether branches count in parts of the picture, or no branch of a side does in some row."""
+    """Whether branches count in parts of the picture, or no branch of a side does in some row, or
+    a formula takes their sides.
+    """
+    if sides.guiding is not None:
+        return True
     if any(one.mask is not None or one.area is not None for one in sides.branches):
         return True
     return not all(active[:, part].any(axis=1).all() for part in sides.parts)
@@ -198,7 +234,7 @@ def hint_weights(model: Model, sides: Sides, hints: Sequence[Hint], table: Table
 
 
 def channels_of(
-    spec: ModelSpec, sides: Sides, samples: np.ndarray, mask: np.ndarray | None
+    spec: ModelSpec, sides: Sides, samples: np.ndarray, mask: np.ndarray | None, seed: int
 ) -> dict[str, Channels]:
     """What the U-Net sees behind its input: mask and masked picture, or a picture to change.
 
@@ -207,6 +243,7 @@ def channels_of(
       sides: the first positive condition has latents and mask, if any does.
       samples: [B, h, w, c] scaled latents, which stand for those of the picture.
       mask: [B, h, w, 1] of the latents, or None.
+      seed: of the sampler.
 
     Raises:
       ValueError: a model that sees what no node gives.
@@ -225,7 +262,29 @@ def channels_of(
         whole = [repeated(np.asarray(one, np.float32), batch) for one in (mask, seen)]
         return {"channels": Channels(np.concatenate(whole, axis=-1), None)}
     if sees == "picture" and "image" in concat:
-        seen = repeated(np.asarray(concat["image"], np.float32), batch)
+        image = np.asarray(concat["image"], np.float32)
+        if spec.schedule.edm is not None:  # CosXL's sees latents as the U-Net has them
+            image = np.float32(scaled(spec.vae, image))
+        seen = repeated(image, batch)
         shown = np.float32([bool(one.concat) for one in sides.branches])
         return {"channels": Channels(seen, None, np.tile(shown, (batch, 1)))}
+    if sees == "small" and all(one.small is not None for one in sides.branches):
+        return {"channels": Channels(None, None, small=_small(spec, sides, samples, seed))}
     raise ValueError(f"the model sees a {sees} beside the latents, which no node gives it")
+
+
+def _small(spec: ModelSpec, sides: Sides, samples: np.ndarray, seed: int) -> Small:
+    """The picture that a model enlarges, with its noise, which ComfyUI draws by the seed less ten.
+
+    Without `noise_augmentation` it has none, not even that of the lowest level.
+    """
+    pixels, share = sides.positive[0].small
+    pixels = common_upscale(pixels, *samples.shape[1:3], "bilinear", "center")
+    level = round(spec.small.most * share)
+    if share > 0:
+        noise = NoiseSchedule.from_config(spec.small.schedule)
+        fresh = first_noise((seed - SEED_BELOW) % 2**64, pixels.shape)
+        pixels = np.float32(noise.alpha[level]) * pixels + np.float32(noise.sigma[level]) * fresh
+    batch = len(samples)
+    weights = np.tile(np.float32([1, 0]), (batch, 1))
+    return Small(repeated(pixels, batch), weights, np.full(batch, level, np.int32))

@@ -134,8 +134,8 @@ def overridden(graph: Graph, texts: Iterable[str]) -> Graph:
     graph = dict(graph)
     for text in texts:
         place, equals, value = text.partition("=")
-        who, point, key = place.rpartition(".")
-        if not equals or not point:
+        who, key = _split(graph, place)
+        if not equals or not who:
             raise ValueError(f"{printable(text, 60)!r} is not NODE.INPUT=VALUE, as 3.steps=4")
         for name in _named(graph, who):
             node = graph[name]
@@ -144,6 +144,18 @@ def overridden(graph: Graph, texts: Iterable[str]) -> Graph:
                 raise ValueError(f"node {name} ({node.kind}) has no input {key!r}; it has: {there}")
             graph[name] = node._replace(inputs={**node.inputs, key: _of_text(value)})
     return graph
+
+
+def _split(graph: Graph, place: str) -> tuple[str, str]:
+    """NODE and INPUT of NODE.INPUT, where both may have points; the last one divides others."""
+    points = [i for i, letter in enumerate(place) if letter == "."]
+    for point in points:
+        who, key = place[:point], place[point + 1 :]
+        for name, node in graph.items():
+            if who in (name, node.title, node.kind) and key in node.inputs:
+                return who, key
+    who, _, key = place.rpartition(".")
+    return who, key
 
 
 def _named(graph: Graph, who: str) -> Sequence[str]:

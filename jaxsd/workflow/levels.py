@@ -1,14 +1,19 @@
 """ComfyUI's schedulers and samplers: levels of noise, and tables of rows that visit them."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxsd.schedulers import NoiseSchedule, Tableau
+from jaxsd.schedulers.edm import preconditioned
+from jaxsd.schedulers.er_sde import er_sde_of
 from jaxsd.schedulers.grid import Grid, grid_of_sigmas
 from jaxsd.schedulers.samplers import SAMPLERS
 from jaxsd.schedulers.spacing import beta_quantiles, exponential_sigmas, karras_sigmas
 from jaxsd.schedulers.tableau import blank, tabulate
 from jaxsd.schedulers.trained_sigmas import TRAINED_SIGMAS
 from jaxsd.types import Prediction
+from jaxsd.workflow.stochastic_adams import stochastic_adams
 from jaxsd.workflow.values import Model, Sampler
 
 WHOLE = (("lower_order_final", False),)
@@ -36,6 +41,7 @@ NAMED: dict[str, Sampler] = {
     "res_multistep": Sampler("res_multistep"),
     "gradient_estimation": Sampler("gradient_estimation"),
     "er_sde": Sampler("er_sde"),
+    "sa_solver": Sampler("sa_solver"),
     "ddim": Sampler("euler"),
     "uni_pc": Sampler("unipc", (("variant", "bh1"),)),
     "uni_pc_bh2": Sampler("unipc", (("variant", "bh2"),)),
@@ -46,21 +52,37 @@ SCHEDULER_NAMES = (
     *("simple", "sgm_uniform", "karras", "exponential", "ddim_uniform", "beta", "normal"),
     "kl_optimal",
 )
+_BY_TIMESTEP = ("normal", "sgm_uniform")
+"""Schedulers of equally spaced timesteps."""
 _ONE_LESS = ("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2")
 """Samplers whose levels are those of one step more, without the last before 0."""
 DISTILLED_LEVELS = 50
 """Levels of an LCM, every twentieth of a thousand."""
+_BOTH_WAYS = ("euler", "heun", "dpm2", "lms", "dpm++_2m", "ipndm")
+"""Methods without noise that go from a picture to noise too."""
 _SIGMA_DATA, _TIMESTEP_SCALING = 0.5, 10.0
 _ALMOST_ZERO = 0.001
 """The level at which ComfyUI's UniPC ends."""
 
 
 def trained_levels(model: Model) -> tuple[np.ndarray, np.ndarray]:
-    """The timesteps that a model knows, ascending, and noise over signal at each, [n] float64."""
+    """The timesteps that a model knows, ascending, and noise over signal at each, [n] float64.
+
+    Those of a model of continuous noise are numbers of levels.
+    """
     trained = NoiseSchedule.from_config(model.spec.schedule).noise_to_signal
     every = len(trained) // DISTILLED_LEVELS if model.distilled else 1
     timesteps = np.arange(every - 1, len(trained), every)
     return timesteps, trained[timesteps]
+
+
+def timesteps_of(model: Model, levels: np.ndarray) -> np.ndarray:
+    """What the network is told of levels [n]: the trained timestep next to each, as in ComfyUI."""
+    if model.continuous is not None:
+        return model.continuous.timestep(levels)
+    timesteps, trained = trained_levels(model)
+    nearest = np.abs(np.log(levels)[:, None] - np.log(trained)).argmin(axis=1)
+    return timesteps[nearest].astype(float)
 
 
 def scheduled(model: Model, scheduler: str, steps: int, denoise: float = 1.0) -> np.ndarray:
@@ -80,6 +102,10 @@ def scheduled(model: Model, scheduler: str, steps: int, denoise: float = 1.0) ->
         levels = exponential_sigmas(trained[-1], trained[0], count)
     elif scheduler == "beta":
         levels = beta_levels(trained, count)
+    elif scheduler in _BY_TIMESTEP and model.continuous is not None:
+        first, last = model.continuous.timestep(trained[[-1, 0]])
+        points = count + (scheduler == "sgm_uniform")
+        levels = model.continuous.level(np.linspace(first, last, points)[:count])
     else:
         levels = TRAINED_SIGMAS[scheduler](trained, count)
     levels = np.append(levels, 0.0)
@@ -117,14 +143,17 @@ def sigma_at(model: Model, percent: float) -> float:
 def table_of(model: Model, sampler: Sampler, sigmas: np.ndarray) -> Tableau:
     """The sampler's table for levels [n + 1], which begins from latents and noise as ComfyUI does.
 
-    The network is told the trained timestep that is next to a level, which ComfyUI does too.
-
     Raises:
-      ValueError: levels that do not fall.
+      ValueError: levels that neither fall nor rise, or that rise for a method that adds noise.
     """
     sigmas = np.asarray(sigmas, float)
-    if not (np.diff(sigmas) < 0).all():
-        raise ValueError("sigmas must fall from each step to the next")
+    if rise(sigmas) and sampler.name not in _BOTH_WAYS:
+        raise ValueError(
+            "sigmas rise, and this sampler goes from noise to a picture alone; those that go back "
+            f"are {', '.join(name for name, one in NAMED.items() if one.name in _BOTH_WAYS)}"
+        )
+    if not (rise(sigmas) or (np.diff(sigmas) < 0).all()):
+        raise ValueError("sigmas must fall from each step to the next, or all rise")
     spec, options = model.spec, {k: v for k, v in sampler.options if k != "cfg_pp"}
     first = sigmas[0]
     if sampler.name == "unipc":
@@ -132,18 +161,25 @@ def table_of(model: Model, sampler: Sampler, sigmas: np.ndarray) -> Tableau:
         options["order"] = max(1, min(3, len(sigmas) - 2))
     schedule = NoiseSchedule.from_config(spec.schedule)
     grid = grid_of_sigmas(schedule, sigmas)
-    builder = _jumps if sampler.name == "lcm" else SAMPLERS[sampler.name].builder
+    builder = _OWN.get(sampler.name) or SAMPLERS[sampler.name].builder
+    if builder is stochastic_adams and "noisy" not in options:
+        options["noisy"] = (sigma_at(model, 0.2), sigma_at(model, 0.8))
     table = builder(schedule, grid, spec.prediction, **options)
-    timesteps, trained = trained_levels(model)
-    own = np.log(table.sigma[:-1] / table.alpha[:-1])
-    nearest = np.abs(own[:, None] - np.log(trained)).argmin(axis=1)
-    table = table._replace(timestep=timesteps[nearest].astype(float))
-    whole = first > trained[-1] or np.isclose(first, trained[-1], rtol=1e-5)
+    if model.continuous is not None and model.continuous.is_scaled:
+        table = preconditioned(table, spec.schedule.edm, spec.prediction)
+    table = table._replace(timestep=timesteps_of(model, table.sigma[:-1] / table.alpha[:-1]))
+    highest = trained_levels(model)[1][-1]
+    whole = first > highest or np.isclose(first, highest, rtol=1e-5)
     noise = np.hypot(1, first) if whole else first
     table = table._replace(start=table.alpha[0] * np.array([1.0, noise]))
     if model.distilled:
         table = _with_boundary(table)
     return Tableau(*(np.asarray(one, np.float32) for one in table))
+
+
+def rise(sigmas: np.ndarray) -> bool:
+    """Whether levels rise, from a picture to noise."""
+    return bool((np.diff(sigmas) > 0).all())
 
 
 def _jumps(schedule: NoiseSchedule, grid: Grid, prediction: Prediction) -> Tableau:
@@ -152,6 +188,25 @@ def _jumps(schedule: NoiseSchedule, grid: Grid, prediction: Prediction) -> Table
     rows.history[:, 0, 0] = 1
     rows.noise[:, 0] = grid.noise_to_signal[1:]
     return tabulate(prediction, rows, **grid.unscaled._asdict())
+
+
+def _extended_reverse(
+    schedule: NoiseSchedule,
+    grid: Grid,
+    prediction: Prediction,
+    *,
+    scale: Callable[[np.ndarray], np.ndarray],
+    order: int,
+) -> Tableau:
+    return er_sde_of(grid, prediction, scale, order)
+
+
+_OWN: dict[str, Callable[..., Tableau]] = {
+    "lcm": _jumps,
+    "sa_solver": stochastic_adams,
+    "er_sde_of": _extended_reverse,
+}
+"""Methods that are other ones in ComfyUI than here under the same name."""
 
 
 def _with_boundary(table: Tableau) -> Tableau:

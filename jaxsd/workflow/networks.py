@@ -1,6 +1,7 @@
 """The programs of the nodes' networks: texts to conditions, pictures to latents and back."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -25,9 +26,14 @@ from jaxsd.pipeline.forms import changed
 from jaxsd.pipeline.loading import placed_as_int8
 from jaxsd.sampling.program import Given, Networks, decode, encode, encode_images, seen
 from jaxsd.sampling.texts import Interpolated, Texts
+from jaxsd.schedulers import Tableau
 from jaxsd.settings import Settings
 from jaxsd.types import Params
+from jaxsd.workflow.continuous import continuous_of
+from jaxsd.workflow.forms import DeepShrink, HyperTile
+from jaxsd.workflow.levels import sigma_at
 from jaxsd.workflow.prompts import chunks
+from jaxsd.workflow.token_merging import TokenMerging
 from jaxsd.workflow.values import Clip, ClipVision, Condition, ControlNet, Hint, Model, Vae
 
 PLAIN = Settings()
@@ -59,10 +65,18 @@ def parts_of(pipe: Pipeline) -> tuple[Model, Clip, Vae]:
     spec, run, dtype = pipe.spec, pipe.programs, pipe.dtype
     normalizer = pipe.params.get("normalizer")
     return (
-        Model(spec, pipe.params["unet"], run, dtype, normalizer=normalizer),
+        unet_of(spec, pipe.params["unet"], run, dtype, normalizer),
         Clip(spec, {"text": pipe.params["text"]}, pipe.tokenizers, run, dtype),
         Vae(spec, pipe.params["vae"], run, dtype),
     )
+
+
+def unet_of(
+    spec: ModelSpec, params: Params, run: Executables, dtype: str, normalizer: Params | None = None
+) -> Model:
+    """A U-Net as its checkpoint has it."""
+    continuous = continuous_of(spec)
+    return Model(spec, params, run, dtype, normalizer=normalizer, continuous=continuous)
 
 
 def read_sighted(
@@ -92,10 +106,8 @@ def embedded(vision: ClipVision, pixels: np.ndarray) -> np.ndarray:
 
 def check_kind(spec: ModelSpec, source: str) -> None:
     """Raises ValueError for a model whose samplers or inputs no node here has."""
-    if spec.schedule.edm is not None:
-        kind = "a model of continuous noise (EDM)"
-    elif spec.unet.sees in ("small", "depth"):
-        kind = f"{spec.family}, which sees another picture beside the latents"
+    if spec.unet.sees == "depth":
+        kind = f"{spec.family}, which sees the depth of a picture beside the latents"
     elif spec.sight is not None and spec.sight.noise is None:
         kind = "a model that draws variations of a picture without a text"
     elif spec.unet.guidance_dim is not None:
@@ -260,6 +272,26 @@ def with_hypernets(programs: Programs, model: Model) -> Programs:
         networks=programs.networks._replace(hypernets=configs),
         params=programs.params | {"hypernet": list(trees)},
     )
+
+
+def with_forms(programs: Programs, model: Model, table: Tableau) -> Programs:
+    """The programs with the model's U-Net in tiles, with merged tokens, and smaller in some rows of
+    a table.
+    """
+    unet = programs.networks.unet
+    if model.tiles is not None:
+        unet = HyperTile(unet, **asdict(model.tiles))
+    if model.merged_tokens:
+        unet = TokenMerging(unet, model.merged_tokens)
+    if (shrink := model.shrink) is not None:
+        levels = table.sigma[:-1] / table.alpha[:-1]
+        within = (levels <= sigma_at(model, shrink.start)) & (levels >= sigma_at(model, shrink.end))
+        if within.any():
+            told = table.timestep[within]
+            options = asdict(shrink)
+            del options["start"], options["end"]
+            unet = DeepShrink(unet, **options, timesteps=(float(told.min()), float(told.max())))
+    return programs._replace(networks=programs.networks._replace(unet=unet))
 
 
 def _control(model: Model, net: ControlNet) -> tuple[Any, Params]:

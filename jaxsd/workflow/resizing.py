@@ -29,9 +29,17 @@ def resized(x: np.ndarray, height: int, width: int, method: str) -> np.ndarray:
     if method == "bislerp":
         return _bislerped(_bislerped(x, 2, width), 1, height)
     for axis, new in ((1, height), (2, width)):
-        weights = _WEIGHTS[method](x.shape[axis], new)
+        weights = weights_of(method, x.shape[axis], new)
         x = np.moveaxis(np.tensordot(weights, x, (1, axis)), 0, axis)
     return np.ascontiguousarray(x)
+
+
+def weights_of(method: str, old: int, new: int) -> np.ndarray:
+    """[new, old] float32: how much of each old pixel a new one has, along a side.
+
+    For all methods but "lanczos" and "bislerp", which are no weighted sums.
+    """
+    return _WEIGHTS[method](old, new)
 
 
 def common_upscale(x: np.ndarray, height: int, width: int, method: str, crop: str) -> np.ndarray:

@@ -12,15 +12,16 @@ from jaxsd.pipeline.columns import columns_of, perturbed_column
 from jaxsd.pipeline.drawing import Programs, steps
 from jaxsd.pipeline.order import Order
 from jaxsd.sampling import Row, Step, first_non_finite, rows_of
+from jaxsd.sampling.features.sides import AdaptiveProjection, Formula
 from jaxsd.sampling.program import Given
 from jaxsd.schedulers import Tableau
 from jaxsd.schedulers.guidance import Guidance, live, perturbed, plus_plus, runs, together
-from jaxsd.settings import perturbation
+from jaxsd.settings import Settings, perturbation
 from jaxsd.workflow import arrays
 from jaxsd.workflow.dividing import areas_of, opposed
 from jaxsd.workflow.grounding import boxes_of, with_gligen
-from jaxsd.workflow.levels import is_plus_plus, table_of, trained_levels
-from jaxsd.workflow.networks import programs_of, with_hints, with_hypernets
+from jaxsd.workflow.levels import is_plus_plus, rise, table_of, timesteps_of, trained_levels
+from jaxsd.workflow.networks import programs_of, with_forms, with_hints, with_hypernets
 from jaxsd.workflow.noises import later_noises
 from jaxsd.workflow.resizing import resized
 from jaxsd.workflow.sights import check_shows, labels_of, pooled_of
@@ -80,7 +81,7 @@ def sampled(workspace: Workspace, asked: Asked) -> tuple[Latent, Latent]:
 
 def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Programs, Order]:
     """The programs of a sampler and the arrays that they take."""
-    latent, model, cfg = asked.latent, asked.guider.model, asked.guider.cfg
+    model, cfg, latent = asked.guider.model, asked.guider.cfg, asked.latent
     cfg_pp = is_plus_plus(asked.sampler)
     samples = np.float32(latent.samples)
     if samples.any():
@@ -90,9 +91,7 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     unit = model.spec.vae.downscale
     size = (height * unit, width * unit)
     keeps = cfg_pp or perturbation(model.settings) == "sag"
-    sides = arrays.sides_of(guider.positive, guider.negative, cfg, plus_plus=keeps)
-    if guider.weights is not None:
-        sides = arrays.three_sides_of(guider)
+    sides = arrays.guided_sides(guider, plus_plus=keeps)
     hints = arrays.hints_of(sides)
     active = arrays.active_rows(model, sides, table)
     factors, momentum = plus_plus(table) if cfg_pp else (np.ones(table.rows), None)
@@ -103,7 +102,7 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
         mask = arrays.repeated(resized(latent.mask[..., None], height, width, "bilinear"), batch)
     _check_together(model, sides, hints, divided=divided, cfg_pp=cfg_pp)
     check_shows(model.spec, sides)
-    features: dict[str, Any] = arrays.channels_of(model.spec, sides, samples, mask)
+    features: dict[str, Any] = arrays.channels_of(model.spec, sides, samples, mask, asked.seed)
     if model.spec.sight is not None:
         features["sight"] = labels_of(model, sides, asked.seed, batch)
     columns = _columns(model, cfg, table, batch)
@@ -114,7 +113,9 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
         features["controlnet"] = arrays.hint_images(hints, batch, *size)
         columns["controlnet"] = _alike(arrays.hint_weights(model, sides, hints, table), batch)
     if divided:
-        features["areas"] = areas_of(sides, batch, height, width)
+        features["areas"] = areas_of(sides, batch, height, width)._replace(
+            formula=_formula(sides, batch, rising=rise(asked.sigmas))
+        )
         columns["areas"] = _alike(weights, batch)
     grounded = any(one.grounding for one in sides.branches)
     if grounded:
@@ -142,11 +143,26 @@ def ordered(workspace: Workspace, asked: Asked, table: Tableau) -> tuple[Program
     programs = with_hints(with_hypernets(programs, model), model, hints)
     if grounded:
         programs = with_gligen(programs, model, sides)
+    programs = with_forms(programs, model, table)
     if divided:
         whole = [_step(rows_of([table] * batch), columns, _repeated(guidance, batch))]
         return programs, Order(given, tuple(whole), (model.settings,), ())
     parts = _runs(model, sides, guidance, table, columns, batch)
     return programs, Order(given, parts, (model.settings,), ())
+
+
+def _formula(sides: arrays.Sides, batch: int, *, rising: bool) -> Formula | None:
+    """The formula of the sides with its numbers for each image, if there is one.
+
+    Momentum is forgotten where levels rise.
+    """
+    if sides.guiding is None:
+        return None
+    numbers = (sides.cfg, *sides.guiding.numbers)
+    made = sides.guiding.formula(*(np.full(batch, one, np.float32) for one in numbers))
+    if rising and isinstance(made, AdaptiveProjection):
+        return made._replace(momentum=np.zeros(batch, np.float32))
+    return made
 
 
 def _check_together(
@@ -157,7 +173,16 @@ def _check_together(
         raise ValueError("SelfAttentionGuidance needs one negative text, as KSampler has it")
     three = sides.weights is not None
     cropped = any(one.is_cropped for one in sides.branches)
+    freeu = model.settings.freeu != Settings().freeu
+    guiding = "" if model.guiding is None else model.guiding.node
     for is_one, one, is_other, other in (
+        (guiding, guiding, cfg_pp, "a sampler of CFG++"),
+        (guiding, guiding, pag, "PerturbedAttentionGuidance"),
+        (guiding, guiding, sag, "SelfAttentionGuidance"),
+        (guiding, guiding, three, "DualCFGGuider"),
+        (guiding, guiding, model.settings.guidance_rescale > 0, "RescaleCFG"),
+        (model.shrink, "PatchModelAddDownscale", bool(hints), "a ControlNet"),
+        (model.shrink, "PatchModelAddDownscale", freeu, "FreeU"),
         (divided, "areas, masks or ranges of texts", pag, "PerturbedAttentionGuidance"),
         (divided, "areas, masks or ranges of texts", cfg_pp, "a sampler of CFG++"),
         (cropped, "areas of texts", bool(hints), "a ControlNet"),
@@ -194,13 +219,9 @@ def _thresholds(model: Model, sigmas: np.ndarray, table: Tableau) -> np.ndarray:
     """
     if not model.differential:
         return np.zeros((table.rows, 2), np.float32)
-    timesteps, trained = trained_levels(model)
-
-    def timestep(level: float) -> float:
-        return float(timesteps[np.abs(np.log(max(level, 1e-9)) - np.log(trained)).argmin()])
-
-    first, last = timestep(sigmas[0]), timestep(max(sigmas[-1], trained[0]))
-    grey = (table.timestep - last) / max(first - last, 1)
+    lowest = trained_levels(model)[1][0]
+    first, last = timesteps_of(model, np.maximum([sigmas[0], sigmas[-1]], lowest))
+    grey = (table.timestep - last) / (first - last or 1)
     return np.stack([grey, np.ones_like(grey)], axis=1).astype(np.float32)
 
 

@@ -157,7 +157,9 @@ def fields_of(kind: str) -> list[str] | None:
     return names
 
 
-def node(name: str, *outputs: str, **flags: bool) -> Callable[[Callable], Callable]:
+def node(
+    name: str, *outputs: str, each: Mapping[str, Any] | None = None, **flags: bool
+) -> Callable[[Callable], Callable]:
     """Enters a function as a class of nodes.
 
     Its keyword arguments, in the order of ComfyUI's schema, are the inputs.
@@ -165,6 +167,7 @@ def node(name: str, *outputs: str, **flags: bool) -> Callable[[Callable], Callab
     Args:
       name: of the class.
       *outputs: types of what it gives; several are a tuple.
+      each: names and defaults of the inputs that the function takes as `**`, which come last.
       **flags: fields of `NodeClass`.
     """
 
@@ -176,7 +179,10 @@ def node(name: str, *outputs: str, **flags: bool) -> Callable[[Callable], Callab
             for one in parameters
             if one.kind is one.KEYWORD_ONLY
         }
-        place = any(one.kind is not one.KEYWORD_ONLY for one in parameters)
+        for one in parameters:
+            if one.kind is one.VAR_KEYWORD:
+                inputs |= {key: _input(key, hints[one.name], own) for key, own in each.items()}
+        place = any(one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters)
         own = NodeClass(name, outputs, function, inputs=inputs, needs_place=place, **flags)
         CLASSES[name] = own
         return function

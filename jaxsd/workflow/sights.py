@@ -14,11 +14,9 @@ from jaxsd.nn.embeddings import sinusoids
 from jaxsd.sampling.features.sight import Labels
 from jaxsd.schedulers import NoiseSchedule
 from jaxsd.types import Params
-from jaxsd.workflow.arrays import Sides
+from jaxsd.workflow.arrays import SEED_BELOW, Sides
 from jaxsd.workflow.values import Condition, Model, Seen
 
-SEED_BELOW = 10
-"""ComfyUI draws the noise of embeddings by a seed that is so much smaller than the sampler's."""
 TOGETHER = 0.05
 """Noise, as a share of all levels, for the sum of several embeddings; none of XL's."""
 

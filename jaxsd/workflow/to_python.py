@@ -95,7 +95,8 @@ def _call(graph: Graph, name: str, names: dict[Link, str]) -> list[str]:
     values = ["place"] if known.needs_place else []
     for key, one in known.inputs.items():
         if key in node.inputs:
-            values.append(f"{key}={_value(node.inputs[key], one, names)}")
+            value = _value(node.inputs[key], one, names)
+            values.append(f"{key}={value}" if key.isidentifier() else f"**{{{key!r}: {value}}}")
     title = f"  # {_plain(node.title)}" if node.title else ""
     line = f"{begin}{known.run.__name__}({', '.join(values)})"
     if len(line) + len(title) <= WIDTH:

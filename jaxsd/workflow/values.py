@@ -8,9 +8,11 @@ import numpy as np
 
 from jaxsd.config import HypernetConfig, ModelSpec, VisionConfig
 from jaxsd.executables import Executables
+from jaxsd.sampling.features.sides import Formula
 from jaxsd.settings import Settings
 from jaxsd.text import Tokenizer
 from jaxsd.types import Array, Params
+from jaxsd.workflow.continuous import Continuous
 from jaxsd.workflow.schema import Kind
 
 
@@ -26,6 +28,11 @@ class Model:
       differential: whether a mask says how much changes.
       hypernets: hypernetworks with their weights and strengths, in turn.
       normalizer: mean and deviation of the embeddings that an unCLIP is told; None for others.
+      guiding: in place of classifier-free guidance; None for that.
+      continuous: how a model of continuous noise is told its level; None for a table of timesteps.
+      tiles: of self-attention; None for none.
+      merged_tokens: share of tokens that self-attention merges.
+      shrink: where the U-Net's maps become smaller; None for nowhere.
     """
 
     spec: ModelSpec
@@ -37,10 +44,54 @@ class Model:
     differential: bool = False
     hypernets: tuple[tuple[HypernetConfig, Params, float], ...] = ()
     normalizer: Params | None = None
+    guiding: "Guiding | None" = None
+    continuous: Continuous | None = None
+    tiles: "Tiles | None" = None
+    merged_tokens: float = 0.0
+    shrink: "Shrink | None" = None
 
     def changed(self, **options: Any) -> "Model":
         """The model with other options of features."""
         return replace(self, settings=replace(self.settings, **options))
+
+
+@dataclass(frozen=True, eq=False)
+class Guiding:
+    """A node that changes guidance.
+
+    Attributes:
+      node: its class.
+      formula: of the sides, whose first number is the guidance scale.
+      numbers: the others.
+      empty: an empty text, for a formula that has a third side.
+    """
+
+    node: str
+    formula: type[Formula]
+    numbers: tuple[float, ...] = ()
+    empty: "Conditions" = ()
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Tiles that self-attention sees; see `forms.HyperTile`."""
+
+    side: int
+    depth: int
+    grows: bool
+
+
+@dataclass(frozen=True)
+class Shrink:
+    """Maps that are smaller from a block on, in a part of the way; see `forms.DeepShrink`."""
+
+    block: int
+    factor: float
+    after_skip: bool
+    down: str
+    up: str
+    start: float
+    end: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +223,8 @@ class Condition:
       concat: latents and mask that the U-Net sees behind its input, by name.
       seen: pictures that an unCLIP is told of, or XL in place of the pooled text.
       grounding: boxes of GLIGEN, or None.
+      small: a picture that an x4 upscaler enlarges, [B, H, W, 3] in [-1, 1], and how much noise is
+        added to it, 0 to 1; None for none.
     """
 
     context: Array
@@ -189,6 +242,7 @@ class Condition:
     concat: Mapping[str, np.ndarray] = field(default_factory=dict)
     seen: tuple[Seen, ...] = ()
     grounding: Grounding | None = None
+    small: tuple[np.ndarray, float] | None = None
 
     @property
     def is_cropped(self) -> bool:
@@ -235,7 +289,7 @@ class Guider:
 
     Attributes:
       middle: a third side.
-      weights: of the negative, the middle and the positive side, if there are three.
+      weights: of the negative, the middle and the positive side, if they are a weighted sum.
     """
 
     model: Model

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from jaxsd.sampling.call import Answer, Branches, Call, Networks, UNetCall
 from jaxsd.sampling.features.feature import Beginning, Feature
+from jaxsd.sampling.features.sides import Formula, Sides
 from jaxsd.sampling.loop import Memory, Step, per_image
 from jaxsd.types import Array, Params
 
@@ -26,6 +27,7 @@ class Areas(NamedTuple):
 
     mask: Array  # [B, K, h, w, 1] float32, how much a branch counts; 0 outside of its area
     area: tuple[Area | None, ...]  # of the K branches; None for everywhere
+    formula: Formula | None = None  # makes x0 of those of the sides; None for their weighted sum
 
 
 def hold(networks: Networks, params: Params, given: Areas, beginning: Beginning) -> Areas:
@@ -75,16 +77,29 @@ def combine(
 ) -> tuple[Array, Memory]:
     """The sum over both sides of weight times the mean of x0 by masks; 0 where no branch counts.
 
-    The column `areas` [B, K, 2] has the weight of a branch's side, in the place of that side; 0 in
-    rows where the branch does not count.
+    The column `areas` [B, K, S] has the weight of a branch's side, in the place of that side; 0 in
+    rows where the branch does not count. A formula takes weights of 1, and its own numbers; sides
+    are the negative, the positive and an empty one.
     """
-    weight = step.columns["areas"][:, :, None, None, None]  # [B, K, 1, 1, 1, 2]
+    weight = step.columns["areas"][:, :, None, None, None]  # [B, K, 1, 1, 1, S]
     counts = held.mask[..., None] * (weight != 0)
     share = counts / jnp.maximum(counts.sum(axis=1, keepdims=True), 1e-30)
-    share = (weight * share).sum(axis=-1)
-    row, rest = step.row, share.sum(axis=1) - 1
-    own = per_image(row.c_skip / (row.c_in * row.c_out), rest * branches.x)
-    return (share * branches.outputs).sum(axis=1) + own, memory
+    row, own = step.row, step.row.c_skip / (step.row.c_in * step.row.c_out)
+    if held.formula is None:
+        share = (weight * share).sum(axis=-1)
+        rest = per_image(own, (share.sum(axis=1) - 1) * branches.x)
+        return (share * branches.outputs).sum(axis=1) + rest, memory
+    outputs = (share * branches.outputs[..., None]).sum(axis=1)  # [B, h, w, c, S]
+    noised = per_image(row.c_skip / row.c_in, branches.x)
+    x0 = share.sum(axis=1) * noised[..., None] + per_image(row.c_out, outputs)
+    x = per_image(1 / (row.c_in * row.level[:, 0]), branches.x)
+    guided, before = held.formula.x0(Sides(x, *jnp.moveaxis(x0, -1, 0)), memory["areas"])
+    return per_image(1 / row.c_out, guided - noised), memory | {"areas": before}
 
 
-FEATURE = Feature(hold=hold, wrap=wrap, combine=combine)
+def memory(networks: Networks, latents: Array, branches: int) -> Array:
+    """Zeros like the latents [B, h, w, c]: no guidance before the first row."""
+    return jnp.zeros_like(latents)
+
+
+FEATURE = Feature(hold=hold, wrap=wrap, combine=combine, memory=memory)

@@ -15,7 +15,7 @@ from jaxsd.pipeline.adapting import merges_of
 from jaxsd.pipeline.upscaling import Upscaler, load_upscaler
 from jaxsd.settings import Lora
 from jaxsd.text import clip_tokenizer
-from jaxsd.workflow.networks import check_kind, loaded, parts_of, read_model
+from jaxsd.workflow.networks import check_kind, loaded, parts_of, read_model, unet_of
 from jaxsd.workflow.schema import Choice, InFolder, Range, node
 from jaxsd.workflow.values import CLIP, CONTROL_NET, MODEL, Clip, ControlNet, Model, Vae
 from jaxsd.workflow.workspace import Workspace
@@ -68,7 +68,7 @@ def unet_loader(
         return read_model(source, place.dtype, place.programs, place.reading)[0]
     spec, tensors = found
     check_kind(spec, source)
-    return Model(spec, loaded(tensors, place.dtype, "unet"), place.programs, place.computes_in)
+    return unet_of(spec, loaded(tensors, place.dtype, "unet"), place.programs, place.computes_in)
 
 
 @node("VAELoader", "VAE")

@@ -1,19 +1,19 @@
-"""Nodes that change models: what they predict, features around them, sums of two."""
+"""Nodes that change models: what they predict, features around them."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from jaxsd.nn.int8 import Int8, to_int8, widened
-from jaxsd.types import Params
+from jaxsd.config import EDMConfig, VAEConfig
+from jaxsd.families import PLAYGROUND
+from jaxsd.types import Prediction
+from jaxsd.workflow.continuous import ANGLE, LOGARITHM, Continuous
 from jaxsd.workflow.schema import Percent, Range, node
-from jaxsd.workflow.values import CLIP, MODEL, Clip, Model
+from jaxsd.workflow.values import MODEL, Model, Shrink, Tiles
 
+MapMethod = Literal["bicubic", "nearest-exact", "bilinear", "area"]
 Factor = Annotated[float, Range(0, 10)]
+MostNoise = Annotated[float, Range(0, 1000)]
+_OF_LATENTS = ("scaling_factor", "latents_mean", "latents_std")
 PREDICTIONS = {"eps": "epsilon", "v_prediction": "v", "x0": "sample", "lcm": "epsilon"}
 """ComfyUI's names of what a U-Net predicts -> ours."""
 
@@ -23,9 +23,51 @@ def model_sampling_discrete(
     *, model: MODEL, sampling: Literal["eps", "v_prediction", "lcm", "x0"], zsnr: bool = False
 ) -> Model:
     """What the U-Net predicts, and whether its last level is noise alone."""
-    schedule = replace(model.spec.schedule, zero_terminal_snr=zsnr)
+    schedule = replace(model.spec.schedule, zero_terminal_snr=zsnr, edm=None)
     spec = replace(model.spec, prediction=PREDICTIONS[sampling], schedule=schedule)
-    return replace(model, spec=spec, distilled=sampling == "lcm")
+    return replace(model, spec=spec, distilled=sampling == "lcm", continuous=None)
+
+
+@node("ModelSamplingContinuousEDM", "MODEL")
+def model_sampling_continuous_edm(
+    *,
+    model: MODEL,
+    sampling: Literal["v_prediction", "edm", "edm_playground_v2.5", "eps"],
+    sigma_max: MostNoise = 120.0,
+    sigma_min: MostNoise = 0.002,
+) -> Model:
+    """Continuous noise, of which the U-Net is told the logarithm.
+
+    "edm" is of data with a deviation of 0.5; "edm_playground_v2.5" has Playground's latents too.
+    """
+    is_scaled = sampling.startswith("edm")
+    prediction = "v" if sampling == "v_prediction" else "epsilon"
+    data = 0.5 if is_scaled else 1.0
+    made = _continuous(model, prediction, EDMConfig(sigma_min, sigma_max, data), LOGARITHM)
+    if sampling == "edm_playground_v2.5" and isinstance(vae := made.spec.vae, VAEConfig):
+        vae = replace(vae, **{name: getattr(PLAYGROUND.vae, name) for name in _OF_LATENTS})
+        made = replace(made, spec=replace(made.spec, vae=vae))
+    return replace(made, continuous=LOGARITHM._replace(is_scaled=is_scaled))
+
+
+@node("ModelSamplingContinuousV", "MODEL")
+def model_sampling_continuous_v(
+    *,
+    model: MODEL,
+    sampling: Literal["v_prediction"],
+    sigma_max: MostNoise = 500.0,
+    sigma_min: MostNoise = 0.03,
+) -> Model:
+    """Continuous noise, of which the U-Net is told the angle from picture to noise."""
+    return _continuous(model, "v", EDMConfig(sigma_min, sigma_max, 1.0), ANGLE)
+
+
+def _continuous(
+    model: Model, prediction: Prediction, edm: EDMConfig, continuous: Continuous
+) -> Model:
+    schedule = replace(model.spec.schedule, edm=edm)
+    spec = replace(model.spec, prediction=prediction, schedule=schedule)
+    return replace(model, spec=spec, distilled=False, continuous=continuous)
 
 
 @node("FreeU", "MODEL")
@@ -42,6 +84,64 @@ def free_u_v2(
 ) -> Model:
     """FreeU with factors by the mean of features."""
     return model.changed(freeu=(b1, b2, s1, s2), freeu_version=2)
+
+
+@node("HyperTile", "MODEL")
+def hyper_tile(
+    *,
+    model: MODEL,
+    tile_size: Annotated[int, Range(1, 2048)] = 256,
+    swap_size: Annotated[int, Range(1, 128)] = 2,
+    max_depth: Annotated[int, Range(0, 10)] = 0,
+    scale_depth: bool = False,
+) -> Model:
+    """Self-attention in tiles.
+
+    Raises:
+      ValueError: sizes that are drawn, or a second such node.
+    """
+    if swap_size > 2:
+        raise ValueError(f"swap_size {swap_size} draws the sizes of tiles; give 1 or 2")
+    if model.merged_tokens or model.tiles is not None:
+        raise ValueError("the model merges or divides tokens already; bypass one of the nodes")
+    return replace(model, tiles=Tiles(max(32, tile_size) // 8, max_depth, scale_depth))
+
+
+@node("TomePatchModel", "MODEL")
+def tome_patch_model(*, model: MODEL, ratio: Percent = 0.3) -> Model:
+    """Self-attention for merged tokens.
+
+    Raises:
+      ValueError: a second such node, or one beside HyperTile.
+    """
+    if model.merged_tokens or model.tiles is not None:
+        raise ValueError("the model merges or divides tokens already; bypass one of the nodes")
+    return replace(model, merged_tokens=ratio)
+
+
+@node("PatchModelAddDownscale", "MODEL")
+def patch_model_add_downscale(
+    *,
+    model: MODEL,
+    block_number: Annotated[int, Range(1, 32)] = 3,
+    downscale_factor: Annotated[float, Range(0.1, 9)] = 2.0,
+    start_percent: Percent = 0.0,
+    end_percent: Percent = 0.35,
+    downscale_after_skip: bool = True,
+    downscale_method: MapMethod = "bicubic",
+    upscale_method: MapMethod = "bicubic",
+) -> Model:
+    """Smaller maps from a block on, at the beginning of the way (Deep Shrink).
+
+    Raises:
+      ValueError: a second such node.
+    """
+    if model.shrink is not None:
+        raise ValueError("the model's maps shrink already; bypass one PatchModelAddDownscale")
+    methods = (downscale_method, upscale_method)
+    part = (start_percent, end_percent)
+    shrink = Shrink(block_number, downscale_factor, downscale_after_skip, *methods, *part)
+    return replace(model, shrink=shrink)
 
 
 @node("PerturbedAttentionGuidance", "MODEL")
@@ -64,7 +164,8 @@ def self_attention_guidance(
     Raises:
       ValueError: a model that does not predict the noise.
     """
-    if model.spec.prediction != "epsilon" or model.distilled:
+    is_scaled = model.continuous is not None and model.continuous.is_scaled
+    if model.spec.prediction != "epsilon" or model.distilled or is_scaled:
         raise ValueError("SelfAttentionGuidance is for models that predict the noise; bypass it")
     return model.changed(sag=scale, sag_sigma=blur_sigma)
 
@@ -94,72 +195,3 @@ def differential_diffusion(*, model: MODEL, strength: Percent = 1.0) -> Model:
     if strength != 1:
         raise ValueError(f"strength {strength:g} is not here; give 1")
     return replace(model, differential=True)
-
-
-@node("ModelMergeSimple", "MODEL")
-def model_merge_simple(*, model1: MODEL, model2: MODEL, ratio: Percent = 1.0) -> Model:
-    """`ratio` times the first model, and the rest of the second one."""
-    return _merged(model1, model2, lambda a, b: ratio * a + (1 - ratio) * b)
-
-
-@node("ModelMergeBlocks", "MODEL")
-def model_merge_blocks(
-    *, model1: MODEL, model2: MODEL, input: Percent = 1.0, middle: Percent = 1.0, out: Percent = 1.0
-) -> Model:
-    """The same with a ratio for each part of the U-Net; the time's embedding has the first one."""
-    parts = {"down": input, "mid": middle, "up": out, "norm_out": out, "conv_out": out}
-
-    def mixed(name: str) -> Any:
-        ratio = next((own for part, own in parts.items() if name.startswith(part)), input)
-        formula = lambda a, b: ratio * a + (1 - ratio) * b  # noqa: E731
-        return _sum(model1.params[name], model2.params[name], formula)
-
-    if model1.params.keys() != model2.params.keys():
-        raise ValueError("the two models are not of one family")
-    return replace(model1, params={name: mixed(name) for name in model1.params})
-
-
-@node("ModelMergeAdd", "MODEL")
-def model_merge_add(*, model1: MODEL, model2: MODEL) -> Model:
-    """The sum of both."""
-    return _merged(model1, model2, lambda a, b: a + b)
-
-
-@node("ModelMergeSubtract", "MODEL")
-def model_merge_subtract(*, model1: MODEL, model2: MODEL, multiplier: Factor = 1.0) -> Model:
-    """The difference of both, times a number."""
-    return _merged(model1, model2, lambda a, b: multiplier * (a - b))
-
-
-@node("CLIPMergeSimple", "CLIP")
-def clip_merge_simple(*, clip1: CLIP, clip2: CLIP, ratio: Percent = 1.0) -> Clip:
-    """`ratio` times the first text encoders, and the rest of the second ones."""
-    params = _sum(clip1.params, clip2.params, lambda a, b: ratio * a + (1 - ratio) * b)
-    return replace(clip1, params=params)
-
-
-def _merged(model: Model, other: Model, formula: Callable[[Any, Any], Any]) -> Model:
-    return replace(model, params=_sum(model.params, other.params, formula))
-
-
-def _sum(params: Params, others: Params, formula: Callable[[Any, Any], Any]) -> Params:
-    """A formula of two trees in float32; kernels keep the dtype of the first, or its 8 bits.
-
-    Raises:
-      ValueError: trees of other networks.
-    """
-
-    def mixed(a: Any, b: Any) -> Any:
-        if a.shape != b.shape:
-            raise ValueError(f"shapes {a.shape} and {b.shape} differ")
-        made = formula(widened(a), widened(b))
-        if isinstance(a, Int8):
-            return jax.tree.map(jnp.asarray, to_int8(np.asarray(made)))
-        return made.astype(a.dtype)
-
-    try:
-        return jax.tree.map(mixed, params, others, is_leaf=lambda one: isinstance(one, Int8))
-    except ValueError as error:
-        raise ValueError(
-            f"the two models are not of one family: {str(error).splitlines()[0][:120]}"
-        ) from None

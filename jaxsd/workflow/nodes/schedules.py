@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from jaxsd.families import SD1
+from jaxsd.schedulers import NoiseSchedule
 from jaxsd.schedulers.spacing import exponential_sigmas, karras_sigmas
-from jaxsd.schedulers.trained_sigmas import ALIGNED, ALIGNED_XL
+from jaxsd.schedulers.trained_sigmas import ALIGNED, ALIGNED_XL, gits_sigmas
 from jaxsd.workflow.levels import SCHEDULER_NAMES, scheduled, trained_levels
 from jaxsd.workflow.schema import Choice, Percent, Range, node
 from jaxsd.workflow.values import MODEL, SIGMAS
@@ -124,6 +126,27 @@ def align_your_steps_scheduler(
     return levels
 
 
+@node("GITSScheduler", "SIGMAS")
+def gits_scheduler(
+    *,
+    coeff: Annotated[float, Range(0.8, 1.5)] = 1.2,
+    steps: Annotated[int, Range(2, 1000)] = 10,
+    denoise: Percent = 1.0,
+) -> np.ndarray:
+    """The levels that a search found for so many steps of SD 1.5.
+
+    Raises:
+      ValueError: another coefficient of the search than 1.2.
+    """
+    if coeff != 1.2:
+        raise ValueError(f"coeff {coeff:g} is not here; give 1.2")
+    if denoise <= 0:
+        return np.zeros(0)
+    count = steps if denoise > 0.9999 else round(steps * denoise)
+    trained = NoiseSchedule.from_config(SD1.schedule).noise_to_signal
+    return np.append(gits_sigmas(trained, steps), 0.0)[-(count + 1) :]
+
+
 @node("ManualSigmas", "SIGMAS")
 def manual_sigmas(*, sigmas: str = "1, 0.5") -> np.ndarray:
     """Levels as numbers.
@@ -135,6 +158,14 @@ def manual_sigmas(*, sigmas: str = "1, 0.5") -> np.ndarray:
         return np.array([float(one) for one in sigmas.replace(",", " ").split()])
     except ValueError:
         raise ValueError("sigmas are numbers with commas between, such as 14.6, 2, 0") from None
+
+
+@node("FlipSigmas", "SIGMAS")
+def flip_sigmas(*, sigmas: SIGMAS) -> np.ndarray:
+    """The levels backwards, from a picture to noise; a first 0 becomes 0.0001."""
+    flipped = np.array(sigmas[::-1])
+    flipped[:1] = np.where(flipped[:1] == 0, 1e-4, flipped[:1])
+    return flipped
 
 
 @node("SplitSigmas", "SIGMAS", "SIGMAS")
