@@ -29,7 +29,7 @@ those for the time 44 MB; XL's for the text 0.68 GB.
 class Shared(NamedTuple):
     """An input of many layers, and what some of them give for it."""
 
-    input: Array  # [B, ..., d]
+    input: Array | None  # [B, ..., d]; None if all is made
     made: dict[str, Array]  # path of a layer -> [B, ..., width]
 
 
@@ -94,6 +94,24 @@ def projected(
             return made
         x = x.input
     return dense(width, path[-1], dtype, use_bias=use_bias)(x)
+
+
+def one_by_one(params: Params, x: Array, pattern: str, dtype: jnp.dtype) -> dict[str, Array]:
+    """What the dense layers of a pattern, which have biases, give for `x`, by their paths.
+
+    Args:
+      params: of a network.
+      x: [..., d].
+      pattern: of the layers' paths.
+      dtype: to compute in.
+    """
+    flat = flatten_dict(params, sep="/")
+    return {
+        path: dense(kernel.shape[1], None, dtype).apply(
+            {"params": {"kernel": kernel, "bias": flat[f"{path}/bias"]}}, x
+        )
+        for path, kernel in _kernels(params, pattern).items()
+    }
 
 
 def _kernels(params: Params, pattern: str) -> dict[str, Array]:

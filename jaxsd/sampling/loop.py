@@ -1,7 +1,6 @@
 """The sampling loop: one `lax.scan` over the rows of a table for each image."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -39,6 +38,7 @@ class Step(NamedTuple):
 
     row: Row
     columns: dict[str, Array]  # [S, B, ...] outside of the scan, [B, ...] inside
+    times: dict[str, Array] | None = None  # of `jaxsd.sampling.times`, [S, B, K, width] by layer
 
 
 class State(NamedTuple):
@@ -78,6 +78,17 @@ def rows_of(tableaus: Sequence[Tableau]) -> Row:
 def per_image(a: Array, x: Array) -> Array:
     """Scales each image of `x` [B, ...] by its number `a` [B]."""
     return a.reshape(len(a), *[1] * (x.ndim - 1)) * x
+
+
+def mixed(weights: Array, a: Array) -> Array:
+    """Sums of each image's arrays [B, I, ...] by weights [B, J, I]: [B, J, ...].
+
+    Not as a product of matrices: of float32, TPUs and GPUs round its operands, and a GPU takes a
+    kernel for each product where all sums fit into one.
+    """
+    rest = [1] * (a.ndim - 2)
+    parts = jnp.moveaxis(weights.reshape(*weights.shape, *rest), 2, 0)
+    return sum(part * a[:, i, None] for i, part in enumerate(parts))
 
 
 def denoised(x: Array, output: Array, row: Row) -> Array:
@@ -128,8 +139,6 @@ def advance(
       The state after the last row, and for each row and image whether the sample was finite,
       [S, B] bool.
     """
-    # By default, TPUs and GPUs round the operands of a float32 product to bfloat16 or TF32.
-    mix = partial(jnp.einsum, "bji,bi...->bj...", precision="highest")
 
     def body(state: State, step: Step) -> tuple[State, Array]:
         row, (z, m, _, memory) = step.row, state
@@ -140,8 +149,9 @@ def advance(
         m = jnp.concatenate([kept[:, None], m[:, :-1]], axis=1)
         if (fresh := step.columns.get("fresh")) is None:
             fresh = fresh_noise(keys, row.number, x0)
-        z = mix(row.samples, z) + mix(row.history, m) + mix(row.noise[..., None], fresh[:, None])
-        z = z.at[:, 0].set(on_sample(z[:, 0], step))
+        z = mixed(row.samples, z) + mixed(row.history, m)
+        z += mixed(row.noise[..., None], fresh[:, None])
+        z = jnp.concatenate([on_sample(z[:, 0], step)[:, None], z[:, 1:]], axis=1)
         return State(z, m, x0, memory), jnp.isfinite(z[:, 0]).all(range(1, z.ndim - 1))
 
     return jax.lax.scan(jax.checkpoint(body) if remat else body, state, steps)
