@@ -18,8 +18,8 @@ from jaxsd.nn.resnet import ResnetBlock
 from jaxsd.nn.transformer import WHOLE, SpatialTransformer
 from jaxsd.types import Array
 
-OF_TIME, OF_TEXT = ".*/time_emb_proj", ".*/attn2/to_[kv]"
-"""Layers whose input is the time, or the text, as `jaxsd.nn.products` may join them."""
+OF_TIME, OF_TEXT, OF_SELF = ".*/time_emb_proj", ".*/attn2/to_[kv]", "(.*/attn1)/to_[qkv]"
+"""Layers whose input is the time, the text, or the same, as `jaxsd.nn.products` may join them."""
 
 Told = Array | Shared
 """Time or text, an input of many layers."""

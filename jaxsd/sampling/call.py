@@ -19,7 +19,7 @@ from jaxsd.models.motion import Motion
 from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiles import TiledVAE
 from jaxsd.models.tiny_vae import TinyVAE
-from jaxsd.models.unet import OF_TEXT, OF_TIME
+from jaxsd.models.unet import OF_SELF, OF_TEXT, OF_TIME
 from jaxsd.nn.products import joined
 from jaxsd.parallel import gather
 from jaxsd.sampling.loop import Memory, Network, Step, per_image
@@ -96,7 +96,7 @@ def unet_call(networks: Networks, params: Params) -> UNetCall:
     """The U-Net by itself."""
     unet, mesh, beside = networks.unet, networks.mesh, {}
     if not splits_weights(mesh):
-        beside = joined(params["unet"], (OF_TIME, OF_TEXT), unet.dtype)
+        beside = joined(params["unet"], (OF_TIME, OF_TEXT, OF_SELF), unet.dtype)
 
     def run(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
         *told, deep, label, times, _ = call
