@@ -18,8 +18,8 @@ from jaxsd.nn.resnet import ResnetBlock
 from jaxsd.nn.transformer import WHOLE, SpatialTransformer
 from jaxsd.types import Array
 
-OF_TIME, OF_TEXT = ".*/time_emb_proj", ".*/attn2/to_[kv]"
-"""Layers whose input is the time, or the text, as `jaxsd.nn.products` may join them."""
+OF_TIME, OF_TEXT, OF_SELF = ".*/time_emb_proj", ".*/attn2/to_[kv]", "(.*/attn1)/to_[qkv]"
+"""Layers whose input is the time, the text, or the same, as `jaxsd.nn.products` may join them."""
 
 Told = Array | Shared
 """Time or text, an input of many layers."""
@@ -158,6 +158,7 @@ class UNet(nn.Module):
         guidance: Array | None = None,
         residuals: Residuals | None = None,
         label: Array | None = None,
+        times: dict[str, Array] | None = None,
     ) -> tuple[Array, Array]:
         """Runs the network, or only its outermost level around deep features of an earlier call.
 
@@ -167,6 +168,7 @@ class UNet(nn.Module):
           deep: [B, h, w, config.deep_channels] in `dtype`, the second result of an earlier call;
             None to compute it.
           x: this and the others as in `__call__`.
+          times: what `jaxsd.models.times` has for these timesteps and conditions, in their place.
 
         Returns:
           The result of `__call__`, and the deep features: the last up block's input.
@@ -175,9 +177,13 @@ class UNet(nn.Module):
         x, context = x.astype(dtype), context.astype(dtype)
         batch, conditions = x.shape[0], {"pooled": pooled, "time_ids": time_ids}
         conditions |= {"guidance": guidance, "label": label}
-        time = silu(embed_time(config, dtype, timestep, batch, **conditions))
+        if times is not None:
+            time = Shared(None, times)
+        else:
+            time = silu(embed_time(config, dtype, timestep, batch, **conditions))
         if deep is None and not WHOLE.get():
-            time, context = shared(self, time, OF_TIME), shared(self, context, OF_TEXT)
+            context = shared(self, context, OF_TEXT)
+            time = shared(self, time, OF_TIME) if times is None else time
 
         x = convolution(config.levels[0].channels, "conv_in", dtype)(x)
         if deep is None:

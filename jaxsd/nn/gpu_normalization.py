@@ -1,23 +1,26 @@
 """Group normalisation in two or three kernels that read the input twice, for GPUs.
 
-The barriers are where XLA would otherwise write the whole input in float32, or make a kernel of its
-own of each sum. Which form gives few kernels was found by compiling for an H100.
+XLA adds up numbers in one kernel if they lie side by side in memory, up to some thousands. Those of
+a group do not: it has some channels of every pixel. A transposition before a sum is a kernel of its
+own, and so is the sum over each axis, but not a gather. The barrier keeps XLA from writing the
+whole input in float32. Which form gives few kernels was found by compiling for an H100.
 """
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 
+from jaxsd.nn.narrow import largest_divisor
 from jaxsd.types import Array
 
-SMALL = 256
-"""Pixels up to which one kernel adds up pixels and the channels of a group."""
-PARTS = 8
-"""Sums of a group that the last kernel then adds up by itself."""
-ROW = 32
-"""Channels of a group from which XLA adds them up as rows."""
+TOGETHER = 2**14
+"""Numbers that one kernel adds up. For more XLA takes two."""
+PARTS = 64
+"""Sums of a group at most, that a kernel then adds up one by one."""
 
 Sums = tuple[Array, Array]
-"""Of x and of its squares, over each group: [B, groups] float32."""
+"""Of x and of its squares, over parts of each group: [B, groups, parts] float32."""
 
 
 def group_normalised(
@@ -42,53 +45,62 @@ def group_normalised(
     batch, height, width, channels = x.shape
     if shift is not None:  # otherwise a convolution before it adds a shift as large as x
         x, shift = jax.lax.optimization_barrier(x), shift.astype(jnp.float32)
-    x = x.astype(jnp.float32)
-    small = height * width <= SMALL and height * width % PARTS == 0
-    sums, squares = (_sums_in_parts if small else _sums)(groups, x, shift)
+    parts = jax.lax.optimization_barrier(_sums(groups, x, shift))
+    sums, squares = (sum(jnp.moveaxis(own, 2, 0)) for own in parts)
     count = height * width * channels // groups
     mean = sums / count
     deviation = jax.lax.rsqrt(jnp.maximum(squares / count - mean**2, 0) + epsilon)
-    if not small and channels // groups < ROW:
-        mean, deviation = jax.lax.optimization_barrier((mean, deviation))
 
     def spread(of_groups: Array) -> Array:
         shape = (batch, groups, channels // groups)
         return jnp.broadcast_to(of_groups[:, :, None], shape).reshape(batch, 1, 1, channels)
 
-    centred = _shifted(x, shift) - spread(mean)
-    return centred * (spread(deviation) * scale[None, None, None]) + bias[None, None, None]
+    x = x.astype(jnp.float32)
+    centred = (x if shift is None else x + shift[:, None, None]) - spread(mean)
+    # By the deviation first: XLA would give its product with the scale a kernel of its own.
+    return centred * spread(deviation) * scale[None, None, None] + bias[None, None, None]
 
 
-def _shifted(x: Array, shift: Array | None) -> Array:
-    return x if shift is None else x + shift[:, None, None]
-
-
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _sums(groups: int, x: Array, shift: Array | None) -> Sums:
-    """Over pixels in one kernel, over the channels of groups in another."""
-    shape, pixels = (x.shape[0], groups, x.shape[-1] // groups), x.shape[1] * x.shape[2]
-    sums, squares = x.sum((1, 2)), (x * x).sum((1, 2))
-    if shape[-1] < ROW:
-        sums, squares = jax.lax.optimization_barrier((sums, squares))
+    """Of a group's numbers side by side, for images that 32 bits can count the numbers of.
+
+    The derivative is that of the plain form: that of a gather would add up number by number.
+    """
+    if x.size >= 2**31:
+        return _plain_sums(groups, x, shift)
+    batch, channels, own = x.shape[0], x.shape[-1], x.shape[-1] // groups
+    parts = _parts(groups, x)
+    shape = (batch, groups, parts, x.size // (batch * channels * parts), own)
+    image, group, part, pixel, channel = (
+        jax.lax.broadcasted_iota(jnp.int32, shape, axis) for axis in range(len(shape))
+    )
+    pixel = (image * parts + part) * shape[3] + pixel
+    numbers = pixel * channels + group * own + channel
+    x = x.reshape(-1).at[numbers].get(mode="promise_in_bounds").astype(jnp.float32)
     if shift is not None:
-        squares = squares + shift * (2 * sums + pixels * shift)
-        sums = sums + pixels * shift
-    sums, squares = sums.reshape(shape), squares.reshape(shape)
-    if shape[-1] < ROW:
-        return sums.sum(-1), squares.sum(-1)
-    zero = jnp.float32(0)
-    return jax.lax.reduce((sums, squares), (zero, zero), _added, (2,))
+        x = x + shift.reshape(batch, groups, 1, 1, own)
+    return x.sum((3, 4)), (x * x).sum((3, 4))
 
 
-def _sums_in_parts(groups: int, x: Array, shift: Array | None) -> Sums:
-    """Over channels of groups and the pixels of a part in one kernel, over parts in the next."""
+@_sums.defjvp
+def _tangent(
+    groups: int, primals: tuple[Array, Array | None], tangents: tuple[Array, Array | None]
+) -> tuple[Sums, Sums]:
+    return jax.jvp(partial(_plain_sums, groups), primals, tangents)
+
+
+def _plain_sums(groups: int, x: Array, shift: Array | None) -> Sums:
+    x = x.astype(jnp.float32)
+    x = x if shift is None else x + shift[:, None, None]
     batch, channels = x.shape[0], x.shape[-1]
-    pixels = jnp.moveaxis(_shifted(x, shift).reshape(batch, PARTS, -1, channels), 2, 0)
-    shape = (batch, PARTS, groups, channels // groups)
-    sums, squares = sum(pixels), sum(one * one for one in pixels)
-    parts = sums.reshape(shape).sum(-1), squares.reshape(shape).sum(-1)
-    sums, squares = jax.lax.optimization_barrier(parts)
-    return sum(jnp.moveaxis(sums, 1, 0)), sum(jnp.moveaxis(squares, 1, 0))
+    x = x.reshape(batch, _parts(groups, x), -1, groups, channels // groups)
+    sums, squares = x.sum((2, 4)), (x * x).sum((2, 4))
+    return sums.swapaxes(1, 2), squares.swapaxes(1, 2)
 
 
-def _added(one: Sums, other: Sums) -> Sums:
-    return one[0] + other[0], one[1] + other[1]
+def _parts(groups: int, x: Array) -> int:
+    """In how many parts the pixels of [B, h, w, c] are added up."""
+    pixels = x.shape[1] * x.shape[2]
+    parts = pixels // largest_divisor(pixels, TOGETHER * groups // x.shape[-1])
+    return parts if parts <= PARTS else 1

@@ -6,12 +6,13 @@ a collection of the network's variables.
 """
 
 import re
+from collections import defaultdict
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxsd.nn.dense import dense
 from jaxsd.nn.int8 import Int8
@@ -20,16 +21,22 @@ from jaxsd.types import Array, Params
 
 JOINED = "joined"
 """The collection that `joined` makes: pattern of paths -> [d, all widths]."""
-COPIED = 2**26
-"""Bytes of kernels that are copied at most. SD 1.5's for keys and values of the text have 38 MB,
-those for the time 44 MB; XL's for the text 0.68 GB.
+OWN = "own"
+"""Name of joined kernels there that are a module's own, at the path of the module."""
+COPIED = 2**27
+"""Bytes of kernels that are copied at most for a pattern. SD 1.5's for keys and values of the text
+have 38 MB, those for the time 44 MB, those of self-attention 74 MB; XL's for the text 0.68 GB.
+"""
+FEW = 512
+"""Tokens, all images together, up to which a module's own layers are one product. It is then cut by
+a kernel that reads and writes it. For more tokens that is more than what one product saves.
 """
 
 
 class Shared(NamedTuple):
     """An input of many layers, and what some of them give for it."""
 
-    input: Array  # [B, ..., d]
+    input: Array | None  # [B, ..., d]; None if all is made
     made: dict[str, Array]  # path of a layer -> [B, ..., width]
 
 
@@ -40,20 +47,45 @@ def joined(params: Params, patterns: tuple[str, ...], dtype: jnp.dtype) -> dict[
 
     Args:
       params: of a network.
-      patterns: of the paths of dense layers that have their input in common.
+      patterns: of the paths of dense layers that have their input in common. With a group in it, as
+        "(.*/attn1)/to_[qkv]", those have it for which the group is the same, the path of a module.
       dtype: to compute in.
     """
     if dtype != jnp.bfloat16 or platform_traced_for() != "cuda":
         return {}
-    kernels = {pattern: list(_kernels(params, pattern).values()) for pattern in patterns}
-    small = {
-        pattern: jnp.concatenate(own, axis=1)
-        for pattern, own in kernels.items()
-        if own
-        and not any(isinstance(one, Int8) or one.dtype != dtype for one in own)
-        and sum(one.nbytes for one in own) <= COPIED
-    }
-    return {JOINED: small} if small else {}
+    flat = {}
+    for pattern in patterns:
+        kernels = _kernels(params, pattern)
+        if any(isinstance(one, Int8) or one.dtype != dtype for one in kernels.values()):
+            continue
+        if sum(one.nbytes for one in kernels.values()) > COPIED:
+            continue
+        modules = defaultdict(list)
+        for path, kernel in kernels.items():
+            module = re.fullmatch(pattern, path).groups()
+            modules[(*module[0].split("/"), OWN) if module else (pattern,)].append(kernel)
+        flat |= {
+            module: jnp.concatenate(own, axis=1)
+            for module, own in modules.items()
+            if len({one.shape[0] for one in own}) == 1  # not where `attn1` sees the text
+        }
+    return {JOINED: unflatten_dict(flat)} if flat else {}
+
+
+def own_products(module: nn.Module, x: Array, names: tuple[str, ...]) -> Array | Shared:
+    """`x` with what a module's own dense layers without bias give for it, if they are joined.
+
+    Args:
+      module: it calls this, and has the layers.
+      x: [B, L, d], with `FEW` tokens at most.
+      names: of the layers, in order of the alphabet.
+    """
+    if not module.has_variable(JOINED, OWN) or x.shape[0] * x.shape[1] > FEW:
+        return x
+    parts = jnp.split(jnp.matmul(x, module.get_variable(JOINED, OWN)), len(names), axis=-1)
+    return Shared(
+        x, {"/".join((*module.path, name)): part for name, part in zip(names, parts, strict=True)}
+    )
 
 
 def shared(network: nn.Module, x: Array, pattern: str) -> Array | Shared:
@@ -70,11 +102,10 @@ def shared(network: nn.Module, x: Array, pattern: str) -> Array | Shared:
     kernels = _kernels(params, pattern)
     ends = list(accumulate(kernel.shape[1] for kernel in kernels.values()))
     whole = network.get_variable(JOINED, pattern)
-    # Rounded in the kernel that splits, which XLA then makes one for many parts.
-    parts = jnp.split(jnp.matmul(x, whole, preferred_element_type=jnp.float32), ends[:-1], axis=-1)
+    parts = jnp.split(jnp.matmul(x, whole), ends[:-1], axis=-1)
     flat, made = flatten_dict(params, sep="/"), {}
     for path, part in zip(kernels, parts, strict=True):
-        made[path] = part.astype(x.dtype)
+        made[path] = part
         if (bias := flat.get(f"{path}/bias")) is not None:
             made[path] += jnp.expand_dims(bias.astype(x.dtype), range(x.ndim - 1))
     return Shared(x, made)
@@ -94,6 +125,24 @@ def projected(
             return made
         x = x.input
     return dense(width, path[-1], dtype, use_bias=use_bias)(x)
+
+
+def one_by_one(params: Params, x: Array, pattern: str, dtype: jnp.dtype) -> dict[str, Array]:
+    """What the dense layers of a pattern, which have biases, give for `x`, by their paths.
+
+    Args:
+      params: of a network.
+      x: [..., d].
+      pattern: of the layers' paths.
+      dtype: to compute in.
+    """
+    flat = flatten_dict(params, sep="/")
+    return {
+        path: dense(kernel.shape[1], None, dtype).apply(
+            {"params": {"kernel": kernel, "bias": flat[f"{path}/bias"]}}, x
+        )
+        for path, kernel in _kernels(params, pattern).items()
+    }
 
 
 def _kernels(params: Params, pattern: str) -> dict[str, Array]:

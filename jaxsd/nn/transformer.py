@@ -12,7 +12,7 @@ from jaxsd.nn.bits import mapped
 from jaxsd.nn.dense import dense
 from jaxsd.nn.narrow import largest_divisor
 from jaxsd.nn.normalization import group_norm, layer_norm
-from jaxsd.nn.products import Shared, projected
+from jaxsd.nn.products import Shared, own_products, projected
 from jaxsd.types import Array
 
 HIDDEN = 2**22
@@ -32,8 +32,9 @@ class Attention(nn.Module):
     @nn.compact
     def __call__(self, x: Array, context: Array | Shared | None = None) -> Array:
         """[B, L, d] attends to itself, or to context [B, M, c] -> [B, L, d]."""
-        context = x if context is None else context
-        width = x.shape[-1]
+        width, shape = x.shape[-1], x.shape
+        if context is None:
+            x = context = x if WHOLE.get() else own_products(self, x, ("to_k", "to_q", "to_v"))
 
         def project(tokens: Array | Shared, name: str) -> Array:
             path = (*self.path, name)
@@ -41,7 +42,7 @@ class Attention(nn.Module):
             return tokens.reshape(*tokens.shape[:2], self.heads, width // self.heads)
 
         out = self.attend(project(x, "to_q"), project(context, "to_k"), project(context, "to_v"))
-        return dense(width, "to_out_0", self.dtype)(out.reshape(x.shape))
+        return dense(width, "to_out_0", self.dtype)(out.reshape(shape))
 
     def attend(self, q: Array, k: Array, v: Array) -> Array:
         """[B, L, heads, d], twice [B, M, heads, d] -> like `q`; features may intercept it."""

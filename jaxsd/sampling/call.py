@@ -19,7 +19,7 @@ from jaxsd.models.motion import Motion
 from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.models.tiles import TiledVAE
 from jaxsd.models.tiny_vae import TinyVAE
-from jaxsd.models.unet import OF_TEXT, OF_TIME
+from jaxsd.models.unet import OF_SELF, OF_TEXT, OF_TIME
 from jaxsd.nn.products import joined
 from jaxsd.parallel import gather
 from jaxsd.sampling.loop import Memory, Network, Step, per_image
@@ -62,6 +62,7 @@ class Call(NamedTuple):
     residuals: Residuals | None = None
     deep: Array | None = None  # [N, h, w, d], from an earlier answer; None to compute it
     label: Array | None = None  # [N] int32, level of a small picture's noise; or [N, label_dim]
+    times: dict[str, Array] | None = None  # [N, width] by layer, see `Step`
     cut: Callable[[Array], Array] | None = None  # gives the part of whole maps that `x` is of
 
     def seen(self, maps: Any) -> Any:
@@ -93,18 +94,23 @@ Combine = Callable[[Branches, Array, Step, Memory], tuple[Array, Memory]]
 
 def unet_call(networks: Networks, params: Params) -> UNetCall:
     """The U-Net by itself."""
-    unet, mesh = networks.unet, networks.mesh
-    split = mesh is not None and mesh.shape["fsdp"] * mesh.shape["tensor"] > 1
-    beside = {} if split else joined(params["unet"], (OF_TIME, OF_TEXT), unet.dtype)
+    unet, mesh, beside = networks.unet, networks.mesh, {}
+    if not splits_weights(mesh):
+        beside = joined(params["unet"], (OF_TIME, OF_TEXT, OF_SELF), unet.dtype)
 
     def run(call: Call, step: Step, memory: Memory) -> tuple[Answer, Memory]:
-        *told, deep, label, _ = call
+        *told, deep, label, times, _ = call
         tree = gather(params["unet"], "unet", mesh)
         variables = {"params": tree, **beside}
-        answer = unet.apply(variables, deep, *told, label, method=UNet.around)
+        answer = unet.apply(variables, deep, *told, label, times, method=UNet.around)
         return Answer(*answer), memory
 
     return run
+
+
+def splits_weights(mesh: Mesh | None) -> bool:
+    """Whether no device has the whole U-Net."""
+    return mesh is not None and mesh.shape["fsdp"] * mesh.shape["tensor"] > 1
 
 
 def guided(
@@ -132,6 +138,7 @@ def guided(
             pooled=pooled,
             time_ids=time_ids,
             guidance=branched(conditions.guidance, branches) if embeds_guidance else None,
+            times=jax.tree.map(lambda own: own.reshape(-1, own.shape[-1]), step.times),
         )
         answer, memory = unet(call, step, memory)
         outputs = answer.output.reshape(len(x), branches, *answer.output.shape[1:])

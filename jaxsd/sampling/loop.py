@@ -39,6 +39,7 @@ class Step(NamedTuple):
 
     row: Row
     columns: dict[str, Array]  # [S, B, ...] outside of the scan, [B, ...] inside
+    times: dict[str, Array] | None = None  # of `jaxsd.sampling.times`, [S, B, K, width] by layer
 
 
 class State(NamedTuple):
@@ -78,6 +79,17 @@ def rows_of(tableaus: Sequence[Tableau]) -> Row:
 def per_image(a: Array, x: Array) -> Array:
     """Scales each image of `x` [B, ...] by its number `a` [B]."""
     return a.reshape(len(a), *[1] * (x.ndim - 1)) * x
+
+
+def mixed(weights: Array, a: Array) -> Array:
+    """Sums of each image's arrays [B, I, ...] by weights [B, J, I]: [B, J, ...].
+
+    Not as a product of matrices: of float32, TPUs and GPUs round its operands, and a GPU takes a
+    kernel for each product where all sums fit into one.
+    """
+    rest = [1] * (a.ndim - 2)
+    parts = jnp.moveaxis(weights.reshape(*weights.shape, *rest), 2, 0)
+    return sum(part * a[:, i, None] for i, part in enumerate(parts))
 
 
 def denoised(x: Array, output: Array, row: Row) -> Array:
@@ -128,32 +140,49 @@ def advance(
       The state after the last row, and for each row and image whether the sample was finite,
       [S, B] bool.
     """
-    # By default, TPUs and GPUs round the operands of a float32 product to bfloat16 or TF32.
-    mix = partial(jnp.einsum, "bji,bi...->bj...", precision="highest")
+    # As one array, a GPU makes all that is carried in one kernel.
+    count = state.samples.shape[1]
+    carried = jnp.concatenate([state.samples, state.history, state.x0[:, None]], axis=1)
+    given = "fresh" in steps.columns
+    own_keys = None if given else jax.vmap(partial(_row_keys, keys))(steps.row.number)
 
-    def body(state: State, step: Step) -> tuple[State, Array]:
-        row, (z, m, _, memory) = step.row, state
+    def body(carry: tuple[Array, Memory], row_of: tuple[Step, Array | None]) -> Any:
+        (before, memory), (step, own) = carry, row_of
+        row, z, m = step.row, before[:, :count], before[:, count:-1]
         output, memory = network(per_image(row.c_in, z[:, 0]), step, memory)
         x0 = per_image(row.c_skip, z[:, 0]) + per_image(row.c_out, output)
         x0 = on_x0(x0, step)
         kept = per_image(row.keep[:, 0], z[:, 0]) + per_image(row.keep[:, 1], x0)
         m = jnp.concatenate([kept[:, None], m[:, :-1]], axis=1)
-        if (fresh := step.columns.get("fresh")) is None:
-            fresh = fresh_noise(keys, row.number, x0)
-        z = mix(row.samples, z) + mix(row.history, m) + mix(row.noise[..., None], fresh[:, None])
-        z = z.at[:, 0].set(on_sample(z[:, 0], step))
-        return State(z, m, x0, memory), jnp.isfinite(z[:, 0]).all(range(1, z.ndim - 1))
+        fresh = step.columns["fresh"] if given else _noise(own, x0)
+        z = mixed(row.samples, z) + mixed(row.history, m)
+        z += mixed(row.noise[..., None], fresh[:, None])
+        newest = on_sample(z[:, 0], step)
+        after = jnp.concatenate([newest[:, None], z[:, 1:], m, x0[:, None]], axis=1)
+        return (after, memory), _finite(before)
 
-    return jax.lax.scan(jax.checkpoint(body) if remat else body, state, steps)
+    body = jax.checkpoint(body) if remat else body
+    (last, memory), before = jax.lax.scan(body, (carried, state.memory), (steps, own_keys))
+    state = State(last[:, :count], last[:, count:-1], last[:, -1], memory)
+    return state, jnp.concatenate([before[1:], _finite(last)[None]])
 
 
 def fresh_noise(keys: Array, rows: Array, x: Array | jax.ShapeDtypeStruct) -> Array:
     """Unit noise like `x` [B, ...]; it depends only on each image's key and row number [B]."""
+    return _noise(_row_keys(keys, rows), x)
 
-    def draw(key: Array, row: Array) -> Array:
-        return jax.random.normal(jax.random.fold_in(key, row), x.shape[1:])
 
-    return jax.vmap(draw)(keys, rows)
+def _row_keys(keys: Array, rows: Array) -> Array:
+    return jax.vmap(jax.random.fold_in)(keys, rows)
+
+
+def _noise(keys: Array, x: Array | jax.ShapeDtypeStruct) -> Array:
+    return jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(keys)
+
+
+def _finite(carried: Array) -> Array:
+    """Whether the newest sample of each image is finite, [B]."""
+    return jnp.isfinite(carried[:, 0]).all(range(1, carried.ndim - 1))
 
 
 def first_non_finite(finite: Array) -> int | None:

@@ -30,6 +30,7 @@ from jaxsd.sampling.features import (
 from jaxsd.sampling.latents import INITIAL_NOISE, decoded, latents_of, mean_of, noise_of
 from jaxsd.sampling.loop import Hook, Memory, Network, State, Step, advance, begin
 from jaxsd.sampling.texts import Encoded, Texts, encoded_texts
+from jaxsd.sampling.times import with_times
 from jaxsd.types import Array, Params
 
 
@@ -217,6 +218,7 @@ def rows_run(
     """`denoise` on a device's own images; see `advance` for `remat`."""
     network, begun, hooks = of_loop(networks, params, steps, conditions, state)
     state = state._replace(memory=begun | state.memory)
+    steps = with_times(networks, params, steps, conditions)
     return advance(steps, network, state, keys, remat=remat, **hooks)
 
 

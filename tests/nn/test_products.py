@@ -9,7 +9,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from tiny_models import TINY, abstract_unet, random_params, unet_inputs
 
 from jaxsd.models.openings import projected_by
-from jaxsd.models.unet import OF_TEXT, OF_TIME, UNet
+from jaxsd.models.unet import OF_SELF, OF_TEXT, OF_TIME, UNet
 from jaxsd.nn import products
 from jaxsd.nn.int8 import to_int8
 from jaxsd.nn.processor import multiplies_bfloat16, platform_traced_for, traced_for
@@ -115,6 +115,29 @@ def test_programs_for_other_devices_do_not_depend_on_this_processor() -> None:
         assert platform_traced_for() == "cuda"
         assert not multiplies_bfloat16()
     assert platform_traced_for() == "cpu"
+
+
+def test_self_attention_by_one_product_is_that_by_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    attention, x = Attention(2, jnp.bfloat16), jnp.asarray(RNG.normal(size=(2, 3, 8)), jnp.bfloat16)
+    names = ("to_q", "to_k", "to_v", "to_out_0")
+    layers = {name: {"kernel": jnp.bfloat16(RNG.normal(size=(8, 8)))} for name in names}
+    layers["to_out_0"]["bias"] = jnp.zeros(8, jnp.bfloat16)
+    with traced_for("cuda"):
+        beside = joined({"block": {"attn1": layers}}, (OF_SELF,), jnp.bfloat16)
+    variables = {"params": layers, JOINED: beside[JOINED]["block"]["attn1"]}
+
+    def run(variables: dict) -> tuple[Array, int]:
+        count = str(jax.make_jaxpr(attention.apply)(variables, x)).count("dot_general[")
+        return attention.apply(variables, x).astype(jnp.float32), count
+
+    (want, three), (got, one) = run({"params": layers}), run(variables)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-2 * float(jnp.abs(want).max()))
+    assert one == three - 2
+    monkeypatch.setattr(products, "FEW", 5)
+    assert run(variables)[1] == three
+    layers["to_k"]["kernel"] = jnp.zeros((5, 8), jnp.bfloat16)  # attention to a text
+    with traced_for("cuda"):
+        assert joined({"block": {"attn1": layers}}, (OF_SELF,), jnp.bfloat16) == {}
 
 
 def test_tokens_are_changed_where_products_would_be_joined() -> None:

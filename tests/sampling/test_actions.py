@@ -12,8 +12,7 @@ from jaxsd.schedulers import SAMPLERS, NoiseSchedule, build
 from jaxsd.types import Array
 
 SCHEDULE = NoiseSchedule.from_config(ScheduleConfig())
-KEYS = jax.random.split(jax.random.key(0, impl="unsafe_rbg"), 3)
-"""Of a generator that is quick to compile."""
+KEYS = jax.random.split(jax.random.key(0), 3)
 NOISE = np.random.default_rng(0).standard_normal((3, 5), np.float32)
 
 
