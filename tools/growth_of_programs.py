@@ -16,11 +16,11 @@ from jaxsd.nn.attention import attention
 SIDES = (256, 384, 512, 768, 1024, 1536)
 
 
-def program(part: str, model: str = "emoji", *, size: int, batch: int = 1, steps: int = 1) -> Any:
+def program(job: Job) -> Callable[[], None]:
     """A part of a model with random weights, as a function that runs it."""
-    function, shapes = work(Job(model, part, "float32", batch, size, steps))
+    function, shapes = work(job)
     compiled = jax.jit(function).lower(*shapes).compile(compiler_options())
-    return partial(_run, compiled, _weights(part, model, shapes[0]), filled(shapes[1:]))
+    return partial(_run, compiled, _weights(job.part, job.model, shapes[0]), filled(shapes[1:]))
 
 
 def _run(compiled: Any, params: Any, rest: Any) -> None:
@@ -37,14 +37,18 @@ def _weights(part: str, model: str, shapes: Any) -> Any:
     return _WEIGHTS[part, model]
 
 
-def pixels(part: str, model: str, count: int) -> Callable[[], None]:
+def _of_pixels(part: str, model: str, dtype: str, count: int) -> Job:
+    return Job(model, part, dtype, batch=1, size=round(count**0.5), steps=1)
+
+
+def pixels(part: str, model: str, dtype: str, count: int) -> Callable[[], None]:
     """A part for square pictures of that many pixels."""
-    return program(part, model, size=round(count**0.5))
+    return program(_of_pixels(part, model, dtype, count))
 
 
-def operations(part: str, model: str, count: int) -> float:
+def operations(part: str, model: str, dtype: str, count: int) -> float:
     """Floating-point operations of the same, counted from shapes."""
-    function, shapes = work(Job(model, part, "float32", 1, round(count**0.5), 1))
+    function, shapes = work(_of_pixels(part, model, dtype, count))
     return count_flops(function, *shapes)
 
 
@@ -60,36 +64,26 @@ def _squares(sides: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(side**2 for side in sides)
 
 
+def _growing_in_pixels(part: str, model: str, dtype: str) -> tuple[Any, ...]:
+    own = part, model, dtype
+    return "pixels", _squares(SIDES), partial(pixels, *own), partial(operations, *own)
+
+
 PROGRAMS = {
-    "pixels: U-Net": (
-        "pixels",
-        _squares(SIDES),
-        partial(pixels, "unet", "emoji"),
-        partial(operations, "unet", "emoji"),
-    ),
-    "pixels: decoder": (
-        "pixels",
-        _squares(SIDES),
-        partial(pixels, "vae", "emoji"),
-        partial(operations, "vae", "emoji"),
-    ),
+    "pixels: U-Net": _growing_in_pixels("unet", "emoji", "float32"),
+    "pixels: decoder": _growing_in_pixels("vae", "emoji", "float32"),
     "pixels: one self-attention of SD 1.5": ("pixels", _squares(SIDES), self_attention, 2),
-    "pixels: U-Net of SD 1.5": (
-        "pixels",
-        _squares((256, 384, 512, 768)),
-        partial(pixels, "unet", "sd15"),
-        partial(operations, "unet", "sd15"),
-    ),
+    "pixels: U-Net of SD 1.5 in bfloat16": _growing_in_pixels("unet", "sd15", "bfloat16"),
     "images in a call": (
         "images",
         (1, 2, 4, 8, 16),
-        lambda count: program("unet", size=128, batch=count),
+        lambda count: program(Job("emoji", "unet", "float32", count, 128, 1)),
         1,
     ),
     "steps": (
         "steps",
         (5, 10, 20, 40, 80),
-        lambda count: program("image", size=128, steps=count),
+        lambda count: program(Job("emoji", "image", "float32", 1, 128, count)),
         1,
     ),
 }

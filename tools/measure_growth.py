@@ -2,10 +2,11 @@
 
     python tools/measure_growth.py [NAME ...] [--rounds 3] [--out growth.json] [--plot growth.png]
 
-Without names it measures everything in `MEASURES`. Each size runs once for nothing, then `--rounds`
-times in turn with the others, and the shortest counts. The exponent is the slope of a line through
-the logarithms (least squares); beside it is that of the last two sizes. What was measured is added
-to `--out`, which keeps what it has of other names, and the picture is of all that it has.
+Without names it measures everything in `MEASURES`, one size after another. Each runs once for
+nothing, then `--rounds` times, and the shortest counts; of a size that takes a minute the first run
+counts. The exponent is the slope of a line through the logarithms (least squares); beside it is
+that of the last two sizes. What was measured is added to `--out`, which keeps what it has of other
+names, and the picture is of all that it has.
 """
 
 import argparse
@@ -21,11 +22,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from growth_of_hosts import HOST
 from growth_of_programs import PROGRAMS
+from growth_of_servers import SERVERS
 
 from jaxsd.writing import replacing
 
 Points = Mapping[str, Any]
 """{"sizes": [...], "seconds": [...], "work": exponent}, of devices without the last."""
+LONG = 60
+"""Seconds. What takes longer runs once."""
 SLACK = 0.15
 """By which an exponent may be above that of the work: caches are small, and times differ."""
 
@@ -46,18 +50,23 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
 
 def measured(one: Measure, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Least processor seconds of each size, all threads together; and the exponent of the work."""
-    best = dict.fromkeys(one.sizes, np.inf)
-    ready = {}
-    for size in one.sizes:
-        ready[size] = one.prepared(size)
-        ready[size]()
-        say(f"{one.axis} {size} is ready")
-    for _ in range(rounds):
-        for size in one.sizes:
-            began = time.process_time()
-            ready[size]()
-            best[size] = min(best[size], time.process_time() - began)
-    return {"sizes": list(best), "seconds": list(best.values()), "work": work_of(one)}
+    power, best = work_of(one), []
+    for i, size in enumerate(one.sizes):
+        run = one.prepared(size)
+        seconds, runs = timed(run), 1
+        if seconds < LONG:
+            seconds, runs = min(timed(run) for _ in range(rounds)), 1 + rounds
+        best.append(seconds)
+        left = sum((later / size) ** power for later in one.sizes[i + 1 :]) * seconds * runs
+        say(f"{one.axis} {size:,}: {seconds:.3g} s; about {left:.0f} s left of these")
+    return {"sizes": list(one.sizes), "seconds": best, "work": power}
+
+
+def timed(run: Callable[[], Any]) -> float:
+    """Processor seconds of all threads."""
+    began = time.process_time()
+    run()
+    return time.process_time() - began
 
 
 def work_of(one: Measure) -> float:
@@ -88,7 +97,9 @@ def devices(counts: Sequence[int], say: Callable[[str], None]) -> dict[str, dict
     return found
 
 
-MEASURES: dict[str, Measure] = {name: Measure(*one) for name, one in (PROGRAMS | HOST).items()}
+MEASURES: dict[str, Measure] = {
+    name: Measure(*one) for name, one in (PROGRAMS | HOST | SERVERS).items()
+}
 DEVICES = (1, 2, 4, 8)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -170,7 +171,12 @@ def main(args: argparse.Namespace) -> None:
         ThreadPoolExecutor(1) as aside,
         steps_shown(rows * (len(calls) + len(beside))) as progress,
     ):
-        hashed = aside.submit(model_hash, Path(args.model))
+        hashed = cache(partial(aside.submit, model_hash, Path(args.model)))  # begins when called
+
+        def shown(done: int, rows: int) -> None:
+            hashed()  # not before the first row, which waits for processors
+            progress(done, rows)
+
         looked: list[dict[str, np.ndarray]] = []
         images = draw(
             args.model,
@@ -178,14 +184,14 @@ def main(args: argparse.Namespace) -> None:
             settings,
             pictures,
             batch=batch,
-            progress=progress,
+            progress=shown,
             say=progress.write,
             preview=preview,
             look=looked.append if beside else None,
             low_memory=args.low_memory,
             **loading(args),
         )
-        hashes_too = (replace(one, model_hash=hashed.result()) for one in recipes)
+        hashes_too = (replace(one, model_hash=hashed().result()) for one in recipes)
         written: list[Path] = []
         try:
             for path in saved(paths, sheet, images, hashes_too, signer, fit):

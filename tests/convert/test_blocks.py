@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from jaxsd.convert.files.safetensors_file import read_safetensors, write_safetensors
-from jaxsd.convert.files.tensors import ALIGNMENT, TILE, block, in_memory, load
+from jaxsd.convert.files.tensors import ALIGNMENT, CACHE_LINE, block, in_memory, load
 
 
-@pytest.mark.parametrize("shape", [(), (5,), (TILE + 6, 2 * TILE + 2), (70, 130, 3, 3)])
+@pytest.mark.parametrize("shape", [(), (5,), (CACHE_LINE + 6, 2 * CACHE_LINE + 2), (70, 130, 3, 3)])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_numbers_are_kept_in_order(shape: tuple[int, ...], dtype: type) -> None:
     array = np.random.default_rng(0).standard_normal(shape).astype(np.float16)

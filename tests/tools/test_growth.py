@@ -28,12 +28,14 @@ def test_the_exponent_is_that_of_a_power_and_does_not_know_the_machine():
 
 
 def test_every_size_runs_once_for_nothing_and_its_shortest_time_counts(monkeypatch):
-    ran, clock = [], iter([0, 4, 10, 12, 20, 23, 30, 37])  # 4, 2, 3, 7 s
+    # Of size 1: 9 s for nothing, then 4 and 3. Of size 8: 60 s, which is long.
+    ran, clock, said = [], iter([0, 9, 10, 14, 15, 18, 20, 80]), []
     monkeypatch.setattr(measure_growth.time, "process_time", lambda: next(clock))
     one = Measure("things", (1, 8), lambda size: lambda: ran.append(size), 1)
-    want = {"sizes": [1, 8], "seconds": [3, 2], "work": 1}
-    assert measured(one, 2, lambda line: None) == want
-    assert ran == [1, 8] * 3
+    want = {"sizes": [1, 8], "seconds": [3, 60], "work": 1}
+    assert measured(one, 2, said.append) == want
+    assert ran == [1, 1, 1, 8]
+    assert said[0] == "things 1: 3 s; about 72 s left of these"  # 8 times the work, three runs
     counted = one._replace(work=lambda size: 5.0 * size**1.5)
     assert work_of(counted) == pytest.approx(1.5)
 
