@@ -11,6 +11,7 @@ from jax.sharding import SingleDeviceSharding
 from tiny_pipelines import SMALL, SMALLEST, pipeline
 
 from jaxsd.benchmark.compiled import CHIPS, Facts, facts, largest_batch, table
+from jaxsd.benchmark.jobs import PROGRAMS
 from jaxsd.benchmark.targets import (
     NOT_KEPT,
     chip_of,
@@ -44,6 +45,15 @@ def test_each_program_is_compiled(found: dict[str, Facts]) -> None:
     assert all(one.flops > 0 and one.accessed > 0 for one in found.values())
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_one_program_can_be_lowered_alone(name: str) -> None:
+    drawing, mesh = pipeline(SMALLEST), mesh_of((1, 1, 1), jax.devices()[:1])
+    order = drawing.order("a cat", **OPTIONS)
+    ((found, program),) = lowered(drawing, order, mesh, (name,))
+    assert found == name
+    assert f"@jit_{name}" in program.as_text()
+
+
 def test_weights_are_most_of_the_arguments(found: dict[str, Facts]) -> None:
     params = pipeline(SMALLEST).params
     weights = sum(leaf.nbytes for leaf in jax.tree.leaves(params["vae"]["decoder"]))
@@ -59,6 +69,12 @@ def test_the_table_has_a_line_for_each_and_the_roofline() -> None:
     assert cells["ms by GB moved"] == "10"
     assert (cells["GB of arguments"], cells["of memory"]) == ("2", "13%")
     assert cells["kernels"] == "5 kernel"
+
+
+def test_what_lies_beside_a_program_counts_as_memory() -> None:
+    one = Facts("decode", 1.0, 5, 2, 30, 1, 0, 0, 0, {}, {}, 0, 0)
+    assert one.memory == 38
+    assert one._replace(held=70).memory == 103
 
 
 @pytest.mark.parametrize(("memory", "images"), [(16, 7), (15.9, 6), (4, 1), (1, -1)])
