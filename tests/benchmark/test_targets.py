@@ -1,5 +1,6 @@
 """What a compiler says of a drawing's programs, here and for chips that are not here."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -111,6 +112,20 @@ def test_a_drawing_for_four_chips_passes_nothing_between_them() -> None:
     assert [line.split(" | ")[-1] for line in said[4:]] == ["none |"] * 3
     assert fits.startswith("8x8: ")
     assert last == NOT_KEPT
+
+
+@pytest.mark.tpu
+def test_a_chip_runs_the_same_program_in_slices_of_4_8_and_256() -> None:
+    pytest.importorskip("libtpu")
+    drawing, texts = pipeline(SMALLEST), set[str]()
+    for target in ("v5e:2x2", "v5e:2x4", "v5e:16x16"):
+        mesh = mesh_of((-1, 1, 1), devices_of(target))
+        order = drawing.order([Settings(**OPTIONS)] * mesh.size, batch=mesh.size)
+        ((_, program),) = lowered(drawing, order, mesh, ("denoise",))
+        text = program.compile().as_text()
+        assert f"num_partitions={mesh.size}," in text
+        texts.add(re.sub(r"sharding=\{.*?\}(?=,| |$)|num_partitions=\d+", "", text))
+    assert len(texts) == 1
 
 
 def compiled_for(chip: str, function: Any, *shapes: tuple[int, ...]) -> jax.stages.Compiled:
