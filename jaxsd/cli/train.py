@@ -63,11 +63,11 @@ def compiled_for(target: str, config: "TrainConfig") -> str:
     from jaxsd.training.lowering import check_lowered, lowered
 
     check_lowered(config)
+    mesh, chip = mesh_of(config.mesh, targets.devices_of(target)), targets.chip_of(target)
     if known := MODELS.get(config.model):
         pipe = targets.shapes_only(known, config.dtype)
     else:
         pipe = outline(config.model, config.dtype, **config.reading)
-    mesh, chip = mesh_of(config.mesh, targets.devices_of(target)), targets.chip_of(target)
     found = [facts(*program) for program in lowered(config, pipe.spec, pipe.params, mesh)]
     side = config.resolution or pipe.spec.default_size
     return (

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import pytest
 from tiny_models import pipeline_params
 from tiny_pipelines import SMALL
-from tiny_runs import tiny_model, tiny_pictures
+from tiny_runs import run_toml, tiny_model, tiny_pictures
 
 from jaxsd.benchmark.compiled import facts
 from jaxsd.benchmark.targets import devices_of
+from jaxsd.cli.main import run
 from jaxsd.convert import open_model
 from jaxsd.parallel import mesh_of
 from jaxsd.training.config import LoraConfig, TrainConfig
@@ -74,12 +75,12 @@ def test_shapes_give_the_programs_of_a_run(tmp_path: Path) -> None:
     batch = jax.tree.map(lambda x: x[None], task.batches()(0, slice(0, config.batch_size)))
     programs = step_programs(task.loss, rule, config.ema_decay)
     arguments = (task.frozen, batch, jax.random.key(0), state.step, 0)
-    run = programs.gradient.lower(state.params, *arguments)
+    real = programs.gradient.lower(state.params, *arguments)
 
     mesh = mesh_of((1, 1, 1), jax.devices()[:1])
     shapes = stored.outline(jnp.dtype("float32"), keep_halves=False)
     (_, gradient, _), _ = lowered(config, stored.spec, shapes, mesh)
-    assert products(gradient) == products(run)
+    assert products(gradient) == products(real)
 
 
 def products(program: jax.stages.Lowered) -> Counter[str]:
@@ -98,6 +99,30 @@ def products(program: jax.stages.Lowered) -> Counter[str]:
 def test_what_shapes_do_not_say_is_refused(changes: dict[str, str], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         check_lowered(replace(CONFIG, **changes))
+
+
+@pytest.mark.parametrize(
+    ("target", "changes", "complaint"),
+    [
+        ("v5e", {}, "'v5e' is no topology: give a chip of"),
+        ("h100:1", {}, "'h100:1' is no topology: give a chip of"),
+        ("v5e:2x2", {"task": "dpo"}, "task 'dpo' needs more than shapes"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_begun(
+    target: str,
+    changes: dict[str, str],
+    complaint: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    place = tmp_path / "run"
+    config = run_toml(CONFIG, tmp_path / "run.toml", output=str(place), data="pictures", **changes)
+    with pytest.raises(SystemExit) as ended:
+        run(["train", str(config), "--for", target])
+    assert ended.value.code == 2
+    assert complaint in capsys.readouterr().err
+    assert not place.exists()
 
 
 @pytest.mark.tpu
