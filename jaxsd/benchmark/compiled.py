@@ -88,9 +88,18 @@ def facts(name: str, program: jax.stages.Lowered, held: int = 0) -> Facts:
       name: of the program.
       program: see `jax.stages`.
       held: bytes of a device, see `Facts`; 0 where nothing lies there but arguments.
+
+    Raises:
+      ValueError: it does not fit the chip.
     """
     started = time.perf_counter()
-    compiled = program.compile()
+    try:
+        compiled = program.compile()
+    except jax.errors.JaxRuntimeError as error:
+        kind, _, reason = str(error).partition(": ")
+        if kind != "RESOURCE_EXHAUSTED":
+            raise
+        raise ValueError(f"{name} does not fit: {reason}; take fewer pictures a chip") from error
     seconds = time.perf_counter() - started
     memory, costs, text = compiled.memory_analysis(), compiled.cost_analysis(), compiled.as_text()
     costs = (costs[0] if isinstance(costs, list) else costs) or {}

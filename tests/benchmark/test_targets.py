@@ -128,10 +128,22 @@ def test_a_chip_runs_the_same_program_in_slices_of_4_8_and_256() -> None:
     assert len(texts) == 1
 
 
-def compiled_for(chip: str, function: Any, *shapes: tuple[int, ...]) -> jax.stages.Compiled:
+def lowered_for(chip: str, function: Any, *shapes: tuple[int, ...]) -> jax.stages.Lowered:
     sharding = SingleDeviceSharding(devices_of(chip)[0])
     arrays = [jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=sharding) for shape in shapes]
-    return jax.jit(function).trace(*arrays).lower(lowering_platforms=("tpu",)).compile()
+    return jax.jit(function).trace(*arrays).lower(lowering_platforms=("tpu",))
+
+
+def compiled_for(chip: str, function: Any, *shapes: tuple[int, ...]) -> jax.stages.Compiled:
+    return lowered_for(chip, function, *shapes).compile()
+
+
+@pytest.mark.tpu
+def test_what_does_not_fit_is_one_line() -> None:
+    pytest.importorskip("libtpu")
+    program = lowered_for("v5e:2x2", jnp.sin, (2**16, 2**16))
+    with pytest.raises(ValueError, match=r"^sines does not fit: Ran out of memory on HBM.*chip$"):
+        facts("sines", program)
 
 
 @pytest.mark.tpu
