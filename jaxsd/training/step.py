@@ -49,21 +49,18 @@ def without_average(frozen: Params, average: Params) -> Params:
     return frozen
 
 
-def make_step(
-    loss: Loss,
-    optimizer: optax.GradientTransformation,
-    ema_decay: float,
-    places: Any = None,
-    known: Known = without_average,
-) -> Callable[[TrainState, Params, Any, Array], tuple[TrainState, Metrics]]:
-    """The update: (state, frozen, batches, key of the run) -> (state, metrics).
+class StepPrograms(NamedTuple):
+    """The compiled functions of a step."""
 
-    `batches` are stacked, [A, ...]: gradients and metrics are means over them, with the activations
-    of one batch in memory at a time. The key is folded with the step and then with the batch's
-    number. The average's decay starts low, (1 + n) / (10 + n), so that the first weights do not
-    count for long. The given state is donated; `places` has shardings of the new one, like a
-    `TrainState`. `known` says what the loss sees of the average.
-    """
+    gradient: Any  # (params, frozen, batches, key of the run, step, number) -> gradient, metrics
+    add: Any  # (sums of gradients and metrics, those of one more batch) -> sums; donates the first
+    update: Any  # (state, sums, how many batches) -> state, metrics; donates the state
+
+
+def step_programs(
+    loss: Loss, optimizer: optax.GradientTransformation, ema_decay: float, places: Any = None
+) -> StepPrograms:
+    """The functions that `make_step` calls; see there for arguments."""
 
     def gradient_of(
         params: Params, frozen: Params, batches: Any, key: Array, step: Array, number: int
@@ -84,9 +81,29 @@ def make_step(
     # Separate programs: XLA's CPU backend runs convolutions ten times slower inside a loop, and an
     # unrolled loop keeps the activations of all batches.
     own = None if places is None else places.params
-    gradient_of = jax.jit(gradient_of, out_shardings=(own, None))
-    add = jax.jit(partial(jax.tree.map, jnp.add), donate_argnums=0)
-    update = jax.jit(update, donate_argnums=0, out_shardings=(places, None))
+    return StepPrograms(
+        jax.jit(gradient_of, out_shardings=(own, None)),
+        jax.jit(partial(jax.tree.map, jnp.add), donate_argnums=0),
+        jax.jit(update, donate_argnums=0, out_shardings=(places, None)),
+    )
+
+
+def make_step(
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+    places: Any = None,
+    known: Known = without_average,
+) -> Callable[[TrainState, Params, Any, Array], tuple[TrainState, Metrics]]:
+    """The update: (state, frozen, batches, key of the run) -> (state, metrics).
+
+    `batches` are stacked, [A, ...]: gradients and metrics are means over them, with the activations
+    of one batch in memory at a time. The key is folded with the step and then with the batch's
+    number. The average's decay starts low, (1 + n) / (10 + n), so that the first weights do not
+    count for long. The given state is donated; `places` has shardings of the new one, like a
+    `TrainState`. `known` says what the loss sees of the average.
+    """
+    programs = step_programs(loss, optimizer, ema_decay, places)
 
     def step(
         state: TrainState, frozen: Params, batches: Any, key: Array
@@ -94,10 +111,10 @@ def make_step(
         count = len(jax.tree.leaves(batches)[0])
         frozen = known(frozen, state.average)
         parts = (
-            gradient_of(state.params, frozen, batches, key, state.step, number)
+            programs.gradient(state.params, frozen, batches, key, state.step, number)
             for number in range(count)
         )
-        return update(state, reduce(add, parts), count)
+        return programs.update(state, reduce(programs.add, parts), count)
 
     return step
 
