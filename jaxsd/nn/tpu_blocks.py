@@ -2,6 +2,8 @@
 
 import math
 
+import jax.numpy as jnp
+
 LANES = 128
 """Numbers of a row of vector memory. Blocks of whole rows can be cut out of an array."""
 
@@ -34,3 +36,52 @@ def block_of_queries(length: int, keys: int) -> int:
     """Queries at a time: 128 to 512, a multiple of 16 unless it is all of them."""
     fit = LOGITS // keys // 16 * 16
     return min(length, max(LANES, min(4 * LANES, fit)))
+
+
+TAPS = 2**19
+"""Input times output channels up to which a 3x3 kernel lies in vector memory whole, as 9.4 MB."""
+
+PUSHES = 4096
+"""Tiles of 8 pixels by 128 channels that the products of a convolution take at a time. The compiler
+writes each of them out.
+"""
+
+ROOM = 14 * 2**20
+"""Bytes of vector memory for a convolution; a TPU v4 has 16 MiB."""
+
+
+def convolves(shape: tuple[int, ...], outputs: int, dtype: jnp.dtype) -> bool:
+    """Whether a 3x3 convolution of [B, h, w, c] is computed by the kernel.
+
+    Rows of pixels have to be whole tiles of vector memory.
+    """
+    *_, width, channels = shape
+    whole = width % 16 == 0 and outputs >= LANES
+    return dtype == jnp.bfloat16 and whole and _room(1, width, channels, outputs) <= ROOM
+
+
+def block_of_outputs(channels: int, outputs: int) -> int:
+    """Output channels of a 3x3 kernel at a time: all, or 128."""
+    return outputs if channels * outputs <= TAPS else min(outputs, LANES)
+
+
+def block_of_rows(height: int, width: int, channels: int, outputs: int) -> int:
+    """Rows of a map at a time, a divisor of all."""
+    lanes = block_of_outputs(channels, outputs)
+    pushes = 9 * math.ceil(channels / LANES) * math.ceil(lanes / LANES) * width / 8
+
+    def fit(rows: int) -> bool:
+        return rows * pushes <= PUSHES and _room(rows, width, channels, outputs) <= ROOM
+
+    return max(n for n in range(1, height + 1) if height % n == 0 and (n == 1 or fit(n)))
+
+
+def _room(rows: int, width: int, channels: int, outputs: int) -> int:
+    """Bytes of rows with one on each side, kernel and result, each twice so that the next one can
+    be fetched, unless the whole kernel stays; and of three sums.
+    """
+    lanes, pixels = block_of_outputs(channels, outputs), rows * width
+    taps = 9 * channels * lanes * (1 if lanes == outputs else 2)
+    return (
+        2 * (2 * (pixels + 2 * width) * channels + taps + 2 * pixels * lanes) + 12 * pixels * lanes
+    )
