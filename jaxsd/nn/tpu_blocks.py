@@ -1,6 +1,7 @@
 """How many heads, keys and queries the attention kernel has in a TPU's vector memory at a time."""
 
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
 
@@ -46,7 +47,7 @@ PUSHES = 4096
 writes each of them out.
 """
 
-ROOM = 14 * 2**20
+ROOM = 15 * 2**20
 """Bytes of vector memory for a convolution; a TPU v4 has 16 MiB."""
 
 
@@ -66,22 +67,27 @@ def block_of_outputs(channels: int, outputs: int) -> int:
 
 
 def block_of_rows(height: int, width: int, channels: int, outputs: int) -> int:
-    """Rows of a map at a time, a divisor of all."""
-    lanes = block_of_outputs(channels, outputs)
+    """Rows of a map that lie in vector memory at a time, a divisor of all."""
+    return _largest_divisor(height, lambda rows: _room(rows, width, channels, outputs) <= ROOM)
+
+
+def rows_at_a_time(rows: int, width: int, channels: int, lanes: int) -> int:
+    """Rows of a block that are multiplied at a time, a divisor of all."""
     pushes = 9 * math.ceil(channels / LANES) * math.ceil(lanes / LANES) * width / 8
-
-    def fit(rows: int) -> bool:
-        return rows * pushes <= PUSHES and _room(rows, width, channels, outputs) <= ROOM
-
-    return max(n for n in range(1, height + 1) if height % n == 0 and (n == 1 or fit(n)))
+    return _largest_divisor(rows, lambda some: some * pushes <= PUSHES)
 
 
 def _room(rows: int, width: int, channels: int, outputs: int) -> int:
-    """Bytes of rows with one on each side, kernel and result, each twice so that the next one can
-    be fetched, unless the whole kernel stays; and of three sums.
+    """Bytes of the blocks, each twice so that the next one can be fetched, unless the whole kernel
+    stays; and of a copy of the rows that are multiplied, and their three sums.
     """
     lanes, pixels = block_of_outputs(channels, outputs), rows * width
+    some = rows_at_a_time(rows, width, channels, lanes) * width
     taps = 9 * channels * lanes * (1 if lanes == outputs else 2)
-    return (
-        2 * (2 * (pixels + 2 * width) * channels + taps + 2 * pixels * lanes) + 12 * pixels * lanes
-    )
+    blocks = 2 * (pixels + 2 * width) * channels + taps + 2 * pixels * lanes
+    return 2 * (blocks + (some + 2 * width) * channels) + 4 * 3 * some * lanes
+
+
+def _largest_divisor(number: int, fits: Callable[[int], bool]) -> int:
+    """The largest divisor that fits, or 1."""
+    return max(n for n in range(1, number + 1) if number % n == 0 and (n == 1 or fits(n)))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from jaxsd.nn.tpu_blocks import block_of_outputs, block_of_rows
+from jaxsd.nn.tpu_blocks import block_of_outputs, block_of_rows, rows_at_a_time
 from jaxsd.types import Array
 
 
@@ -30,6 +30,7 @@ def kernel_convolution(x: Array, kernel: Array, *, interpret: bool = False) -> A
     outputs = kernel.shape[-1]
     lanes = block_of_outputs(channels, outputs)
     rows = block_of_rows(height, width, channels, outputs)
+    many = rows_at_a_time(rows, width, channels, lanes)
     parts, blocks = pl.cdiv(outputs, lanes), height // rows
 
     def row(at: Array) -> Array:
@@ -46,7 +47,7 @@ def kernel_convolution(x: Array, kernel: Array, *, interpret: bool = False) -> A
     )
     read = parts * batch * blocks * (rows + 2) * width * channels
     out = pl.pallas_call(
-        partial(_convolve, width),
+        partial(_convolve, width, many * width),
         grid=(parts, batch, blocks),
         in_specs=[here, above, below, taps],
         out_specs=pl.BlockSpec((1, rows * width, lanes), lambda o, b, i: (b, i, o)),
@@ -62,26 +63,45 @@ def kernel_convolution(x: Array, kernel: Array, *, interpret: bool = False) -> A
     return out.reshape(batch, height, width, outputs)
 
 
-def _convolve(width: int, x: Array, above: Array, below: Array, taps: Array, out: Array) -> None:
-    """One block; references to [1, pixels, c], twice [1, width, c], [3, 3, c, lanes] and the
-    result [1, pixels, lanes].
+def _convolve(
+    width: int, many: int, x: Array, above: Array, below: Array, taps: Array, out: Array
+) -> None:
+    """One block, so many pixels at a time; references to [1, pixels, c], twice [1, width, c],
+    [3, 3, c, lanes] and the result [1, pixels, lanes].
     """
-    block, last, pixels = pl.program_id(2), pl.num_programs(2) - 1, x.shape[1]
-    first = jnp.where(block == 0, 0, above[0].astype(jnp.float32)).astype(x.dtype)
-    final = jnp.where(block == last, 0, below[0].astype(jnp.float32)).astype(x.dtype)
-    rows = jnp.concatenate([first, x[0], final])
-    left, middle, right = (
-        sum(
-            jnp.dot(
-                rows[i * width : i * width + pixels],
-                taps[i, j],
-                preferred_element_type=jnp.float32,
-            )
-            for i in range(3)
+    block, blocks = pl.program_id(2), pl.num_programs(2)
+    end = x.shape[1] - width
+
+    def row(beyond: Array, inside: Array, at: Array, outside: Array) -> Array:
+        """A row of the block, of what lies beyond it, or of zeros outside of the map."""
+        own = x[0, pl.ds(pl.multiple_of(jnp.clip(at, 0, end), width), width)]
+        other = jnp.where(outside, 0, beyond[0].astype(jnp.float32))
+        return jnp.where(inside, own.astype(jnp.float32), other).astype(x.dtype)
+
+    def some(i: Array, _: None) -> None:
+        first = pl.multiple_of(i * many, many)
+        before, after = first - width, first + many
+        rows = jnp.concatenate(
+            [
+                row(above, before >= 0, before, block == 0),
+                x[0, pl.ds(first, many)],
+                row(below, after <= end, after, block == blocks - 1),
+            ]
         )
-        for j in range(3)
-    )
-    column = jax.lax.broadcasted_iota(jnp.int32, middle.shape, 0) % width
-    left = jnp.where(column == 0, 0, pltpu.roll(left, 1, 0))
-    right = jnp.where(column == width - 1, 0, pltpu.roll(right, pixels - 1, 0))
-    out[0] = (left + middle + right).astype(out.dtype)
+        left, middle, right = (
+            sum(
+                jnp.dot(
+                    rows[k * width : k * width + many],
+                    taps[k, j],
+                    preferred_element_type=jnp.float32,
+                )
+                for k in range(3)
+            )
+            for j in range(3)
+        )
+        column = jax.lax.broadcasted_iota(jnp.int32, middle.shape, 0) % width
+        left = jnp.where(column == 0, 0, pltpu.roll(left, 1, 0))
+        right = jnp.where(column == width - 1, 0, pltpu.roll(right, many - 1, 0))
+        out[0, pl.ds(first, many)] = (left + middle + right).astype(out.dtype)
+
+    jax.lax.fori_loop(0, x.shape[1] // many, some, None)
