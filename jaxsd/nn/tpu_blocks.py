@@ -54,11 +54,16 @@ ROOM = 15 * 2**20
 def convolves(shape: tuple[int, ...], outputs: int, dtype: jnp.dtype) -> bool:
     """Whether a 3x3 convolution of [B, h, w, c] is computed by the kernel.
 
-    Rows of pixels have to be whole tiles of vector memory.
+    Rows of pixels have to be whole tiles of vector memory, half ones where a map is computed at
+    once.
     """
-    *_, width, channels = shape
-    whole = width % 16 == 0 and outputs >= LANES
-    return dtype == jnp.bfloat16 and whole and _room(1, width, channels, outputs) <= ROOM
+    _, height, width, channels = shape
+    if dtype != jnp.bfloat16 or outputs < LANES or _room(1, width, channels, outputs) > ROOM:
+        return False
+    rows = block_of_rows(height, width, channels, outputs)
+    lanes = block_of_outputs(channels, outputs)
+    at_once = rows_at_a_time(rows, width, channels, lanes) == height
+    return width % (8 if at_once else 16) == 0
 
 
 def block_of_outputs(channels: int, outputs: int) -> int:

@@ -31,6 +31,9 @@ def kernel_convolution(x: Array, kernel: Array, *, interpret: bool = False) -> A
     lanes = block_of_outputs(channels, outputs)
     rows = block_of_rows(height, width, channels, outputs)
     many = rows_at_a_time(rows, width, channels, lanes)
+    form = partial(_convolve_rows, width, many * width)
+    if many == height:
+        form = partial(_convolve_map, width)
     parts, blocks = pl.cdiv(outputs, lanes), height // rows
 
     def row(at: Array) -> Array:
@@ -45,9 +48,11 @@ def kernel_convolution(x: Array, kernel: Array, *, interpret: bool = False) -> A
     taps = pl.BlockSpec(
         (3, 3, channels, lanes), lambda o, b, i: (0, 0, 0, o), pipeline_mode=buffers
     )
+    if parts > 1:  # of which the next one is fetched in time; XLA would copy the whole kernel first
+        kernel = pltpu.with_memory_space_constraint(kernel, pltpu.HBM)
     read = parts * batch * blocks * (rows + 2) * width * channels
     out = pl.pallas_call(
-        partial(_convolve, width, many * width),
+        form,
         grid=(parts, batch, blocks),
         in_specs=[here, above, below, taps],
         out_specs=pl.BlockSpec((1, rows * width, lanes), lambda o, b, i: (b, i, o)),
@@ -63,45 +68,66 @@ def kernel_convolution(x: Array, kernel: Array, *, interpret: bool = False) -> A
     return out.reshape(batch, height, width, outputs)
 
 
-def _convolve(
+def _convolve_map(
+    width: int, x: Array, above: Array, below: Array, taps: Array, out: Array
+) -> None:
+    """A whole map at once; references as in `_convolve_rows`, of which two are not needed."""
+    zeros = jnp.zeros((width, x.shape[2]), jnp.float32)
+    # In float32, since eight pixels are a tile there, and half of one in bfloat16.
+    rows = jnp.concatenate([zeros, x[0].astype(jnp.float32), zeros])
+    out[0] = _products(width, rows, taps).astype(out.dtype)
+
+
+def _convolve_rows(
     width: int, many: int, x: Array, above: Array, below: Array, taps: Array, out: Array
 ) -> None:
-    """One block, so many pixels at a time; references to [1, pixels, c], twice [1, width, c],
-    [3, 3, c, lanes] and the result [1, pixels, lanes].
+    """One block, some pixels of it at a time.
+
+    Args:
+      width: pixels of a row.
+      many: pixels at a time.
+      x: reference to [1, pixels, c].
+      above: to the row before, [1, width, c].
+      below: to the row after, [1, width, c].
+      taps: to the kernel, [3, 3, c, lanes].
+      out: to the result, [1, pixels, lanes].
     """
     block, blocks = pl.program_id(2), pl.num_programs(2)
     end = x.shape[1] - width
 
-    def row(beyond: Array, inside: Array, at: Array, outside: Array) -> Array:
+    def row(at: Array, inside: Array, beyond: Array, outside: Array) -> Array:
         """A row of the block, of what lies beyond it, or of zeros outside of the map."""
         own = x[0, pl.ds(pl.multiple_of(jnp.clip(at, 0, end), width), width)]
         other = jnp.where(outside, 0, beyond[0].astype(jnp.float32))
         return jnp.where(inside, own.astype(jnp.float32), other).astype(x.dtype)
 
     def some(i: Array, _: None) -> None:
-        first = pl.multiple_of(i * many, many)
-        before, after = first - width, first + many
+        here = pl.ds(pl.multiple_of(i * many, many), many)
+        before, after = i * many - width, (i + 1) * many
         rows = jnp.concatenate(
             [
-                row(above, before >= 0, before, block == 0),
-                x[0, pl.ds(first, many)],
-                row(below, after <= end, after, block == blocks - 1),
+                row(before, before >= 0, above, block == 0),
+                x[0, here],
+                row(after, after <= end, below, block == blocks - 1),
             ]
         )
-        left, middle, right = (
-            sum(
-                jnp.dot(
-                    rows[k * width : k * width + many],
-                    taps[k, j],
-                    preferred_element_type=jnp.float32,
-                )
-                for k in range(3)
-            )
-            for j in range(3)
-        )
-        column = jax.lax.broadcasted_iota(jnp.int32, middle.shape, 0) % width
-        left = jnp.where(column == 0, 0, pltpu.roll(left, 1, 0))
-        right = jnp.where(column == width - 1, 0, pltpu.roll(right, many - 1, 0))
-        out[0, pl.ds(first, many)] = (left + middle + right).astype(out.dtype)
+        out[0, here] = _products(width, rows, taps).astype(out.dtype)
 
     jax.lax.fori_loop(0, x.shape[1] // many, some, None)
+
+
+def _products(width: int, rows: Array, taps: Array) -> Array:
+    """Rows of pixels, with one more on each side, to sums [pixels, lanes] float32."""
+    pixels = len(rows) - 2 * width
+    above_to_below = [rows[i * width : i * width + pixels].astype(taps.dtype) for i in range(3)]
+    left, middle, right = (
+        sum(
+            jnp.dot(some, taps[i, j], preferred_element_type=jnp.float32)
+            for i, some in enumerate(above_to_below)
+        )
+        for j in range(3)
+    )
+    column = jax.lax.broadcasted_iota(jnp.int32, middle.shape, 0) % width
+    left = jnp.where(column == 0, 0, pltpu.roll(left, 1, 0))
+    right = jnp.where(column == width - 1, 0, pltpu.roll(right, pixels - 1, 0))
+    return left + middle + right
