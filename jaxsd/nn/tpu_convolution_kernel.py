@@ -48,7 +48,8 @@ def kernel_convolution(x: Array, kernel: Array, *, interpret: bool = False) -> A
     taps = pl.BlockSpec(
         (3, 3, channels, lanes), lambda o, b, i: (0, 0, 0, o), pipeline_mode=buffers
     )
-    if parts > 1:  # of which the next one is fetched in time; XLA would copy the whole kernel first
+    if parts > 1 and not interpret:
+        # The next part is fetched in the meantime; XLA would copy the whole kernel first.
         kernel = pltpu.with_memory_space_constraint(kernel, pltpu.HBM)
     read = parts * batch * blocks * (rows + 2) * width * channels
     out = pl.pallas_call(

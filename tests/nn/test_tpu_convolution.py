@@ -26,7 +26,7 @@ def inputs(shape: tuple[int, ...], outputs: int, dtype: str = "float32") -> list
 @pytest.mark.parametrize(
     ("shape", "outputs", "taps", "room", "pushes"),
     [
-        ((2, 4, 16, 24), 40, 2**19, 2**20, 2**12),  # all at once
+        ((2, 8, 8, 24), 40, 2**19, 2**20, 2**12),  # a map at once
         ((2, 6, 16, 24), 40, 2**19, 2**20, 40),  # rows of a block in turn
         ((2, 6, 16, 24), 40, 2**19, 120_000, 40),  # blocks in turn
         ((1, 4, 16, 8), 144, 1, 2**20, 2**12),  # output channels in turn, of which 16 are left
@@ -59,6 +59,7 @@ def test_in_bfloat16_it_rounds_once() -> None:
 @pytest.mark.parametrize(
     ("width", "channels", "outputs"),
     [
+        (8, 2560, 1280),
         (64, 4, 320),
         (64, 320, 320),
         (64, 960, 320),
@@ -79,7 +80,7 @@ def test_maps_of_the_models_lie_in_blocks(width: int, channels: int, outputs: in
     ("shape", "outputs", "dtype"),
     [
         ((1, 16, 16, 128), 128, "float32"),
-        ((1, 16, 24, 128), 128, "bfloat16"),
+        ((1, 64, 24, 1280), 1280, "bfloat16"),
         ((1, 16, 16, 128), 4, "bfloat16"),
         ((1, 16, 4096, 512), 512, "bfloat16"),
     ],
