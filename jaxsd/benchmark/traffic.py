@@ -27,7 +27,7 @@ class Operation(NamedTuple):
     Attributes:
       kind: its name in HLO, such as `fusion`.
       result: shapes with layouts, as text.
-      operands: the same of what it reads.
+      operands: the same of what it reads; an array that it is given several times comes once.
       rest: its attributes.
     """
 
@@ -43,15 +43,19 @@ def operations(text: str) -> Iterator[Operation]:
     Args:
       text: of `jax.stages.Compiled.as_text`.
     """
-    inner, body, shapes = set(_INNER.findall(text)), "", dict[str, str]()
+    inner, body, shapes, same = set(_INNER.findall(text)), "", dict[str, str](), dict[str, str]()
     for line in text.splitlines():
         if begins := _BODY.match(line):
-            body, shapes = begins[1], {}
+            body, shapes, same = begins[1], {}, {}
         elif body not in inner and (found := _LINE.match(line)):
             name, result, kind, operands, rest = found.groups()
             shapes[name] = result
-            read = tuple(shapes.get(one, "") for one in re.findall(r"%([\w.\-]+)", operands))
-            yield Operation(kind, result, read, rest)
+            names = [same.get(one, one) for one in re.findall(r"%([\w.\-]+)", operands)]
+            if kind == "bitcast":
+                same[name] = names[0]
+            yield Operation(
+                kind, result, tuple(shapes.get(n, "") for n in dict.fromkeys(names)), rest
+            )
 
 
 def memory_traffic(text: str) -> float:

@@ -13,6 +13,9 @@ from jaxsd.nn.cpu_convolution import convolution_of_doubled, fast_form
 from jaxsd.nn.dense import dot_general, in_dtype
 from jaxsd.nn.layers import Conv, ShapeChecked
 from jaxsd.nn.narrow import in_parts, kernel_as_stored
+from jaxsd.nn.processor import platform_traced_for
+from jaxsd.nn.tpu_blocks import convolves
+from jaxsd.nn.tpu_convolution import tpu_convolution
 from jaxsd.types import Array
 
 Padding = Sequence[tuple[int, int]]
@@ -84,7 +87,7 @@ def convolution(
 def _convolve(
     x: Array, kernel: Array, strides: Sequence[int], padding: Padding, **layout: Any
 ) -> Array:
-    """`jax.lax.conv_general_dilated`, in another form on a CPU where that is faster."""
+    """`jax.lax.conv_general_dilated`, in another form on CPUs and TPUs where that is faster."""
 
     def direct(x: Array, kernel: Array) -> Array:
         return jax.lax.conv_general_dilated(x, kernel, strides, padding, **layout)
@@ -92,8 +95,12 @@ def _convolve(
     if (x.shape[2], *padding) == (1, (1, 1), (1, 1)):  # a series: there are zeros on both sides
         middle, along = kernel[:, 1:2], ((1, 1), (0, 0))
         return jax.lax.conv_general_dilated(x, middle, (strides[0], 1), along, **layout)
+    if (*strides, *padding) != (1, 1, (1, 1), (1, 1)):
+        return direct(x, kernel)
+    if platform_traced_for() == "tpu" and convolves(x.shape, kernel.shape[-1], x.dtype):
+        return tpu_convolution(x, kernel)
     fast = fast_form(x.shape, kernel.shape[-1], x.dtype)
-    if (*strides, *padding) != (1, 1, (1, 1), (1, 1)) or fast is None:
+    if fast is None:
         return direct(x, kernel)
     return jax.lax.platform_dependent(x, kernel, cpu=fast, default=direct)
 

@@ -9,6 +9,7 @@ from flax import linen as nn
 from jaxsd.nn.gpu_normalization import group_normalised
 from jaxsd.nn.layers import LayerNorm, ShapeChecked
 from jaxsd.nn.processor import platform_traced_for
+from jaxsd.nn.tpu_normalization import group_normalised_at_once
 from jaxsd.types import Array
 
 
@@ -32,8 +33,9 @@ class GroupNorm(ShapeChecked, nn.Module):
         scale = self.param("scale", nn.initializers.ones, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
         form = self._two_pass
-        if x.dtype == jnp.bfloat16 and platform_traced_for() == "cuda":
-            form = partial(group_normalised, self.groups, self.epsilon)
+        at_once = {"cuda": group_normalised, "tpu": group_normalised_at_once}
+        if x.dtype == jnp.bfloat16 and platform_traced_for() in at_once:
+            form = partial(at_once[platform_traced_for()], self.groups, self.epsilon)
         return form(x, shift, scale, bias).astype(self.dtype)
 
     def _two_pass(self, x: Array, shift: Array | None, scale: Array, bias: Array) -> Array:

@@ -1,6 +1,9 @@
 """How many heads, keys and queries the attention kernel has in a TPU's vector memory at a time."""
 
 import math
+from collections.abc import Callable
+
+import jax.numpy as jnp
 
 LANES = 128
 """Numbers of a row of vector memory. Blocks of whole rows can be cut out of an array."""
@@ -37,3 +40,62 @@ def block_of_queries(length: int, keys: int) -> int:
     """
     fit = LOGITS // (math.ceil(keys / LANES) * LANES) // 16 * 16
     return min(length, max(LANES, min(4 * LANES, fit)))
+
+
+TAPS = 2**19
+"""Input times output channels up to which a 3x3 kernel lies in vector memory whole, as 9.4 MB."""
+
+PUSHES = 4096
+"""Tiles of 8 pixels by 128 channels that the products of a convolution take at a time. The compiler
+writes each of them out.
+"""
+
+ROOM = 15 * 2**20
+"""Bytes of vector memory for a convolution; a TPU v4 has 16 MiB."""
+
+
+def convolves(shape: tuple[int, ...], outputs: int, dtype: jnp.dtype) -> bool:
+    """Whether a 3x3 convolution of [B, h, w, c] is computed by the kernel.
+
+    Rows of pixels have to be whole tiles of vector memory, half ones where a map is computed at
+    once.
+    """
+    _, height, width, channels = shape
+    if dtype != jnp.bfloat16 or outputs < LANES or _room(1, width, channels, outputs) > ROOM:
+        return False
+    rows = block_of_rows(height, width, channels, outputs)
+    lanes = block_of_outputs(channels, outputs)
+    at_once = rows_at_a_time(rows, width, channels, lanes) == height
+    return width % (8 if at_once else 16) == 0
+
+
+def block_of_outputs(channels: int, outputs: int) -> int:
+    """Output channels of a 3x3 kernel at a time: all, or 128."""
+    return outputs if channels * outputs <= TAPS else min(outputs, LANES)
+
+
+def block_of_rows(height: int, width: int, channels: int, outputs: int) -> int:
+    """Rows of a map that lie in vector memory at a time, a divisor of all."""
+    return _largest_divisor(height, lambda rows: _room(rows, width, channels, outputs) <= ROOM)
+
+
+def rows_at_a_time(rows: int, width: int, channels: int, lanes: int) -> int:
+    """Rows of a block that are multiplied at a time, a divisor of all."""
+    pushes = 9 * math.ceil(channels / LANES) * math.ceil(lanes / LANES) * width / 8
+    return _largest_divisor(rows, lambda some: some * pushes <= PUSHES)
+
+
+def _room(rows: int, width: int, channels: int, outputs: int) -> int:
+    """Bytes of the blocks, each twice so that the next one can be fetched, unless the whole kernel
+    stays; and of a copy of the rows that are multiplied, and their three sums.
+    """
+    lanes, pixels = block_of_outputs(channels, outputs), rows * width
+    some = rows_at_a_time(rows, width, channels, lanes) * width
+    taps = 9 * channels * lanes * (1 if lanes == outputs else 2)
+    blocks = 2 * (pixels + 2 * width) * channels + taps + 2 * pixels * lanes
+    return 2 * (blocks + (some + 2 * width) * channels) + 4 * 3 * some * lanes
+
+
+def _largest_divisor(number: int, fits: Callable[[int], bool]) -> int:
+    """The largest divisor that fits, or 1."""
+    return max(n for n in range(1, number + 1) if number % n == 0 and (n == 1 or fits(n)))

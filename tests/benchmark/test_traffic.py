@@ -46,6 +46,18 @@ def test_what_stays_inside_the_chip_does_not_count() -> None:
     assert memory_traffic(TEXT) == slice_read + fusion_written + negate_read + copied
 
 
+def test_an_array_that_is_given_three_times_is_read_once() -> None:
+    text = """\
+ENTRY %main (x: bf16[8,128]) -> bf16[8,128] {
+  %x = bf16[8,128]{1,0:T(8,128)(2,1)} parameter(0)
+  %b = bf16[1,8,128]{2,1,0:T(8,128)(2,1)} bitcast(%x)
+  %c = bf16[8,1,128]{2,1,0:T(8,128)(2,1)} bitcast(%b)
+  ROOT %k = bf16[8,128]{1,0:T(8,128)(2,1)} custom-call(%x, %b, %c), custom_call_target="kernel"
+}
+"""
+    assert memory_traffic(text) == 2 * 2048
+
+
 def test_what_is_fused_is_no_operation() -> None:
     kinds = [one.kind for one in operations(TEXT)]
     assert kinds.count("negate") == 1
