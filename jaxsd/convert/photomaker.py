@@ -16,7 +16,6 @@ _ENCODER, _LORA = "id_encoder.", "lora_weights."
 """The two tables of the file: what sees and fuses, and a LoRA, which is a file of its own too."""
 _VISION = "vision_model."
 _PROJECTION, _SECOND = (f"{PROJECTIONS[1]}{end}.weight" for end in ("", "_2"))
-_FUSE = "fuse_module."
 _HEAD_WIDTH = 64
 """Of a ViT-L/14, the tower of all PhotoMakers."""
 
@@ -60,10 +59,12 @@ def _of_one_projection(tensors: FlatTree) -> FlatTree:
     """The tensors with one projection [d1 + d2, width] in place of two.
 
     Raises:
-      ValueError: one is missing.
+      ValueError: one is missing, or they are not of one width.
     """
-    for name in (_PROJECTION, _SECOND):
-        FileShapes(tensors, "").size(name, 1)
+    shapes = FileShapes(tensors, "")
+    seen, also = (shapes.size(name, 1) for name in (_PROJECTION, _SECOND))
+    if seen != also:
+        raise ValueError(f"{_SECOND} takes {also} numbers, and {_PROJECTION} {seen}")
     both = stacked([tensors[_PROJECTION], tensors[_SECOND]])
     return without(tensors, [_SECOND]) | {_PROJECTION: both}
 

@@ -50,6 +50,7 @@ def test_both_layouts_are_one(tmp_path: Path) -> None:
         ),
         ({"other.weight": (4,)}, "", "PhotoMaker: it does not fit: 1 unused: other.weight"),
         ({}, "visual_projection_2.weight", "PhotoMaker: visual_projection_2.weight is missing or"),
+        ({"visual_projection_2.weight": (48, 3)}, "", "projection_2.weight takes 3 numbers, and"),
         ({}, "vision_model.embeddings.class_embedding", "class_embedding is missing or of the"),
         ({"fuse_module.layer_norm.bias": (3,)}, "", r"layer_norm.bias \[3\] instead of \[80\]"),
         ({"x.lora_up.weight": (4, 2)}, "fuse_module", "is a LoRA, not a PhotoMaker"),
