@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from jaxsd.config import HypernetConfig, ModelSpec, VisionConfig
 from jaxsd.executables import Executables
+from jaxsd.models.style import StyleAdapter
 from jaxsd.sampling.features.sides import Formula
 from jaxsd.settings import Settings
 from jaxsd.text import Tokenizer
@@ -124,6 +125,21 @@ class ClipVision:
     params: Params
     run: Executables
     dtype: str
+
+
+@dataclass(frozen=True, eq=False)
+class StyleModel:
+    """A T2I style adapter, which makes tokens of what a CLIP sees."""
+
+    network: StyleAdapter
+    params: Params
+
+
+class Looked(NamedTuple):
+    """What a CLIP sees in pictures."""
+
+    embeds: np.ndarray  # [B, d] float32
+    patches: np.ndarray  # [B, 1 + patches, width] float32, after the last layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,8 +283,8 @@ MASK = Annotated[np.ndarray, Kind("MASK")]
 """[B, H, W] float32 in [0, 1], 1 where to draw."""
 CONTROL_NET = Annotated[ControlNet, Kind("CONTROL_NET")]
 CLIP_VISION = Annotated[ClipVision, Kind("CLIP_VISION")]
-CLIP_VISION_OUTPUT = Annotated[np.ndarray, Kind("CLIP_VISION_OUTPUT")]
-"""[B, d] float32, embeddings of pictures."""
+CLIP_VISION_OUTPUT = Annotated[Looked, Kind("CLIP_VISION_OUTPUT")]
+STYLE_MODEL = Annotated[StyleModel, Kind("STYLE_MODEL")]
 UPSCALE_MODEL = Annotated[Any, Kind("UPSCALE_MODEL")]
 SAMPLER = Annotated[Sampler, Kind("SAMPLER")]
 SIGMAS = Annotated[np.ndarray, Kind("SIGMAS")]

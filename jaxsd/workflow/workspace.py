@@ -24,6 +24,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "controlnet": ("controlnet", "t2i_adapter"),
     "upscale_models": ("upscale_models",),
     "clip_vision": ("clip_vision",),
+    "style_models": ("style_models",),
     "hypernetworks": ("hypernetworks",),
     "diffusers": ("diffusers",),
 }
