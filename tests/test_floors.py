@@ -174,6 +174,7 @@ STEPS = {
     "t2i_adapter": 5,
     "motion": 5,
     "motion_lora": 6,
+    "style_model": 6,
     "tiny_vae": 5,
     "upscaler": 5,
     "controlnet": 6,

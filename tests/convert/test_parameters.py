@@ -8,7 +8,14 @@ from flax import linen as nn
 from tiny_models import CONTROLNETS, TINY, VAE_TINY, X4_UNET, controlnet_inputs, unet_inputs
 
 from jaxsd import families
-from jaxsd.config import ControlNetConfig, TextConfig, TinyVAEConfig, UNetConfig, VAEConfig
+from jaxsd.config import (
+    ControlNetConfig,
+    TextConfig,
+    TinyVAEConfig,
+    UNetConfig,
+    VAEConfig,
+    VisionConfig,
+)
 from jaxsd.convert.files.tensors import flatten
 from jaxsd.convert.parameters import (
     Shapes,
@@ -19,7 +26,9 @@ from jaxsd.convert.parameters import (
     unet_parameters,
     vae_parameters,
 )
+from jaxsd.convert.style_model import style_parameters
 from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
+from jaxsd.models.style import StyleAdapter
 from jaxsd.models.tiny_vae import TinyVAE
 
 TOTALS = {
@@ -84,6 +93,12 @@ def test_controlnets(family: str) -> None:
 @pytest.mark.parametrize("config", [TinyVAEConfig(channels=8), TinyVAEConfig()])
 def test_tiny_autoencoders(config: TinyVAEConfig) -> None:
     assert tiny_vae_parameters(config) == of_vae(TinyVAE(config), config)
+
+
+def test_a_style_adapter() -> None:
+    config = VisionConfig(16, 2, 8, 24, "quick_gelu", 1, 1, projection_dim=6)
+    patches = jnp.zeros((1, 5, 16))
+    assert style_parameters(config, 3) == of_network(StyleAdapter(config, 3), patches)
 
 
 @pytest.mark.release
