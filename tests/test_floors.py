@@ -176,6 +176,7 @@ STEPS = {
     "motion": 5,
     "motion_lora": 6,
     "photomaker": 6,
+    "style_model": 6,
     "tiny_vae": 5,
     "upscaler": 5,
     "controlnet": 6,

@@ -18,6 +18,7 @@ class VisionOutput(NamedTuple):
 
     patches: Array  # [B, 1 + patches, width] float32, after the last layer but one
     embedding: Array  # [B, projection_dim] float32, of any length
+    last: Array  # [B, 1 + patches, width] float32, after the last layer
 
 
 class PatchEmbeddings(ShapeChecked, nn.Module):
@@ -63,6 +64,7 @@ class VisionEncoder(nn.Module):
         x = PatchEmbeddings(config, self.dtype, name="embeddings")(images.astype(self.dtype))
         x = layer_norm("pre_layrnorm", self.dtype)(x)  # transformers' spelling, and so its files'
         *_, patches, x = Transformer(config, self.dtype, name="encoder")(x)
-        x = layer_norm("post_layernorm", self.dtype)(x[:, 0])
+        first = layer_norm("post_layernorm", self.dtype)(x[:, 0])
         project = dense(config.projection_dim, "visual_projection", self.dtype, use_bias=False)
-        return VisionOutput(patches.astype(jnp.float32), project(x).astype(jnp.float32))
+        made = (patches, project(first), x)
+        return VisionOutput(*(one.astype(jnp.float32) for one in made))

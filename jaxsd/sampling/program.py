@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from jaxsd.models.clip_vision import VisionOutput
 from jaxsd.models.photomaker import PhotoMaker
 from jaxsd.models.upscalers import UpscalerNetwork
 from jaxsd.parallel import EVERYWHERE, IMAGES, IMAGES_SECOND, param_specs, per_device
@@ -178,9 +179,9 @@ def fused(network: PhotoMaker, params: Params, tokens: Array, images: Array) -> 
 
 
 @partial(jax.jit, static_argnames="networks")
-def seen(networks: Networks, params: Params, images: Array) -> Array:
-    """Pictures [B, s, s, 3], preprocessed as for CLIP, to embeddings [B, d]; on one device."""
-    return networks.vision.apply({"params": params["vision"]}, images).embedding
+def seen(networks: Networks, params: Params, images: Array) -> VisionOutput:
+    """What a CLIP sees in pictures [B, s, s, 3], preprocessed as for it; on one device."""
+    return networks.vision.apply({"params": params["vision"]}, images)
 
 
 @partial(jax.jit, static_argnames="networks")

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -17,6 +18,7 @@ from jaxsd.executables import Executables
 from jaxsd.memory import check_drawing
 from jaxsd.models import ControlNet as ControlNetwork
 from jaxsd.models.clip_vision import VisionEncoder
+from jaxsd.models.style import StyleAdapter
 from jaxsd.models.t2i_adapter import T2IAdapter
 from jaxsd.parallel import placing
 from jaxsd.pipeline import Pipeline, load, with_controlnet
@@ -28,13 +30,13 @@ from jaxsd.sampling.program import Given, Networks, decode, encode, encode_image
 from jaxsd.sampling.texts import Interpolated, Texts
 from jaxsd.schedulers import Tableau
 from jaxsd.settings import Settings
-from jaxsd.types import Params
+from jaxsd.types import Array, Params
 from jaxsd.workflow.continuous import continuous_of
 from jaxsd.workflow.forms import DeepShrink, HyperTile
 from jaxsd.workflow.levels import sigma_at
 from jaxsd.workflow.prompts import chunks
 from jaxsd.workflow.token_merging import TokenMerging
-from jaxsd.workflow.values import Clip, ClipVision, Condition, ControlNet, Hint, Model, Vae
+from jaxsd.workflow.values import Clip, ClipVision, Condition, ControlNet, Hint, Looked, Model, Vae
 
 PLAIN = Settings()
 
@@ -96,12 +98,19 @@ def read_sighted(
     return *parts_of(pipe), vision
 
 
-def embedded(vision: ClipVision, pixels: np.ndarray) -> np.ndarray:
-    """The embeddings [B, d] of pictures [B, s, s, 3] that are prepared for a CLIP."""
+def looked_at(vision: ClipVision, pixels: np.ndarray) -> Looked:
+    """What a CLIP sees in pictures [B, s, s, 3] that are prepared for it."""
     network = VisionEncoder(vision.config, jnp.dtype(vision.dtype))
     networks = Networks(None, None, (), vision=network)
     programs = Programs(networks, {"vision": vision.params}, vision.run)
-    return np.asarray(programs(seen, images=jnp.float32(pixels)))
+    found = programs(seen, images=jnp.float32(pixels))
+    return Looked(np.asarray(found.embedding), np.asarray(found.last))
+
+
+@partial(jax.jit, static_argnames="network")
+def styled(network: StyleAdapter, params: Params, patches: Array) -> Array:
+    """The tokens [B, n, d] that a style adapter makes of patches; see `StyleAdapter`."""
+    return network.apply({"params": params}, patches)
 
 
 def check_kind(spec: ModelSpec, source: str) -> None:

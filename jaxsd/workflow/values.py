@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from jaxsd.config import HypernetConfig, ModelSpec, VisionConfig
 from jaxsd.executables import Executables
+from jaxsd.models.style import StyleAdapter
 from jaxsd.sampling.features.sides import Formula
 from jaxsd.settings import Settings
 from jaxsd.text import Tokenizer
@@ -134,6 +135,21 @@ class PhotoMaker:
     params: Params
     run: Executables
     dtype: str
+
+
+@dataclass(frozen=True, eq=False)
+class StyleModel:
+    """A T2I style adapter, which makes tokens of what a CLIP sees."""
+
+    network: StyleAdapter
+    params: Params
+
+
+class Looked(NamedTuple):
+    """What a CLIP sees in pictures."""
+
+    embeds: np.ndarray  # [B, d] float32
+    patches: np.ndarray  # [B, 1 + patches, width] float32, after the last layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,9 +328,9 @@ MASK = Annotated[np.ndarray, Kind("MASK")]
 CONTROL_NET = Annotated[ControlNet, Kind("CONTROL_NET")]
 GLIGEN = Annotated[Gligen, Kind("GLIGEN")]
 CLIP_VISION = Annotated[ClipVision, Kind("CLIP_VISION")]
-CLIP_VISION_OUTPUT = Annotated[np.ndarray, Kind("CLIP_VISION_OUTPUT")]
-"""[B, d] float32, embeddings of pictures."""
 PHOTOMAKER = Annotated[PhotoMaker, Kind("PHOTOMAKER")]
+CLIP_VISION_OUTPUT = Annotated[Looked, Kind("CLIP_VISION_OUTPUT")]
+STYLE_MODEL = Annotated[StyleModel, Kind("STYLE_MODEL")]
 UPSCALE_MODEL = Annotated[Any, Kind("UPSCALE_MODEL")]
 SAMPLER = Annotated[Sampler, Kind("SAMPLER")]
 SIGMAS = Annotated[np.ndarray, Kind("SIGMAS")]

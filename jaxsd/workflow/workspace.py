@@ -25,6 +25,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "upscale_models": ("upscale_models",),
     "clip_vision": ("clip_vision",),
     "photomaker": ("photomaker",),
+    "style_models": ("style_models",),
     "hypernetworks": ("hypernetworks",),
     "gligen": ("gligen",),
     "diffusers": ("diffusers",),

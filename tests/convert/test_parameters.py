@@ -9,7 +9,14 @@ from photomaker_fakes import tower
 from tiny_models import CONTROLNETS, TINY, VAE_TINY, X4_UNET, controlnet_inputs, unet_inputs
 
 from jaxsd import families
-from jaxsd.config import ControlNetConfig, TextConfig, TinyVAEConfig, UNetConfig, VAEConfig
+from jaxsd.config import (
+    ControlNetConfig,
+    TextConfig,
+    TinyVAEConfig,
+    UNetConfig,
+    VAEConfig,
+    VisionConfig,
+)
 from jaxsd.convert.files.tensors import flatten
 from jaxsd.convert.parameters import (
     Shapes,
@@ -21,8 +28,10 @@ from jaxsd.convert.parameters import (
     unet_parameters,
     vae_parameters,
 )
+from jaxsd.convert.style_model import style_parameters
 from jaxsd.models import VAE, ControlNet, TextEncoder, UNet
 from jaxsd.models.photomaker import PhotoMaker
+from jaxsd.models.style import StyleAdapter
 from jaxsd.models.tiny_vae import TinyVAE
 
 TOTALS = {
@@ -94,6 +103,12 @@ def test_a_photomaker() -> None:
     pictures = jnp.zeros((1, config.image_size, config.image_size, 3))
     tokens = jnp.zeros((1, config.projection_dim))
     assert photomaker_parameters(config) == of_network(PhotoMaker(config), tokens, pictures)
+
+
+def test_a_style_adapter() -> None:
+    config = VisionConfig(16, 2, 8, 24, "quick_gelu", 1, 1, projection_dim=6)
+    patches = jnp.zeros((1, 5, 16))
+    assert style_parameters(config, 3) == of_network(StyleAdapter(config, 3), patches)
 
 
 @pytest.mark.release

@@ -1,6 +1,7 @@
 """U-Nets whose self-attention sees tiles, or whose maps shrink."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -88,7 +89,8 @@ def test_tokens_merge_with_those_that_are_like_them() -> None:
         return 2 * x
 
     form = TokenMerging(UNET, ratio)
-    out = form._attended(height, width, ("attn1",), run, jnp.asarray(x))
+    attended = jax.jit(partial(form._attended, height, width, ("attn1",), run))
+    out = attended(x)
     others, into = divided(height, width)
     assert len(into) == (height // 2) * (width // 2)
     assert len(into) + len(others) == height * width
@@ -96,7 +98,7 @@ def test_tokens_merge_with_those_that_are_like_them() -> None:
     for own, made in zip(x, np.asarray(out), strict=True):
         want = merging_slowly(own.astype(float), ratio, height, width)
         np.testing.assert_allclose(made, want, rtol=1e-5, atol=1e-6)
-    form._attended(height, width, ("attn1",), run, jnp.asarray(x[:, :12]))
+    attended(x[:, :12])
     assert given[1:] == [(12, None)], "other levels stay as they are"
 
 

@@ -15,6 +15,7 @@ from tiny_graphs import BLUE, CFG, RED, SEED, begun, drawn, same, twin_of, writt
 from tiny_models import TINY
 
 from jaxsd.workflow import Workspace
+from jaxsd.workflow.token_merging import divided
 
 pytestmark = [
     pytest.mark.parity,
@@ -91,6 +92,65 @@ def test_self_attention_in_tiles(folder: Path, twin: Twin) -> None:
     run = twin.guided(twin.text(RED), twin.text(BLUE), CFG)
     sigmas = twin.karras(4)
     made = euler(run, begun(twin, sigmas[0], 12), sigmas)
+    unet.set_attn_processor(before)
+    same(images, made, twin)
+
+
+class Merging:
+    """Attention of diffusers' layers whose queries are merged, as ComfyUI merges them."""
+
+    def __init__(self, ratio: float, height: int, width: int) -> None:
+        self.ratio, self.numbers = ratio, [torch.from_numpy(n) for n in divided(height, width)]
+
+    def __call__(self, attn: Any, hidden: Tensor, *_: Any, **__: Any) -> Tensor:
+        (batch, count, channels), (others, into) = hidden.shape, self.numbers
+        unit = hidden / hidden.norm(dim=-1, keepdim=True)
+        best, target = (unit[:, others] @ unit[:, into].transpose(1, 2)).max(dim=-1)
+        order = best.argsort(dim=-1, descending=True)
+        first, rest = order.split(
+            [int(count * self.ratio), len(others) - int(count * self.ratio)], 1
+        )
+        target = target.gather(1, first)
+
+        def wide(numbers: Tensor) -> Tensor:
+            return numbers[..., None].expand(-1, -1, channels)
+
+        source = hidden[:, others]
+        merged = hidden[:, into].scatter_reduce(
+            1, wide(target), source.gather(1, wide(first)), reduce="mean"
+        )
+        n = torch.cat([source.gather(1, wide(rest)), merged], 1)
+        q, k, v = attn.to_q(n), attn.to_k(hidden), attn.to_v(hidden)
+        q, k, v = (
+            one.reshape(batch, -1, attn.heads, channels // attn.heads).transpose(1, 2)
+            for one in (q, k, v)
+        )
+        out = torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        out = attn.to_out[0](out.reshape(*n.shape))
+        alone, made = out.split([rest.shape[1], len(into)], 1)
+        whole = torch.zeros_like(hidden)
+        whole[:, into] = made
+        whole = whole.scatter(1, wide(others[rest]), alone)
+        return whole.scatter(1, wide(others[first]), made.gather(1, wide(target)))
+
+
+def test_merged_tokens(folder: Path, twin: Twin) -> None:
+    nodes = {
+        "20": {"class_type": "TomePatchModel", "model": ["4", 0], "ratio": 0.4},
+        "3": {"model": ["20", 0]},
+    }
+    images = drawn(place_of(folder, "sd1"), **nodes)
+    unet = twin.pipe.unet
+    before = unet.attn_processors
+    width = unet.config.block_out_channels[0]
+    own = {
+        name: Merging(0.4, 8, 9) if _is_divided(unet, name, width) else processor
+        for name, processor in before.items()
+    }
+    unet.set_attn_processor(own)
+    run = twin.guided(twin.text(RED), twin.text(BLUE), CFG)
+    sigmas = twin.karras(4)
+    made = euler(run, begun(twin, sigmas[0]), sigmas)
     unet.set_attn_processor(before)
     same(images, made, twin)
 

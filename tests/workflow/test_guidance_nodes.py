@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 from guidance_arrays import NEGATIVE, PROMPT, ROW, X, x0_of
@@ -42,6 +43,7 @@ MODEL = Model(SPEC, {}, Executables(), "float32")
 TEXT = (Condition(np.zeros((1, 77, 4), np.float32), None),)
 EMPTY, EARLIER = (uniform(name, X.shape) for name in ("empty", "earlier"))
 SCALE = 5.0
+COMBINE = jax.jit(FEATURES["areas"].combine)
 
 
 def guided(kind: type[Formula], *numbers: float) -> tuple[np.ndarray, np.ndarray]:
@@ -51,7 +53,7 @@ def guided(kind: type[Formula], *numbers: float) -> tuple[np.ndarray, np.ndarray
     column = np.tile(np.eye(3, dtype=np.float32)[[0, 2, 1]], (2, 1, 1))
     branches = Branches(X, np.stack([NEGATIVE, EMPTY, PROMPT], axis=1))
     step, before = Step(ROW, {"areas": column}), {"areas": EARLIER}
-    output, memory = FEATURES["areas"].combine(held, branches, X, step, before)
+    output, memory = COMBINE(held, branches, X, step, before)
     return x0_of(np.asarray(output)), np.asarray(memory["areas"])
 
 
@@ -140,7 +142,7 @@ def test_texts_that_are_the_empty_one_are_no_zero_by_zero() -> None:
     column = np.tile(np.eye(3, dtype=np.float32)[[0, 2, 1]], (2, 1, 1))
     branches = Branches(X, np.stack([NEGATIVE, PROMPT, PROMPT], axis=1))
     step = Step(ROW, {"areas": column})
-    output, _ = FEATURES["areas"].combine(held, branches, X, step, {"areas": EARLIER})
+    output, _ = COMBINE(held, branches, X, step, {"areas": EARLIER})
     assert relative_error(x0_of(np.asarray(output)), C - (U - C)) < 1e-5
 
 

@@ -1,6 +1,7 @@
 """Nodes that change guidance, and models of continuous noise, against torch."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from comfy_twin import Twin, euler
-from tiny_graphs import BLUE, CFG, RED, SEED, begun, drawn, same, twin_of, written
+from comfy_twin import Twin, euler, noise_of
+from diffusers_pairs import SPECS
+from tiny_graphs import BLUE, CFG, DECIBELS, RED, SEED, begun, drawn, same, twin_of, written
 
+from jaxsd.config import EDMConfig, ScheduleConfig
+from jaxsd.parity.pipelines import psnr
 from jaxsd.workflow import Workspace
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore::FutureWarning")]
@@ -204,3 +208,34 @@ def test_continuous_noise(
     sigmas = [*sigmas.tolist(), 0.0]
     x = begun(twin, 1.0) * (1 + sigmas[0] ** 2) ** 0.5
     same(images, euler(run, x, sigmas), twin)
+
+
+@pytest.mark.release
+def test_a_checkpoint_of_continuous_noise(tmp_path: Path) -> None:
+    """As Playground's: its scales, its levels, and latents around their mean."""
+    edm, mean, std = EDMConfig(0.01, 40.0), (-1.5, 1.0, 0.5, 2.0), (4.0, 3.0, 5.0, 2.0)
+    vae = replace(SPECS["sd1"].vae, scaling_factor=0.5, latents_mean=mean, latents_std=std)
+    folder = written(tmp_path, vae=vae, schedule=ScheduleConfig(edm=edm))
+    place = Workspace(named={"checkpoints": str(folder)}, outputs=tmp_path, noise="torch")
+    images = drawn(place, **{"3": {"scheduler": "exponential"}})
+    with torch.no_grad():
+        twin = twin_of(folder)
+        red, blue = twin.text(RED), twin.text(BLUE)
+
+        def x0(x: Tensor, sigma: float, context: Tensor) -> Tensor:
+            spread = (sigma**2 + 0.25) ** 0.5
+            t = torch.full((1,), float(np.log(sigma) / 4))
+            made = twin.pipe.unet(x / spread, t, context).sample
+            return x * 0.25 / spread**2 + made * sigma * 0.5 / spread
+
+        def run(x: Tensor, sigma: float) -> Tensor:
+            u = x0(x, sigma, blue)
+            return u + CFG * (x0(x, sigma, red) - u)
+
+        sigmas = [*np.geomspace(40, 0.01, 4).tolist(), 0.0]
+        noise = noise_of(SEED, (1, 4, 8, 9))
+        latents = euler(run, noise * (1 + sigmas[0] ** 2) ** 0.5, sigmas)
+        means, stds = (torch.tensor(one).view(1, 4, 1, 1) for one in (mean, std))
+        figure = psnr(images, twin.decode(latents * stds / 0.5 + means).numpy())
+    print(f"{figure:.1f} dB")
+    assert figure > DECIBELS

@@ -17,12 +17,15 @@ from jaxsd.executables import Executables
 from jaxsd.types import Params
 from jaxsd.workflow import Workspace
 from jaxsd.workflow.nodes import (
+    checkpoint_save,
     clip_merge_subtract,
     lora_save,
     model_merge_sd1,
     model_merge_sdxl,
+    model_sampling_continuous_edm,
+    model_sampling_continuous_v,
 )
-from jaxsd.workflow.values import Clip, Model
+from jaxsd.workflow.values import Clip, Model, Vae
 
 RUN = Executables()
 
@@ -55,8 +58,8 @@ def test_merging_by_each_block(family: str, merge: Callable[..., Model], end: st
     }
     made = merge(model1=model_of(family, 1), model2=model_of(family, 3), **ratios).params
     found = [float(flat(made)[f"{module}/bias"][0]) for module in MODULES]
-    # A block whose ratio is not there has the first one; a node has all of them.
-    want = [0.5, 0.75, 0.25, 0.375, 0.5, 0.125, 0.375, 0.625]
+    # The middle's first block has no ratio, which is 1 then.
+    want = [0.5, 0.75, 0.25, 0.375, 1.0, 0.125, 0.375, 0.625]
     assert [(3 - value) / 2 for value in found] == want
 
 
@@ -110,6 +113,17 @@ def test_saved_differences(tmp_path: Path) -> None:
         lora_save(place)
     with pytest.raises(ValueError, match="are not of one family"):
         lora_save(place, model_diff=model, text_encoder_diff=replace(clip, spec=TINY["sd1"]))
+
+
+def test_noise_that_a_file_can_not_state(tmp_path: Path) -> None:
+    model = Model(TINY["sd1"], {}, RUN, "float32")
+    clip, vae = Clip(TINY["sd1"], {}, (), RUN, "float32"), Vae(TINY["sd1"], {}, RUN, "float32")
+    for own in (
+        model_sampling_continuous_v(model=model, sampling="v_prediction"),
+        model_sampling_continuous_edm(model=model, sampling="eps"),
+    ):
+        with pytest.raises(ValueError, match="a file can not say that a model of continuous"):
+            checkpoint_save(Workspace(outputs=tmp_path), model=own, clip=clip, vae=vae)
 
 
 def test_differences_of_text_encoders() -> None:

@@ -66,14 +66,15 @@ def test_three_texts_guide_as_the_formula_says(style: str) -> None:
 
 
 def test_merging_by_blocks() -> None:
-    names = ("conv_in", "time_embedding", "down_blocks_0", "mid_block", "up_blocks_3", "conv_out")
+    names = ("conv_in", "time_embedding", "down_blocks_0", "mid_block", "up_blocks_3")
+    names += ("conv_norm_out", "conv_out")
     ones, others = ({name: {"kernel": np.float32(k)} for name in names} for k in (1, 3))
     model = Model(SPEC, ones, RUN, "float32")
     made = model_merge_blocks(
         model1=model, model2=replace(model, params=others), input=0.75, middle=0.5, out=0.0
     )
     found = {name: float(own["kernel"]) for name, own in made.params.items()}
-    assert found == dict(zip(names, (1.5, 1.5, 1.5, 2.0, 3.0, 3.0), strict=True))
+    assert found == dict(zip(names, (1.5, 1.5, 1.5, 2.0, 3.0, 3.0, 3.0), strict=True))
     with pytest.raises(ValueError, match="not of one family"):
         model_merge_blocks(model1=model, model2=replace(model, params={}))
 

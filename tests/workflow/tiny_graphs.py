@@ -12,7 +12,6 @@ from diffusers_pairs import SPECS
 from graphs import GRAPH, changed
 from tiny_models import pipeline_params
 
-from jaxsd.config import UNetConfig
 from jaxsd.convert import write_diffusers
 from jaxsd.parity.pipelines import psnr
 from jaxsd.workflow import Workspace, graph_of, run_graph
@@ -23,13 +22,13 @@ DECIBELS = 80.0
 RED, BLUE = [("a red apple, ", 1.0), ("shiny", 1.3), (" on a table", 1.0)], [("blurry", 0.7)]
 
 
-def written(folder: Path, family: str = "sd1", unet: UNetConfig | None = None) -> Path:
-    """The folder of a tiny model with CLIP's vocabulary, and with another U-Net if one is given."""
+def written(folder: Path, family: str = "sd1", **other: Any) -> Path:
+    """The folder of a tiny model with CLIP's vocabulary, and other parts of its spec."""
     tiny = SPECS[family]
     text = tuple(
         replace(one, vocab_size=49408, pad_token=one.pad_token and 49407) for one in tiny.text
     )
-    spec = replace(tiny, text=text, unet=unet or tiny.unet)
+    spec = replace(tiny, text=text, **other)
     write_diffusers(folder / family, spec, pipeline_params(spec))
     return folder / family
 

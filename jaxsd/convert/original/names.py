@@ -105,10 +105,11 @@ def _openclip_slot(path: str, shapes: Shapes, modules: Modules, prefix: str) -> 
 def _text_slots(config: TextConfig, shapes: Shapes, prefix: str) -> list[Slot]:
     if prefix.endswith(".text_model."):
         return [slot._replace(name=prefix + slot.name) for slot in torch_slots(shapes)]
-    return _openclip_slots(config, shapes, prefix)
+    return openclip_slots(config, shapes, prefix)
 
 
-def _openclip_slots(config: TextConfig | VisionConfig, shapes: Shapes, prefix: str) -> list[Slot]:
+def openclip_slots(config: TextConfig | VisionConfig, shapes: Shapes, prefix: str) -> list[Slot]:
+    """Slots of a transformer of OpenCLIP, whose names begin with `prefix`."""
     modules = _openclip_modules(config)
     return [_openclip_slot(path, shapes, modules, prefix) for path in shapes]
 
@@ -121,7 +122,7 @@ def single_file_slots(part: str, spec: ModelSpec, shapes: Shapes) -> list[Slot]:
     if part == "vae":
         return _vae_slots(spec.vae, shapes)
     if part == "vision":
-        return _openclip_slots(spec.sight.vision, shapes, VISION)
+        return openclip_slots(spec.sight.vision, shapes, VISION)
     if part == "normalizer":
         return [Slot(path, NORMALIZER + path, "same") for path in shapes]
     number = int(part.removeprefix("text_"))

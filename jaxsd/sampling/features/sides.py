@@ -137,6 +137,5 @@ def _signed_root(a: Array) -> Array:
 
 def _cosines(a: Array, b: Array) -> Array:
     """The cosine of each pixel's channels, [B, h, w]; 0 where one of them is 0."""
-    lengths = (jnp.maximum(jnp.sqrt((one**2).sum(-1)), 1e-8) for one in (a, b))
-    first, second = lengths
-    return (a * b).sum(-1) / (first * second)
+    lengths = [jnp.maximum(jnp.sqrt((one**2).sum(-1)), 1e-8) for one in (a, b)]
+    return (a * b).sum(-1) / (lengths[0] * lengths[1])

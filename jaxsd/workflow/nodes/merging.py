@@ -30,7 +30,7 @@ def model_merge_blocks(
     *, model1: MODEL, model2: MODEL, input: Percent = 1.0, middle: Percent = 1.0, out: Percent = 1.0
 ) -> Model:
     """The same with a ratio for each part of the U-Net; the time's embedding has the first one."""
-    parts = {"down": input, "mid": middle, "up": out, "norm_out": out, "conv_out": out}
+    parts = {"down": input, "mid": middle, "up": out, "conv_norm_out": out, "conv_out": out}
 
     def mixed(name: str) -> Any:
         ratio = next((own for part, own in parts.items() if name.startswith(part)), input)
@@ -55,22 +55,25 @@ def _ratios(blocks: int, *, dotted: bool) -> dict[str, float]:
     return dict.fromkeys(names, 1.0)
 
 
-@node("ModelMergeSD1", "MODEL", each=_ratios(12, dotted=True))
+OF_SD, OF_XL = _ratios(12, dotted=True), _ratios(9, dotted=False)
+
+
+@node("ModelMergeSD1", "MODEL", each=OF_SD)
 def model_merge_sd1(*, model1: MODEL, model2: MODEL, **ratios: Percent) -> Model:
     """The same with a ratio for each block of SD 1's U-Net, by its name in the original code."""
-    return _merged_by_blocks(model1, model2, ratios)
+    return _merged_by_blocks(model1, model2, OF_SD | ratios)
 
 
-@node("ModelMergeSD2", "MODEL", each=_ratios(12, dotted=True))
+@node("ModelMergeSD2", "MODEL", each=OF_SD)
 def model_merge_sd2(*, model1: MODEL, model2: MODEL, **ratios: Percent) -> Model:
     """The same of SD 2."""
-    return _merged_by_blocks(model1, model2, ratios)
+    return _merged_by_blocks(model1, model2, OF_SD | ratios)
 
 
-@node("ModelMergeSDXL", "MODEL", each=_ratios(9, dotted=False))
+@node("ModelMergeSDXL", "MODEL", each=OF_XL)
 def model_merge_sdxl(*, model1: MODEL, model2: MODEL, **ratios: Percent) -> Model:
     """The same of XL."""
-    return _merged_by_blocks(model1, model2, ratios)
+    return _merged_by_blocks(model1, model2, OF_XL | ratios)
 
 
 @node("ModelMergeAdd", "MODEL")

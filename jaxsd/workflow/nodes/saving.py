@@ -9,6 +9,7 @@ import numpy as np
 from jaxsd.adapters.lora_extracting import write_extracted
 from jaxsd.convert import write_single_file
 from jaxsd.nn.int8 import Int8
+from jaxsd.workflow.continuous import LOGARITHM, continuous_of
 from jaxsd.workflow.schema import Range, node
 from jaxsd.workflow.values import CLIP, MODEL, VAE
 from jaxsd.workflow.workspace import Workspace
@@ -28,8 +29,14 @@ def checkpoint_save(
     Kernels of 8 bits are written in float32.
 
     Raises:
-      ValueError: parts that make no model together.
+      ValueError: parts that make no model together, or noise that a file can not state.
     """
+    stated = continuous_of(model.spec)
+    if model.continuous not in (stated, LOGARITHM if model.spec.prediction == "v" else stated):
+        raise ValueError(
+            "a file can not say that a model of continuous noise has neither EDM's scales nor "
+            "predicts v; save the model before ModelSamplingContinuousEDM or ContinuousV"
+        )
     spec = replace(model.spec, text=clip.spec.text, vae=vae.spec.vae)
     params = {"unet": model.params, "vae": vae.params, "text": clip.params["text"]}
     params = jax.tree.map(
