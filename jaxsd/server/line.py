@@ -1,7 +1,9 @@
 """Pictures that wait for a device, in the order in which it is their turn."""
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from threading import Condition
 
 from jaxsd.server.picture import Picture
@@ -12,8 +14,15 @@ has waited for longer than all head starts comes before everything that arrives 
 """
 
 
+def _turn(picture: Picture) -> tuple[float, int]:
+    return picture.due, picture.number
+
+
 class Line:
     """Those that wait. Any thread may call it.
+
+    Pictures of a kind, which can share a batch, wait behind each other; so to look who is next
+    costs as much as there are kinds, however many wait.
 
     Attributes:
       changed: is told of all that comes and of the end; hold it to look and take in one step.
@@ -23,13 +32,14 @@ class Line:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.changed, self.closed = Condition(), False
         self._clock, self._arrived = clock, 0
-        self._waiting: list[Picture] = []
+        self._kinds: dict[Hashable, list[Picture]] = {}  # by `key`, each in order
+        self._look, self._soonest = False, math.inf  # for unwanted ones; the first deadline
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return sum(map(len, list(self._kinds.values())))
 
     def __iter__(self) -> Iterator[Picture]:
-        return iter(list(self._waiting))
+        return iter(sorted((one for own in list(self._kinds.values()) for one in own), key=_turn))
 
     def add(self, pictures: Sequence[Picture], seconds: Callable[[Picture], float]) -> None:
         """Puts the pictures of a job into the line.
@@ -53,34 +63,53 @@ class Line:
     def put(self, *pictures: Picture) -> None:
         """Puts pictures where their turn is, such as one that begins its second pass."""
         with self.changed:
-            self._waiting += pictures
-            self._waiting.sort(key=lambda one: (one.due, one.number))
+            for one in pictures:
+                insort(self._kinds.setdefault(one.key, []), one, key=_turn)
+                self._look |= one.unwanted
+                if one.deadline is not None:
+                    self._soonest = min(self._soonest, one.deadline)
             self.changed.notify_all()
 
     def next(self) -> list[Picture]:
-        """Those that may begin, in order: second passes alone, once the line is closed."""
-        return [one for one in self._waiting if one.before or not self.closed]
+        """Those that may begin, in order: of each kind the first one, whose place is that of all.
+
+        Once the line is closed, second passes alone.
+        """
+        if self.closed:
+            return [one for one in self if one.before]
+        return sorted((own[0] for own in list(self._kinds.values())), key=_turn)
 
     def take(self, picture: Picture) -> None:
         """Takes one out."""
         with self.changed:
-            self._waiting.remove(picture)
+            own = self._kinds[picture.key]
+            own.remove(picture)
+            if not own:
+                del self._kinds[picture.key]
 
     def take_ended(self) -> list[Picture]:
         """Takes out what nobody wants, and what is late."""
         with self.changed:
-            out = [one for one in self._waiting if one.unwanted or one.late]
-            self._waiting = [one for one in self._waiting if one not in out]
+            if not self._look and time.monotonic() <= self._soonest:
+                return []
+            there, self._kinds, self._look, self._soonest = list(self), {}, False, math.inf
+            out = [one for one in there if one.unwanted or one.late]
+            ended = set(map(id, out))
+            self.put(*(one for one in there if id(one) not in ended))
         return out
 
     def position(self, picture: Picture) -> int | None:
         """How many come before one that waits."""
-        waiting = list(self._waiting)
-        return waiting.index(picture) if picture in waiting else None
+        with self.changed:
+            if picture not in self._kinds.get(picture.key, ()):
+                return None
+            of_kinds = self._kinds.values()
+            return sum(bisect_left(own, _turn(picture), key=_turn) for own in of_kinds)
 
     def wake(self) -> None:
-        """Has the devices look again."""
+        """Has the devices look for what nobody wants."""
         with self.changed:
+            self._look = True
             self.changed.notify_all()
 
     def close(self) -> None:

@@ -35,6 +35,8 @@ BUILT_IN = {"checkpoints": ("emoji",), "controlnet": ("emoji-edges",)}
 """Models inside of the package, by kind."""
 PICTURES = (".png", ".webp", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff")
 """Endings of pictures that a graph may load."""
+MOST_NAMES = 1000
+"""Names of saved pictures of which the newest number is remembered."""
 TEMPORARY = "temp"
 """The folder of previews below the outputs."""
 _PLACE = re.compile(r"\s*\[(input|output|temp)\]$")
@@ -95,6 +97,7 @@ class Workspace:
     opened: Callable[[str], Any] = opened_nothing
     texts: Mapping[str, str] = field(default_factory=dict)
     written: list[Path] = field(default_factory=list)
+    numbers: dict[Path, int] = field(default_factory=dict)  # by `new_file`: the newest of a name
 
     @cached_property
     def _found(self) -> dict[str, dict[str, Path]]:
@@ -194,6 +197,8 @@ class Workspace:
     def new_file(self, prefix: str, folder: str = "", ending: str = ".png") -> Path:
         """The next free name PREFIX_00001_.png, or with another ending, in the folder of outputs.
 
+        The folder is listed for the first file of a name alone: it may have ten thousand others.
+
         Raises:
           ValueError: a prefix that leads out of it.
         """
@@ -202,12 +207,23 @@ class Workspace:
         if not path.is_relative_to(base) or path == base:
             raise ValueError(f"filename_prefix {printable(prefix, 80)!r} leads out of {base}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        taken = [
-            int(number[1])
-            for other in path.parent.glob(f"{_escaped(path.name)}_*{ending}")
-            if (number := _NUMBERED.search(other.name)) and other.name == f"{path.name}{number[0]}"
-        ]
-        return path.with_name(f"{path.name}_{max(taken, default=0) + 1:05}_{ending}")
+        name = path.with_name(f"{path.name}{ending}")
+        number = self.numbers.get(name) or max(_taken(path, ending), default=0) + 1
+        while (file := path.with_name(f"{path.name}_{number:05}_{ending}")).exists():
+            number += 1
+        if len(self.numbers) >= MOST_NAMES:
+            self.numbers.clear()
+        self.numbers[name] = number
+        return file
+
+
+def _taken(path: Path, ending: str) -> list[int]:
+    """The numbers that files PATH_00001_.png have, with an ending."""
+    return [
+        int(number[1])
+        for other in path.parent.glob(f"{_escaped(path.name)}_*{ending}")
+        if (number := _NUMBERED.search(other.name)) and other.name == f"{path.name}{number[0]}"
+    ]
 
 
 def _file(name: str, what: str) -> Path:

@@ -256,7 +256,9 @@ def test_latents_in_other_sizes() -> None:
     assert len(nodes.rebatch_images(images=[np.zeros((5, 2, 2, 3))], batch_size=[2])) == 3
 
 
-def test_names_are_found_as_comfyui_finds_them(tmp_path: Path) -> None:
+def test_names_are_found_as_comfyui_finds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("models/checkpoints/XL/a.safetensors", "models/unet/b.safetensors", "more/c.ckpt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -279,6 +281,14 @@ def test_names_are_found_as_comfyui_finds_them(tmp_path: Path) -> None:
     first.touch()
     assert first == tmp_path / "out/sub/made_00001_.png"
     assert place.new_file("sub/made").name == "made_00002_.png"
+    again = place.anew()  # as for the next graph: the folder is not listed any more
+    monkeypatch.setattr(Path, "glob", None)
+    for number in (2, 3):
+        file = again.new_file("sub/made")
+        assert file.name == f"made_0000{number}_.png"
+        file.touch()
+    first.with_name("made_00004_.png").touch()  # of another program
+    assert place.new_file("sub/made").name == "made_00005_.png"
     with pytest.raises(ValueError, match="leads out of"):
         place.new_file("../made")
 
