@@ -1,6 +1,7 @@
 """One update of what is trained and of its average, for any loss."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial, reduce
 from typing import Any, NamedTuple
 
@@ -67,7 +68,8 @@ def step_programs(
     ) -> tuple[Params, Metrics]:
         key = jax.random.fold_in(jax.random.fold_in(key, step), number)
         batch = jax.tree.map(lambda x: x[number], batches)
-        return jax.grad(loss, has_aux=True)(params, frozen, batch, key)
+        with _mesh_of(places):
+            return jax.grad(loss, has_aux=True)(params, frozen, batch, key)
 
     def update(state: TrainState, total: tuple[Params, Metrics], count: int) -> Any:
         gradient, metrics = jax.tree.map(lambda x: x / count, total)
@@ -117,6 +119,13 @@ def make_step(
         return programs.update(state, reduce(programs.add, parts), count)
 
     return step
+
+
+def _mesh_of(places: Any) -> AbstractContextManager[None]:
+    """Says over which mesh XLA splits a program, for kernels that it cannot split by itself."""
+    if places is None:
+        return nullcontext()
+    return jax.sharding.use_abstract_mesh(places.step.mesh.abstract_mesh)
 
 
 def _resolved(metrics: Metrics) -> dict[str, Array]:

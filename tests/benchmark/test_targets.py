@@ -115,6 +115,17 @@ def test_a_drawing_for_four_chips_passes_nothing_between_them() -> None:
 
 
 @pytest.mark.tpu
+def test_four_chips_share_the_heads_of_a_layer() -> None:
+    pytest.importorskip("libtpu")
+    drawing, mesh = pipeline(SMALL, "bfloat16"), mesh_of((1, 1, 4), devices_of("v5e:2x2"))
+    order = drawing.order("a cat", height=64, width=64, steps=3)  # attention to 1,024 keys
+    ((name, program),) = lowered(drawing, order, mesh, ("denoise",))
+    found = facts(name, program)
+    assert found.kernels["tpu_custom_call"] == 1
+    assert found.collectives["all-reduce"] > 0
+
+
+@pytest.mark.tpu
 def test_a_chip_runs_the_same_program_in_slices_of_4_8_and_256() -> None:
     pytest.importorskip("libtpu")
     drawing, texts = pipeline(SMALLEST), set[str]()

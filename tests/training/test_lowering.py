@@ -129,10 +129,12 @@ def test_a_mistake_is_one_line_and_nothing_is_begun(
 @pytest.mark.tpu
 @pytest.mark.parametrize("shape", [(4, 1, 1), (1, 4, 1)])
 def test_four_chips_sum_their_gradients(shape: tuple[int, int, int]) -> None:
+    """With attention to 1,024 keys, which is a kernel that XLA cannot split."""
     pytest.importorskip("libtpu")
-    config = replace(CONFIG, dtype="bfloat16", remat="full")
+    config = replace(CONFIG, dtype="bfloat16", remat="full", resolution=64)
     mesh = mesh_of(shape, devices_of("v5e:2x2"))
-    gradient, update = (facts(*one) for one in lowered(config, SMALL, PARAMS, mesh))
+    _, program, held = next(lowered(config, SMALL, PARAMS, mesh))
+    gradient = facts("gradient", program, held)
+    assert gradient.kernels["tpu_custom_call"] > 0
     assert gradient.collectives.keys() & {"all-reduce", "reduce-scatter"}
     assert ("all-gather" in gradient.collectives) == (shape[1] > 1)
-    assert gradient.flops > update.flops
