@@ -8,6 +8,7 @@ from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxsd.nn.plain_attention import attention_by_size
+from jaxsd.nn.processor import split_by_xla
 from jaxsd.nn.tpu_blocks import LANES, fits
 from jaxsd.types import Array
 
@@ -15,12 +16,13 @@ _BLOCK = 512
 
 
 def tpu_attention(q: Array, k: Array, v: Array) -> Array:
-    """The form for bfloat16 whose blocks fit the chip, else `attention_by_size`.
+    """The form for bfloat16 whose blocks fit the chip, else `attention_by_size`, as where XLA
+    splits heads over devices.
 
     Keys that lie in vector memory whole are attended to by a kernel of ours, more by JAX's
     flash attention.
     """
-    if q.dtype != jnp.bfloat16:
+    if q.dtype != jnp.bfloat16 or split_by_xla():
         return attention_by_size(q, k, v)
     if fits(k.shape[1], *q.shape[2:]):
         return _shared_kernel(q, k, v)

@@ -10,6 +10,7 @@ import jax
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxsd.nn.processor import split_by_xla
 from jaxsd.types import Array
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -25,7 +26,8 @@ def plain_convolution(x: Array, kernel: Array) -> Array:
 def tpu_convolution(x: Array, kernel: Array) -> Array:
     """A 3x3 convolution of stride 1, padded by one, for maps that `convolves` accepts.
 
-    With a derivative it is XLA's, in both modes, so that rematerialisation sees it.
+    With a derivative it is XLA's, in both modes, so that rematerialisation sees it; so it is where
+    XLA splits channels over devices.
 
     Args:
       x: [B, h, w, c].
@@ -34,7 +36,8 @@ def tpu_convolution(x: Array, kernel: Array) -> Array:
     Returns:
       [B, h, w, channels], dtype of `x`.
     """
-    return jax.lax.platform_dependent(x, kernel, tpu=_shared, default=plain_convolution)
+    form = plain_convolution if split_by_xla() else _shared
+    return jax.lax.platform_dependent(x, kernel, tpu=form, default=plain_convolution)
 
 
 @tpu_convolution.defjvp

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxsd.nn import tpu_blocks, tpu_convolution
 from jaxsd.nn.convolution import convolution
 from jaxsd.nn.processor import traced_for
+from jaxsd.nn.tpu_attention import tpu_attention
 from jaxsd.nn.tpu_blocks import block_of_rows, convolves
 from jaxsd.nn.tpu_convolution import plain_convolution
 from jaxsd.nn.tpu_convolution_kernel import kernel_convolution
@@ -113,6 +114,16 @@ def test_a_tpu_runs_the_kernel_without_pads() -> None:
 def test_derivatives_and_other_platforms_have_xlas() -> None:
     assert "tpu_custom_call" not in lowered("tpu", derived=True)
     assert lowered("cuda").count("stablehlo.convolution") == 1
+
+
+def test_where_xla_splits_channels_there_is_no_kernel() -> None:
+    kinds = (AxisType.Manual, AxisType.Auto)
+    mesh = AbstractMesh((2, 2), ("data", "tensor"), axis_types=kinds)
+    q = jax.ShapeDtypeStruct((1, 1024, 2, 64), "bfloat16")
+    with jax.sharding.use_abstract_mesh(mesh):
+        assert "tpu_custom_call" not in lowered("tpu")
+        attending = jax.jit(tpu_attention).trace(q, q, q)
+    assert "tpu_custom_call" not in attending.lower(lowering_platforms=("tpu",)).as_text()
 
 
 def test_the_derivative_is_the_convolutions() -> None:
