@@ -22,6 +22,8 @@ from jaxsd.benchmark.targets import (
     shapes_only,
 )
 from jaxsd.nn.attention import attention
+from jaxsd.nn.processor import traced_for
+from jaxsd.nn.tpu_convolution import tpu_convolution
 from jaxsd.parallel import mesh_of
 from jaxsd.settings import Settings
 
@@ -182,3 +184,25 @@ def test_the_attention_kernel_fits_each_chip(
     assert compiled.as_text().count("tpu_custom_call") == 1
     needed = 4 * heads * tokens**2 * width
     assert needed <= compiled.cost_analysis()["flops"] < 1.01 * needed
+
+
+@pytest.mark.tpu
+@pytest.mark.parametrize(
+    ("chip", "side", "channels", "outputs"),
+    [
+        ("v5e:2x2", 8, 1280, 1280),
+        ("v5e:2x2", 16, 2560, 1280),
+        ("v5p:2x2x1", 128, 960, 320),
+        ("v6e:2x2", 1024, 256, 256),
+    ],
+)
+def test_the_convolution_kernel_fits_each_chip(
+    chip: str, side: int, channels: int, outputs: int
+) -> None:
+    pytest.importorskip("libtpu")
+    shapes = [(2, side, side, channels), (3, 3, channels, outputs)]
+    with traced_for("tpu"):
+        compiled = compiled_for(chip, tpu_convolution, *shapes)
+    assert compiled.as_text().count("tpu_custom_call") == 1
+    needed = 2 * 9 * 2 * side**2 * channels * outputs
+    assert compiled.cost_analysis()["flops"] == pytest.approx(needed, rel=1e-3)

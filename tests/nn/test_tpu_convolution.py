@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh
 
 from jaxsd.nn import tpu_blocks, tpu_convolution
 from jaxsd.nn.convolution import convolution
@@ -123,22 +123,10 @@ def test_the_derivative_is_the_convolutions() -> None:
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("images", "outputs", "split"),
-    [("data", "tensor", "tensor"), (("data", "tensor"), "tensor", None), (None, None, None)],
-)
-def test_it_is_shared_out_over_images_and_outputs(
-    images: str | tuple[str, ...] | None, outputs: str | None, split: str | None
-) -> None:
-    mesh = Mesh(np.array(jax.devices() * 4)[:4].reshape(2, 2), ("data", "tensor"))
-
-    class Argument:
-        def __init__(self, *spec: str | tuple[str, ...] | None) -> None:
-            self.sharding = NamedSharding(mesh, PartitionSpec(*spec))
-
-    given = (Argument(images), Argument(None, None, None, outputs))
-    _, local, result, (x, kernel) = tpu_convolution._partition(mesh, given, None)
-    assert result.spec == PartitionSpec(images, None, None, split)
-    assert x.spec == PartitionSpec(images)
-    assert kernel.spec == PartitionSpec(None, None, None, split)
-    assert local is tpu_convolution._kernel
+def test_devices_share_images_and_output_channels() -> None:
+    x = jax.ShapeDtypeStruct((2, 32, 32, 64), "bfloat16")
+    kernel = jax.ShapeDtypeStruct((3, 3, 64, 256), "bfloat16")
+    with jax.sharding.use_abstract_mesh(AbstractMesh((2, 2), ("data", "tensor"))):
+        traced = str(jax.make_jaxpr(tpu_convolution._shared)(x, kernel))
+    assert "bf16[1,32,32,128]" in traced
+    assert "bf16[1,32,32,128]" not in str(jax.make_jaxpr(tpu_convolution._shared)(x, kernel))

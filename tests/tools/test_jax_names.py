@@ -18,7 +18,6 @@ jax.config.jax_enable_x64
 jax.config.jax_platforms
 jax.experimental.compilation_cache.compilation_cache
 jax.experimental.compilation_cache.compilation_cache.reset_cache
-jax.experimental.custom_partitioning.custom_partitioning
 jax.experimental.multihost_utils.broadcast_one_to_all
 jax.experimental.multihost_utils.global_array_to_host_local_array
 jax.experimental.multihost_utils.process_allgather
@@ -27,12 +26,19 @@ jax.experimental.pallas
 jax.experimental.pallas.BlockSpec
 jax.experimental.pallas.Buffered
 jax.experimental.pallas.CostEstimate
+jax.experimental.pallas.cdiv
 jax.experimental.pallas.ds
+jax.experimental.pallas.multiple_of
+jax.experimental.pallas.num_programs
 jax.experimental.pallas.ops.tpu.flash_attention.BlockSizes
 jax.experimental.pallas.ops.tpu.flash_attention.flash_attention
 jax.experimental.pallas.pallas_call
+jax.experimental.pallas.program_id
 jax.experimental.pallas.tpu
 jax.experimental.pallas.tpu.CompilerParams
+jax.experimental.pallas.tpu.HBM
+jax.experimental.pallas.tpu.roll
+jax.experimental.pallas.tpu.with_memory_space_constraint
 jax.experimental.serialize_executable
 jax.experimental.serialize_executable.deserialize_and_load
 jax.experimental.serialize_executable.serialize
