@@ -27,6 +27,7 @@ from jaxsd.server.store import Store, StoredJob, StoredPicture
 from jaxsd.workflow import Workspace
 
 MANY = (10, 100, 1000, 10_000)
+"""A server remembers a thousand."""
 ROWS = 4
 """Calls of the network for a picture that waits."""
 GRAPH = {
@@ -172,6 +173,6 @@ SERVERS = {
     "jobs of a server: kept in its file": ("jobs", MANY, stored, 1),
     "jobs of a server: the last ones listed": ("jobs", MANY, asked, 0),
     "jobs of a server: in its line": ("jobs", MANY, waiting, 1),
-    "jobs of a server: graphs of ComfyUI": ("jobs", MANY, graphs, 1),
+    "jobs of a server: graphs of ComfyUI": ("jobs", MANY[:3], graphs, 1),
 }
 """Name -> axis, sizes, what is timed, exponent of the work."""
