@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -36,14 +35,15 @@ GRAPH = {
 }
 """A graph without networks; its colour makes each another one."""
 PNG = png_bytes(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), None)
-kept = ExitStack()
-"""Folders and servers, which are closed at the end."""
+kept: list[TemporaryDirectory] = []
+"""Folders, which are removed at the end."""
 
 
 def folder() -> Path:
     """A place for files, which is removed at the end; in memory if it can be, which is quick."""
     shared = Path("/dev/shm")
-    return Path(kept.enter_context(TemporaryDirectory(dir=shared if shared.is_dir() else None)))
+    kept.append(TemporaryDirectory(dir=shared if shared.is_dir() else None))
+    return Path(kept[-1].name)
 
 
 def fill(store: Store, count: int) -> None:
