@@ -1,5 +1,6 @@
 """Jobs of a server, which `measure_growth.py` lets grow: those that wait or are over."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -8,8 +9,8 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import numpy as np
-from fastapi.testclient import TestClient
 
 from jaxsd.families import EMOJI
 from jaxsd.images import png_bytes
@@ -55,6 +56,18 @@ def fill(store: Store, count: int) -> None:
         store.end_job(f"{i}", DONE, "")
 
 
+def client_of(service: Service, comfy: Comfy | None = None) -> Callable[..., Any]:
+    """(method, path, more of a request) -> what the server answers, without a network."""
+    transport, loop = httpx.ASGITransport(app_of(service, comfy)), asyncio.new_event_loop()
+    client = httpx.AsyncClient(transport=transport, base_url="http://server")
+
+    def answer(method: str, path: str, **more: Any) -> Any:
+        asked = client.request(method, path, **more)
+        return loop.run_until_complete(asked).raise_for_status().json()
+
+    return answer
+
+
 def stored(count: int) -> Callable[[], None]:
     """What the file of jobs has to do with a server's first jobs."""
 
@@ -71,9 +84,9 @@ def asked(count: int) -> Callable[[], None]:
     store = Store(folder())
     fill(store, count)
     served = Served("emoji", EMOJI, lambda: None, served_recipe("emoji", "float32"))
-    client = TestClient(app_of(Service([served], Engine(), store)))
+    answer = client_of(Service([served], Engine(), store))
     paths = "/jaxsd/v1/jobs?limit=10", "/sdapi/v1/progress"
-    return lambda: [client.get(path).raise_for_status() for path in paths] and None
+    return lambda: [answer("GET", path) for path in paths] and None
 
 
 class _Black:
@@ -151,17 +164,16 @@ def graphs(count: int) -> Callable[[], None]:
         place = folder()
         queue = ComfyQueue(Workspace(inputs=place, outputs=place / "out", closed=True), Events())
         service = Service([], Engine(), Store(place / "data"))
-        client = TestClient(app_of(service, Comfy(queue, place / "kept")))
+        answer = client_of(service, Comfy(queue, place / "kept"))
         queue.start()
         for i in range(count):
             inputs = GRAPH["1"]["inputs"] | {"color": i}
             graph = GRAPH | {"1": GRAPH["1"] | {"inputs": inputs}}
-            sent = client.post("/prompt", json={"prompt": graph}).raise_for_status().json()
-            id = sent["prompt_id"]
-            while not (found := client.get(f"/history/{id}").raise_for_status().json()):
+            id = answer("POST", "/prompt", json={"prompt": graph})["prompt_id"]
+            while not (found := answer("GET", f"/history/{id}")):
                 pass
             assert found[id]["status"]["completed"], found
-        assert client.get("/history?max_items=10").raise_for_status().json()
+        assert answer("GET", "/history?max_items=10")
         queue.drain()
         queue.join(60)
         service.close()
