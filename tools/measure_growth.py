@@ -142,12 +142,15 @@ def plot(found: Mapping[str, Points], path: Path) -> None:
             sizes, seconds = found[name]["sizes"], found[name]["seconds"]
             what = name.partition(": ")[2] or name
             place.plot(sizes, seconds, "o-", label=f"{what} {exponent(sizes, seconds):.2f}")
-        top = max(found[name]["seconds"][-1] for name in names)
+        sizes, (*_, top) = max(
+            ((found[name]["sizes"], found[name]["seconds"]) for name in names),
+            key=lambda own: own[1][-1],
+        )
         place.plot(sizes, [top * size / sizes[-1] for size in sizes], ":", color="#adb5bd")
         place.set(xscale="log", yscale="log", title=panel)
         for axis in (place.xaxis, place.yaxis):
             axis.set_minor_formatter(ticker.NullFormatter())
-        place.legend(fontsize=8)
+        place.legend(fontsize=7, framealpha=0.6)
     for place in axes.flat[len(panels) :]:
         place.axis("off")
     figure.supylabel("processor seconds; beside each name its exponent")

@@ -92,10 +92,15 @@ class Line:
         with self.changed:
             if not self._look and time.monotonic() <= self._soonest:
                 return []
-            there, self._kinds, self._look, self._soonest = list(self), {}, False, math.inf
-            out = [one for one in there if one.unwanted or one.late]
+            out = [one for one in self if one.unwanted or one.late]
             ended = set(map(id, out))
-            self.put(*(one for one in there if id(one) not in ended))
+            left = (
+                (key, [one for one in own if id(one) not in ended])
+                for key, own in self._kinds.items()
+            )
+            self._kinds, self._look = {key: own for key, own in left if own}, False
+            deadlines = (one.deadline for one in self if one.deadline is not None)
+            self._soonest = min(deadlines, default=math.inf)
         return out
 
     def position(self, picture: Picture) -> int | None:

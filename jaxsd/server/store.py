@@ -14,6 +14,8 @@ CREATE TABLE IF NOT EXISTS pictures (
     id TEXT PRIMARY KEY, job TEXT, number INTEGER, created REAL, seed INTEGER, kind TEXT,
     settings TEXT, content BLOB);
 CREATE INDEX IF NOT EXISTS pictures_of_jobs ON pictures (job, number);
+CREATE INDEX IF NOT EXISTS pictures_by_age ON pictures (created, id);
+CREATE INDEX IF NOT EXISTS jobs_by_age ON jobs (created, id);
 """
 
 

@@ -222,6 +222,32 @@ def test_maps_of_words_lie_beside_each_picture_that_is_written(
     assert (b[:, 28:] < 15).all()
 
 
+def test_the_file_of_a_model_is_hashed_once_and_not_before_the_first_row(
+    model, tmp_path, monkeypatch
+):
+    told = []
+
+    class Drawn(Looked):
+        def drawn(self, order, progress):
+            told.append("begun")
+            for row in (1, 2):
+                progress(row, 2)
+            return order
+
+    def hashed(path):
+        told.append(f"hashed {path}")
+        return "0123456789"
+
+    monkeypatch.setattr("jaxsd.drawings.with_programs", lambda *_, **__: Drawn())
+    monkeypatch.setattr("jaxsd.cli.generate.model_hash", hashed)
+    picture = tmp_path / "a.png"
+    with pytest.raises(SystemExit) as end:
+        run(["generate", "a", "--model", str(model), "-o", str(picture), "--size", "48x32"])
+    assert not end.value.code
+    assert told == ["begun", f"hashed {model}"]
+    assert read_recipe(picture).model_hash == "0123456789"
+
+
 @pytest.mark.release
 def test_a_picture_is_the_same_with_maps_of_its_words(model, cache, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))

@@ -133,6 +133,24 @@ def test_zero_terminal_snr_with_v_and_trailing(name, steps):
     assert relative_error(got, want) <= TOLERANCE
 
 
+def test_heun_at_zero_terminal_snr_multiplies_what_two_predictions_differ_by():
+    """Both do: the method goes from sigma 4096 to 7.4 by the mean of two slopes, the second of
+    which is divided by 7.4. diffusers' class has no zero terminal SNR but that of given betas.
+    """
+    with runs.in_float64():
+        levels = ZERO_SNR.noise_to_signal
+        alphas_cumprod = 1 / (1 + levels**2)
+        betas = 1 - alphas_cumprod / np.append(1, alphas_cumprod[:-1])
+        given = {"trained_betas": betas.tolist(), "timestep_spacing": "linspace"}
+        reference = runs.scheduler("heun", "v", **given)
+        reference.set_timesteps(6)
+        want = runs.run_scheduler(reference, X, NOISES)
+        got = run_table(build("heun", ZERO_SNR, 6, "v", spacing="linspace"), X, NOISES)
+        assert relative_error(got, want) <= 1e-6  # of betas that end at 1 - 2**-24
+        finer = run_table(build("heun", ZERO_SNR, 50, "v", spacing="linspace"), X, NOISES)
+        assert relative_error(got, finer) > 1
+
+
 @pytest.mark.parametrize("spacing", ["leading", "linspace"])
 @pytest.mark.parametrize("name", ["ddpm", "euler_a", "dpm++_2m", "unipc"])
 def test_zero_terminal_snr_in_a_folder_that_says_another_spacing(name, spacing):

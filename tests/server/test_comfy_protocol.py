@@ -169,14 +169,15 @@ def test_wrong_graphs_are_told_by_node(comfy):
 def test_graphs_that_wait_are_dropped_and_one_that_runs_is_stopped(comfy):
     GATE.clear()
     with connected(comfy, "me") as mine:
-        ids = [
-            comfy.post("/prompt", json={"prompt": graph(i), "client_id": "me"} | more).json()
-            for i, more in enumerate(({}, {}, {"front": True}))
-        ]
-        first, second, third = (one["prompt_id"] for one in ids)
-        late = time.monotonic() + 10
+
+        def sent(value, **more):
+            asked = {"prompt": graph(value), "client_id": "me"} | more
+            return comfy.post("/prompt", json=asked).json()["prompt_id"]
+
+        first, late = sent(0), time.monotonic() + 10
         while len(comfy.get("/queue").json()["queue_running"]) == 0:
             assert time.monotonic() < late
+        second, third = sent(1), sent(2, front=True)
         line = comfy.get("/queue").json()
         assert [one[1] for one in line["queue_pending"]] == [third, second]
         assert comfy.get("/prompt").json() == {"exec_info": {"queue_remaining": 3}}

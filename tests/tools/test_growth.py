@@ -16,6 +16,9 @@ BY_NAME = {
     "pictures: map",
     "nodes of a graph",
     "rows of a bulk run: planned",
+    "jobs of a server: kept in its file",
+    "jobs of a server: the last ones listed",
+    "jobs of a server: in its line",
 }
 
 
