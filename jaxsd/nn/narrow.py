@@ -77,4 +77,4 @@ def part_channels(shape: tuple[int, ...]) -> int:
 
 def largest_divisor(number: int, limit: int) -> int:
     """The largest divisor of a number that is no larger than a limit; 1 at least."""
-    return max(n for n in range(1, number + 1) if number % n == 0 and n <= max(1, limit))
+    return next(n for n in range(min(number, max(1, limit)), 0, -1) if number % n == 0)

@@ -140,14 +140,16 @@ def advance(
       The state after the last row, and for each row and image whether the sample was finite,
       [S, B] bool.
     """
-    # As one array, a GPU makes all that is carried in one kernel.
+    # A GPU makes one array in one kernel, and takes several for the fields of the state.
     count = state.samples.shape[1]
     carried = jnp.concatenate([state.samples, state.history, state.x0[:, None]], axis=1)
     given = "fresh" in steps.columns
     own_keys = None if given else jax.vmap(partial(_row_keys, keys))(steps.row.number)
 
-    def body(carry: tuple[Array, Memory], row_of: tuple[Step, Array | None]) -> Any:
-        (before, memory), (step, own) = carry, row_of
+    def body(
+        carry: tuple[Array, Memory], now: tuple[Step, Array | None]
+    ) -> tuple[tuple[Array, Memory], Array]:
+        (before, memory), (step, own) = carry, now
         row, z, m = step.row, before[:, :count], before[:, count:-1]
         output, memory = network(per_image(row.c_in, z[:, 0]), step, memory)
         x0 = per_image(row.c_skip, z[:, 0]) + per_image(row.c_out, output)

@@ -74,3 +74,5 @@ def test_its_derivative_is_that_of_the_two_pass_form() -> None:
     np.testing.assert_allclose(got[1], want[1], rtol=0, atol=1e-4)
     # Of x it is rounded to bfloat16, in both.
     np.testing.assert_allclose(*(np.float32(one[0]) for one in (got, want)), rtol=1e-2, atol=1e-2)
+    of_x = jax.grad(lambda x: group_normalised(GROUPS, EPSILON, x, None, scale, bias).sum())
+    assert jax.eval_shape(of_x, x).shape == x.shape

@@ -1,6 +1,7 @@
 """Deep features used again: the slow loop's numbers, in one loop that leaves out what it says."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -21,6 +22,7 @@ from tiny_models import (
 
 from jaxsd.benchmark.flops import count_flops
 from jaxsd.models import VAE, TextEncoder, UNet
+from jaxsd.models.times import times_of
 from jaxsd.sampling import State, Step, begin, rows_of
 from jaxsd.sampling.call import Conditions
 from jaxsd.sampling.features.channels import Channels
@@ -156,6 +158,9 @@ def test_one_loop_with_two_branches_of_which_one_is_the_outermost_level() -> Non
         "timestep": np.ones(count, np.float32),
         "context": np.zeros((count, length, spec.unet.context_dim), np.float32),
     }
+    told = inputs["timestep"]
+    times = jax.eval_shape(partial(times_of, spec.unet, np.float32), shapes["unet"], told)
+    inputs["times"] = {path: np.zeros(own.shape, own.dtype) for path, own in times.items()}
 
     def around(params: Any, deep: Any, inputs: Any) -> Any:
         return networks.unet.apply({"params": params}, deep, **inputs, method="around")
