@@ -57,11 +57,14 @@ def compiled_for(target: str, config: "TrainConfig") -> str:
       ValueError: no such topology, or a run that cannot be compiled for it.
     """
     from jaxsd.benchmark import targets
+    from jaxsd.benchmark.cards import CARDS
     from jaxsd.benchmark.compiled import CHIPS, facts, table
     from jaxsd.parallel import mesh_of
     from jaxsd.pipeline import outline
     from jaxsd.training.lowering import check_lowered, lowered
 
+    if target.partition(":")[0] in CARDS:
+        raise ValueError(f"--for {target}: training is compiled for TPUs alone, such as v5e:4x4")
     check_lowered(config)
     mesh, chip = mesh_of(config.mesh, targets.devices_of(target)), targets.chip_of(target)
     if known := MODELS.get(config.model):

@@ -68,7 +68,7 @@ def step_programs(
     ) -> tuple[Params, Metrics]:
         key = jax.random.fold_in(jax.random.fold_in(key, step), number)
         batch = jax.tree.map(lambda x: x[number], batches)
-        with _mesh_of(places):
+        with split_over(places):
             return jax.grad(loss, has_aux=True)(params, frozen, batch, key)
 
     def update(state: TrainState, total: tuple[Params, Metrics], count: int) -> Any:
@@ -121,8 +121,11 @@ def make_step(
     return step
 
 
-def _mesh_of(places: Any) -> AbstractContextManager[None]:
-    """Says over which mesh XLA splits a program, for kernels that it cannot split by itself."""
+def split_over(places: TrainState | None) -> AbstractContextManager[None]:
+    """Within it, what is traced knows over which mesh XLA splits it, by the shardings of a state.
+
+    Kernels that XLA cannot split need it (`jaxsd.nn.shared_kernel`).
+    """
     if places is None:
         return nullcontext()
     return jax.sharding.use_abstract_mesh(places.step.mesh.abstract_mesh)

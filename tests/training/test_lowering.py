@@ -106,7 +106,7 @@ def test_what_shapes_do_not_say_is_refused(changes: dict[str, str], complaint: s
     ("target", "changes", "complaint"),
     [
         ("v5e", {}, "'v5e' is no topology: give a chip of"),
-        ("h100:1", {}, "'h100:1' is no topology: give a chip of"),
+        ("h100:1", {}, "--for h100:1: training is compiled for TPUs alone"),
         ("v5e:2x2", {"task": "dpo"}, "task 'dpo' needs more than shapes"),
     ],
 )
