@@ -1,4 +1,4 @@
-"""How many heads, keys and queries the attention kernel has in a TPU's vector memory at a time."""
+"""What kernels have in a TPU's vector memory at a time: heads, keys and queries; rows of a map."""
 
 import math
 from collections.abc import Callable
