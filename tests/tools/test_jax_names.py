@@ -28,11 +28,17 @@ jax.experimental.pallas.BlockSpec
 jax.experimental.pallas.Buffered
 jax.experimental.pallas.CostEstimate
 jax.experimental.pallas.ds
+jax.experimental.pallas.multiple_of
+jax.experimental.pallas.num_programs
 jax.experimental.pallas.ops.tpu.flash_attention.BlockSizes
 jax.experimental.pallas.ops.tpu.flash_attention.flash_attention
 jax.experimental.pallas.pallas_call
+jax.experimental.pallas.program_id
 jax.experimental.pallas.tpu
 jax.experimental.pallas.tpu.CompilerParams
+jax.experimental.pallas.tpu.HBM
+jax.experimental.pallas.tpu.roll
+jax.experimental.pallas.tpu.with_memory_space_constraint
 jax.experimental.serialize_executable
 jax.experimental.serialize_executable.deserialize_and_load
 jax.experimental.serialize_executable.serialize
