@@ -82,6 +82,7 @@ def test_maps_of_the_models_lie_in_blocks(width: int, channels: int, outputs: in
     [
         ((1, 16, 16, 128), 128, "float32"),
         ((1, 64, 24, 1280), 1280, "bfloat16"),
+        ((1, 61, 32, 1280), 1280, "bfloat16"),
         ((1, 16, 16, 128), 4, "bfloat16"),
         ((1, 16, 4096, 512), 512, "bfloat16"),
     ],
