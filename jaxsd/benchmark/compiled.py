@@ -43,7 +43,7 @@ class Facts(NamedTuple):
       name: of the program.
       seconds: that compiling took.
       arguments: bytes, of which weights are most.
-      results: bytes.
+      results: bytes, without those that are written in place of arguments.
       temporaries: bytes, beside arguments and results.
       code: bytes.
       flops: operations; bodies of loops count once. NaN where the compiler does not say.
@@ -56,6 +56,8 @@ class Facts(NamedTuple):
         count once.
       cycles: by the compiler's estimate, without kernels; bodies of loops count once. 0 where the
         compiler does not say.
+      held: bytes in the chip's memory while the program runs, whether it reads them or not: its
+        arguments are among them.
     """
 
     name: str
@@ -71,17 +73,33 @@ class Facts(NamedTuple):
     collectives: dict[str, int]
     moved: float
     cycles: int
+    held: int = 0
 
     @property
     def memory(self) -> int:
-        """Bytes that the program needs in all."""
-        return self.arguments + self.results + self.temporaries + self.code
+        """Bytes that a chip needs in all while the program runs."""
+        return max(self.held, self.arguments) + self.results + self.temporaries + self.code
 
 
-def facts(name: str, program: jax.stages.Lowered) -> Facts:
-    """Compiles a program, and asks the compiler about it."""
+def facts(name: str, program: jax.stages.Lowered, held: int = 0) -> Facts:
+    """Compiles a program, and asks the compiler about it.
+
+    Args:
+      name: of the program.
+      program: see `jax.stages`.
+      held: bytes of a device, see `Facts`; 0 where nothing lies there but arguments.
+
+    Raises:
+      ValueError: it does not fit the chip.
+    """
     started = time.perf_counter()
-    compiled = program.compile()
+    try:
+        compiled = program.compile()
+    except jax.errors.JaxRuntimeError as error:
+        kind, _, reason = str(error).partition(": ")
+        if kind != "RESOURCE_EXHAUSTED":
+            raise
+        raise ValueError(f"{name} does not fit: {reason}; take fewer pictures a chip") from error
     seconds = time.perf_counter() - started
     memory, costs, text = compiled.memory_analysis(), compiled.cost_analysis(), compiled.as_text()
     costs = (costs[0] if isinstance(costs, list) else costs) or {}
@@ -89,7 +107,7 @@ def facts(name: str, program: jax.stages.Lowered) -> Facts:
         name,
         seconds,
         memory.argument_size_in_bytes,
-        memory.output_size_in_bytes,
+        memory.output_size_in_bytes - memory.alias_size_in_bytes,
         memory.temp_size_in_bytes,
         memory.generated_code_size_in_bytes,
         costs.get("flops", float("nan")),
@@ -99,6 +117,7 @@ def facts(name: str, program: jax.stages.Lowered) -> Facts:
         Counter(re.findall(rf" ({'|'.join(COLLECTIVES)})(?:-start)?\(", text)),
         memory_traffic(text),
         estimated_cycles(text),
+        held,
     )
 
 

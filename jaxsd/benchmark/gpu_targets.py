@@ -7,7 +7,7 @@ on a card it may find kernels of its own faster.
 import importlib.util
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from jax.experimental import topologies
 
 from jaxsd.benchmark.cards import CARDS, Card, description
 from jaxsd.benchmark.gpu_kernels import Kernels, kernels
+from jaxsd.benchmark.jobs import PROGRAMS
 from jaxsd.benchmark.targets import lowered
 from jaxsd.executables import OPTIONS
 from jaxsd.parallel import images_per_step, mesh_of
@@ -85,7 +86,11 @@ def asked_for(card: Card) -> Iterator[None]:
 
 
 def reports(
-    target: str, shape: Sequence[int], pipe: Pipeline, wanted: Sequence[tuple[Settings, int]]
+    target: str,
+    shape: Sequence[int],
+    pipe: Pipeline,
+    wanted: Sequence[tuple[Settings, int]],
+    programs: Collection[str] = PROGRAMS,
 ) -> Iterator[str]:
     """Compiles the programs of drawings; a table in Markdown for each.
 
@@ -97,7 +102,7 @@ def reports(
         images = count * images_per_step(mesh)
         order = pipe.order([settings] * images, batch=images)
         with asked_for(card):
-            found = [facts(name, program) for name, program in lowered(pipe, order, mesh)]
+            found = [facts(name, program) for name, program in lowered(pipe, order, mesh, programs)]
         height, width = settings.drawn_size
         yield (
             f"{width}x{height}, {count} on each of {number} {card.name}, mesh {dict(mesh.shape)}; "

@@ -32,6 +32,9 @@ PARTS = {
     "image": "text to image: prompts, all steps, and images",
 }
 
+PROGRAMS = ("encode", "denoise", "decode")
+"""What a drawing runs, one after the other."""
+
 DTYPES = ("float32", "bfloat16")
 STORED = ("float32", "float16", "bfloat16")
 

@@ -7,7 +7,7 @@ topologies`). TPUs come with the package libtpu.
 import importlib.util
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,11 +16,12 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxsd.benchmark.compiled import CHIPS, facts, largest_batch, table
+from jaxsd.benchmark.jobs import PROGRAMS
 from jaxsd.config import ModelSpec
 from jaxsd.convert.files.tensors import nested
 from jaxsd.convert.parameters import Shapes, parameters
 from jaxsd.nn.processor import traced_for
-from jaxsd.parallel import IMAGES, IMAGES_SECOND, images_per_step, mesh_of
+from jaxsd.parallel import IMAGES, IMAGES_SECOND, bytes_on_a_device, images_per_step, mesh_of
 from jaxsd.parallel.rules import param_sharding
 from jaxsd.parallel.sharing import path_name
 from jaxsd.pipeline import Order, Pipeline
@@ -89,25 +90,35 @@ def shapes_only(spec: ModelSpec, dtype: str) -> Pipeline:
 
 
 def reports(
-    target: str, shape: Sequence[int], pipe: Pipeline, wanted: Sequence[tuple[Settings, int]]
+    target: str,
+    shape: Sequence[int],
+    pipe: Pipeline,
+    wanted: Sequence[tuple[Settings, int]],
+    programs: Collection[str] = PROGRAMS,
 ) -> Iterator[str]:
     """Compiles the programs of drawings; a table in Markdown for each, then what fits.
+
+    A chip is taken to hold the weights of all networks while any program runs.
 
     Args:
       target: a topology.
       shape: of its mesh, as for `mesh_of`.
       pipe: with weights or with their shapes.
       wanted: settings, without pictures, and the images of a device.
+      programs: of `PROGRAMS`, those that are compiled.
 
     Raises:
       ValueError: no such topology, or a mesh that does not fit it.
     """
     mesh, chip = mesh_of(shape, devices_of(target)), CHIPS[chip_of(target)]
+    weights = bytes_on_a_device(placed(pipe, mesh))
     memory: dict[tuple[int, int], dict[int, int]] = {}
     for settings, count in wanted:
         images = count * images_per_step(mesh)
         order = pipe.order([settings] * images, batch=images)
-        found = [facts(name, program) for name, program in lowered(pipe, order, mesh)]
+        found = [
+            facts(name, program, weights) for name, program in lowered(pipe, order, mesh, programs)
+        ]
         height, width = settings.drawn_size
         needed = memory.setdefault((width, height), {})
         needed[count] = max(one.memory for one in found)
@@ -118,18 +129,31 @@ def reports(
         if len(needed) > 1:
             yield (
                 f"{width}x{height}: {largest_batch(needed, chip.memory)} on each fit, by the "
-                "straight line through the memory of both batches\n"
+                f"straight line through the memory of both batches of {', '.join(programs)}\n"
             )
     yield NOT_KEPT
 
 
-def lowered(pipe: Pipeline, order: Order, mesh: Mesh) -> Iterator[tuple[str, jax.stages.Lowered]]:
+def placed(pipe: Pipeline, mesh: Mesh) -> Params:
+    """The shapes of a pipeline's parameters, and where they lie on a mesh."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=param_sharding(path_name(path), leaf.shape, mesh)
+        ),
+        pipe.params,
+    )
+
+
+def lowered(
+    pipe: Pipeline, order: Order, mesh: Mesh, programs: Collection[str] = PROGRAMS
+) -> Iterator[tuple[str, jax.stages.Lowered]]:
     """`encode`, `denoise` with all rows of each run, and `decode`, for the devices of a mesh.
 
     Args:
       pipe: with weights or with their shapes.
       order: from the pipeline, which has no mesh. Its batch is that of all devices together.
       mesh: of `devices_of`.
+      programs: of `PROGRAMS`, those that are lowered.
     """
     platform = mesh.devices.flat[0].platform.replace("gpu", "cuda")
 
@@ -143,18 +167,17 @@ def lowered(pipe: Pipeline, order: Order, mesh: Mesh) -> Iterator[tuple[str, jax
         with traced_for(platform):
             return function.trace(networks, *arguments).lower(lowering_platforms=(platform,))
 
-    networks = pipe.networks._replace(mesh=mesh)
-    params = jax.tree_util.tree_map_with_path(
-        lambda path, leaf: jax.ShapeDtypeStruct(
-            leaf.shape, leaf.dtype, sharding=param_sharding(path_name(path), leaf.shape, mesh)
-        ),
-        pipe.params,
-    )
+    networks, params = pipe.networks._replace(mesh=mesh), placed(pipe, mesh)
     given = at(IMAGES, order.given)
-    yield "encode", lower(encode, params, given)
-    conditions, state = at(IMAGES, jax.eval_shape(partial(encode, networks), params, given))
-    state = state._replace(memory={})
-    for run in order.runs:
-        steps = at(IMAGES_SECOND, run)
-        yield "denoise", lower(denoise, params, steps, conditions, state, given.keys)
-    yield "decode", lower(decode, {"vae": params["vae"]}, given.noise)
+    if "encode" in programs:
+        yield "encode", lower(encode, params, given)
+    if "denoise" in programs:
+        with traced_for(platform):
+            begun = jax.eval_shape(partial(encode, networks), params, given)
+        conditions, state = at(IMAGES, begun)
+        state = state._replace(memory={})
+        for run in order.runs:
+            steps = at(IMAGES_SECOND, run)
+            yield "denoise", lower(denoise, params, steps, conditions, state, given.keys)
+    if "decode" in programs:
+        yield "decode", lower(decode, {"vae": params["vae"]}, given.noise)

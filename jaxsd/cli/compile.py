@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 
-from jaxsd.benchmark.jobs import MODELS
+from jaxsd.benchmark.jobs import MODELS, PROGRAMS
 from jaxsd.canvases import read_pictures
 from jaxsd.cli.options import add_model, add_settings, given_settings, opened, reading
 from jaxsd.convert.files.tensors import INT8
@@ -45,6 +45,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="of --for: data fsdp tensor (-1 1 1)",
     )
+    parser.add_argument(
+        "--programs",
+        nargs="+",
+        metavar="PROGRAM",
+        help=f"of --for: those of {', '.join(PROGRAMS)} that are compiled (all); denoise has the "
+        "steps",
+    )
     add_model(parser)
     add_settings(parser)
 
@@ -53,8 +60,12 @@ def main(args: argparse.Namespace) -> None:
     """Compiles programs into the cache folder; prints a line for each size and batch."""
     for count in args.batch:
         image_count("--batch", count, prompts=1)
-    if args.mesh and args.target is None:
-        raise ValueError("--mesh belongs to --for; give both, or neither")
+    for name in ("mesh", "programs"):
+        if getattr(args, name) and args.target is None:
+            raise ValueError(f"--{name} belongs to --for; give both, or neither")
+    for name in args.programs or ():
+        if name not in PROGRAMS:
+            raise ValueError(f"--programs {name!r} is unknown: choose of {', '.join(PROGRAMS)}")
     if args.target is not None and args.dtype == INT8:
         raise ValueError("--dtype int8 and --for do not go together; take bfloat16 or float32")
     known = None if args.target is None else MODELS.get(args.model)
@@ -78,7 +89,8 @@ def main(args: argparse.Namespace) -> None:
             pipe = outline(args.model, args.dtype, taesd=args.taesd, **reading(args))
         of = gpu_targets if gpu_targets.is_card(args.target) else targets
         sizes = [(one, count) for one, *_ in wanted for count in args.batch]
-        for report in of.reports(args.target, args.mesh or (-1, 1, 1), pipe, sizes):
+        mesh, programs = args.mesh or (-1, 1, 1), args.programs or PROGRAMS
+        for report in of.reports(args.target, mesh, pipe, sizes, programs):
             print(report, flush=True)
         return
     for first, *_ in wanted:

@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 
 import jax
-from jax.sharding import AxisType
 
 _TRACED_FOR: ContextVar[str | None] = ContextVar("_TRACED_FOR", default=None)
 
@@ -30,15 +29,6 @@ def platform_traced_for() -> str:
     """
     platform = _TRACED_FOR.get() or jax.default_backend()
     return "cuda" if platform == "gpu" else platform
-
-
-def split_by_xla() -> bool:
-    """Whether what is traced lies in a `shard_map` that leaves an axis of its mesh to XLA.
-
-    JAX tells `custom_partitioning` no mesh there, so kernels of Pallas cannot be shared out.
-    """
-    kinds = jax.sharding.get_abstract_mesh().axis_types
-    return {AxisType.Auto, AxisType.Manual} <= set(kinds)
 
 
 def multiplies_bfloat16() -> bool:

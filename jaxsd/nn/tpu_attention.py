@@ -1,28 +1,23 @@
 """Attention to many keys on TPUs, by kernels of Pallas."""
 
-from collections.abc import Callable
-from typing import Any
-
 import jax.numpy as jnp
-from jax.experimental.custom_partitioning import custom_partitioning
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxsd.nn.plain_attention import attention_by_size
-from jaxsd.nn.processor import split_by_xla
+from jaxsd.nn.shared_kernel import IMAGES, PARTS, shared_kernel
 from jaxsd.nn.tpu_blocks import LANES, fits
 from jaxsd.types import Array
 
 _BLOCK = 512
+_HEADS = (IMAGES, None, PARTS, None)
 
 
 def tpu_attention(q: Array, k: Array, v: Array) -> Array:
-    """The form for bfloat16 whose blocks fit the chip, else `attention_by_size`, as where XLA
-    splits heads over devices.
+    """The form for bfloat16 whose blocks fit the chip, else `attention_by_size`.
 
     Keys that lie in vector memory whole are attended to by a kernel of ours, more by JAX's
     flash attention.
     """
-    if q.dtype != jnp.bfloat16 or split_by_xla():
+    if q.dtype != jnp.bfloat16:
         return attention_by_size(q, k, v)
     if fits(k.shape[1], *q.shape[2:]):
         return _shared_kernel(q, k, v)
@@ -50,31 +45,5 @@ def _flash(q: Array, k: Array, v: Array) -> Array:
     return jnp.swapaxes(out, 1, 2)[..., :width]
 
 
-def _sharding(mesh: Mesh, args: tuple[Any, ...], result: Any) -> NamedSharding:
-    """Images and heads may be split over devices; tokens and their widths may not."""
-    spec = (*args[0].sharding.spec, None, None, None, None)[:4]
-    return NamedSharding(mesh, PartitionSpec(spec[0], None, spec[2], None))
-
-
-def _partition(form: Callable[..., Array]) -> Callable[..., tuple[Any, ...]]:
-    """How `form` is computed of arrays that devices share: by each for its images and heads."""
-
-    def partition(mesh: Mesh, args: tuple[Any, ...], result: Any) -> tuple[Any, ...]:
-        sharding = _sharding(mesh, args, result)
-        return mesh, form, sharding, (sharding,) * 3
-
-    return partition
-
-
-def _shared(form: Callable[..., Array]) -> custom_partitioning:
-    """`form` for arrays that devices share: XLA cannot split a kernel of Pallas by itself."""
-    shared = custom_partitioning(form)
-    shared.def_partition(
-        infer_sharding_from_operands=_sharding,
-        partition=_partition(form),
-        sharding_rule="b l h d, b m h d, b m h d -> b l h d",
-    )
-    return shared
-
-
-_shared_kernel, _shared_flash = _shared(_kernel), _shared(_flash)
+_shared_kernel = shared_kernel(_kernel, (_HEADS,) * 3, _HEADS)
+_shared_flash = shared_kernel(_flash, (_HEADS,) * 3, _HEADS)

@@ -6,6 +6,7 @@ that only weights pass between devices: a device gathers the pieces of a network
 split over "tensor", and adds the sums.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -132,6 +133,14 @@ def gather(tree: Params, prefix: str, mesh: Mesh | None) -> Params:
         return jax.lax.all_gather(leaf, "fsdp", axis=axes.index("fsdp"), tiled=True)
 
     return jax.tree_util.tree_map_with_path(whole, tree)
+
+
+def bytes_on_a_device(tree: Any) -> int:
+    """Bytes that each device has of arrays, or of shapes with shardings."""
+    return sum(
+        math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(tree)
+    )
 
 
 def path_name(path: tuple[Any, ...]) -> str:

@@ -51,7 +51,11 @@ StepOf = Callable[[Denoiser], MakeStep]
 
 def finetune_task(config: TrainConfig) -> Task:
     """Trains the leaves of the model that `config.trainable` matches."""
-    model = opened(config)
+    return finetune_over(config, opened(config))
+
+
+def finetune_over(config: TrainConfig, model: Model) -> Task:
+    """The same, of the model that `opened` gave."""
     task = task_over(config, model, config.trainable, lambda params, key: params, lambda tree: tree)
     return task._replace(exports=model_exports(task.model))
 
@@ -189,7 +193,20 @@ def opened(config: TrainConfig) -> Model:
     if not config.model:
         raise ValueError(f"task {config.task!r} starts from a model: set model to a folder or file")
     stored = open_model(config.model, **config.reading)
-    spec = asked_for(stored.spec, config.loss)
+    spec = trained_spec(config, stored.spec)
+    side = config.resolution or spec.default_size
+    images = -(-config.batch_size // jax.device_count())
+    check_batch(spec, side, images, config.accumulate, latents=is_cache(config.data))
+    return Model(spec, stored.params(np.dtype(np.float32)), stored.tokenizers)
+
+
+def trained_spec(config: TrainConfig, spec: ModelSpec) -> ModelSpec:
+    """The spec of `config.model`, with the run's prediction and noise schedule.
+
+    Raises:
+      ValueError: it cannot be trained.
+    """
+    spec = asked_for(spec, config.loss)
     if spec.schedule.edm is not None:
         raise ValueError(
             f"{config.model} has continuous noise (EDM); only models with timesteps can be trained"
@@ -206,10 +223,7 @@ def opened(config: TrainConfig) -> Model:
             f"{config.model} draws variations of a picture; only models that draw of texts can be "
             "trained"
         )
-    side = config.resolution or spec.default_size
-    images = -(-config.batch_size // jax.device_count())
-    check_batch(spec, side, images, config.accumulate, latents=is_cache(config.data))
-    return Model(spec, stored.params(np.dtype(np.float32)), stored.tokenizers)
+    return spec
 
 
 def asked_for(spec: ModelSpec, loss: LossConfig) -> ModelSpec:

@@ -17,11 +17,11 @@ import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding
 from tqdm import tqdm
 
 from jaxsd.models import VAE
-from jaxsd.parallel import mesh_of
+from jaxsd.parallel import EVERYWHERE, IMAGES, mesh_of, per_device
 from jaxsd.sampling.program import Networks, Texts, encoded_texts
 from jaxsd.text import Tokenizer
 from jaxsd.training.cached import Index, Shard, is_cache, origin_of, read_index, write_index
@@ -223,8 +223,9 @@ def _on_devices(function: Callable[[Params, Any], Any], params: Params, size: in
     """
     mesh = mesh_of(devices=jax.local_devices())
     full = -(-size // mesh.size) * mesh.size
-    params = jax.device_put(params, NamedSharding(mesh, PartitionSpec()))
-    shared, run = NamedSharding(mesh, PartitionSpec("data")), jax.jit(function)
+    params = jax.device_put(params, NamedSharding(mesh, EVERYWHERE))
+    shared = NamedSharding(mesh, IMAGES)
+    run = jax.jit(per_device(mesh, function, (EVERYWHERE, IMAGES), IMAGES))
 
     def forward(arrays: Any) -> Any:
         count = len(jax.tree.leaves(arrays)[0])

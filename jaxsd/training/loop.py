@@ -139,13 +139,22 @@ def mesh_for(config: TrainConfig) -> Mesh:
       ValueError: a mesh that they do not fit, or a batch that cannot be split equally.
     """
     mesh = mesh_of(config.mesh)
+    refuse_unequal(config.batch_size, mesh)
+    return mesh
+
+
+def refuse_unequal(batch_size: int, mesh: Mesh) -> None:
+    """Refuses a batch that cannot be split equally over the devices of a mesh.
+
+    Raises:
+      ValueError: it cannot.
+    """
     copies = images_per_step(mesh)
-    if config.batch_size % copies:
+    if batch_size % copies:
         raise ValueError(
-            f"batch_size {config.batch_size} can not be shared out to {copies} devices; the mesh "
+            f"batch_size {batch_size} can not be shared out to {copies} devices; the mesh "
             f"is {dict(mesh.shape)}"
         )
-    return mesh
 
 
 def _refuse_nonsense(step: int, metrics: dict[str, Array], saved: int | None) -> None:

@@ -31,7 +31,7 @@ from jaxsd.training.prompted import (
 )
 from jaxsd.training.rewards import Reward, measured, reward_of
 from jaxsd.training.rounds import make_rounds
-from jaxsd.training.step import Metrics
+from jaxsd.training.step import Metrics, TrainState, split_over
 from jaxsd.training.subtrees import Leaves
 from jaxsd.types import Array, Params
 
@@ -64,11 +64,15 @@ def ddpo_task(config: TrainConfig) -> Task:
 
     def step(denoiser: Denoiser) -> Any:
         shape = latent_shape(config, model.spec)
-        draw = jax.jit(partial(drawn, denoiser, shape))
 
-        def made(*args: Any) -> Any:
+        def made(loss: Any, rule: Any, ema_decay: float, places: TrainState | None = None) -> Any:
+            @jax.jit
+            def draw(*args: Any) -> tuple[Experience, Array]:
+                with split_over(places):
+                    return drawn(denoiser, shape, *args)
+
             play = partial(experience, draw, reward, config, prompts_in(config))
-            return make_rounds(play, config.policy.updates, *args)
+            return make_rounds(play, config.policy.updates, loss, rule, ema_decay, places)
 
         return made
 

@@ -1,5 +1,6 @@
 """What a compiler says of a drawing's programs, here and for chips that are not here."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from jax.sharding import SingleDeviceSharding
 from tiny_pipelines import SMALL, SMALLEST, pipeline
 
 from jaxsd.benchmark.compiled import CHIPS, Facts, facts, largest_batch, table
+from jaxsd.benchmark.jobs import PROGRAMS
 from jaxsd.benchmark.targets import (
     NOT_KEPT,
     chip_of,
@@ -46,6 +48,15 @@ def test_each_program_is_compiled(found: dict[str, Facts]) -> None:
     assert all(one.flops > 0 and one.accessed > 0 for one in found.values())
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_one_program_can_be_lowered_alone(name: str) -> None:
+    drawing, mesh = pipeline(SMALLEST), mesh_of((1, 1, 1), jax.devices()[:1])
+    order = drawing.order("a cat", **OPTIONS)
+    ((found, program),) = lowered(drawing, order, mesh, (name,))
+    assert found == name
+    assert f"@jit_{name}" in program.as_text()
+
+
 def test_weights_are_most_of_the_arguments(found: dict[str, Facts]) -> None:
     params = pipeline(SMALLEST).params
     weights = sum(leaf.nbytes for leaf in jax.tree.leaves(params["vae"]["decoder"]))
@@ -61,6 +72,12 @@ def test_the_table_has_a_line_for_each_and_the_roofline() -> None:
     assert cells["ms by GB moved"] == "10"
     assert (cells["GB of arguments"], cells["of memory"]) == ("2", "13%")
     assert cells["kernels"] == "5 kernel"
+
+
+def test_what_lies_beside_a_program_counts_as_memory() -> None:
+    one = Facts("decode", 1.0, 5, 2, 30, 1, 0, 0, 0, {}, {}, 0, 0)
+    assert one.memory == 38
+    assert one._replace(held=70).memory == 103
 
 
 @pytest.mark.parametrize(("memory", "images"), [(16, 7), (15.9, 6), (4, 1), (1, -1)])
@@ -99,10 +116,47 @@ def test_a_drawing_for_four_chips_passes_nothing_between_them() -> None:
     assert last == NOT_KEPT
 
 
-def compiled_for(chip: str, function: Any, *shapes: tuple[int, ...]) -> jax.stages.Compiled:
+@pytest.mark.tpu
+def test_four_chips_share_the_heads_of_a_layer() -> None:
+    pytest.importorskip("libtpu")
+    drawing, mesh = pipeline(SMALL, "bfloat16"), mesh_of((1, 1, 4), devices_of("v5e:2x2"))
+    order = drawing.order("a cat", height=64, width=64, steps=3)  # attention to 1,024 keys
+    ((name, program),) = lowered(drawing, order, mesh, ("denoise",))
+    found = facts(name, program)
+    assert found.kernels["tpu_custom_call"] == 1
+    assert found.collectives["all-reduce"] > 0
+
+
+@pytest.mark.tpu
+def test_a_chip_runs_the_same_program_in_slices_of_4_8_and_256() -> None:
+    pytest.importorskip("libtpu")
+    drawing, texts = pipeline(SMALLEST), set[str]()
+    for target in ("v5e:2x2", "v5e:2x4", "v5e:16x16"):
+        mesh = mesh_of((-1, 1, 1), devices_of(target))
+        order = drawing.order([Settings(**OPTIONS)] * mesh.size, batch=mesh.size)
+        ((_, program),) = lowered(drawing, order, mesh, ("denoise",))
+        text = program.compile().as_text()
+        assert f"num_partitions={mesh.size}," in text
+        texts.add(re.sub(r"sharding=\{.*?\}(?=,| |$)|num_partitions=\d+", "", text))
+    assert len(texts) == 1
+
+
+def lowered_for(chip: str, function: Any, *shapes: tuple[int, ...]) -> jax.stages.Lowered:
     sharding = SingleDeviceSharding(devices_of(chip)[0])
     arrays = [jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=sharding) for shape in shapes]
-    return jax.jit(function).trace(*arrays).lower(lowering_platforms=("tpu",)).compile()
+    return jax.jit(function).trace(*arrays).lower(lowering_platforms=("tpu",))
+
+
+def compiled_for(chip: str, function: Any, *shapes: tuple[int, ...]) -> jax.stages.Compiled:
+    return lowered_for(chip, function, *shapes).compile()
+
+
+@pytest.mark.tpu
+def test_what_does_not_fit_is_one_line() -> None:
+    pytest.importorskip("libtpu")
+    program = lowered_for("v5e:2x2", jnp.sin, (2**16, 2**16))
+    with pytest.raises(ValueError, match=r"^sines does not fit: Ran out of memory on HBM.*chip$"):
+        facts("sines", program)
 
 
 @pytest.mark.tpu

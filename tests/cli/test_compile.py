@@ -21,6 +21,8 @@ from jaxsd.executables import Executables
         (["--samplers", "dimm"], "sampler 'dimm' is unknown"),
         (["--steps", "0"], "steps"),
         (["--mesh", "4", "1", "1"], "--mesh belongs to --for"),
+        (["--programs", "denoise"], "--programs belongs to --for"),
+        (["--programs", "steps", "--for", "v5e:2x2"], "--programs 'steps' is unknown: choose of"),
         (["--reuse", "0"], "reuse 0 is out of range; allowed is 1 to 1000"),
         (["--guidance-interval", "1", "0"], "guidance_interval (1.0, 0.0) is not"),
     ],

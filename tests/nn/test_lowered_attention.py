@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 from jax._src.cudnn import fused_attention_stablehlo as cudnn
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh
 
-from jaxsd.nn import tpu_attention
 from jaxsd.nn.attention import attention
+from jaxsd.nn.shared_kernel import IMAGES, PARTS, shared_kernel
 
 FLASH = "__cudnn$fmhaSoftmax"
 
@@ -85,19 +85,34 @@ def test_what_no_kernel_takes_stays_with_xla():
     assert calls(lowered("tpu", 16384, 1, 512, "bfloat16")) == []  # too wide
 
 
-@pytest.mark.parametrize("form", [tpu_attention._kernel, tpu_attention._flash])
-def test_kernels_are_shared_out_over_images_and_heads(form):
-    devices = np.array(jax.devices() * 4)[:4].reshape(2, 2)
-    mesh = Mesh(devices, ("data", "tensor"))
+@pytest.mark.parametrize(
+    ("sides", "batch", "heads", "share"),
+    [
+        ((2, 2), 4, 6, (2, 1024, 3, 40)),
+        ((1, 2), 4, 6, (4, 1024, 3, 40)),
+        ((2, 2), 4, 5, (2, 1024, 5, 40)),  # heads that cannot be split are whole everywhere
+        ((4, 1), 3, 5, (3, 1024, 5, 40)),
+        ((1, 1), 4, 6, (4, 1024, 6, 40)),
+    ],
+)
+def test_kernels_are_shared_out_over_images_and_heads(sides, batch, heads, share):
+    seen = []
 
-    class Argument:
-        sharding = NamedSharding(mesh, PartitionSpec("data", None, "tensor"))
+    def form(q, k, v):
+        seen.append({a.shape for a in (q, k, v)})
+        return q + k + v
 
-    partition = tpu_attention._partition(form)
-    _, local, result, arguments = partition(mesh, (Argument,) * 3, None)
-    assert result.spec == PartitionSpec("data", None, "tensor", None)
-    assert [argument.spec for argument in arguments] == [result.spec] * 3
-    assert local is form
+    split = (IMAGES, None, PARTS, None)
+    q = jax.ShapeDtypeStruct((batch, 1024, heads, 40), "bfloat16")
+    with jax.sharding.use_abstract_mesh(AbstractMesh(sides, ("data", "tensor"))):
+        out = jax.eval_shape(shared_kernel(form, (split,) * 3, split), q, q, q)
+    assert seen == [{share}]
+    assert out.shape == q.shape
+
+
+def test_without_a_mesh_a_kernel_is_called_as_it_is():
+    form = shared_kernel(lambda q: 2 * q, ((IMAGES,),), (IMAGES,))
+    np.testing.assert_array_equal(form(np.arange(3)), [0, 2, 4])
 
 
 def test_the_cpu_runs_two_loops():

@@ -12,12 +12,15 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from tiny_models import pipeline_params
 from tiny_pipelines import SMALL, SMALLEST, LetterTokenizer
 
 from jaxsd.config import ModelSpec
 from jaxsd.executables import Executables
 from jaxsd.nn import int8
+from jaxsd.nn.plain_attention import plain_attention
+from jaxsd.nn.shared_kernel import IMAGES, PARTS, shared_kernel
 from jaxsd.parallel import mesh_of, placing
 from jaxsd.parallel.sharing import path_name
 from jaxsd.pipeline import Pipeline
@@ -88,6 +91,27 @@ def beside_each_other(folder: str) -> list[list[int]]:
     return found
 
 
+def shared_attention() -> dict[str, object]:
+    """Attention as a kernel that devices share, as XLA splits a program, beside one device's."""
+    mesh, split = mesh_of((2, 2, 2)), (IMAGES, None, PARTS, None)
+    form = shared_kernel(plain_attention, (split,) * 3, split)
+    qkv = np.random.default_rng(0).normal(size=(3, 4, 6, 4, 8)).astype(np.float32)
+
+    def program(qkv: jax.Array) -> jax.Array:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return form(*qkv)
+
+    lies = PartitionSpec(None, ("data", "fsdp"), None, "tensor")
+    placed = jax.device_put(qkv, NamedSharding(mesh, lies))
+    compiled = jax.jit(program).lower(placed).compile()
+    out = compiled(placed)
+    return {
+        "error": float(np.abs(out - plain_attention(*qkv)).max()),
+        "share": list(out.addressable_shards[0].data.shape),
+        "collectives": re.findall(COLLECTIVE, compiled.as_text()),
+    }
+
+
 if __name__ == "__main__":
     if sys.argv[2:] == ["int8"]:
         int8.LEAST_NUMBERS = 1
@@ -96,4 +120,5 @@ if __name__ == "__main__":
     found = {name: run(shape, sys.argv[1]) for name, shape in MESHES.items()}
     few = {"-".join(map(str, shape)): too_few(shape) for shape in ((1, 1, 1), (4, 2, 1))}
     np.savez(f"{sys.argv[1]}/few.npz", **few)
-    print(json.dumps(found | {"beside": beside_each_other(sys.argv[1])}))
+    found |= {"beside": beside_each_other(sys.argv[1]), "attention": shared_attention()}
+    print(json.dumps(found))

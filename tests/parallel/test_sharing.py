@@ -67,6 +67,11 @@ def test_meshes_draw_the_same_and_share_images_and_weights(tmp_path: Path) -> No
     assert found["beside"] == [[0, 1], [2, 3], [4], [5]] * 2
     assert len(list((tmp_path / "programs").iterdir())) == 4  # noise and drawing, for two and one
 
+    # A kernel that XLA cannot split runs on each device's images and heads.
+    assert found["attention"]["error"] < 1e-6
+    assert found["attention"]["share"] == [1, 6, 2, 8]
+    assert found["attention"]["collectives"] == []
+
     few = np.load(tmp_path / "few.npz")
     assert few["1-1-1"].shape == (3, 4, 4, 4)
     assert relative_error(few["4-2-1"], few["1-1-1"]) < 2e-5

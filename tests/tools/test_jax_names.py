@@ -18,7 +18,6 @@ jax.config.jax_enable_x64
 jax.config.jax_platforms
 jax.experimental.compilation_cache.compilation_cache
 jax.experimental.compilation_cache.compilation_cache.reset_cache
-jax.experimental.custom_partitioning.custom_partitioning
 jax.experimental.multihost_utils.broadcast_one_to_all
 jax.experimental.multihost_utils.global_array_to_host_local_array
 jax.experimental.multihost_utils.process_allgather
