@@ -13,7 +13,7 @@ from jaxsd.config import ModelSpec
 from jaxsd.convert.diffusers.folder import part_folder
 from jaxsd.convert.diffusers.parts import PARTS, networks
 from jaxsd.convert.original.names import UNET, single_file_slots
-from jaxsd.convert.parameters import parameters
+from jaxsd.convert.parameters import unet_parameters
 from jaxsd.convert.slots import Kind, Slot
 
 _KOHYA = {"unet": "lora_unet", "text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}
@@ -96,7 +96,7 @@ def _comfy_prefix(part: str, spec: ModelSpec) -> str:
 
 def _original_names(spec: ModelSpec) -> dict[str, str]:
     """Path in the U-Net -> name of the module in the original code."""
-    slots = single_file_slots("unet", spec, parameters(spec)["unet"])
+    slots = single_file_slots("unet", spec, unet_parameters(spec.unet))
     return {slot.path: _module(slot).removeprefix(UNET) for slot in slots}
 
 

@@ -1,4 +1,4 @@
-"""How many heads, keys and queries the attention kernel has in a TPU's vector memory at a time."""
+"""What kernels have in a TPU's vector memory at a time: heads, keys and queries; rows of a map."""
 
 import math
 from collections.abc import Callable
@@ -58,15 +58,16 @@ def convolves(shape: tuple[int, ...], outputs: int, dtype: jnp.dtype) -> bool:
     """Whether a 3x3 convolution of [B, h, w, c] is computed by the kernel.
 
     Rows of pixels have to be whole tiles of vector memory, half ones where a map is computed at
-    once.
+    once. Fewer than 128 pixels at a time would wait for the kernel's numbers.
     """
     _, height, width, channels = shape
     if dtype != jnp.bfloat16 or outputs < LANES or _room(1, width, channels, outputs) > ROOM:
         return False
     rows = block_of_rows(height, width, channels, outputs)
-    lanes = block_of_outputs(channels, outputs)
-    at_once = rows_at_a_time(rows, width, channels, lanes) == height
-    return width % (8 if at_once else 16) == 0
+    some = rows_at_a_time(rows, width, channels, block_of_outputs(channels, outputs))
+    if some == height:
+        return width % 8 == 0
+    return width % 16 == 0 and some * width >= LANES
 
 
 def block_of_outputs(channels: int, outputs: int) -> int:

@@ -10,6 +10,7 @@ from jaxsd.nn.shared_kernel import IMAGES, PARTS, shared_kernel
 from jaxsd.types import Array
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
+_IMAGES, _OUTPUTS = (IMAGES, None, None, None), (None, None, None, PARTS)
 
 
 def plain_convolution(x: Array, kernel: Array) -> Array:
@@ -22,7 +23,8 @@ def plain_convolution(x: Array, kernel: Array) -> Array:
 def tpu_convolution(x: Array, kernel: Array) -> Array:
     """A 3x3 convolution of stride 1, padded by one, for maps that `convolves` accepts.
 
-    With a derivative it is XLA's, in both modes, so that rematerialisation sees it.
+    With a derivative it is XLA's, in both modes, so that rematerialisation sees it. Devices share
+    images and output channels.
 
     Args:
       x: [B, h, w, c].
@@ -46,6 +48,4 @@ def _kernel(x: Array, kernel: Array) -> Array:
     return kernel_convolution(x, kernel)
 
 
-_shared = shared_kernel(
-    _kernel, ((IMAGES, None, None, None), (None, None, None, PARTS)), (IMAGES, None, None, PARTS)
-)
+_shared = shared_kernel(_kernel, (_IMAGES, _OUTPUTS), (IMAGES, None, None, PARTS))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AbstractMesh
 
-from jaxsd.nn import tpu_blocks, tpu_convolution
+from jaxsd.nn import tpu_blocks, tpu_convolution, tpu_convolution_kernel
 from jaxsd.nn.convolution import convolution
 from jaxsd.nn.processor import traced_for
 from jaxsd.nn.tpu_blocks import block_of_rows, convolves
@@ -81,6 +81,7 @@ def test_maps_of_the_models_lie_in_blocks(width: int, channels: int, outputs: in
     [
         ((1, 16, 16, 128), 128, "float32"),
         ((1, 64, 24, 1280), 1280, "bfloat16"),
+        ((1, 61, 32, 1280), 1280, "bfloat16"),
         ((1, 16, 16, 128), 4, "bfloat16"),
         ((1, 16, 4096, 512), 512, "bfloat16"),
     ],
@@ -123,10 +124,17 @@ def test_the_derivative_is_the_convolutions() -> None:
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
-def test_devices_share_images_and_output_channels() -> None:
-    x = jax.ShapeDtypeStruct((2, 32, 32, 64), "bfloat16")
-    kernel = jax.ShapeDtypeStruct((3, 3, 64, 256), "bfloat16")
+def test_devices_share_images_and_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def form(x: jax.Array, kernel: jax.Array, *, interpret: bool = False) -> jax.Array:
+        seen.append((x.shape, kernel.shape))
+        return plain_convolution(x, kernel)
+
+    monkeypatch.setattr(tpu_convolution_kernel, "kernel_convolution", form)
+    x = jax.ShapeDtypeStruct((4, 16, 16, 128), "bfloat16")
+    kernel = jax.ShapeDtypeStruct((3, 3, 128, 256), "bfloat16")
     with jax.sharding.use_abstract_mesh(AbstractMesh((2, 2), ("data", "tensor"))):
-        traced = str(jax.make_jaxpr(tpu_convolution._shared)(x, kernel))
-    assert "bf16[1,32,32,128]" in traced
-    assert "bf16[1,32,32,128]" not in str(jax.make_jaxpr(tpu_convolution._shared)(x, kernel))
+        out = jax.eval_shape(tpu_convolution.tpu_convolution, x, kernel)
+    assert seen == [((2, 16, 16, 128), (3, 3, 128, 128))]
+    assert out.shape == (4, 16, 16, 256)
