@@ -26,7 +26,6 @@ jax.experimental.pallas
 jax.experimental.pallas.BlockSpec
 jax.experimental.pallas.Buffered
 jax.experimental.pallas.CostEstimate
-jax.experimental.pallas.cdiv
 jax.experimental.pallas.ds
 jax.experimental.pallas.multiple_of
 jax.experimental.pallas.num_programs
