@@ -25,7 +25,7 @@ OWN = "own"
 """Name of joined kernels there that are a module's own, at the path of the module."""
 COPIED = 2**27
 """Bytes of kernels that are copied at most for a pattern. SD 1.5's for keys and values of the text
-have 38 MB, those for the time 44 MB, those of self-attention 74 MB; XL's for the text 0.68 GB.
+have 38 MB, those for the time 52 MB, those of self-attention 74 MB; XL's for the text 0.68 GB.
 """
 FEW = 512
 """Tokens, all images together, up to which a module's own layers are one product. It is then cut by

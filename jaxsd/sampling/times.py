@@ -1,6 +1,6 @@
 """What resnets add for the time, for all rows before the loop: it does not depend on the sample.
 
-The kernels, 59 MB of SD 1.5's 1.7 GB in 16 bits, are then read once, and not in each row.
+The kernels, 56 MB of SD 1.5's 1.7 GB in 16 bits, are then read once, and not in each row.
 """
 
 from functools import partial
