@@ -50,8 +50,8 @@ PUSHES = 4096
 writes each of them out.
 """
 
-ROOM = 15 * 2**20
-"""Bytes of vector memory for a convolution; a TPU v4 has 16 MiB."""
+ROOM = 2**24
+"""Bytes of vector memory for a convolution, which v5e gives to a kernel and a TPU v4 has."""
 
 
 def convolves(shape: tuple[int, ...], outputs: int, dtype: jnp.dtype) -> bool:
@@ -61,7 +61,9 @@ def convolves(shape: tuple[int, ...], outputs: int, dtype: jnp.dtype) -> bool:
     once. Fewer than 128 pixels at a time would wait for the kernel's numbers.
     """
     _, height, width, channels = shape
-    if dtype != jnp.bfloat16 or outputs < LANES or _room(1, width, channels, outputs) > ROOM:
+    if dtype != jnp.bfloat16 or min(channels, outputs) < LANES:
+        return False
+    if _room(1, width, channels, outputs) > ROOM:
         return False
     rows = block_of_rows(height, width, channels, outputs)
     some = rows_at_a_time(rows, width, channels, block_of_outputs(channels, outputs))
@@ -92,9 +94,15 @@ def _room(rows: int, width: int, channels: int, outputs: int) -> int:
     """
     lanes, pixels = block_of_outputs(channels, outputs), rows * width
     some = rows_at_a_time(rows, width, channels, lanes) * width
-    taps = 9 * channels * lanes * (1 if lanes == outputs else 2)
+    taps = 9 * channels * _in_rows(lanes) * (1 if lanes == outputs else 2)
+    channels, lanes = _in_rows(channels), _in_rows(lanes)
     blocks = 2 * (pixels + 2 * width) * channels + taps + 2 * pixels * lanes
     return 2 * (blocks + (some + 2 * width) * channels) + 4 * 3 * some * lanes
+
+
+def _in_rows(numbers: int) -> int:
+    """How many numbers of whole rows of vector memory hold so many."""
+    return math.ceil(numbers / LANES) * LANES
 
 
 def _largest_divisor(number: int, fits: Callable[[int], bool]) -> int:

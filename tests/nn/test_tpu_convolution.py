@@ -60,11 +60,11 @@ def test_in_bfloat16_it_rounds_once() -> None:
     ("width", "channels", "outputs"),
     [
         (8, 2560, 1280),
-        (64, 4, 320),
         (64, 320, 320),
         (64, 960, 320),
         (32, 1920, 640),
         (16, 2560, 1280),
+        (96, 320, 320),
         (128, 960, 320),
         (1024, 256, 128),
     ],
@@ -83,6 +83,7 @@ def test_maps_of_the_models_lie_in_blocks(width: int, channels: int, outputs: in
         ((1, 64, 24, 1280), 1280, "bfloat16"),
         ((1, 61, 32, 1280), 1280, "bfloat16"),
         ((1, 16, 16, 128), 4, "bfloat16"),
+        ((1, 512, 512, 3), 128, "bfloat16"),
         ((1, 16, 4096, 512), 512, "bfloat16"),
     ],
 )
