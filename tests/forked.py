@@ -86,3 +86,4 @@ def _run(
         run(words)
     finally:
         atexit._run_exitfuncs()
+        jax.distributed.shutdown()  # which Python 3.13 forgets at the fork; it waits for the others

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import AxisType, Mesh
 
 MESH_AXES = ("data", "fsdp", "tensor")
 """Copies that see different images; pieces of weights, gathered for use; pieces of layers."""
@@ -28,4 +28,5 @@ def mesh_of(shape: Sequence[int] = (-1, 1, 1), devices: Sequence[jax.Device] | N
             f"mesh {list(shape)} does not fit {len(devices)} devices; give {', '.join(MESH_AXES)} "
             "whose product is that, one of them -1 for what is left"
         )
-    return Mesh(np.array(devices).reshape(sizes), MESH_AXES)
+    kinds = (AxisType.Auto,) * len(sizes)  # JAX's versions differ in what they take by themselves
+    return Mesh(np.array(devices).reshape(sizes), MESH_AXES, axis_types=kinds)

@@ -42,9 +42,9 @@ def test_help_names_every_command_and_does_not_import_jax():
     done = program("--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("False\n")
+    shown = " ".join(done.stdout.split())  # Python's versions break lines at different words
     for name, text in COMMANDS.items():
-        assert name in done.stdout
-        assert text in done.stdout
+        assert f"{name} {text}" in shown
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from jax._src.cudnn import fused_attention_stablehlo as cudnn
-from jax.sharding import AbstractMesh
+from jax.sharding import AbstractMesh, AxisType
 
 from jaxsd.nn.attention import attention
 from jaxsd.nn.shared_kernel import IMAGES, PARTS, shared_kernel
@@ -104,7 +104,8 @@ def test_kernels_are_shared_out_over_images_and_heads(sides, batch, heads, share
 
     split = (IMAGES, None, PARTS, None)
     q = jax.ShapeDtypeStruct((batch, 1024, heads, 40), "bfloat16")
-    with jax.sharding.use_abstract_mesh(AbstractMesh(sides, ("data", "tensor"))):
+    mesh = AbstractMesh(sides, ("data", "tensor"), axis_types=(AxisType.Auto,) * 2)
+    with jax.sharding.use_abstract_mesh(mesh):
         out = jax.eval_shape(shared_kernel(form, (split,) * 3, split), q, q, q)
     assert seen == [{share}]
     assert out.shape == q.shape

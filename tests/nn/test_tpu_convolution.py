@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AbstractMesh
+from jax.sharding import AbstractMesh, AxisType
 
 from jaxsd.nn import tpu_blocks, tpu_convolution, tpu_convolution_kernel
 from jaxsd.nn.convolution import convolution
@@ -136,7 +136,8 @@ def test_devices_share_images_and_outputs(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(tpu_convolution_kernel, "kernel_convolution", form)
     x = jax.ShapeDtypeStruct((4, 16, 16, 128), "bfloat16")
     kernel = jax.ShapeDtypeStruct((3, 3, 128, 256), "bfloat16")
-    with jax.sharding.use_abstract_mesh(AbstractMesh((2, 2), ("data", "tensor"))):
+    mesh = AbstractMesh((2, 2), ("data", "tensor"), axis_types=(AxisType.Auto,) * 2)
+    with jax.sharding.use_abstract_mesh(mesh):
         out = jax.eval_shape(tpu_convolution.tpu_convolution, x, kernel)
     assert seen == [((2, 16, 16, 128), (3, 3, 128, 128))]
     assert out.shape == (4, 16, 16, 256)
