@@ -11,7 +11,8 @@ from jaxsd.convert.diffusers.names import text_slots, vision_slots
 from jaxsd.convert.diffusers.text_settings import text_settings
 from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.tensors import flatten, in_memory
-from jaxsd.convert.parameters import Shapes, text_parameters, vision_parameters
+from jaxsd.convert.layer_shapes import Shapes
+from jaxsd.convert.parameters import text_parameters, vision_parameters
 from jaxsd.convert.slots import lay_out
 from jaxsd.text import Tokenizer, clip_vocabulary, vocabulary_of, write_tokenizer
 from jaxsd.types import Params

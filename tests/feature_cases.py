@@ -36,14 +36,14 @@ from jaxsd.config import (
     VisionConfig,
     motion_places,
 )
-from jaxsd.convert.ip_adapter import cross_attentions, layer_parameters
-from jaxsd.convert.ip_projections import projection_parameters
-from jaxsd.convert.parameters import (
+from jaxsd.convert.adapter_parameters import (
     fuser_parameters,
     motion_parameters,
     position_net_parameters,
-    vision_parameters,
 )
+from jaxsd.convert.ip_adapter import cross_attentions, layer_parameters
+from jaxsd.convert.ip_projections import projection_parameters
+from jaxsd.convert.parameters import vision_parameters
 from jaxsd.convert.t2i_adapter import t2i_parameters
 from jaxsd.models import ControlNet, TextEncoder, UNet
 from jaxsd.models.clip_vision import VisionEncoder

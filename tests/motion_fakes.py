@@ -8,8 +8,8 @@ from safetensors.numpy import save_file
 from tiny_models import uniform
 
 from jaxsd.config import UNetConfig, motion_places
+from jaxsd.convert.adapter_parameters import motion_parameters
 from jaxsd.convert.names import torch_slots
-from jaxsd.convert.parameters import motion_parameters
 from jaxsd.models.motion import positions
 
 FRAMES = 24

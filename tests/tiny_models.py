@@ -24,10 +24,10 @@ from jaxsd.config import (
     UNetConfig,
     VAEConfig,
 )
+from jaxsd.convert.adapter_parameters import controlnet_parameters
 from jaxsd.convert.files.tensors import nested
+from jaxsd.convert.layer_shapes import Shapes
 from jaxsd.convert.parameters import (
-    Shapes,
-    controlnet_parameters,
     normalizer_parameters,
     text_parameters,
     tiny_vae_parameters,

@@ -11,7 +11,7 @@ import numpy as np
 from jaxsd.adapters.kinds import KINDS, Shape, changed, kind_of
 from jaxsd.adapters.lora_names import AdaptedKernel
 from jaxsd.convert.files.tensors import FlatTree
-from jaxsd.convert.parameters import Shapes
+from jaxsd.convert.layer_shapes import Shapes
 from jaxsd.convert.slots import Mismatch, Slot
 from jaxsd.terminal import printable
 

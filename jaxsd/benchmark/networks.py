@@ -9,7 +9,8 @@ import numpy as np
 
 from jaxsd.benchmark.jobs import Job
 from jaxsd.convert.files.tensors import nested
-from jaxsd.convert.parameters import Shapes, text_parameters, unet_parameters, vae_parameters
+from jaxsd.convert.layer_shapes import Shapes
+from jaxsd.convert.parameters import text_parameters, unet_parameters, vae_parameters
 from jaxsd.models import VAE, TextEncoder, UNet
 from jaxsd.sampling import Step, rows_of
 from jaxsd.sampling.program import Given, Networks, Texts, draw

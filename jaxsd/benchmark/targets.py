@@ -19,7 +19,8 @@ from jaxsd.benchmark.compiled import CHIPS, facts, largest_batch, table
 from jaxsd.benchmark.jobs import PROGRAMS
 from jaxsd.config import ModelSpec
 from jaxsd.convert.files.tensors import nested
-from jaxsd.convert.parameters import Shapes, parameters
+from jaxsd.convert.layer_shapes import Shapes
+from jaxsd.convert.parameters import parameters
 from jaxsd.nn.processor import traced_for
 from jaxsd.parallel import IMAGES, IMAGES_SECOND, bytes_on_a_device, images_per_step, mesh_of
 from jaxsd.parallel.rules import param_sharding

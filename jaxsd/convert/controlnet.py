@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from jaxsd.config import ControlNetConfig, T2IAdapterConfig, UNetConfig
+from jaxsd.convert.adapter_parameters import controlnet_parameters
 from jaxsd.convert.controlnet_union import KIND, filled, open_union_folder, with_kinds
 from jaxsd.convert.diffusers import controlnet_shapes
 from jaxsd.convert.diffusers.controlnet_settings import linear_by_heads
@@ -18,7 +19,6 @@ from jaxsd.convert.files.weight_files import open_folder, open_weights
 from jaxsd.convert.kinds import kind_of
 from jaxsd.convert.original.control_lora import CHANGES, encoder_tensors, factored
 from jaxsd.convert.original.controlnet import SIGN, configuration, hint_channels, original_slots
-from jaxsd.convert.parameters import controlnet_parameters
 from jaxsd.convert.slots import fill, lay_out
 from jaxsd.convert.t2i_adapter import T2I, open_t2i_folder, open_t2i_tensors
 from jaxsd.families import UNET_SD1, UNET_SD2

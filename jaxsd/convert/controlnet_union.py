@@ -4,14 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from jaxsd.config import ControlNetConfig
+from jaxsd.convert.adapter_parameters import controlnet_parameters
 from jaxsd.convert.diffusers.controlnet_settings import controlnet_config
 from jaxsd.convert.diffusers.fields import Fields, read_json
 from jaxsd.convert.diffusers.parts import is_linear
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.weight_files import open_folder
+from jaxsd.convert.layer_shapes import Shapes, dense, norm
 from jaxsd.convert.names import torch_slots
-from jaxsd.convert.parameters import Shapes, controlnet_parameters
 from jaxsd.convert.slots import Slot, fill
 
 UNION = "ControlNetUnionModel"
@@ -78,13 +79,8 @@ def union_parameters(config: ControlNetConfig) -> Shapes:
 def _own_parameters(config: ControlNetConfig) -> Shapes:
     width, time = config.unet.levels[0].channels, config.unet.time_dim
     shapes: Shapes = {f"{KIND}/embedding": (config.kinds, width)}
-
-    def dense(path: str, inputs: int, outputs: int) -> Shapes:
-        return {f"{path}/kernel": (inputs, outputs), f"{path}/bias": (outputs,)}
-
     for block in (f"transformer_layes_{i}" for i in range(config.kind_layers)):
-        for norm in ("ln_1", "ln_2"):
-            shapes |= {f"{block}/{norm}/{leaf}": (width,) for leaf in ("scale", "bias")}
+        shapes |= norm(f"{block}/ln_1", width) | norm(f"{block}/ln_2", width)
         shapes |= dense(f"{block}/v_proj", width, width) | dense(f"{block}/out_proj", width, width)
         shapes |= dense(f"{block}/c_fc", width, 4 * width)
         shapes |= dense(f"{block}/c_proj", 4 * width, width)

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from jaxsd.config import UNetConfig
+from jaxsd.convert.adapter_parameters import fuser_parameters, position_net_parameters
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.weight_files import open_folder, open_weights
 from jaxsd.convert.kinds import kind_of
 from jaxsd.convert.names import torch_slots
 from jaxsd.convert.original.modules import RESNET, renamed_slots, unet_modules
-from jaxsd.convert.parameters import fuser_parameters, position_net_parameters, unet_parameters
+from jaxsd.convert.parameters import unet_parameters
 from jaxsd.convert.slots import fill
 from jaxsd.terminal import printable
 

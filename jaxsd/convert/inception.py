@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxsd.convert.files.tensors import FlatTree, load, without
 from jaxsd.convert.files.weight_files import open_weights
-from jaxsd.convert.parameters import Shapes
+from jaxsd.convert.layer_shapes import Shapes
 from jaxsd.convert.slots import Slot, fill, leaf_kind
 from jaxsd.inception import INCEPTION, NORM_EPSILON, Steps, convolutions
 from jaxsd.types import Params

@@ -19,8 +19,8 @@ from jaxsd.convert.ip_projections import (
     projection_slots,
 )
 from jaxsd.convert.kinds import kind_of
+from jaxsd.convert.layer_shapes import Shapes
 from jaxsd.convert.names import torch_name
-from jaxsd.convert.parameters import Shapes
 from jaxsd.convert.slots import Slot, fill
 from jaxsd.families import FAMILIES
 

@@ -4,7 +4,7 @@ import re
 
 from jaxsd.config import FaceConfig, PerceptronConfig, ProjectionConfig, ResamplerConfig
 from jaxsd.convert.files.shapes import FileShapes
-from jaxsd.convert.parameters import Shapes
+from jaxsd.convert.layer_shapes import Shapes, dense, norm
 from jaxsd.convert.slots import Slot, leaf_kind
 
 _HEAD_WIDTH = 64
@@ -56,19 +56,19 @@ def projection_parameters(config: Projecting) -> Shapes:
     """Path -> shape of the network that makes tokens."""
     inputs, width = config.inputs, config.width
     if isinstance(config, ProjectionConfig):
-        return _dense("proj", inputs, config.tokens * width) | _norm("norm", width)
+        return dense("proj", inputs, config.tokens * width) | norm("norm", width)
     if isinstance(config, PerceptronConfig):
-        layers = _dense("fc1", inputs, inputs) | _dense("fc2", inputs, width)
-        return layers | _norm("norm", width)
+        layers = dense("fc1", inputs, inputs) | dense("fc2", inputs, width)
+        return layers | norm("norm", width)
     if isinstance(config, FaceConfig):
-        layers = _dense("fc1", inputs, config.hidden)
-        layers |= _dense("fc2", config.hidden, config.tokens * width)
-        return layers | _norm("norm", width)
+        layers = dense("fc1", inputs, config.hidden)
+        layers |= dense("fc2", config.hidden, config.tokens * width)
+        return layers | norm("norm", width)
     hidden, inner = config.hidden, config.heads * _HEAD_WIDTH
-    shapes = {"latents": (1, config.tokens, hidden), **_dense("proj_in", inputs, hidden)}
+    shapes = {"latents": (1, config.tokens, hidden), **dense("proj_in", inputs, hidden)}
     for layer in (f"layers_{i}" for i in range(config.layers)):
         for name in ("norm1", "norm2", "norm3"):
-            shapes |= _norm(f"{layer}/{name}", hidden)
+            shapes |= norm(f"{layer}/{name}", hidden)
         shapes |= {
             f"{layer}/to_q/kernel": (hidden, inner),
             f"{layer}/to_kv/kernel": (hidden, 2 * inner),
@@ -76,15 +76,7 @@ def projection_parameters(config: Projecting) -> Shapes:
             f"{layer}/fc1/kernel": (hidden, config.mlp_width),
             f"{layer}/fc2/kernel": (config.mlp_width, hidden),
         }
-    return shapes | _dense("proj_out", hidden, width) | _norm("norm_out", width)
-
-
-def _dense(path: str, inputs: int, outputs: int) -> Shapes:
-    return {f"{path}/kernel": (inputs, outputs), f"{path}/bias": (outputs,)}
-
-
-def _norm(path: str, width: int) -> Shapes:
-    return {f"{path}/scale": (width,), f"{path}/bias": (width,)}
+    return shapes | dense("proj_out", hidden, width) | norm("norm_out", width)
 
 
 def projection_slots(config: Projecting) -> list[Slot]:

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxsd.config import MotionConfig, MotionPlace, UNetConfig, motion_places
+from jaxsd.convert.adapter_parameters import motion_parameters
 from jaxsd.convert.diffusers.fields import Fields, read_json
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.weight_files import open_folder, open_weights
 from jaxsd.convert.kinds import kind_of
 from jaxsd.convert.names import torch_slots
-from jaxsd.convert.parameters import motion_parameters
 from jaxsd.convert.slots import fill
 from jaxsd.families import FAMILIES
 from jaxsd.terminal import printable

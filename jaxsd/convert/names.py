@@ -6,7 +6,7 @@ words for some leaves.
 
 import re
 
-from jaxsd.convert.parameters import Shapes
+from jaxsd.convert.layer_shapes import Shapes
 from jaxsd.convert.slots import Slot, unet_kind
 
 _LISTS = (

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from jaxsd.config import VisionConfig
+from jaxsd.convert.adapter_parameters import photomaker_parameters
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree, without
 from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.image_encoder import vision_of_shapes
 from jaxsd.convert.kinds import kind_of
+from jaxsd.convert.layer_shapes import Shapes
 from jaxsd.convert.names import PROJECTIONS, torch_name
-from jaxsd.convert.parameters import Shapes, photomaker_parameters
 from jaxsd.convert.slots import Slot, fill, leaf_kind, stacked
 
 _ENCODER, _LORA = "id_encoder.", "lora_weights."

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from jaxsd.convert.files.tensors import FlatTree, LazyTensor, is_floating
-from jaxsd.convert.parameters import Shapes
+from jaxsd.convert.layer_shapes import Shapes
 from jaxsd.terminal import printable
 
 Kind = Literal["conv", "dense", "pointwise", "same"]

@@ -7,8 +7,9 @@ from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.kinds import kind_of
+from jaxsd.convert.layer_shapes import Shapes
 from jaxsd.convert.original.names import openclip_slots
-from jaxsd.convert.parameters import Shapes, vision_parameters
+from jaxsd.convert.parameters import vision_parameters
 from jaxsd.convert.slots import Slot, fill
 
 HEADS = 8

@@ -8,7 +8,7 @@ from jaxsd.convert.diffusers.fields import Config, Fields, read_json
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree
 from jaxsd.convert.files.weight_files import open_folder
-from jaxsd.convert.parameters import Shapes
+from jaxsd.convert.layer_shapes import Shapes, conv
 from jaxsd.convert.slots import Slot, fill, leaf_kind
 
 T2I = "T2IAdapter"
@@ -129,23 +129,18 @@ def torch_name(path: str) -> str:
 def t2i_parameters(config: T2IAdapterConfig) -> Shapes:
     """Path -> shape of a T2I-Adapter."""
     shapes: Shapes = {}
-
-    def conv(path: str, size: int, inputs: int, outputs: int) -> None:
-        shapes[f"{path}/kernel"] = (size, size, inputs, outputs)
-        shapes[f"{path}/bias"] = (outputs,)
-
     before = config.condition_channels * config.downscale**2
     if not config.light:
-        conv("conv_in", 3, before, config.channels[0])
+        shapes |= conv("conv_in", before, config.channels[0])
         before = config.channels[0]
     for i, channels in enumerate(config.channels):
         width = channels // 4 if config.light else channels
         if config.light or width != before:
-            conv(f"body_{i}/in_conv", 1, before, width)
+            shapes |= conv(f"body_{i}/in_conv", before, width, size=1)
         for j in range(config.resnets):
-            conv(f"body_{i}/resnets_{j}/block1", 3, width, width)
-            conv(f"body_{i}/resnets_{j}/block2", 3 if config.light else 1, width, width)
+            shapes |= conv(f"body_{i}/resnets_{j}/block1", width, width)
+            shapes |= conv(f"body_{i}/resnets_{j}/block2", width, width, 3 if config.light else 1)
         if config.light:
-            conv(f"body_{i}/out_conv", 1, width, channels)
+            shapes |= conv(f"body_{i}/out_conv", width, channels, size=1)
         before = channels
     return shapes

@@ -5,14 +5,10 @@ import re
 from collections.abc import Callable
 
 from jaxsd.convert.files.tensors import FlatTree
-from jaxsd.convert.parameters import Shapes
+from jaxsd.convert.layer_shapes import Shapes, conv
 from jaxsd.upscalers import CompactConfig, RDNConfig, RRDBConfig, UpscalerConfig
 
 _MOST_DOUBLINGS = 4
-
-
-def _conv(name: str, inputs: int, outputs: int, side: int = 3) -> Shapes:
-    return {f"{name}/kernel": (side, side, inputs, outputs), f"{name}/bias": (outputs,)}
 
 
 def _shape(tensors: FlatTree, name: str) -> tuple[int, ...]:
@@ -47,16 +43,16 @@ def _stored(path: str) -> str:
 
 def _rrdb_shapes(config: RRDBConfig) -> Shapes:
     wide, growth = config.channels, config.growth
-    shapes = _conv("conv_first", 3 * config.folded**2, wide)
+    shapes = conv("conv_first", 3 * config.folded**2, wide)
     for i in range(config.blocks):
         for j in range(1, 4):
             for k in range(1, 6):
                 out = growth if k < 5 else wide
-                shapes |= _conv(f"body_{i}/rdb{j}/conv{k}", wide + (k - 1) * growth, out)
+                shapes |= conv(f"body_{i}/rdb{j}/conv{k}", wide + (k - 1) * growth, out)
     ups = [f"conv_up{i}" for i in range(1, config.doublings + 1)]
     for name in ("conv_body", *ups, "conv_hr"):
-        shapes |= _conv(name, wide, wide)
-    return shapes | _conv("conv_last", wide, 3)
+        shapes |= conv(name, wide, wide)
+    return shapes | conv("conv_last", wide, 3)
 
 
 def _rrdb(tensors: FlatTree, first: str, growth: str, blocks: str, doublings: int) -> RRDBConfig:
@@ -128,8 +124,8 @@ def _compact_shapes(config: CompactConfig) -> Shapes:
     wide, last = config.channels, config.convolutions + 1
     shapes = {}
     for i in range(last):
-        shapes |= _conv(f"conv_{i}", wide if i else 3, wide) | {f"slope_{i}": (wide,)}
-    return shapes | _conv(f"conv_{last}", wide, 3 * config.scale**2)
+        shapes |= conv(f"conv_{i}", wide if i else 3, wide) | {f"slope_{i}": (wide,)}
+    return shapes | conv(f"conv_{last}", wide, 3 * config.scale**2)
 
 
 def _compact_name(config: CompactConfig, path: str) -> str:
@@ -151,15 +147,15 @@ def _rdn_config(tensors: FlatTree) -> RDNConfig:
 
 def _rdn_shapes(config: RDNConfig) -> Shapes:
     wide, growth = config.channels, config.growth
-    shapes = _conv("F_m1", 3, wide) | _conv("F_0", wide, wide)
+    shapes = conv("F_m1", 3, wide) | conv("F_0", wide, wide)
     for i in range(1, config.blocks + 1):
         for j in range(1, config.layers + 1):
-            shapes |= _conv(f"F_{i}_{j}", wide + (j - 1) * growth, growth)
-        shapes |= _conv(f"LFF_{i}", wide + config.layers * growth, wide, 1)
-    shapes |= _conv("GFF_1", config.blocks * wide, wide, 1) | _conv("GFF_2", wide, wide)
-    shapes |= _conv("UPN1", wide, wide, 5) | _conv("UPN2", wide, wide // 2)
+            shapes |= conv(f"F_{i}_{j}", wide + (j - 1) * growth, growth)
+        shapes |= conv(f"LFF_{i}", wide + config.layers * growth, wide, 1)
+    shapes |= conv("GFF_1", config.blocks * wide, wide, 1) | conv("GFF_2", wide, wide)
+    shapes |= conv("UPN1", wide, wide, 5) | conv("UPN2", wide, wide // 2)
     colours = 3 * config.scale**2
-    return shapes | _conv("UPN3", wide // 2, colours) | _conv("SR", colours, 3)
+    return shapes | conv("UPN3", wide // 2, colours) | conv("SR", colours, 3)
 
 
 Layout = tuple[

@@ -18,12 +18,13 @@ from tiny_models import CONTROLNETS
 from jaxsd import families
 from jaxsd.config import ControlNetConfig, UNetConfig
 from jaxsd.convert import read_controlnet, write_control_lora, write_controlnet
+from jaxsd.convert.adapter_parameters import controlnet_parameters
 from jaxsd.convert.controlnet import whole
 from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.tensors import FlatTree, flatten, in_memory, load
 from jaxsd.convert.names import torch_slots
 from jaxsd.convert.original.controlnet import original_slots
-from jaxsd.convert.parameters import controlnet_parameters, unet_parameters
+from jaxsd.convert.parameters import unet_parameters
 from jaxsd.convert.slots import lay_out
 from jaxsd.types import Params
 

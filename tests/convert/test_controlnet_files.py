@@ -14,12 +14,12 @@ from tiny_models import CONTROLNETS
 from jaxsd import families
 from jaxsd.config import AddedConditions, ControlNetConfig, Level, UNetConfig
 from jaxsd.convert import read_controlnet, write_controlnet
+from jaxsd.convert.adapter_parameters import controlnet_parameters
 from jaxsd.convert.diffusers.controlnet_settings import linear_by_heads
 from jaxsd.convert.files.safetensors_file import read_safetensors, write_safetensors
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.files.tensors import FlatTree, flatten, in_memory, load
 from jaxsd.convert.original.controlnet import configuration, original_slots
-from jaxsd.convert.parameters import controlnet_parameters
 from jaxsd.convert.slots import fill, lay_out
 from jaxsd.types import Params
 

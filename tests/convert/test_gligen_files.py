@@ -11,9 +11,10 @@ import pytest
 from safetensors.numpy import save_file
 from tiny_models import TINY, uniform
 
+from jaxsd.convert.adapter_parameters import fuser_parameters, position_net_parameters
 from jaxsd.convert.gligen import open_gligen
 from jaxsd.convert.names import torch_slots
-from jaxsd.convert.parameters import fuser_parameters, position_net_parameters, unet_parameters
+from jaxsd.convert.parameters import unet_parameters
 from jaxsd.families import SD1
 from jaxsd.models.gligen import GatedSelfAttention, PositionNet
 

@@ -17,12 +17,11 @@ from jaxsd.config import (
     VAEConfig,
     VisionConfig,
 )
+from jaxsd.convert.adapter_parameters import controlnet_parameters, photomaker_parameters
 from jaxsd.convert.files.tensors import flatten
+from jaxsd.convert.layer_shapes import Shapes
 from jaxsd.convert.parameters import (
-    Shapes,
-    controlnet_parameters,
     parameters,
-    photomaker_parameters,
     text_parameters,
     tiny_vae_parameters,
     unet_parameters,

@@ -7,7 +7,7 @@ import pytest
 from photomaker_fakes import WIDTHS, photomaker_tensors, tower
 from safetensors.numpy import save_file
 
-from jaxsd.convert.parameters import photomaker_parameters
+from jaxsd.convert.adapter_parameters import photomaker_parameters
 from jaxsd.convert.photomaker import open_photomaker
 
 

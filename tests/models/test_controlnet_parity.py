@@ -20,7 +20,7 @@ from torch_twins import controlnet_twin, load, unet_twin
 
 from jaxsd import families
 from jaxsd.config import ControlNetConfig
-from jaxsd.convert.parameters import controlnet_parameters
+from jaxsd.convert.adapter_parameters import controlnet_parameters
 from jaxsd.models import ControlNet, UNet
 from jaxsd.parity.modules import (
     compare_modules,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tiny_models import CONTROLNETS
 
+from jaxsd.convert.adapter_parameters import controlnet_parameters
 from jaxsd.convert.controlnet_union import union_parameters
 from jaxsd.convert.files.tensors import flatten
-from jaxsd.convert.parameters import controlnet_parameters
 from jaxsd.models.controlnet_union import KindNetwork
 from jaxsd.settings import Control, ImagePrompt, check_kind, in_range, settings_from
 from jaxsd.settings.controls import runs_of

@@ -14,7 +14,7 @@ from tiny_runs import tiny_model, tiny_pictures
 
 from jaxsd.config import ControlNetConfig, Level
 from jaxsd.convert import read, read_controlnet
-from jaxsd.convert.parameters import controlnet_parameters
+from jaxsd.convert.adapter_parameters import controlnet_parameters
 from jaxsd.models import controlnet_from_unet
 from jaxsd.training.config import TrainConfig
 from jaxsd.training.control_lora import WHOLE, ControlLora, control_lora

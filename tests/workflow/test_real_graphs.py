@@ -23,16 +23,13 @@ from jaxsd.config import (
     VisionConfig,
 )
 from jaxsd.convert import write_diffusers
+from jaxsd.convert.adapter_parameters import fuser_parameters, position_net_parameters
 from jaxsd.convert.controlnet import write_controlnet
 from jaxsd.convert.diffusers.parts import PROJECTED_VISION, save_part
 from jaxsd.convert.files.safetensors_file import write_safetensors
 from jaxsd.convert.files.tensors import FlatTree, in_memory
 from jaxsd.convert.names import torch_slots
-from jaxsd.convert.parameters import (
-    fuser_parameters,
-    position_net_parameters,
-    vision_parameters,
-)
+from jaxsd.convert.parameters import vision_parameters
 from jaxsd.convert.slots import lay_out
 from jaxsd.workflow import Graph, Workspace, check_graph, read_graph, run_graph, table_from
 from jaxsd.workflow.to_python import python_of

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxsd.config import ModelSpec
+from jaxsd.convert.adapter_parameters import controlnet_parameters
 from jaxsd.convert.diffusers.controlnet_settings import controlnet_config, controlnet_settings
 from jaxsd.convert.diffusers.fields import Config, Fields, read_json
 from jaxsd.convert.diffusers.maxdiffusion import config_file, weights_of
@@ -29,10 +30,9 @@ from jaxsd.convert.diffusers.vision_settings import vision_config, vision_settin
 from jaxsd.convert.files.output import new_folder, write_json
 from jaxsd.convert.files.safetensors_file import Progress, silent, write_safetensors
 from jaxsd.convert.files.tensors import FlatTree, flatten
+from jaxsd.convert.layer_shapes import Shapes
 from jaxsd.convert.names import torch_slots
 from jaxsd.convert.parameters import (
-    Shapes,
-    controlnet_parameters,
     normalizer_parameters,
     text_parameters,
     tiny_vae_parameters,

@@ -13,8 +13,9 @@ from itertools import pairwise
 import numpy as np
 
 from jaxsd.config import ControlNetConfig
+from jaxsd.convert.adapter_parameters import controlnet_parameters
 from jaxsd.convert.files.tensors import FlatTree, LazyTensor, in_memory
-from jaxsd.convert.parameters import controlnet_parameters, unet_parameters
+from jaxsd.convert.parameters import unet_parameters
 from jaxsd.convert.slots import Mismatch, Slot, lay_out
 
 

@@ -1,11 +1,11 @@
 """ControlNets in the names of the original code."""
 
 from jaxsd.config import ControlNetConfig
+from jaxsd.convert.adapter_parameters import controlnet_parameters
 from jaxsd.convert.encoder import encoder_config
 from jaxsd.convert.files.shapes import FileShapes
 from jaxsd.convert.names import torch_slots
 from jaxsd.convert.original.modules import RESNET, controlnet_modules, encoder_names, renamed_slots
-from jaxsd.convert.parameters import controlnet_parameters
 from jaxsd.convert.slots import Slot
 
 SIGN = "input_hint_block.0.weight"

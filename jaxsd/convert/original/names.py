@@ -5,9 +5,9 @@ a resnet, an attention or a text layer a few more words differ.
 """
 
 from jaxsd.config import ModelSpec, TextConfig, VAEConfig, VisionConfig
+from jaxsd.convert.layer_shapes import Shapes
 from jaxsd.convert.names import torch_name, torch_slots
 from jaxsd.convert.original.modules import RESNET, Modules, renamed, renamed_slots, unet_modules
-from jaxsd.convert.parameters import Shapes
 from jaxsd.convert.slots import Slot, leaf_kind
 
 UNET = "model.diffusion_model."

@@ -20,13 +20,14 @@ from jaxsd.convert.files.safetensors_file import Progress, write_safetensors
 from jaxsd.convert.files.tensors import FlatTree, in_memory, without
 from jaxsd.convert.files.weight_files import open_weights
 from jaxsd.convert.kinds import kind_of
+from jaxsd.convert.layer_shapes import Shapes
 from jaxsd.convert.original.names import NORMALIZER, TEXT, UNET, VAE, VISION, single_file_slots
 from jaxsd.convert.original.sdcpp_names import renaming
 from jaxsd.convert.original.sight import with_statistics
 from jaxsd.convert.original.spec import spec_of
 from jaxsd.convert.original.spec_json import KEY, from_json, to_json
 from jaxsd.convert.original.stated import markers
-from jaxsd.convert.parameters import Shapes, parameters
+from jaxsd.convert.parameters import parameters
 from jaxsd.convert.slots import Slot, fill, lay_out, tell_unused
 from jaxsd.convert.stored_model import StoredModel, check_together, family_name
 from jaxsd.terminal import printable
