@@ -18,7 +18,7 @@ from jax.experimental import topologies
 from jaxsd.benchmark.cards import CARDS, Card, description
 from jaxsd.benchmark.gpu_kernels import Kernels, kernels
 from jaxsd.benchmark.jobs import PROGRAMS
-from jaxsd.benchmark.targets import lowered
+from jaxsd.benchmark.targets import lowered, order_of
 from jaxsd.executables import OPTIONS
 from jaxsd.parallel import images_per_step, mesh_of
 from jaxsd.pipeline import Pipeline
@@ -100,7 +100,7 @@ def reports(
     mesh = mesh_of(shape, devices_of(target))
     for settings, count in wanted:
         images = count * images_per_step(mesh)
-        order = pipe.order([settings] * images, batch=images)
+        order = order_of(pipe, settings, images)
         with asked_for(card):
             found = [facts(name, program) for name, program in lowered(pipe, order, mesh, programs)]
         height, width = settings.drawn_size

@@ -116,7 +116,7 @@ def reports(
     memory: dict[tuple[int, int], dict[int, int]] = {}
     for settings, count in wanted:
         images = count * images_per_step(mesh)
-        order = pipe.order([settings] * images, batch=images)
+        order = order_of(pipe, settings, images)
         found = [
             facts(name, program, weights) for name, program in lowered(pipe, order, mesh, programs)
         ]
@@ -133,6 +133,23 @@ def reports(
                 f"straight line through the memory of both batches of {', '.join(programs)}\n"
             )
     yield NOT_KEPT
+
+
+def order_of(pipe: Pipeline, settings: Settings, images: int) -> Order:
+    """Shapes of the order of so many equal images, more of which need not fit into memory here."""
+    if settings.motion:  # frames of a clip are not one like the other
+        return pipe.order([settings] * images, batch=images)
+
+    def of_all(tree: Any, axis: int) -> Any:
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(
+                (*leaf.shape[:axis], images, *leaf.shape[axis + 1 :]), leaf.dtype
+            ),
+            tree,
+        )
+
+    one = pipe.order([settings], batch=1)
+    return one._replace(given=of_all(one.given, 0), runs=of_all(one.runs, 1))
 
 
 def placed(pipe: Pipeline, mesh: Mesh) -> Params:

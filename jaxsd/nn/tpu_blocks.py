@@ -37,9 +37,11 @@ def block_of_queries(length: int, keys: int) -> int:
     """Queries at a time: 128 to 512, a multiple of 16 unless it is all of them.
 
     Their logits lie in whole rows. Counted by keys, 1,054 of them took more memory than there is.
+    Blocks are equal, as far as may be.
     """
-    fit = LOGITS // (math.ceil(keys / LANES) * LANES) // 16 * 16
-    return min(length, max(LANES, min(4 * LANES, fit)))
+    most = max(LANES, min(4 * LANES, LOGITS // _in_rows(keys) // 16 * 16))
+    equal = math.ceil(length / math.ceil(length / most))
+    return min(length, math.ceil(equal / 16) * 16)
 
 
 TAPS = 2**19
@@ -51,7 +53,13 @@ writes each of them out.
 """
 
 ROOM = 2**24
-"""Bytes of vector memory for a convolution, which v5e gives to a kernel and a TPU v4 has."""
+"""Bytes of vector memory for the blocks of a convolution. A TPU v4 has as many."""
+
+LIMIT = 3 * 2**23
+"""Bytes of vector memory that a kernel may take. A v5e and a v5p give it 16 MiB unless it asks for
+more; heads of attention that are computed side by side took up to 18.2 where a batch is so large
+that their arrays lie in main memory. With this the kernels compile for a v4 too.
+"""
 
 
 def convolves(shape: tuple[int, ...], outputs: int, dtype: jnp.dtype) -> bool:

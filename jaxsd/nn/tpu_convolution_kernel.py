@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from jaxsd.nn.tpu_blocks import block_of_outputs, block_of_rows, rows_at_a_time
+from jaxsd.nn.tpu_blocks import LIMIT, block_of_outputs, block_of_rows, rows_at_a_time
 from jaxsd.types import Array
 
 
@@ -59,7 +59,9 @@ def kernel_convolution(x: Array, kernel: Array, *, interpret: bool = False) -> A
         in_specs=[here, above, below, taps],
         out_specs=pl.BlockSpec((1, rows * width, lanes), lambda o, b, i: (b, i, o)),
         out_shape=jax.ShapeDtypeStruct((batch, height * width, outputs), x.dtype),
-        compiler_params=pltpu.CompilerParams(dimension_semantics=("parallel",) * 3),
+        compiler_params=pltpu.CompilerParams(
+            dimension_semantics=("parallel",) * 3, vmem_limit_bytes=LIMIT
+        ),
         cost_estimate=pl.CostEstimate(
             flops=2 * 9 * batch * height * width * channels * outputs,
             transcendentals=0,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from jaxsd.nn.tpu_blocks import block_of_heads, block_of_queries
+from jaxsd.nn.tpu_blocks import LIMIT, block_of_heads, block_of_queries
 from jaxsd.types import Array
 
 
@@ -41,7 +41,9 @@ def kernel_attention(q: Array, k: Array, v: Array, *, interpret: bool = False) -
         in_specs=[queries, kept, kept],
         out_specs=queries,
         out_shape=jax.ShapeDtypeStruct((batch, length, whole), q.dtype),
-        compiler_params=pltpu.CompilerParams(dimension_semantics=("parallel",) * 3),
+        compiler_params=pltpu.CompilerParams(
+            dimension_semantics=("parallel",) * 3, vmem_limit_bytes=LIMIT
+        ),
         cost_estimate=pl.CostEstimate(
             flops=4 * logits * width,
             transcendentals=logits,

@@ -18,6 +18,7 @@ from jaxsd.benchmark.targets import (
     chip_of,
     devices_of,
     lowered,
+    order_of,
     reports,
     shapes_only,
 )
@@ -104,6 +105,14 @@ def test_a_model_of_shapes_makes_orders() -> None:
     assert pipe.order("a cat", **OPTIONS).given.noise.shape == (1, 4, 4, 4)
 
 
+def test_orders_of_more_pictures_than_fit_here_are_known_by_their_shapes() -> None:
+    drawing, settings = pipeline(SMALLEST), Settings(**OPTIONS)
+    order, exact = order_of(drawing, settings, 3), drawing.order([settings] * 3, batch=3)
+    shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (exact.given, exact.runs))
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (order.given, order.runs)) == shapes
+    assert order_of(drawing, settings, 10**9).given.noise.shape[0] == 10**9
+
+
 @pytest.mark.tpu
 def test_a_drawing_for_four_chips_passes_nothing_between_them() -> None:
     pytest.importorskip("libtpu")
@@ -184,6 +193,16 @@ def test_the_attention_kernel_fits_each_chip(
     assert compiled.as_text().count("tpu_custom_call") == 1
     needed = 4 * heads * tokens**2 * width
     assert needed <= compiled.cost_analysis()["flops"] < 1.01 * needed
+
+
+@pytest.mark.tpu
+@pytest.mark.parametrize(
+    ("chip", "tokens"), [("v5e:2x2", 1024), ("v5e:2x2", 1600), ("v5p:2x2x1", 1600)]
+)
+def test_the_kernel_has_room_where_large_batches_lie_in_main_memory(chip: str, tokens: int) -> None:
+    pytest.importorskip("libtpu")
+    compiled = compiled_for(chip, attention, *[(80, tokens, 8, 80)] * 3)
+    assert compiled.as_text().count("tpu_custom_call") == 1
 
 
 @pytest.mark.tpu

@@ -64,6 +64,7 @@ def test_blocks_stay_small_enough() -> None:
         rows, lanes = block_of_queries(keys, keys), -(-keys // LANES) * LANES
         assert rows == keys or rows % 16 == 0
         assert rows * lanes <= LOGITS or rows == 128
+        assert keys % rows == 0 or rows - keys % rows < 16 * -(-keys // rows)  # equal blocks
     assert fits(4096, 8, 40)
     assert fits(9216, 5, 64)
     assert not fits(KEPT // 512 + 1, 1, 512)
