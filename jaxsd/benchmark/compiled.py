@@ -99,7 +99,8 @@ def facts(name: str, program: jax.stages.Lowered, held: int = 0) -> Facts:
         kind, _, reason = str(error).partition(": ")
         if kind != "RESOURCE_EXHAUSTED":
             raise
-        raise ValueError(f"{name} does not fit: {reason}; take fewer pictures a chip") from error
+        line = " ".join(reason.split())
+        raise ValueError(f"{name} does not fit: {line}; take fewer pictures a chip") from error
     seconds = time.perf_counter() - started
     memory, costs, text = compiled.memory_analysis(), compiled.cost_analysis(), compiled.as_text()
     costs = (costs[0] if isinstance(costs, list) else costs) or {}

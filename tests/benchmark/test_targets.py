@@ -164,7 +164,7 @@ def compiled_for(chip: str, function: Any, *shapes: tuple[int, ...]) -> jax.stag
 def test_what_does_not_fit_is_one_line() -> None:
     pytest.importorskip("libtpu")
     program = lowered_for("v5e:2x2", jnp.sin, (2**16, 2**16))
-    with pytest.raises(ValueError, match=r"^sines does not fit: Ran out of memory on HBM.*chip$"):
+    with pytest.raises(ValueError, match=r"^sines does not fit: .*Ran out of memory on HBM.*chip$"):
         facts("sines", program)
 
 
@@ -197,7 +197,7 @@ def test_the_attention_kernel_fits_each_chip(
 
 @pytest.mark.tpu
 @pytest.mark.parametrize(
-    ("chip", "tokens"), [("v5e:2x2", 1024), ("v5e:2x2", 1600), ("v5p:2x2x1", 1600)]
+    ("chip", "tokens"), [("v5e:2x2", 1600), ("v5p:2x2x1", 1600), ("v5p:2x2x1", 2304)]
 )
 def test_the_kernel_has_room_where_large_batches_lie_in_main_memory(chip: str, tokens: int) -> None:
     pytest.importorskip("libtpu")
