@@ -17,7 +17,9 @@ SMALLEST = 2
 """Bytes of a number in the smallest dtype that networks compute in."""
 
 
-def check_drawing(settings: Settings, spec: ModelSpec, images: int, together: int) -> None:
+def check_drawing(
+    settings: Settings, spec: ModelSpec, images: int, together: int, device: float = 0
+) -> None:
     """Refuses pictures that are larger, or more, than memory can hold.
 
     Counted are the pictures, and one layer of the decoder.
@@ -27,6 +29,7 @@ def check_drawing(settings: Settings, spec: ModelSpec, images: int, together: in
       spec: of the model.
       images: pictures that are kept until the last is drawn.
       together: of them, those that a device draws at a time.
+      device: bytes of that device; 0 for those of a device here.
 
     Raises:
       ValueError: they do not fit.
@@ -45,6 +48,7 @@ def check_drawing(settings: Settings, spec: ModelSpec, images: int, together: in
         drawn,
         f"{images} picture{plural} of {width} x {height}",
         "take smaller or fewer, or vae_tile",
+        device,
     )
 
 
@@ -108,11 +112,12 @@ def _width(vae: VAEConfig | TinyVAEConfig) -> int:
     return vae.channels[0] if isinstance(vae, VAEConfig) else vae.channels
 
 
-def _check(kept: int, worked: int, what: str, remedy: str) -> None:
+def _check(kept: int, worked: int, what: str, remedy: str, device: float = 0) -> None:
     """Refuses what needs more than `kept` bytes on the host and `worked` on a device."""
-    there = host_bytes()
+    there, own = host_bytes(), device
     # Only where jax is here already, or the answer depends on it: to import it takes long.
-    own = _device_bytes() if "jax" in sys.modules or kept + worked > there else 0
+    if not own and ("jax" in sys.modules or kept + worked > there):
+        own = _device_bytes()
     parts = ((kept, there), (worked, own)) if own else ((kept + worked, there),)
     for need, there in parts:
         if need > there:

@@ -150,9 +150,9 @@ FENCES = {
 # bytes knows nothing of models, and the two kinds of names nothing of each other.
 STEPS = {
     "files": 0,
+    "layer_shapes": 0,
     "kinds": 1,
     "reading": 1,
-    "layer_shapes": 0,
     "parameters": 1,
     "stored_model": 1,
     "added_conditions": 1,

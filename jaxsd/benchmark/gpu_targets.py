@@ -20,6 +20,7 @@ from jaxsd.benchmark.gpu_kernels import Kernels, kernels
 from jaxsd.benchmark.jobs import PROGRAMS
 from jaxsd.benchmark.targets import lowered, order_of
 from jaxsd.executables import OPTIONS
+from jaxsd.memory import check_drawing
 from jaxsd.parallel import images_per_step, mesh_of
 from jaxsd.pipeline import Pipeline
 from jaxsd.settings import Settings
@@ -100,6 +101,7 @@ def reports(
     mesh = mesh_of(shape, devices_of(target))
     for settings, count in wanted:
         images = count * images_per_step(mesh)
+        check_drawing(settings, pipe.spec, count, count, card.limits.memory)
         order = order_of(pipe, settings, images)
         with asked_for(card):
             found = [facts(name, program) for name, program in lowered(pipe, order, mesh, programs)]

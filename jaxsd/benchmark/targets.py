@@ -21,6 +21,7 @@ from jaxsd.config import ModelSpec
 from jaxsd.convert.files.tensors import nested
 from jaxsd.convert.layer_shapes import Shapes
 from jaxsd.convert.parameters import parameters
+from jaxsd.memory import check_drawing
 from jaxsd.nn.processor import traced_for
 from jaxsd.parallel import IMAGES, IMAGES_SECOND, bytes_on_a_device, images_per_step, mesh_of
 from jaxsd.parallel.rules import param_sharding
@@ -109,13 +110,14 @@ def reports(
       programs: of `PROGRAMS`, those that are compiled.
 
     Raises:
-      ValueError: no such topology, or a mesh that does not fit it.
+      ValueError: no such topology, a mesh that does not fit it, or images that do not fit a chip.
     """
     mesh, chip = mesh_of(shape, devices_of(target)), CHIPS[chip_of(target)]
     weights = bytes_on_a_device(placed(pipe, mesh))
     memory: dict[tuple[int, int], dict[int, int]] = {}
     for settings, count in wanted:
         images = count * images_per_step(mesh)
+        check_drawing(settings, pipe.spec, count, count, chip.memory)
         order = order_of(pipe, settings, images)
         found = [
             facts(name, program, weights) for name, program in lowered(pipe, order, mesh, programs)

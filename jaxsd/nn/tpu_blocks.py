@@ -8,6 +8,12 @@ import jax.numpy as jnp
 LANES = 128
 """Numbers of a row of vector memory. Blocks of whole rows can be cut out of an array."""
 
+LIMIT = 3 * 2**23
+"""Bytes of vector memory that a kernel may take. A v5e and a v5p give it 16 MiB unless it asks for
+more; heads of attention that are computed side by side took up to 18.2 where a batch is so large
+that their arrays lie in main memory. With this the kernels compile for a v4 too.
+"""
+
 KEPT = 2**21
 """Numbers of a block of keys up to which the kernel is used. Keys and values are 8.4 MB then; a TPU
 v4 has 16 MiB of vector memory.
@@ -34,10 +40,9 @@ def block_of_heads(heads: int, width: int) -> int:
 
 
 def block_of_queries(length: int, keys: int) -> int:
-    """Queries at a time: 128 to 512, a multiple of 16 unless it is all of them.
+    """Queries at a time: up to 512, a multiple of 16 unless it is all of them, in equal blocks.
 
     Their logits lie in whole rows. Counted by keys, 1,054 of them took more memory than there is.
-    Blocks are equal, as far as may be.
     """
     most = max(LANES, min(4 * LANES, LOGITS // _in_rows(keys) // 16 * 16))
     equal = math.ceil(length / math.ceil(length / most))
@@ -54,12 +59,6 @@ writes each of them out.
 
 ROOM = 2**24
 """Bytes of vector memory for the blocks of a convolution. A TPU v4 has as many."""
-
-LIMIT = 3 * 2**23
-"""Bytes of vector memory that a kernel may take. A v5e and a v5p give it 16 MiB unless it asks for
-more; heads of attention that are computed side by side took up to 18.2 where a batch is so large
-that their arrays lie in main memory. With this the kernels compile for a v4 too.
-"""
 
 
 def convolves(shape: tuple[int, ...], outputs: int, dtype: jnp.dtype) -> bool:

@@ -114,6 +114,14 @@ def test_orders_of_more_pictures_than_fit_here_are_known_by_their_shapes() -> No
 
 
 @pytest.mark.tpu
+def test_more_pictures_than_a_chip_can_hold_are_refused_at_once() -> None:
+    pytest.importorskip("libtpu")
+    wanted = [(Settings(**OPTIONS), 4 * 10**7)]
+    with pytest.raises(ValueError, match=r"are the least for 40000000 .* and there are 16; take"):
+        list(reports("v5e:2x2", (-1, 1, 1), pipeline(SMALLEST), wanted))
+
+
+@pytest.mark.tpu
 def test_a_drawing_for_four_chips_passes_nothing_between_them() -> None:
     pytest.importorskip("libtpu")
     wanted = [(Settings(**OPTIONS), count) for count in (1, 2)]
